@@ -1,0 +1,135 @@
+"""Every constant of EfficientZero, with its source.
+
+Sources: [E] EfficientZero's released code, [C] XTRA's released code, [P] the papers; where they differ, README's table says what we took.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from xtra.config import Config
+from xtra.replay.config import ReplayConfig
+from xtra.search.config import SearchConfig
+
+
+class NetworkConfig(Config):
+    """Shapes of the representation, dynamics, prediction and projection networks. Defaults: preset `efficientzero`."""
+
+    frame_stack: int = Field(4, ge=1)
+    """Frames that make one observation. [E]: 4."""
+    channels: int = Field(64, ge=2, multiple_of=2)
+    """Channels of the latent; the first encoder stage has half of them. [E]: 64."""
+    num_halvings: int = Field(4, ge=0, le=4)
+    """Times the encoder halves the frame: strided conv, strided block, pool, pool. [E]: 4 (96 to 6); 0 keeps a 10x10 game as it is."""
+    blocks_per_stage: int = Field(1, ge=1)
+    """Residual blocks per encoder stage. [E]: 1; XTRA's code [C]: 4."""
+    head_channels: int = Field(16, ge=1)
+    """Channels of the 1x1 convolutions before the value, policy and value-prefix heads. [E]: 16."""
+    head_hidden: int = Field(32, ge=1)
+    """Hidden units of those heads. [E]: 32."""
+    lstm_hidden: int = Field(512, ge=1)
+    """Units of the value-prefix LSTM. [E]: 512."""
+    support: int = Field(300, ge=1)
+    """Values and value prefixes are categorical over the integers -support..support after the scalar transform. [E]: 300."""
+    projection_hidden: int = Field(1024, ge=1)
+    """Hidden units of the projector of the consistency loss. [E]: 1024."""
+    projection_size: int = Field(1024, ge=1)
+    """Outputs of the projector and the predictor. [E]: 1024."""
+    predictor_hidden: int = Field(512, ge=1)
+    """Hidden units of the predictor. [E]: 512."""
+    batch_norm_momentum: float = Field(0.1, gt=0.0, le=1.0)
+    """PyTorch's momentum of running statistics. [E]: 0.1."""
+
+
+class ActingConfig(Config):
+    """Self-play."""
+
+    num_envs: int = Field(4, ge=1)
+    """Environments stepped together; after their N steps come N updates. [E]: 4; [C]: 8."""
+    network_update_interval: int = Field(100, ge=1)
+    """Self-play acts with a copy of the network this many updates old at most. [E]: 100."""
+    random_until_training: bool = True
+    """Act uniformly at random until updates begin. [E]: yes; XTRA acts by its pretrained network from the first step."""
+    temperatures: tuple[float, float, float] = (1.0, 0.5, 0.25)
+    """Visit-count temperatures of the three phases of training. [E]: 1, 0.5, 0.25."""
+    temperature_switches: tuple[float, float] = (0.5, 0.75)
+    """Shares of `temperature_updates` at which the temperature drops. [E]: 0.5, 0.75."""
+    temperature_span: Literal["env_steps", "updates"] = "env_steps"
+    """What those shares are of: updates while collecting ([E]: 100k), or all updates ([C]: 120k)."""
+
+
+class TargetConfig(Config):
+    """What the network is trained towards."""
+
+    num_unroll_steps: int = Field(5, ge=1)
+    """Dynamics steps per sample. [E]: 5."""
+    td_steps: int = Field(5, ge=1)
+    """Rewards before the bootstrapped value. [E]: 5."""
+    td_steps_decay: int = Field(30_000, ge=1)
+    """Off-policy correction: one step less per this many transitions of age, at least 1. [E]: 30,000."""
+    value_source: Literal["network", "search"] = "network"
+    """Bootstrap from the target network's value ([E] default) or from its search's root value (the paper's description)."""
+    reanalyze_fraction: float = Field(1.0, ge=0.0, le=1.0)
+    """Share of a batch whose policy targets are searched anew with the target network. [E]: 0.99; [C]: 1.0."""
+    target_update_interval: int = Field(200, ge=1)
+    """The target network is a snapshot taken every this many updates and used one interval late. [E]: 200."""
+    mask_past_end: Literal["all", "consistency"] = "all"
+    """Which losses stop at the end of an episode: all ([E]), or consistency alone ([C])."""
+    clip_rewards: bool = True
+    """Train on the sign of rewards. [E]: yes. Scores are always raw."""
+
+
+class OptimizerConfig(Config):
+    """SGD and its schedule, and how the loss is put together."""
+
+    batch_size: int = Field(256, ge=1)
+    """Samples per update. [E]: 256."""
+    learning_rate: float = Field(0.2, gt=0.0)
+    """Peak learning rate. [E]: 0.2."""
+    warmup_updates: int = Field(1_000, ge=0)
+    """Updates of linear warm-up from 0. [E]: 1,000."""
+    decay_rate: float = Field(0.1, gt=0.0, le=1.0)
+    """Factor of the learning rate at each decay. [E]: 0.1."""
+    decay_interval: int = Field(100_000, ge=1)
+    """Updates between decays, counted after warm-up. [E]: 100,000."""
+    momentum: float = Field(0.9, ge=0.0, lt=1.0)
+    """SGD momentum. [E]: 0.9."""
+    weight_decay: float = Field(1e-4, ge=0.0)
+    """L2 weight decay on every parameter. [E]: 1e-4."""
+    max_gradient_norm: float = Field(5.0, gt=0.0)
+    """Global gradient-norm clip. [E]: 5."""
+    value_prefix_weight: float = Field(1.0, ge=0.0)
+    """Loss weight of the value prefix. [E]: 1."""
+    policy_weight: float = Field(1.0, ge=0.0)
+    """Loss weight of the policy. [E]: 1."""
+    value_weight: float = Field(0.25, ge=0.0)
+    """Loss weight of the value. [E]: 0.25."""
+    consistency_weight: float = Field(2.0, ge=0.0)
+    """Loss weight of the self-supervised consistency; 0 switches it off. [E]: 2."""
+    augmentation: Literal["shift_intensity", "none"] = "shift_intensity"
+    """Random shift by 4 pixels, then intensity. [E]: yes."""
+    augmentation_shift: int = Field(4, ge=0)
+    """Replicate padding in pixels before the random crop. [E]: 4."""
+    augmentation_intensity: float = Field(0.05, ge=0.0)
+    """Scale of the intensity noise 1 + s * clip(N(0, 1), -2, 2). [E]: 0.05."""
+
+
+class EfficientZeroConfig(Config):
+    """EfficientZero (Ye et al., 2021): MuZero with value prefixes, self-supervised consistency and off-policy correction."""
+
+    name: Literal["efficientzero"] = "efficientzero"
+    """Tells the agents apart."""
+    network: NetworkConfig = NetworkConfig()
+    """Network shapes."""
+    search: SearchConfig = SearchConfig()
+    """The tree search, in self-play, reanalysis and evaluation."""
+    acting: ActingConfig = ActingConfig()
+    """Self-play."""
+    targets: TargetConfig = TargetConfig()
+    """Training targets."""
+    optimizer: OptimizerConfig = OptimizerConfig()
+    """Optimisation and loss weights."""
+    replay: ReplayConfig = ReplayConfig()
+    """Replay buffer."""

@@ -1,0 +1,26 @@
+"""How a game is shown to an agent and cut into episodes."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from xtra.config import Config
+
+
+class EnvironmentConfig(Config):
+    """One game's environment. The defaults are EfficientZero's Atari preprocessing (facts: paper section 4, released code)."""
+
+    game: str = ""
+    """The game's name, as `xtra.protocol.games` lists it; the planner fills it in for each run."""
+    frame_size: int = Field(96, ge=8, le=210)
+    """Height and width of a frame in pixels (area-interpolated RGB). EfficientZero: 96; preset `small`: 48; built-in games: 10."""
+    frame_skip: int = Field(4, ge=1, le=16)
+    """Emulator frames per env step, the last two max-pooled. EfficientZero: 4."""
+    noop_max: int = Field(30, ge=0, le=255)
+    """Up to this many random no-ops start each episode. EfficientZero: 30."""
+    repeat_action_probability: float = Field(0.0, ge=0.0, lt=1.0)
+    """Sticky actions: the chance per frame that the previous action is repeated. Atari 100k: 0; the sticky variant: 0.25."""
+    life_loss_terminal: bool = True
+    """Losing a life ends the training trajectory (the game itself goes on). EfficientZero: yes. Never used in evaluation."""
+    max_episode_env_steps: int = Field(27_000, ge=1)
+    """Episodes are cut after this many env steps in training. XTRA's code: 27,000 (108,000 frames); EfficientZero's code: 3,000."""

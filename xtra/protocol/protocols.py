@@ -1,0 +1,71 @@
+"""What is measured: benchmark protocols, pure data.
+
+A protocol fixes the settings below, named by their path in a method's configuration. A suite may override one, but its rows then
+carry another protocol label (`atari100k+training.env_steps=50000`), and rows of different labels are never aggregated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """One way to measure. `settings` maps dotted configuration paths to values; `score_rule` reduces episode returns to a score."""
+
+    name: str
+    family: Literal["atari", "catch"]
+    summary: str
+    settings: Mapping[str, Any]
+    proves: Literal["learning", "wiring"] = "learning"
+    """What its scores can show; reports of a `wiring` protocol say so on every screen."""
+    score_rule: str = "mean_episode_return"
+    normalization: Literal["human", "maximum"] = "human"
+    """What a normalised score of 1 stands for: a human's score, or the game's maximum (0 is the random agent in both)."""
+
+    def label(self, overrides: Mapping[str, Any]) -> str:
+        """The name that rows carry: the protocol's own, and after it each of its settings that `overrides` changes."""
+        changed = [
+            f"{path}={overrides[path]}"
+            for path in sorted(self.settings)
+            if path in overrides and overrides[path] != self.settings[path]
+        ]
+        return "+".join([self.name, *changed])
+
+
+_ATARI_100K = {
+    "environment.frame_skip": 4,
+    "environment.noop_max": 30,
+    "environment.repeat_action_probability": 0.0,
+    "environment.life_loss_terminal": True,
+    "environment.max_episode_env_steps": 27_000,
+    "training.env_steps": 100_000,
+    "evaluation.num_episodes": 32,
+    "evaluation.max_episode_env_steps": 27_000,
+}
+
+ATARI_100K = Protocol(
+    name="atari100k",
+    family="atari",
+    summary="Atari 100k as EfficientZero and XTRA ran it: 100,000 env steps (400,000 frames), no sticky actions, 32 whole games.",
+    settings=_ATARI_100K,
+)
+ATARI_SMOKE = Protocol(
+    name="atari-smoke",
+    family="atari",
+    summary="A few hundred env steps on real Atari, evaluated on 4 episodes cut at 400 env steps: proves the wiring, not learning.",
+    settings=_ATARI_100K
+    | {"training.env_steps": 240, "evaluation.num_episodes": 4, "evaluation.max_episode_env_steps": 400},
+    proves="wiring",
+)
+CATCH = Protocol(
+    name="catch",
+    family="catch",
+    summary="The built-in pixel game Catch: one ball an episode, +1 caught, -1 missed; 100 evaluation episodes.",
+    settings={"training.env_steps": 12_000, "evaluation.num_episodes": 100, "evaluation.max_episode_env_steps": 100},
+    normalization="maximum",
+)
+
+PROTOCOLS: dict[str, Protocol] = {protocol.name: protocol for protocol in (ATARI_100K, ATARI_SMOKE, CATCH)}

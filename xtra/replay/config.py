@@ -1,0 +1,22 @@
+"""Prioritised replay's settings."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from xtra.config import Config
+
+
+class ReplayConfig(Config):
+    """Prioritised experience replay (Schaul et al., 2016) as EfficientZero uses it."""
+
+    capacity: int = Field(1_000_000, ge=1)
+    """Transitions kept; the oldest trajectories go first. EfficientZero: 1e6, so Atari 100k never drops one."""
+    priority_exponent: float = Field(0.6, ge=0.0)
+    """Alpha: 0 samples uniformly. EfficientZero: 0.6."""
+    priority_correction_start: float = Field(0.4, ge=0.0, le=1.0)
+    """Beta at the first update; grows linearly to 1 at the last one. EfficientZero: 0.4."""
+    priority_epsilon: float = Field(1e-6, gt=0.0)
+    """Added to every priority. EfficientZero: 1e-6."""
+    min_transitions: int = Field(2_000, ge=1)
+    """Updates begin when the replay holds this many transitions. EfficientZero: 2,000."""

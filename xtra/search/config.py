@@ -1,0 +1,44 @@
+"""The tree search's settings; MuZero's names."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from xtra.config import Config
+
+
+class SearchConfig(Config):
+    """EfficientZero's search. Every default is EfficientZero's; the alternatives are named after where they come from."""
+
+    num_simulations: int = Field(50, ge=1, le=10_000)
+    """Simulations per search, each one network inference per root. EfficientZero: 50 everywhere."""
+    policy: Literal["puct", "gumbel"] = "puct"
+    """How the root chooses: pUCT with Dirichlet noise (EfficientZero), or Gumbel sequential halving (Danihelka et al., 2022)."""
+    discount: float = Field(0.997**4, gt=0.0, le=1.0)
+    """Discount per env step, for the search and the value targets alike. EfficientZero: 0.997^4 (4 frames per step)."""
+    pb_c_init: float = Field(1.25, ge=0.0)
+    """pUCT exploration constant. MuZero: 1.25."""
+    pb_c_base: float = Field(19_652.0, gt=0.0)
+    """pUCT exploration base. MuZero: 19652."""
+    value_delta_max: float = Field(0.01, gt=0.0)
+    """Soft min-max: the least span by which Q values are divided. EfficientZero: 0.01."""
+    lstm_horizon: int = Field(5, ge=1)
+    """The value prefix and its LSTM state are reset every this many plies. EfficientZero: 5."""
+    dirichlet_alpha: float = Field(0.3, gt=0.0)
+    """Concentration of the root's exploration noise. EfficientZero: 0.3."""
+    root_exploration_fraction: float = Field(0.25, ge=0.0, le=1.0)
+    """Share of noise in the root's prior, in self-play and reanalysis; evaluation adds none. EfficientZero: 0.25."""
+    min_max: Literal["exact", "released", "per_node"] = "exact"
+    """Span of Q normalisation: exact over the tree; as EfficientZero released it (the previously popped node's prefix); mctx's."""
+    exploration_visits: Literal["children", "node"] = "children"
+    """Visits under the exploration root: the children's (EfficientZero) or the node's own count (MuZero's pseudocode, mctx)."""
+    unvisited_q: Literal["mean_q", "min"] = "mean_q"
+    """Q of an unvisited child: EfficientZero's running mean-Q, or the minimum (0 after normalisation)."""
+    max_considered_actions: int = Field(16, ge=1)
+    """Gumbel: actions considered at the root. Danihelka et al.: 16."""
+    gumbel_value_scale: float = Field(0.1, gt=0.0)
+    """Gumbel: c_scale of the completed-Q transform. Danihelka et al.: 0.1 on Atari."""
+    gumbel_visit_offset: float = Field(50.0, gt=0.0)
+    """Gumbel: c_visit of the completed-Q transform. Danihelka et al.: 50."""

@@ -1,0 +1,66 @@
+"""The configurations of the stages: what a job is made from, beside its seed and its inputs. No torch here."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from xtra.agents.config import AgentConfig
+from xtra.agents.efficientzero.config import EfficientZeroConfig
+from xtra.config import Config
+from xtra.envs.config import EnvironmentConfig
+
+
+class TrainingConfig(Config):
+    """How long a run collects and learns, and what it leaves on the way."""
+
+    env_steps: int = Field(100_000, ge=1)
+    """Decisions of the agent on the target game. Atari 100k: 100,000."""
+    updates_per_env_step: float = Field(1.0, gt=0.0)
+    """Optimiser steps per env step, once updates have begun. EfficientZero: 1."""
+    final_updates: int = Field(120_000, ge=0)
+    """After the last env step, updates go on until this many have been made. EfficientZero: 120,000; 0 for none."""
+    curve_interval: int = Field(10_000, ge=1)
+    """Env steps between the evaluations that make the learning curve. EfficientZero: every 10,000."""
+    curve_episodes: int = Field(8, ge=0)
+    """Episodes of each of them; 0 for no curve."""
+    checkpoint_interval: int = Field(2_000, ge=1)
+    """Updates between checkpoints."""
+    num_threads: int = Field(1, ge=1)
+    """Intra-op threads of torch. Part of the configuration, because results depend on it."""
+
+
+class EvaluationConfig(Config):
+    """How a trained agent is scored."""
+
+    num_episodes: int = Field(32, ge=1)
+    """Whole games, played greedily in one batch. EfficientZero and XTRA: 32."""
+    max_episode_env_steps: int = Field(27_000, ge=1)
+    """Games are cut after this many env steps. EfficientZero and XTRA: 27,000 (108,000 frames)."""
+    num_threads: int = Field(1, ge=1)
+    """Intra-op threads of torch."""
+
+
+class TrainConfig(Config):
+    """Stage `train`: learns one game from scratch."""
+
+    environment: EnvironmentConfig
+    """The target game."""
+    agent: EfficientZeroConfig
+    """The agent that learns."""
+    training: TrainingConfig
+    """Budget and intervals."""
+    seed: int = Field(ge=0)
+    """Seed of every random stream of the run."""
+
+
+class EvaluateConfig(Config):
+    """Stage `evaluate`: scores the network of input `train`, or an agent that needs none."""
+
+    environment: EnvironmentConfig
+    """The game."""
+    agent: AgentConfig
+    """The agent."""
+    evaluation: EvaluationConfig
+    """Episodes and caps."""
+    seed: int = Field(ge=0)
+    """Seed of the episodes' starts (and of an agent that acts at random)."""

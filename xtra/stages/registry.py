@@ -1,0 +1,36 @@
+"""The kinds of job: name, version, configuration, and the module whose `run` does the work (imported by the worker alone)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from xtra.config import Config
+from xtra.stages.config import EvaluateConfig, TrainConfig
+from xtra.stages.context import StageContext
+
+
+@dataclass(frozen=True)
+class Stage:
+    """`version` is raised whenever the stage would compute something else from the same configuration."""
+
+    name: str
+    version: int
+    config: type[Config]
+    module: str
+
+    def load_run(self) -> Callable[[Any, StageContext], None]:
+        """The stage's `run(config, context)`; importing it may import torch."""
+        run: Callable[[Any, StageContext], None] = import_module(self.module).run
+        return run
+
+
+STAGES: dict[str, Stage] = {
+    stage.name: stage
+    for stage in (
+        Stage("train", 1, TrainConfig, "xtra.stages.train"),
+        Stage("evaluate", 1, EvaluateConfig, "xtra.stages.evaluate"),
+    )
+}

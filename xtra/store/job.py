@@ -1,0 +1,53 @@
+"""A job: what is computed. Its key names its place in the store; equal keys mean equal results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from xtra.store.canonical import digest
+
+KEY_DIGITS = 24
+"""Hex digits of the hash in a key: 96 bits."""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a job asks for. Not part of its key: more cores must not make another result."""
+
+    cpus: int = 1
+    gpus: int = 0
+    memory_gb: float = 4.0
+    hours: float = 24.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """A node of the plan: a stage, its version, its full configuration (defaults included) and the keys of its inputs.
+
+    `inputs` maps a role to the keys of the jobs whose outputs it reads, in an order that matters.
+    """
+
+    stage: str
+    version: int
+    config: Mapping[str, Any]
+    inputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    resources: Resources = Resources()
+
+    @cached_property
+    def key(self) -> str:
+        """`<stage>-<hash>` over all but the resources."""
+        identity = {
+            "stage": self.stage,
+            "version": self.version,
+            "config": self.config,
+            "inputs": {role: list(keys) for role, keys in self.inputs.items()},
+        }
+        return f"{self.stage}-{digest(identity)[:KEY_DIGITS]}"
+
+    @property
+    def input_keys(self) -> tuple[str, ...]:
+        """Every job this one waits for."""
+        return tuple(key for keys in self.inputs.values() for key in keys)
