@@ -1,0 +1,61 @@
+"""Files that are either whole or absent, whatever moment the process, the machine or the file server dies at."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+
+TEMPORARY_SUFFIX = ".tmp"
+"""Of files being written; one left behind by a kill is never read."""
+
+
+def write_durably(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Puts what `write` writes at `path`, replacing what was there: temporary file, fsync, rename, fsync of the directory."""
+    temporary = write_temporary(path.parent, write)
+    move_durably(temporary, path)
+
+
+def write_temporary(directory: Path, write: Callable[[BinaryIO], object]) -> Path:
+    """A new, synced file in `directory` holding what `write` wrote; the caller renames it. Removed if `write` raises."""
+    temporary = directory / f".{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
+    try:
+        with temporary.open("xb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return temporary
+
+
+def move_durably(source: Path, target: Path) -> None:
+    """Renames within one file system and makes the new name survive a power cut."""
+    source.replace(target)
+    sync_directory(target.parent)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """`write_durably` of indented JSON with sorted keys. Raises ValueError for NaN and infinity."""
+    text = json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n"
+    write_durably(path, lambda file: file.write(text.encode()))
+
+
+def sync_directory(directory: Path) -> None:
+    """Flushes the names in a directory to disk."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
