@@ -1,0 +1,64 @@
+"""Atari 2600 games on ale-py's C++ vector environment, preprocessed as EfficientZero does (RGB, area-resized, max of two frames)."""
+
+from __future__ import annotations
+
+import os
+
+import ale_py
+import numpy as np
+from ale_py import roms
+from ale_py.registration import rom_id_to_name
+from ale_py.vector_env import AtariVectorEnv
+from numpy.typing import NDArray
+
+from xtra.envs.config import EnvironmentConfig
+from xtra.envs.vector import EmulatorStep, Frames, Mask
+
+ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
+
+NEVER = 2**31 - 1
+"""Frames after which ale-py would cut an episode: we cut them ourselves, in env steps."""
+
+
+class AtariEmulators:
+    """N copies of an Atari game. Actions are ids of the full set of 18. Rewards are raw."""
+
+    def __init__(self, config: EnvironmentConfig, num_envs: int) -> None:
+        rom_ids = {rom_id_to_name(rom_id): rom_id for rom_id in roms.get_all_rom_ids()}
+        self.num_envs = num_envs
+        self._vector = AtariVectorEnv(
+            rom_ids[config.game],
+            num_envs,
+            # Results do not depend on the number of threads (tests/envs), so the machine decides.
+            num_threads=min(num_envs, os.cpu_count() or 1),
+            full_action_space=True,
+            repeat_action_probability=config.repeat_action_probability,
+            frameskip=config.frame_skip,
+            noop_max=config.noop_max,
+            img_height=config.frame_size,
+            img_width=config.frame_size,
+            grayscale=False,
+            stack_num=1,
+            max_num_frames_per_episode=NEVER,
+            reward_clipping=False,  # on by default in ale-py; scores need raw rewards
+            use_fire_reset=False,
+            life_loss_info=True,  # `episodic_life` would restart the game at each lost life
+            autoreset_mode="SameStep",  # its own restart is overwritten by our seeded `reset`
+        )
+        self._frame_number = np.zeros(num_envs, np.int64)
+
+    def reset(self, mask: Mask, seeds: NDArray[np.int64]) -> Frames:
+        """Seeded restart of the masked copies; a restarted game equals a fresh one of the same seed."""
+        frames, info = self._vector.reset(seed=seeds[mask], options={"reset_mask": mask})
+        self._frame_number = info["episode_frame_number"].astype(np.int64)
+        return np.ascontiguousarray(frames[:, 0])
+
+    def step(self, action_ids: NDArray[np.int64]) -> EmulatorStep:
+        """One env step: `frame_skip` emulator frames."""
+        frames, rewards, ended, _, info = self._vector.step(action_ids)
+        frame_number = info["episode_frame_number"].astype(np.int64)
+        # `ended` marks lost lives and game overs alike; only a game over restarts the frame counter.
+        game_over = ended & (frame_number <= self._frame_number)
+        self._frame_number = frame_number
+        # ale-py reuses its buffer for the next step.
+        return EmulatorStep(frames[:, 0].copy(), rewards.astype(np.float32), ended & ~game_over, game_over)

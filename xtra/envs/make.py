@@ -1,0 +1,49 @@
+"""From a configuration to a running environment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from xtra.envs.config import EnvironmentConfig
+from xtra.envs.vector import Emulators, VectorEnvironment
+from xtra.protocol.games import GAMES
+from xtra.rng import derive_seed
+
+
+def make_emulators(config: EnvironmentConfig, num_envs: int) -> Emulators:
+    """N copies of the configured game. Raises KeyError for an unknown one; suites check names before."""
+    if GAMES[config.game].family == "atari":
+        # Imported here: the built-in games need no emulator.
+        from xtra.envs.atari import AtariEmulators
+
+        return AtariEmulators(config, num_envs)
+    from xtra.envs.small import CatchEmulators
+
+    return CatchEmulators(config, num_envs)
+
+
+def make_training_environment(config: EnvironmentConfig, num_envs: int, seed: int) -> VectorEnvironment:
+    """Training: an own seed for every episode of every copy; lost lives end trajectories if the configuration says so."""
+    return VectorEnvironment(
+        make_emulators(config, num_envs),
+        _episode_seeds(seed, config.game),
+        max_episode_env_steps=config.max_episode_env_steps,
+        life_loss_terminal=config.life_loss_terminal,
+    )
+
+
+def make_evaluation_environment(
+    config: EnvironmentConfig, num_episodes: int, seed: int, max_episode_env_steps: int
+) -> VectorEnvironment:
+    """Evaluation: copy i plays the i-th episode, a whole game."""
+    return VectorEnvironment(
+        make_emulators(config, num_episodes),
+        _episode_seeds(seed, config.game),
+        max_episode_env_steps=max_episode_env_steps,
+        life_loss_terminal=False,
+    )
+
+
+def _episode_seeds(seed: int, game: str) -> Callable[[int, int], int]:
+    # ale-py takes 31-bit seeds.
+    return lambda env, episode: derive_seed(seed, "episode", game, env, episode) % 2**31

@@ -1,0 +1,131 @@
+"""Games stepped together, cut into episodes. An episode is (seed, actions) and nothing else, so it can be replayed exactly.
+
+`Emulators` is what a game family implements (atari.py, small.py). `VectorEnvironment` gives every episode a seed of its own, applies
+the caps and keeps the actions of the running episodes: enough to restore it in another process, or to render an episode differently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Frames = NDArray[np.uint8]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class EmulatorStep:
+    """frames: `[N, H, W, 3]`; where a game is over they are undefined until its reset. rewards: `[N]`, raw. life_lost, game_over: `[N]`."""
+
+    frames: Frames
+    rewards: NDArray[np.float32]
+    life_lost: Mask
+    game_over: Mask
+
+
+class Emulators(Protocol):
+    """N copies of one game. To add a family, implement this class and pass the contract test (tests/envs/test_contract.py)."""
+
+    num_envs: int
+
+    def reset(self, mask: Mask, seeds: NDArray[np.int64]) -> Frames:
+        """Starts a new game in each masked copy from its entry of `seeds` (`[N]`, 31 bits); the others keep their frame.
+
+        A game's course is a function of its seed and the actions that follow, whatever was played before.
+        """
+        ...
+
+    def step(self, action_ids: NDArray[np.int64]) -> EmulatorStep:
+        """Takes one action (an id of ALE's 18) in each copy. A finished copy may be stepped: its result means nothing until reset."""
+        ...
+
+
+@dataclass(frozen=True)
+class Step:
+    """What N actions led to, each field `[N, ...]`.
+
+    frames: what the agent sees next; the first frame of a new game where `episode_end`. terminal: the trajectory to learn from ends
+    here (a game over, a cut, or a lost life where that counts). episode_end: the game itself ended or was cut. truncated: it was cut.
+    """
+
+    frames: Frames
+    rewards: NDArray[np.float32]
+    terminal: Mask
+    episode_end: Mask
+    truncated: Mask
+
+
+class VectorEnvironment:
+    """N endless sequences of episodes of one game.
+
+    episode_seed: (copy, its episode number) → 31-bit seed. life_loss_terminal: a lost life is a terminal. max_episode_env_steps: the cap.
+    """
+
+    def __init__(
+        self,
+        emulators: Emulators,
+        episode_seed: Callable[[int, int], int],
+        *,
+        max_episode_env_steps: int,
+        life_loss_terminal: bool,
+    ) -> None:
+        self._emulators = emulators
+        self._episode_seed = episode_seed
+        self._max_episode_env_steps = max_episode_env_steps
+        self._life_loss_terminal = life_loss_terminal
+        self.num_envs = emulators.num_envs
+        self._episode = np.zeros(self.num_envs, np.int64)
+        self._actions: list[list[int]] = [[] for _ in range(self.num_envs)]
+
+    def reset(self) -> Frames:
+        """Starts every copy's first episode."""
+        self._episode[:] = 0
+        self._actions = [[] for _ in range(self.num_envs)]
+        return self._emulators.reset(np.ones(self.num_envs, np.bool_), self._seeds())
+
+    def step(self, action_ids: NDArray[np.int64]) -> Step:
+        """Takes one action per copy; finished games start anew within the call."""
+        result = self._emulators.step(action_ids)
+        for history, action in zip(self._actions, action_ids.tolist(), strict=True):
+            history.append(action)
+        lengths = np.array([len(history) for history in self._actions])
+        truncated = ~result.game_over & (lengths >= self._max_episode_env_steps)
+        episode_end = result.game_over | truncated
+        terminal = episode_end | (result.life_lost if self._life_loss_terminal else False)
+        frames = result.frames
+        if episode_end.any():
+            self._episode[episode_end] += 1
+            for env in np.flatnonzero(episode_end):
+                self._actions[env] = []
+            frames = self._emulators.reset(episode_end, self._seeds())
+        return Step(frames, result.rewards, terminal, episode_end, truncated)
+
+    def state(self) -> dict[str, Any]:
+        """Everything `restore` needs: each copy's episode number and the actions taken in it so far."""
+        return {"episode": self._episode.tolist(), "actions": [list(history) for history in self._actions]}
+
+    def restore(self, state: dict[str, Any]) -> Frames:
+        """Plays the running episodes again up to where `state` was taken; returns the frames seen there.
+
+        Copies with shorter histories start later, so that all arrive together; what they do before their reset does not matter.
+        """
+        self._episode = np.array(state["episode"], np.int64)
+        self._actions = [list(history) for history in state["actions"]]
+        longest = max(len(history) for history in self._actions)
+        starts = np.array([longest - len(history) for history in self._actions])
+        frames = self._emulators.reset(np.ones(self.num_envs, np.bool_), self._seeds())
+        for now in range(longest):
+            if now > 0 and (starts == now).any():
+                self._emulators.reset(starts == now, self._seeds())
+            actions = [h[now - start] if now >= start else 0 for h, start in zip(self._actions, starts, strict=True)]
+            frames = self._emulators.step(np.array(actions, np.int64)).frames
+        if longest and (starts == longest).any():
+            frames = self._emulators.reset(starts == longest, self._seeds())
+        return frames
+
+    def _seeds(self) -> NDArray[np.int64]:
+        return np.array([self._episode_seed(env, int(episode)) for env, episode in enumerate(self._episode)], np.int64)

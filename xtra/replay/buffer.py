@@ -1,0 +1,151 @@
+"""Replay: every transition once, in lock-step rows of N environments, sampled by priority.
+
+Row t holds what the N environments saw and did at their t-th step, so a trajectory is a run of rows in one column and a window is a
+slice. The table is a ring of rows: the oldest rows are overwritten once `capacity` is reached.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xtra.replay.config import ReplayConfig
+from xtra.replay.frames import FrameStore, make_frame_store
+
+OPEN = np.iinfo(np.int64).max
+"""`last` of a trajectory that still runs."""
+
+_COLUMNS = ("actions", "rewards", "policies", "root_values", "first", "last", "priorities")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """B transitions. rows, envs: `[B]` places, `rows` counted from the first ever. weights: `[B]` importance weights, at most 1."""
+
+    rows: NDArray[np.int64]
+    envs: NDArray[np.int64]
+    weights: NDArray[np.float32]
+
+
+class ReplayBuffer:
+    """Transitions of one game.
+
+    window: steps after a transition that its training targets look at; it can be sampled once they exist or its trajectory has ended.
+    expected_transitions: how many will ever be added; memory is laid out for these or `config.capacity`, whichever is less.
+    """
+
+    def __init__(
+        self,
+        config: ReplayConfig,
+        num_envs: int,
+        frame_shape: tuple[int, int, int],
+        num_actions: int,
+        window: int,
+        expected_transitions: int,
+    ) -> None:
+        # One row more than needed keeps the frames that follow the newest transition.
+        self._capacity = -(-min(config.capacity, expected_transitions) // num_envs) + 1
+        self._config, self._window = config, window
+        self.num_envs, self.num_rows = num_envs, 0
+        table = (self._capacity, num_envs)
+        self.frames: FrameStore = make_frame_store(*table, frame_shape, config.frame_memory_gb * 1e9)
+        self.actions = np.zeros(table, np.int64)
+        self.rewards = np.zeros(table, np.float32)
+        self.policies = np.zeros((*table, num_actions), np.float32)
+        self.root_values = np.zeros(table, np.float32)
+        self.first = np.zeros(table, np.int64)
+        self.last = np.full(table, OPEN, np.int64)
+        self.priorities = np.zeros(table, np.float64)
+        self._start = np.zeros(num_envs, np.int64)
+        self._max_priority = 1.0
+
+    def __len__(self) -> int:
+        """Transitions held."""
+        return (self.num_rows - self.oldest_row) * self.num_envs
+
+    @property
+    def oldest_row(self) -> int:
+        """Rows before this one are overwritten."""
+        return max(0, self.num_rows - self._capacity + 1)
+
+    def append(
+        self,
+        frames: NDArray[np.uint8],
+        actions: NDArray[np.int64],
+        rewards: NDArray[np.float32],
+        terminal: NDArray[np.bool_],
+        policies: NDArray[np.float32],
+        root_values: NDArray[np.float32],
+    ) -> None:
+        """Adds one row: the frames `[N, H, W, 3]` seen, what was done `[N]`, what followed, and the search's `[N, A]`, `[N]` statistics."""
+        row, slot = self.num_rows, self.num_rows % self._capacity
+        self.frames.write(slot, frames)
+        self.actions[slot], self.rewards[slot] = actions, rewards
+        self.policies[slot], self.root_values[slot] = policies, root_values
+        self.first[slot], self.last[slot] = self._start, OPEN
+        self.priorities[slot] = self._max_priority
+        self.num_rows += 1
+        for env in np.flatnonzero(terminal):
+            self.last[np.arange(max(self._start[env], self.oldest_row), row + 1) % self._capacity, env] = row
+            self._start[env] = row + 1
+
+    def slots(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Where rows stand in the arrays of this buffer."""
+        return rows % self._capacity
+
+    def sample(self, batch_size: int, rng: np.random.Generator, correction: float) -> Sample:
+        """Draws places with probability ∝ priority^alpha, with replacement; `correction` is beta. Raises ValueError if none is ready."""
+        rows = np.arange(self.oldest_row, self.num_rows)
+        slots = self.slots(rows)
+        mass = self.priorities[slots] ** self._config.priority_exponent
+        ready = (self.last[slots] != OPEN) | (rows[:, None] + self._window < self.num_rows)
+        # A trajectory whose first rows are overwritten is still whole from here on: stacks are clipped at `oldest_row`.
+        mass = np.where(ready, mass, 0.0).ravel()
+        total = np.cumsum(mass)
+        if not total.size or total[-1] <= 0.0:
+            raise ValueError("the replay holds no transition whose window is complete")
+        places = np.searchsorted(total, rng.random(batch_size) * total[-1], side="right")
+        places = np.minimum(places, np.flatnonzero(mass)[-1])  # a draw may round up to the total
+        probability = mass[places] / total[-1]
+        weights = (np.count_nonzero(mass) * probability) ** -correction
+        return Sample(rows[places // self.num_envs], places % self.num_envs, (weights / weights.max()).astype(np.float32))
+
+    def update_priorities(self, sample: Sample, priorities: NDArray[np.float64]) -> None:
+        """Sets the sampled transitions' priorities; of repeated places the last one counts."""
+        priorities = priorities + self._config.priority_epsilon
+        self.priorities[self.slots(sample.rows), sample.envs] = priorities
+        self._max_priority = max(self._max_priority, float(priorities.max()))
+
+    def stacks(self, rows: NDArray[np.int64], envs: NDArray[np.int64], frame_stack: int) -> NDArray[np.uint8]:
+        """Observations: `[..., frame_stack, H, W, 3]`, oldest frame first; at a trajectory's start its first frame is repeated.
+
+        Rows past the newest one, or past the trajectory's end, must be clipped by the caller.
+        """
+        back = np.arange(frame_stack - 1, -1, -1)
+        first = np.maximum(self.first[self.slots(rows), envs], self.oldest_row)
+        wanted = np.maximum(rows[..., None] - back, first[..., None])
+        return self.frames.read(self.slots(wanted), np.broadcast_to(envs[..., None], wanted.shape))
+
+    def state(self) -> dict[str, Any]:
+        """Everything `restore` needs."""
+        used = min(self.num_rows, self._capacity)
+        columns = {name: getattr(self, name)[:used].copy() for name in _COLUMNS}
+        return {
+            "columns": columns,
+            "frames": self.frames.state(),
+            "num_rows": self.num_rows,
+            "start": self._start.copy(),
+            "max_priority": self._max_priority,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Sets everything to what `state` returned for a buffer of the same layout."""
+        for name, values in state["columns"].items():
+            getattr(self, name)[: len(values)] = values
+        self.frames.restore(state["frames"])
+        self.num_rows, self._max_priority = state["num_rows"], state["max_priority"]
+        self._start[:] = state["start"]

@@ -1,0 +1,90 @@
+"""Where frames wait: each stored once, as written; stacks are put together when they are read.
+
+`RawFrames` is plain memory; `CompressedFrames` keeps each frame as a lossless zstd block (96x96 RGB Atari: 28 kB becomes 0.4-3 kB).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+import zstandard
+from numpy.typing import NDArray
+
+ZSTD_LEVEL = 3
+
+
+class FrameStore(Protocol):
+    """A table of `rows` x `num_envs` frames, each `[H, W, 3]` uint8."""
+
+    def write(self, row: int, frames: NDArray[np.uint8]) -> None:
+        """Sets a row: frames `[N, H, W, 3]`."""
+        ...
+
+    def read(self, rows: NDArray[np.int64], envs: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Frames at the given places: index arrays of one shape `[...]` give `[..., H, W, 3]`."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """What `restore` needs, picklable."""
+        ...
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Sets everything to what `state` returned."""
+        ...
+
+
+class RawFrames:
+    """Frames in one array. Memory is taken as rows are written."""
+
+    def __init__(self, rows: int, num_envs: int, frame_shape: tuple[int, int, int]) -> None:
+        self._frames = np.empty((rows, num_envs, *frame_shape), np.uint8)
+        self._written = 0
+
+    def write(self, row: int, frames: NDArray[np.uint8]) -> None:
+        self._frames[row] = frames
+        self._written = max(self._written, row + 1)
+
+    def read(self, rows: NDArray[np.int64], envs: NDArray[np.int64]) -> NDArray[np.uint8]:
+        return self._frames[rows, envs]
+
+    def state(self) -> dict[str, Any]:
+        return {"frames": self._frames[: self._written].copy()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self._written = len(state["frames"])
+        self._frames[: self._written] = state["frames"]
+
+
+class CompressedFrames:
+    """Frames as separate zstd blocks; a repeated read of one frame in a call decodes it once."""
+
+    def __init__(self, rows: int, num_envs: int, frame_shape: tuple[int, int, int]) -> None:
+        self._shape = frame_shape
+        self._num_envs = num_envs
+        self._blocks: list[bytes] = [b""] * (rows * num_envs)
+        self._compress = zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress
+        self._decompress = zstandard.ZstdDecompressor().decompress
+
+    def write(self, row: int, frames: NDArray[np.uint8]) -> None:
+        for env in range(self._num_envs):
+            self._blocks[row * self._num_envs + env] = self._compress(np.ascontiguousarray(frames[env]))
+
+    def read(self, rows: NDArray[np.int64], envs: NDArray[np.int64]) -> NDArray[np.uint8]:
+        places, inverse = np.unique(rows * self._num_envs + envs, return_inverse=True)
+        decoded = np.empty((len(places), *self._shape), np.uint8)
+        for i, place in enumerate(places.tolist()):
+            decoded[i] = np.frombuffer(self._decompress(self._blocks[place]), np.uint8).reshape(self._shape)
+        return decoded[inverse.reshape(rows.shape)]
+
+    def state(self) -> dict[str, Any]:
+        return {"blocks": [block for block in self._blocks if block]}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self._blocks[: len(state["blocks"])] = state["blocks"]
+
+
+def make_frame_store(rows: int, num_envs: int, frame_shape: tuple[int, int, int], budget_bytes: float) -> FrameStore:
+    """Raw frames if they fit into the budget, else compressed ones. The choice never changes what is read."""
+    raw = rows * num_envs * int(np.prod(frame_shape)) <= budget_bytes
+    return (RawFrames if raw else CompressedFrames)(rows, num_envs, frame_shape)
