@@ -1,0 +1,213 @@
+"""A job is complete when its manifest is in place; until then, and after damage, it is made again."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from multiprocessing import get_context
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xtra.store import claim as claims
+from xtra.store.errors import ClaimLostError, DamagedError
+from xtra.store.job import Job, Resources
+from xtra.store.store import Attempt, State, Store
+
+JOB = Job("train", 1, {"seed": 3})
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store(tmp_path / "store")
+    store.add(JOB)
+    return store
+
+
+def begin(store: Store, lease_seconds: float = claims.LEASE_SECONDS) -> Attempt:
+    attempt = store.begin(JOB.key, lease_seconds)
+    assert attempt is not None
+    return attempt
+
+
+def finish(store: Store, text: str = "42") -> None:
+    attempt = begin(store)
+    (attempt.out / "deep").mkdir()
+    (attempt.out / "deep" / "score.json").write_text(text)
+    store.commit(attempt, "complete", 1.5, {"code": None})
+    attempt.claim.release()
+
+
+def state(store: Store) -> State:
+    return store.state(JOB.key, time.time())
+
+
+def abandon(attempt: Attempt) -> None:
+    """Makes the claim look as if its machine had stopped an hour ago."""
+    os.utime(attempt.claim.path, (time.time() - 3600,) * 2)
+
+
+def test_a_job_is_complete_only_once_committed(store: Store) -> None:
+    assert state(store) is State.WAITING
+    attempt = begin(store)
+    assert state(store) is State.RUNNING
+    attempt.claim.release()
+    assert state(store) is State.INTERRUPTED
+    finish(store)
+    assert state(store) is State.COMPLETE
+    manifest = store.verify(JOB.key)
+    assert manifest is not None
+    assert manifest.seconds == 1.5
+    assert list(manifest.files) == ["deep/score.json"]
+    assert store.begin(JOB.key) is None
+
+
+def test_what_an_interrupted_attempt_left_in_out_is_not_committed(store: Store) -> None:
+    attempt = begin(store)
+    (attempt.out / "stray").write_text("from the first attempt")
+    attempt.claim.release()
+    finish(store)
+    assert [path.name for path in store.out(JOB.key).rglob("*") if path.is_file()] == ["score.json"]
+    assert not list(store.directory(JOB.key).glob("out-*"))
+
+
+def test_resources_are_kept_with_the_job_but_not_in_its_key(store: Store) -> None:
+    bigger = Job(JOB.stage, JOB.version, JOB.config, resources=Resources(cpus=8))
+    store.add(bigger)
+    assert bigger.key == JOB.key
+    assert store.job(JOB.key).resources.cpus == 8
+
+
+@given(cut=st.floats(0, 0.98))
+def test_a_cut_job_record_is_named_and_mended_by_the_next_plan(tmp_path_factory: pytest.TempPathFactory, cut: float) -> None:
+    store = Store(tmp_path_factory.mktemp("store"))
+    store.add(JOB)
+    path = store.directory(JOB.key) / "job.json"
+    path.write_bytes(path.read_bytes()[: int(cut * path.stat().st_size)])
+    with pytest.raises(DamagedError, match=r"job\.json"):
+        store.job(JOB.key)
+    store.add(JOB)
+    assert store.job(JOB.key) == JOB
+
+
+def test_an_edited_job_record_no_longer_matches_its_key(store: Store) -> None:
+    path = store.directory(JOB.key) / "job.json"
+    path.write_text(path.read_text().replace('"seed": 3', '"seed": 4'))
+    with pytest.raises(DamagedError, match="describes train-"):
+        store.job(JOB.key)
+
+
+@pytest.mark.parametrize("damage", ["missing", "shorter", "altered", "manifest cut", "manifest edited"])
+def test_a_damaged_result_is_detected_and_made_again(store: Store, damage: str) -> None:
+    finish(store)
+    manifest, output = store.directory(JOB.key) / "manifest.json", store.out(JOB.key) / "deep" / "score.json"
+    match damage:
+        case "missing":
+            output.unlink()
+        case "shorter":
+            output.write_text("4")
+        case "altered":
+            output.write_text("43")
+        case "manifest cut":
+            manifest.write_text(manifest.read_text()[:-20])
+        case "manifest edited":
+            manifest.write_text(manifest.read_text().replace('"seconds": 1.5', '"seconds": 0.5'))
+    with pytest.raises(DamagedError, match="xtra-bench run"):
+        store.verify(JOB.key)
+    finish(store)
+    assert store.verify(JOB.key) is not None
+    assert output.read_text() == "42"
+
+
+def test_damage_that_only_a_full_check_sees_is_set_aside_by_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    finish(store)
+    (store.out(JOB.key) / "deep" / "score.json").write_text("43")
+    monkeypatch.setattr("xtra.store.manifest.SMALL_FILE", 1)
+    assert store.verify(JOB.key, quick=True) is not None
+    store.discard_if_damaged(JOB.key)
+    assert state(store) is State.INTERRUPTED
+
+
+def test_a_live_claim_keeps_others_out(store: Store) -> None:
+    begin(store)
+    assert store.begin(JOB.key) is None
+
+
+def test_a_stale_claim_is_taken_over_and_its_zombie_cannot_commit(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    zombie = begin(store)
+    abandon(zombie)
+    successor = begin(store)
+    zombie.out.mkdir(exist_ok=True)
+    (zombie.out / "score.json").write_text("zombie")
+    with pytest.raises(ClaimLostError, match="taken over"):
+        store.commit(zombie, "complete", 1.0, {})
+    zombie.claim.release()
+    assert state(store) is State.RUNNING
+    store.commit(successor, "complete", 1.0, {})
+    successor.claim.release()
+    assert state(store) is State.COMPLETE
+    assert not list(store.directory(JOB.key).glob("claim-*"))
+
+
+def test_a_zombie_that_wakes_between_its_last_check_and_the_rename_overwrites_nothing(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    zombie = begin(store)
+    (zombie.out / "score.json").write_text("zombie")
+    abandon(zombie)
+    successor = begin(store)
+    (successor.out / "score.json").write_text("good")
+    store.commit(successor, "complete", 1.0, {})
+    zombie.out.mkdir(exist_ok=True)
+    (zombie.out / "score.json").write_text("zombie")
+    monkeypatch.setattr(claims.Claim, "check", lambda self: None)
+    with pytest.raises(ClaimLostError, match="in place"):
+        store.commit(zombie, "complete", 1.0, {})
+    assert store.verify(JOB.key) is not None
+    assert (store.out(JOB.key) / "score.json").read_text() == "good"
+
+
+def test_the_claim_of_a_process_that_died_here_is_taken_over_at_once(store: Store) -> None:
+    code = "import os, sys, pathlib, xtra.store.store as s; s.Store(pathlib.Path(sys.argv[1])).begin(sys.argv[2]); os._exit(9)"
+    assert subprocess.run([sys.executable, "-c", code, store.root, JOB.key], check=False).returncode == 9
+    assert begin(store).claim.number == 2
+
+
+def test_a_claim_that_was_never_written_to_the_end_goes_stale_too(store: Store) -> None:
+    path = store.directory(JOB.key) / "claim-1"
+    path.touch()
+    assert store.begin(JOB.key) is None
+    os.utime(path, (time.time() - 3600,) * 2)
+    assert begin(store).claim.number == 2
+
+
+def test_the_heartbeat_keeps_a_short_lease_alive_and_notices_a_takeover(store: Store) -> None:
+    attempt = begin(store, lease_seconds=0.5)
+    beats: list[int] = []
+    lost: list[int] = []
+    with attempt.claim.kept_alive(lambda: beats.append(1), lambda: lost.append(1)):
+        time.sleep(0.8)
+        assert store.begin(JOB.key) is None
+        assert beats
+        (store.directory(JOB.key) / "claim-2").touch()
+        time.sleep(0.3)
+        assert lost == [1]
+
+
+def _claim(directory: Path, barrier: Path) -> bool:
+    while not barrier.exists():
+        time.sleep(0.001)
+    return claims.acquire(directory) is not None
+
+
+def test_of_many_that_take_over_one_stale_claim_exactly_one_wins(store: Store, tmp_path: Path) -> None:
+    abandon(begin(store))
+    with get_context("forkserver").Pool(6) as pool:
+        results = [pool.apply_async(_claim, (store.directory(JOB.key), tmp_path / "go")) for _ in range(6)]
+        time.sleep(0.5)
+        (tmp_path / "go").touch()
+        assert sum(result.get(timeout=20) for result in results) == 1

@@ -1,0 +1,189 @@
+"""The right to run a job: a file created exclusively, kept alive by a heartbeat, taken over when its owner is gone.
+
+Claims are numbered: `claim-1`, `claim-2`, ... The highest number holds. Taking over a dead claim n means creating n + 1 with
+`O_CREAT | O_EXCL`, so of many takers exactly one wins, and the former owner sees that it lost. Needs no server and no clock but
+the file server's: a heartbeat sets the file's modification time, and its age is measured against a file written just now.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import socket
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+
+from xtra.store.errors import ClaimLostError
+
+LEASE_SECONDS = 120.0
+"""A claim without a heartbeat for this long is dead, wherever its owner ran. Four heartbeats fit in."""
+
+_NAME = re.compile(r"claim-(\d+)")
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Who holds a claim. `machine` names host, boot and container, so that `pid` is looked up only where it means something."""
+
+    token: str
+    host: str
+    machine: str
+    pid: int
+    born: float
+    lease_seconds: float
+
+    @classmethod
+    def this_process(cls, lease_seconds: float) -> Owner:
+        born = psutil.Process().create_time()
+        return cls(secrets.token_hex(16), socket.gethostname(), _machine(), os.getpid(), born, lease_seconds)
+
+    def known_dead(self) -> bool:
+        """True when the process ran in this container and is gone; False also means that it cannot be known from here."""
+        if self.machine != _machine():
+            return False
+        try:
+            process = psutil.Process(self.pid)
+            return bool(process.create_time() != self.born or process.status() == psutil.STATUS_ZOMBIE)
+        except psutil.NoSuchProcess:
+            return True
+        except psutil.AccessDenied:
+            return False
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The claim in force as an observer sees it. `owner` is None while it is being written, or when it cannot be read."""
+
+    number: int
+    owner: Owner | None
+    modified: float
+
+    def dead(self, now: float) -> bool:
+        """Whether the job may be taken over at `now`, a time on the file server's clock."""
+        if self.owner is None:
+            return now - self.modified > LEASE_SECONDS
+        return now - self.modified > self.owner.lease_seconds or self.owner.known_dead()
+
+
+class Claim:
+    """The claim that this process holds on the job in `directory`."""
+
+    def __init__(self, directory: Path, number: int, owner: Owner) -> None:
+        self.directory = directory
+        self.number = number
+        self.owner = owner
+
+    @property
+    def path(self) -> Path:
+        return self.directory / f"claim-{self.number}"
+
+    def held(self) -> bool:
+        """Whether the claim in force is still this one."""
+        holder = holder_of(self.directory)
+        return holder is not None and holder.number == self.number and holder.owner == self.owner
+
+    def check(self) -> None:
+        """Raises ClaimLostError when the job was taken over."""
+        if not self.held():
+            raise ClaimLostError(f"{self.directory.name}: the claim {self.owner.token[:8]} was taken over by another process")
+
+    @contextmanager
+    def kept_alive(self, beat: Callable[[], None], lost: Callable[[], None]) -> Iterator[None]:
+        """Refreshes the lease from a thread and calls `beat` each time; calls `lost` there, once, when the job was taken over."""
+        stop = threading.Event()
+
+        def heartbeat() -> None:
+            while not stop.wait(self.owner.lease_seconds / 5):
+                with suppress(OSError):  # the file server may be away for a moment; the lease outlasts four misses
+                    if not self.held():
+                        lost()
+                        return
+                    os.utime(self.path)
+                    beat()
+
+        thread = threading.Thread(target=heartbeat, name="claim-heartbeat", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+    def release(self) -> None:
+        """Gives the job back, unless another process has it by now. Dead predecessors go first: none may be in force again."""
+        if not self.held():
+            return
+        for number in _numbers(self.directory):
+            if number < self.number:
+                (self.directory / f"claim-{number}").unlink(missing_ok=True)
+        self.path.unlink(missing_ok=True)
+
+
+def acquire(directory: Path, lease_seconds: float = LEASE_SECONDS) -> Claim | None:
+    """Claims the job in `directory` for this process; None when a live process has it."""
+    holder = holder_of(directory)
+    if holder is not None and not holder.dead(_server_time(directory)):
+        return None
+    number = 1 if holder is None else holder.number + 1
+    claim = Claim(directory, number, Owner.this_process(lease_seconds))
+    try:
+        descriptor = os.open(claim.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
+    except FileExistsError:
+        return None
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        json.dump(asdict(claim.owner), file)
+        file.flush()
+        os.fsync(file.fileno())
+    return claim if claim.held() else None
+
+
+def holder_of(directory: Path) -> Holder | None:
+    """The claim in force on the job in `directory`; None when nobody has it."""
+    numbers = _numbers(directory)
+    if not numbers:
+        return None
+    try:
+        # Opening, unlike stat alone, makes an NFS client ask the server for the present modification time.
+        with (directory / f"claim-{max(numbers)}").open(encoding="utf-8") as file:
+            text, modified = file.read(), os.fstat(file.fileno()).st_mtime
+    except FileNotFoundError:
+        return holder_of(directory)  # released since it was listed
+    try:
+        owner = Owner(**json.loads(text))
+    except (ValueError, TypeError):
+        owner = None
+    return Holder(max(numbers), owner, modified)
+
+
+def _numbers(directory: Path) -> list[int]:
+    try:
+        matches = [_NAME.fullmatch(name) for name in os.listdir(directory)]  # noqa: PTH208 - names alone: `status` asks thousands
+    except FileNotFoundError:
+        return []
+    return [int(match[1]) for match in matches if match]
+
+
+def _server_time(directory: Path) -> float:
+    probe = directory / f".{secrets.token_hex(8)}.tmp"
+    probe.touch()
+    try:
+        return probe.stat().st_mtime
+    finally:
+        probe.unlink(missing_ok=True)
+
+
+def _machine() -> str:
+    """Names this boot of this machine and this container's view of its processes."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot}:{Path('/proc/self/ns/pid').stat().st_ino}"
+    except OSError:
+        return f"{uuid.getnode():x}"

@@ -1,0 +1,22 @@
+"""What can be wrong with a store, said so that the reader knows what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class StoreError(Exception):
+    """The message is for the user: what is wrong, where, and the remedy."""
+
+
+class DamagedError(StoreError):
+    """A file of the store is missing, truncated or altered."""
+
+    def __init__(self, path: Path, fault: str) -> None:
+        super().__init__(f"{path}: {fault}; `xtra-bench run` makes it again")
+        self.path = path
+        self.fault = fault
+
+
+class ClaimLostError(StoreError):
+    """Another process took the job over while this one was thought dead; what this one computed is dropped."""

@@ -1,0 +1,83 @@
+"""The record that completes a job: what it left, file by file, and what made it. Without a manifest there is no result."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from xtra.store.canonical import digest
+from xtra.store.errors import DamagedError
+from xtra.store.files import sha256
+
+SCHEMA_VERSION = 1
+"""Raised when a field changes meaning; older manifests stay readable."""
+
+SMALL_FILE = 1 << 20
+"""Bytes up to which a quick check hashes a file, not only looks at its size."""
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """A file below `out/`."""
+
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """`status` is "complete", or "diverged" for a run whose loss left the finite numbers (it has no score, and is not retried).
+
+    seconds: time spent on the job, interrupted attempts included.  provenance: hardware, package versions, commit of the code.
+    """
+
+    key: str
+    stage: str
+    version: int
+    status: str
+    files: Mapping[str, FileRecord]
+    seconds: float
+    provenance: Mapping[str, Any]
+
+    def to_record(self) -> dict[str, Any]:
+        """JSON data; `checksum` is over everything else in it."""
+        record = {"schema_version": SCHEMA_VERSION, **asdict(self)}
+        return record | {"checksum": digest(record)}
+
+
+def read_manifest(path: Path) -> Manifest | None:
+    """None when there is none. Raises DamagedError when it is truncated, altered, or of a later schema."""
+    try:
+        record = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        raise DamagedError(path, "is not JSON (truncated?)") from None
+    if not isinstance(record, dict) or record.pop("checksum", None) != digest(record):
+        raise DamagedError(path, "does not match its own checksum")
+    if record.pop("schema_version") != SCHEMA_VERSION:
+        raise DamagedError(path, f"has a schema version other than {SCHEMA_VERSION}: written by another release of xtra-bench")
+    files = {name: FileRecord(**entry) for name, entry in record.pop("files").items()}
+    return Manifest(files=files, **record)
+
+
+def record_files(out: Path) -> dict[str, FileRecord]:
+    """Hashes every file below `out`, by path relative to it."""
+    files = sorted(path for path in out.rglob("*") if path.is_file())
+    return {path.relative_to(out).as_posix(): FileRecord(sha256(path), path.stat().st_size) for path in files}
+
+
+def find_damage(out: Path, files: Mapping[str, FileRecord], *, quick: bool = False) -> DamagedError | None:
+    """The first file that is missing or altered. `quick`: files above SMALL_FILE are compared by size alone."""
+    for name, record in files.items():
+        path = out / name
+        if not path.is_file():
+            return DamagedError(path, "is missing")
+        if path.stat().st_size != record.size:
+            return DamagedError(path, f"has {path.stat().st_size} bytes instead of {record.size}")
+        if not (quick and record.size > SMALL_FILE) and sha256(path) != record.sha256:
+            return DamagedError(path, "does not match its checksum")
+    return None

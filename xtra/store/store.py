@@ -1,0 +1,211 @@
+"""Where artifacts live: one directory per job, `<root>/<stage>/<key>/{job.json, work/, out/, manifest.json}`.
+
+A job is complete when its manifest is in place, and not before: the manifest is written last, exclusively, by whoever holds the
+claim. Safe between processes, between machines on NFS, and under a kill at any moment. No server, no index.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from xtra.store.claim import LEASE_SECONDS, Claim, acquire, holder_of
+from xtra.store.errors import ClaimLostError, DamagedError
+from xtra.store.files import json_text, sync_directory, write_json, write_text_atomically
+from xtra.store.job import Job, Resources
+from xtra.store.manifest import Manifest, find_damage, read_manifest, record_files
+
+JOB_SCHEMA_VERSION = 1
+"""Of `job.json`."""
+
+
+class State(StrEnum):
+    """What the files say about a job. `interrupted`: it was begun, and nobody is at it."""
+
+    COMPLETE = "complete"
+    DIVERGED = "diverged"
+    FAILED = "failed"
+    RUNNING = "running"
+    INTERRUPTED = "interrupted"
+    WAITING = "waiting"
+    DAMAGED = "damaged"
+
+    @property
+    def final(self) -> bool:
+        """Whether running the job again would do nothing."""
+        return self in (State.COMPLETE, State.DIVERGED)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A claimed job being run: its directories, and the claim that lets it commit."""
+
+    job: Job
+    claim: Claim
+    work: Path
+    out: Path
+
+
+class Store:
+    """The artifacts under `root`; the directory is made on the first write."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def directory(self, key: str) -> Path:
+        return self.root / key.rpartition("-")[0] / key
+
+    def work(self, key: str) -> Path:
+        return self.directory(key) / "work"
+
+    def out(self, key: str) -> Path:
+        """What a complete job left; read it only when `manifest(key)` is there."""
+        return self.directory(key) / "out"
+
+    def error_file(self, key: str) -> Path:
+        """Why the last attempt failed; absent otherwise."""
+        return self.work(key) / "error.txt"
+
+    def log_file(self, key: str) -> Path:
+        """What the job printed, all attempts one after another."""
+        return self.work(key) / "log.txt"
+
+    def keys(self) -> Iterator[str]:
+        """Every job that was ever added, in order."""
+        for stage in sorted(self.root.iterdir()) if self.root.is_dir() else ():
+            yield from sorted(path.name for path in stage.iterdir() if path.name.startswith(f"{stage.name}-"))
+
+    def add(self, job: Job) -> None:
+        """Writes `job.json` unless it is there already. Unsynced: a plan can always be made again."""
+        path = self.directory(job.key) / "job.json"
+        record = {"schema_version": JOB_SCHEMA_VERSION, "key": job.key, **_job_record(job)}
+        try:
+            if json.loads(path.read_bytes()) == record:
+                return
+        except (FileNotFoundError, ValueError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        write_text_atomically(path, json_text(record))
+
+    def job(self, key: str) -> Job:
+        """Reads `job.json`. Raises DamagedError when it is missing, truncated, or no longer hashes to its key."""
+        path = self.directory(key) / "job.json"
+        try:
+            record = json.loads(path.read_bytes())
+            inputs = {role: tuple(keys) for role, keys in record["inputs"].items()}
+            job = Job(record["stage"], record["version"], record["config"], inputs, Resources(**record["resources"]))
+        except FileNotFoundError:
+            raise DamagedError(path, "is missing") from None
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise DamagedError(path, "is not a job record (truncated?)") from None
+        if job.key != key:
+            raise DamagedError(path, f"describes {job.key}, not {key}")
+        return job
+
+    def manifest(self, key: str) -> Manifest | None:
+        """The record of a finished job, None for an unfinished one. Raises DamagedError."""
+        path = self.directory(key) / "manifest.json"
+        manifest = read_manifest(path)
+        if manifest is not None and manifest.key != key:
+            raise DamagedError(path, f"belongs to {manifest.key}")
+        return manifest
+
+    def state(self, key: str, now: float) -> State:
+        """What the files say; `now` is the time by which claims are judged. Trusts `out/`: see `verify`."""
+        try:
+            manifest = self.manifest(key)
+        except DamagedError:
+            return State.DAMAGED
+        if manifest is not None:
+            return State(manifest.status)
+        holder = holder_of(self.directory(key))
+        if holder is not None and not holder.dead(now):
+            return State.RUNNING
+        if self.error_file(key).exists():
+            return State.FAILED
+        return State.INTERRUPTED if self.work(key).exists() else State.WAITING
+
+    def verify(self, key: str, *, quick: bool = False) -> Manifest | None:
+        """The manifest, after comparing `out/` with it. Raises DamagedError. `quick` hashes small files only."""
+        manifest = self.manifest(key)
+        damage = manifest and find_damage(self.out(key), manifest.files, quick=quick)
+        if damage:
+            raise damage
+        return manifest
+
+    def begin(self, key: str, lease_seconds: float = LEASE_SECONDS) -> Attempt | None:
+        """Claims an unfinished or damaged job and makes it an empty `out`; None when it is finished, or a live process has it."""
+        job = self.job(key)
+        claim = acquire(self.directory(key), lease_seconds)
+        if claim is None:
+            return None
+        if self._finished(key, quick=True):
+            claim.release()
+            return None
+        self.work(key).mkdir(exist_ok=True)
+        self.error_file(key).unlink(missing_ok=True)
+        for leftover in (self.out(key), *self.directory(key).glob("out-*")):
+            shutil.rmtree(leftover, ignore_errors=True)
+        # Filled beside its final place: a zombie goes on writing into its own directory, never into its successor's.
+        out = self.directory(key) / f"out-{claim.owner.token}"
+        out.mkdir()
+        return Attempt(job, claim, self.work(key), out)
+
+    def commit(self, attempt: Attempt, status: str, seconds: float, provenance: Mapping[str, Any]) -> Manifest:
+        """Hashes and syncs what the attempt left, and completes the job. Raises ClaimLostError when it was taken over."""
+        job, directory = attempt.job, self.directory(attempt.job.key)
+        files = record_files(attempt.out)
+        manifest = Manifest(job.key, job.stage, job.version, status, files, round(seconds, 3), provenance)
+        _sync_tree(attempt.out)
+        attempt.claim.check()
+        try:
+            attempt.out.replace(self.out(job.key))
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            raise ClaimLostError(f"{job.key}: another process has put its own output in place") from None
+        sync_directory(directory)
+        attempt.claim.check()
+        write_json(directory / "manifest.json", manifest.to_record())
+        return manifest
+
+    def discard_if_damaged(self, key: str) -> None:
+        """Compares all of `out/` with the manifest and, unless a live process has the job, declares a damaged one unfinished."""
+        claim = acquire(self.directory(key))
+        if claim is not None:
+            self._finished(key, quick=False)
+            claim.release()
+
+    def _finished(self, key: str, *, quick: bool) -> bool:
+        """Whether the result is there and whole; sets a damaged one aside. Under the claim, so never another's fresh result."""
+        try:
+            return self.verify(key, quick=quick) is not None
+        except DamagedError:
+            path = self.directory(key) / "manifest.json"
+            path.replace(path.with_name("manifest.damaged.json"))
+            return False
+
+
+def _job_record(job: Job) -> dict[str, Any]:
+    return {
+        "stage": job.stage,
+        "version": job.version,
+        "config": job.config,
+        "inputs": {role: list(keys) for role, keys in job.inputs.items()},
+        "resources": asdict(job.resources),
+    }
+
+
+def _sync_tree(directory: Path) -> None:
+    for path in (directory, *directory.rglob("*")):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
