@@ -1,0 +1,146 @@
+"""What a suite of the right shape can still get wrong: names that do not exist, duplicates, cycles, settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from xtra.agents.config import AGENTS
+from xtra.protocol.games import GAMES
+from xtra.protocol.protocols import PROTOCOLS
+from xtra.stages.registry import STAGES
+from xtra.suite.document import DataPath, Document
+from xtra.suite.errors import Problem, shown, suggest
+from xtra.suite.method import agent_of, resolve
+from xtra.suite.overrides import Override
+from xtra.suite.presets import PRESETS
+from xtra.suite.settings import setting_problem
+from xtra.suite.spec import MethodSpec, SuiteSpec
+
+Found = Iterator[tuple[DataPath, Problem]]
+"""Problems with the path of the value they are about."""
+
+
+def names(spec: SuiteSpec, document: Document) -> Found:
+    """Every name stands for something."""
+    methods = [method.name for method in spec.methods]
+
+    def known(path: DataPath, name: str | None, valid: Iterable[str], kind: str) -> Found:
+        if name is not None and name not in valid:
+            yield path, Problem(document.place(path), f"unknown {kind} {shown(name)}", suggest(name, valid, f"{kind}s"))
+
+    yield from known(("protocol",), spec.protocol, PROTOCOLS, "protocol")
+    yield from known(("preset",), spec.preset, PRESETS, "preset")
+    yield from known(("baseline",), spec.baseline, methods, "method")
+    for index, target in enumerate(spec.targets):
+        yield from known(("targets", index), target, GAMES, "game")
+    for stage in spec.resources:
+        if stage not in STAGES:
+            path: DataPath = ("resources", stage)
+            yield path, Problem(document.key_place(path), f"unknown stage {shown(stage)}", suggest(stage, STAGES, "stages"))
+    for index, method in enumerate(spec.methods):
+        yield from known(("methods", index, "agent"), method.agent, AGENTS, "agent")
+        yield from known(("methods", index, "preset"), method.preset, PRESETS, "preset")
+        yield from known(("methods", index, "base"), method.base, methods, "method")
+
+
+def labels(spec: SuiteSpec, document: Document) -> Found:
+    """Method names are one line, without the slash that `--only` uses."""
+    for index, method in enumerate(spec.methods):
+        if "/" in method.name or "\n" in method.name or method.name != method.name.strip():
+            path = ("methods", index, "name")
+            remedy = "one line, no '/', no space at its ends"
+            yield path, Problem(document.place(path), f"{shown(method.name)} is not a method's name", remedy)
+
+
+def duplicates(spec: SuiteSpec, document: Document) -> Found:
+    """Seeds, targets and method names stand once each."""
+
+    def repeated(values: Sequence[Any], kind: str, path_of: Callable[[int], DataPath]) -> Found:
+        for index, value in enumerate(values):
+            if value in values[:index]:
+                path = path_of(index)
+                yield path, Problem(document.place(path), f"duplicate {kind} {shown(value)}", "name each once")
+
+    yield from repeated(spec.seeds, "seed", lambda index: ("seeds", index))
+    yield from repeated(spec.targets, "target", lambda index: ("targets", index))
+    yield from repeated([m.name for m in spec.methods], "method name", lambda index: ("methods", index, "name"))
+
+
+def families(spec: SuiteSpec, document: Document) -> Found:
+    """Every target is of the family that the protocol measures."""
+    protocol = PROTOCOLS.get(spec.protocol)
+    for index, target in enumerate(spec.targets):
+        if protocol is None or target not in GAMES or GAMES[target].family == protocol.family:
+            continue
+        fitting = [p.name for p in PROTOCOLS.values() if p.family == GAMES[target].family]
+        message = f"{target} is a game of family {GAMES[target].family}; protocol {protocol.name} measures {protocol.family}"
+        path = ("targets", index)
+        yield path, Problem(document.place(path), message, f"protocols for it: {', '.join(fitting)}")
+
+
+def cycles(spec: SuiteSpec, document: Document) -> Found:
+    """No method stands on itself."""
+    reported: set[str] = set()
+    for index, method in enumerate(spec.methods):
+        walk = _walk(spec, method)
+        if walk[-1] in walk[:-1] and not reported.intersection(walk) and walk[0] == walk[-1]:
+            reported.update(walk)
+            path = ("methods", index, "base")
+            message = f"{shown(walk[0])} is its own base" if len(walk) == 2 else f"bases form a cycle: {' -> '.join(walk)}"
+            yield path, Problem(document.place(path), message, "let one of them stand without `base`")
+
+
+def settings(spec: SuiteSpec, document: Document, overrides: Iterable[Override]) -> Found:
+    """Every `set` addresses a setting that exists for its agent, with a value that it takes."""
+    agents = [_safe_agent(spec, method) for method in spec.methods]
+    everyone = sorted(set(AGENTS if None in agents else (agent for agent in agents if agent)))
+    for path, value in spec.set.items():
+        yield from _setting(document, ("set", path), value, everyone)
+    for index, method in enumerate(spec.methods):
+        own = agents[index]
+        for path, value in method.set.items():
+            yield from _setting(document, ("methods", index, "set", path), value, sorted(AGENTS) if own is None else [own])
+    for override in overrides:
+        problem = setting_problem(override.path, override.value, everyone, override.place, override.place)
+        if problem is not None:
+            yield ("--set", override.path), problem
+
+
+def combinations(spec: SuiteSpec, document: Document) -> Found:
+    """Values that are right alone are right together. Only for suites that pass everything above."""
+    for index, method in enumerate(spec.methods):
+        try:
+            resolve(spec, method)
+        except ValidationError as error:
+            path = ("methods", index, "name")
+            for detail in error.errors():
+                where = ".".join(str(part) for part in detail["loc"])
+                yield path, Problem(document.place(path), f"{shown(method.name)}: {where}: {detail['msg']}")
+
+
+def _setting(document: Document, path: DataPath, value: Any, agents: Sequence[str]) -> Found:
+    problem = setting_problem(str(path[-1]), value, agents, document.key_place(path), document.place(path))
+    if problem is not None:
+        yield path, problem
+
+
+def _walk(spec: SuiteSpec, method: MethodSpec) -> list[str]:
+    """The names from a method along its bases, to the end or to the first repetition."""
+    walk, by_name = [method.name], {m.name: m for m in spec.methods}
+    while (base := by_name[walk[-1]].base) is not None and base in by_name:
+        walk.append(base)
+        if base in walk[:-1]:
+            break
+    return walk
+
+
+def _safe_agent(spec: SuiteSpec, method: MethodSpec) -> str | None:
+    """The method's agent, or None where names or bases are wrong."""
+    walk, known = _walk(spec, method), {m.name: m for m in spec.methods}
+    if len(set(walk)) < len(walk) or known[walk[-1]].base is not None:
+        return None
+    agent = agent_of(spec, method)
+    return agent if agent in AGENTS else None

@@ -1,0 +1,223 @@
+"""A YAML text as plain data that remembers where each value was written.
+
+Suites are data alone: no anchors, aliases, tags or second documents, so nothing grows when it is read and nothing is executed.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from xtra.suite.errors import Place, Problem, SuiteError, nearest, shown
+
+MAX_BYTES = 262_144
+"""Of a suite file. The largest of ours has a few thousand."""
+MAX_DEPTH = 10
+"""Levels of nesting; a suite needs five."""
+MAX_DIGITS = 40
+"""Of an integer; what is longer is far beyond every limit, and is cut before it costs time."""
+
+DataPath = tuple[str | int, ...]
+"""The way to a value: keys of mappings and indices of lists."""
+
+
+@dataclass
+class Document:
+    """Plain data, the places of its values and keys by path, and the problems met while reading it."""
+
+    source: str
+    lines: list[str]
+    data: Any = None
+    values: dict[DataPath, Place] = field(default_factory=dict)
+    keys: dict[DataPath, Place] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def place(self, path: DataPath) -> Place:
+        """Where the value at `path` stands, or the nearest value around it."""
+        while path not in self.values and path:
+            path = path[:-1]
+        return self.values.get(path, Place(self.source))
+
+    def key_place(self, path: DataPath) -> Place:
+        """Where the key at `path` stands."""
+        return self.keys.get(path) or self.place(path)
+
+    def put(self, path: DataPath, value: Any, place: Place) -> None:
+        """Sets a value from outside the file, making mappings on the way; everything about it points to `place`."""
+        for known in [known for known in self.values if known[: len(path)] == path]:
+            del self.values[known]
+        target = self.data
+        for part in path[:-1]:
+            target = target.setdefault(part, {})
+        target[path[-1]] = value
+        self.values[path] = self.keys[path] = place
+
+
+def read_text(path: Path) -> str:
+    """The text of a suite file. Raises SuiteError for anything but a small file of printable UTF-8."""
+    whole = Place(str(path))
+    try:
+        if path.is_dir():
+            raise SuiteError([Problem(whole, "is a directory", "name a suite file, such as suites/quick.yaml")])
+        if path.exists() and not path.is_file():
+            raise SuiteError([Problem(whole, "is not a regular file", "name a suite file, such as suites/quick.yaml")])
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise SuiteError([Problem(whole, "no such file", _similar_file(path))]) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise SuiteError([Problem(whole, f"cannot be read: {reason}")]) from None
+    if len(raw) > MAX_BYTES:
+        remedy = f"a suite has at most {MAX_BYTES:,} bytes; is this the right file?"
+        raise SuiteError([Problem(whole, "is too large for a suite", remedy)])
+    return _decode(raw, str(path))
+
+
+def parse(text: str, source: str) -> Document:
+    """The document in `text`. Raises SuiteError for broken YAML; lesser problems are collected in the document."""
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+    document = Document(source, text.split("\n"))
+    try:
+        _refuse_indirection(document, YAML(typ="safe", pure=True).parse(text))
+        node = YAML(typ="safe", pure=True).compose(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = _place(document, mark) if mark else Place(source)
+        raise SuiteError([Problem(place, f"not YAML: {error.problem or error.context}", _syntax_remedy(place))]) from None
+    except (YAMLError, ValueError) as error:
+        raise SuiteError([Problem(Place(source), f"not YAML: {error}")]) from None
+    if node is not None:
+        document.data = _build(document, node, ())
+    return document
+
+
+def _decode(raw: bytes, source: str) -> str:
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        before = raw[: error.start]
+        line, column = before.count(b"\n") + 1, error.start - (before.rfind(b"\n") + 1) + 1
+        message = f"byte 0x{raw[error.start]:02X} is not UTF-8"
+        raise SuiteError([Problem(Place(source, line, column), message, "save the file as UTF-8")]) from None
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    for number, line_text in enumerate(text.split("\n"), 1):
+        strange = _first_unprintable(line_text.replace("\t", " "))
+        if strange is not None:
+            place = Place(source, number, strange + 1, line_text)
+            raise SuiteError([Problem(place, f"control character U+{ord(line_text[strange]):04X}", "delete it")])
+    return text
+
+
+def _similar_file(path: Path) -> str:
+    try:
+        names = [entry.name for entry in path.parent.iterdir() if entry.suffix in (".yaml", ".yml")]
+    except OSError:
+        return f"there is no directory {path.parent}"
+    close = nearest(path.name, names)
+    return f"did you mean {path.parent / close}?" if close else "name a suite file, such as suites/quick.yaml"
+
+
+def _first_unprintable(text: str) -> int | None:
+    if text.isprintable():
+        return None
+    return next(index for index, character in enumerate(text) if not character.isprintable())
+
+
+def _refuse_indirection(document: Document, events: Iterator[Any]) -> None:
+    """One lazy pass before anything is built: no aliases, anchors, tags, second documents or deep nesting."""
+    from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, DocumentStartEvent
+
+    depth = documents = 0
+    for event in events:
+        documents += isinstance(event, DocumentStartEvent)
+        depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
+        if documents > 1:
+            complaint = ("a second document starts here", "one suite a file: delete the line `---` and what follows")
+        elif isinstance(event, AliasEvent) or getattr(event, "anchor", None):
+            complaint = ("anchors and aliases are not part of suites", "share settings between methods by `base:`")
+        elif getattr(event, "tag", None) is not None:
+            complaint = (f"tag {shown(str(event.tag))} is not part of suites", "write the plain value")
+        elif depth > MAX_DEPTH:
+            complaint = (
+                f"nested deeper than {MAX_DEPTH} levels",
+                "settings are dotted paths: agent.search.num_simulations: 16",
+            )
+        else:
+            continue
+        raise SuiteError([Problem(_place(document, event.start_mark), *complaint)])
+
+
+def _syntax_remedy(place: Place) -> str:
+    if "\t" in place.text[: place.column]:
+        return "indent with spaces, not with tabs"
+    return "check the indentation, the colons and the quotes of this line and the one before"
+
+
+def _place(document: Document, mark: Any) -> Place:
+    text = document.lines[mark.line] if mark.line < len(document.lines) else ""
+    return Place(document.source, mark.line + 1, mark.column + 1, text)
+
+
+def _build(document: Document, node: Any, path: DataPath) -> Any:
+    from ruamel.yaml.nodes import MappingNode, SequenceNode
+
+    document.values[path] = _place(document, node.start_mark)
+    if isinstance(node, MappingNode):
+        return _build_mapping(document, node, path)
+    if isinstance(node, SequenceNode):
+        return [_build(document, child, (*path, index)) for index, child in enumerate(node.value)]
+    return _build_scalar(document, node, path)
+
+
+def _build_mapping(document: Document, node: Any, path: DataPath) -> dict[str, Any]:
+    built: dict[str, Any] = {}
+    for key_node, value_node in node.value:
+        place = _place(document, key_node.start_mark)
+        key = key_node.value
+        if not isinstance(key, str) or not key_node.tag.endswith(":str"):
+            document.problems.append(Problem(place, "a key is plain text", "quote it if it is meant as text"))
+        elif _first_unprintable(key) is not None:
+            document.problems.append(Problem(place, "control characters in a key", "delete them"))
+        elif key in built:
+            first = document.keys[*path, key]
+            message = f"duplicate key {shown(key)}, first on line {first.line}"
+            document.problems.append(Problem(place, message, "keep one of the two"))
+        else:
+            document.keys[*path, key] = place
+            built[key] = _build(document, value_node, (*path, key))
+    return built
+
+
+def _build_scalar(document: Document, node: Any, path: DataPath) -> Any:
+    kind, text = node.tag.rpartition(":")[2], node.value
+    try:
+        if kind in ("null", "bool"):
+            return None if kind == "null" else text.lower() == "true"
+        if kind == "int":
+            digits = text.replace("_", "")
+            return int(digits[:MAX_DIGITS], 0 if re.match(r"[-+]?0[box]", digits) else 10)
+        if kind == "float":
+            return _finite(text)
+    except ValueError as error:
+        document.problems.append(Problem(document.values[path], f"{shown(text)}: {error}", "write a finite number"))
+        return 0
+    strange = _first_unprintable(text.replace("\n", " "))
+    if strange is not None:
+        message = f"control character U+{ord(text[strange]):04X} in a text"
+        document.problems.append(Problem(document.values[path], message, "delete it"))
+        return "?"
+    return text
+
+
+def _finite(text: str) -> float:
+    number = float(re.sub(r"\.(inf|nan)$", r"\1", text.replace("_", "").lower()))
+    if not math.isfinite(number):
+        raise ValueError("not a finite number")
+    return number

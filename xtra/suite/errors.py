@@ -1,0 +1,93 @@
+"""What is wrong with a suite: where, what, and what to do about it. Rendered as plain text, never interpreted as markup."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+EXCERPT_WIDTH = 110
+"""Longer lines are cut around the column at fault."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where something was written. `source` is a file's name or an option; `line` is 0 for a whole file or an option."""
+
+    source: str
+    line: int = 0
+    column: int = 1
+    text: str = ""
+    """The whole line, as it stands there."""
+
+    def __str__(self) -> str:
+        return f"{self.source}:{self.line}:{self.column}" if self.line else self.source
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake and its remedy."""
+
+    place: Place
+    message: str
+    remedy: str = ""
+
+    def render(self) -> str:
+        lines = [f"{self.place}: {self.message}", *_excerpt(self.place)]
+        if self.remedy:
+            lines.append(f"    {self.remedy}")
+        return "\n".join(printable(line) for line in lines)
+
+
+class SuiteError(Exception):
+    """A suite that cannot be run: every problem found, in the order of their places."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        unique = dict.fromkeys(problems)
+        self.problems = tuple(sorted(unique, key=lambda p: (p.place.source, p.place.line, p.place.column)))
+        super().__init__("; ".join(f"{problem.place}: {problem.message}" for problem in self.problems))
+
+    def render(self) -> str:
+        """The text for the terminal."""
+        count = len(self.problems)
+        blocks = [problem.render() for problem in self.problems]
+        return "\n\n".join(blocks if count == 1 else [*blocks, f"{count} problems"])
+
+
+def nearest(word: str, names: Iterable[str]) -> str | None:
+    """The name that `word` was most likely meant to be, or None when nothing is close."""
+    known = sorted(names)
+    lowered = {name.lower(): name for name in known}
+    if word.lower() in lowered:
+        return lowered[word.lower()]
+    match = difflib.get_close_matches(word.lower()[:200], list(lowered), n=1, cutoff=0.6)
+    return lowered[match[0]] if match else None
+
+
+def suggest(word: str, names: Iterable[str], kind: str) -> str:
+    """A remedy for an unknown name: the nearest one, or the valid ones."""
+    known = sorted(names)
+    close = nearest(word, known)
+    if close is not None:
+        return f"did you mean {close!r}?"
+    return f"valid {kind}: {', '.join(known)}" if len(known) <= 20 else f"there are {len(known)} valid {kind}"
+
+
+def shown(value: object) -> str:
+    """A value quoted for a message, cut when long."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def printable(text: str) -> str:
+    """The text with control characters (escape sequences above all) spelled out, so that printing it does nothing else."""
+    return "".join(c if c.isprintable() or c == "\n" else f"<U+{ord(c):04X}>" for c in text)
+
+
+def _excerpt(place: Place) -> list[str]:
+    if not place.text:
+        return []
+    text = "".join(c if c.isprintable() else " " for c in place.text)
+    start = max(0, place.column - 1 - EXCERPT_WIDTH // 2) if len(text) > EXCERPT_WIDTH else 0
+    cut = text[start : start + EXCERPT_WIDTH].rstrip()
+    return [f"    {cut}", "    " + " " * (place.column - 1 - start) + "^"]

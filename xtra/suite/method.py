@@ -1,0 +1,109 @@
+"""The configuration that dotted paths address, and how a method's is put together from its layers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from xtra.agents.config import AGENTS, AgentConfig
+from xtra.agents.efficientzero.config import EfficientZeroConfig
+from xtra.config import Config
+from xtra.envs.config import EnvironmentConfig
+from xtra.protocol.protocols import PROTOCOLS
+from xtra.stages.config import EvaluationConfig, TrainingConfig
+from xtra.suite.presets import PRESETS
+from xtra.suite.spec import MethodSpec, SuiteSpec
+
+DEFAULT_AGENT = "efficientzero"
+
+RESERVED = {
+    "environment.game": "games are named by the suite's `targets`",
+    "agent.name": "the agent is named by the method's `agent`",
+}
+"""Paths that no `set` may address, and what to use instead."""
+
+
+class MethodConfig(Config):
+    """Everything that decides what a method does, but for its game and its seed."""
+
+    environment: EnvironmentConfig = EnvironmentConfig()
+    """How the game is shown to the agent and cut into episodes."""
+    agent: AgentConfig = EfficientZeroConfig()
+    """The agent and all its constants."""
+    training: TrainingConfig = TrainingConfig()
+    """Budget and intervals of training."""
+    evaluation: EvaluationConfig = EvaluationConfig()
+    """Episodes and caps of the final evaluation."""
+
+
+@cache
+def leaves(agent: str) -> Mapping[str, FieldInfo]:
+    """The fields of a method's configuration that can be set, by dotted path, for a method that uses `agent`."""
+    blocks = {name: field.annotation for name, field in MethodConfig.model_fields.items()} | {"agent": AGENTS[agent]}
+    found = {path: info for name, block in blocks.items() for path, info in _walk(block, name)}
+    return {path: info for path, info in found.items() if path not in RESERVED}
+
+
+def agent_of(spec: SuiteSpec, method: MethodSpec) -> str:
+    """The agent that a method uses: its own, else its nearest base's, else the default."""
+    named = [link.agent for link in spec.chain(method) if link.agent is not None]
+    return named[-1] if named else DEFAULT_AGENT
+
+
+def layers(spec: SuiteSpec, method: MethodSpec) -> tuple[Mapping[str, Any], ...]:
+    """The settings of a method by source, weakest first: protocol, preset, the suite's `set`, then its bases' and its own."""
+    chain = spec.chain(method)
+    preset = [spec.preset, *(link.preset for link in chain if link.preset is not None)][-1]
+    shared = (PROTOCOLS[spec.protocol].settings, PRESETS[preset].settings_for(agent_of(spec, method)), spec.set)
+    return (*shared, *(link.set for link in chain))
+
+
+def resolve(spec: SuiteSpec, method: MethodSpec) -> MethodConfig:
+    """The complete configuration of a method. Settings meant for another agent (from a preset, the suite, a base) are left out.
+
+    Raises pydantic.ValidationError for values that are wrong, alone or together.
+    """
+    agent = agent_of(spec, method)
+    known = leaves(agent)
+    merged = {path: value for layer in layers(spec, method) for path, value in layer.items() if path in known}
+    return configure(agent, merged)
+
+
+def configure(agent: str, settings: Mapping[str, Any]) -> MethodConfig:
+    """Defaults with `settings` in their places. JSON mode: lists are read as tuples where the configuration has tuples."""
+    tree: dict[str, Any] = {"agent": {"name": agent}}
+    for path, value in settings.items():
+        *blocks, leaf = path.split(".")
+        target = tree
+        for block in blocks:
+            target = target.setdefault(block, {})
+        target[leaf] = value
+    return MethodConfig.model_validate_json(json.dumps(tree))
+
+
+def value_at(config: BaseModel, path: str) -> Any:
+    """The value of a leaf of a configuration."""
+    value: Any = config
+    for name in path.split("."):
+        value = getattr(value, name)
+    return value
+
+
+def protocol_label(spec: SuiteSpec, config: MethodConfig) -> str:
+    """The label that rows carry: the protocol's name, and whatever of its settings this configuration changes."""
+    protocol = PROTOCOLS[spec.protocol]
+    return protocol.label({path: value_at(config, path) for path in protocol.settings})
+
+
+def _walk(block: Any, prefix: str) -> Iterator[tuple[str, FieldInfo]]:
+    for name, info in block.model_fields.items():
+        path = f"{prefix}.{name}"
+        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
+            yield from _walk(info.annotation, path)
+        else:
+            yield path, info

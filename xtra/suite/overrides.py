@@ -1,0 +1,72 @@
+"""The command line's changes to a suite: `--set a.b=c` and `--seeds 0,1`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from xtra.suite.document import Document, parse
+from xtra.suite.errors import Place, Problem, SuiteError
+from xtra.suite.spec import SuiteSpec
+
+MAX_SEEDS = 10_000
+"""Of one `--seeds` range."""
+
+
+@dataclass(frozen=True)
+class Override:
+    """One `--set`: a dotted path, its value, and the text it came from."""
+
+    path: str
+    value: Any
+    place: Place
+
+    @property
+    def addresses_suite(self) -> bool:
+        """Whether the path names a field of the suite file rather than a method's configuration."""
+        return self.path.partition(".")[0] in SuiteSpec.model_fields
+
+
+def parse_override(text: str) -> Override:
+    """`a.b=c`, its value read as YAML. Raises SuiteError."""
+    place = Place("--set", text=text)
+    path, equals, value = text.partition("=")
+    path = path.strip()
+    if not equals or not path:
+        raise SuiteError([Problem(place, "is not of the form path=value", "for example: --set agent.search.num_simulations=16")])
+    try:
+        document = parse(value, "--set")
+    except SuiteError as error:
+        remedy = "quote the value, and the whole for the shell: --set 'question=\"Why: that\"'"
+        raise SuiteError([Problem(place, p.message, remedy) for p in error.problems]) from None
+    if document.problems:
+        raise SuiteError([Problem(place, p.message, p.remedy) for p in document.problems])
+    return Override(path, document.data, place)
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """`0,1,5-9` as seeds. Raises SuiteError."""
+    seeds: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d{1,10})(?:-(\d{1,10}))?\s*", part, re.ASCII)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if not 0 <= last - first < MAX_SEEDS:
+            raise SuiteError([Problem(Place("--seeds", text=text), "is not a list of seeds", "for example: --seeds 0,1,5-9")])
+        seeds.extend(range(first, last + 1))
+    return tuple(seeds)
+
+
+def apply_to_document(document: Document, overrides: Iterable[Override]) -> None:
+    """Puts every override that addresses a suite field into the document. Raises SuiteError for one that cannot be put."""
+    for override in overrides:
+        if not override.addresses_suite or not isinstance(document.data, dict):
+            continue
+        first, *rest = override.path.split(".")
+        if first in ("methods", "set"):
+            remedy = "write the configuration path itself: --set agent.search.num_simulations=16"
+            raise SuiteError([Problem(override.place, f"`{first}` cannot be replaced from the command line", remedy)])
+        if rest and first != "resources":
+            raise SuiteError([Problem(override.place, f"`{first}` has no parts", f"replace it as a whole: --set {first}=...")])
+        document.put((first, *rest), override.value, override.place)

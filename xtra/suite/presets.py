@@ -1,0 +1,98 @@
+"""Presets: named blocks of settings for the size of networks and of learning. Pure data; a suite overrides any of it by `set`.
+
+A preset never touches a setting that a protocol owns: what is measured does not depend on the size of what is measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Preset:
+    """`settings` holds for every agent; `agents` for one of them, by its name. Paths are those of a method's configuration."""
+
+    name: str
+    summary: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    agents: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def settings_for(self, agent: str) -> dict[str, Any]:
+        """Everything this preset sets for a method that uses `agent`."""
+        return {**self.settings, **self.agents.get(agent, {})}
+
+
+EFFICIENTZERO = Preset(
+    name="efficientzero",
+    summary="EfficientZero as released: 96x96 frames, 64 channels, one residual block per encoder stage.",
+)
+
+XTRA = Preset(
+    name="xtra",
+    summary="EfficientZero's network with XTRA's four residual blocks per encoder stage.",
+    agents={"efficientzero": {"agent.network.blocks_per_stage": 4}},
+)
+
+SMALL = Preset(
+    name="small",
+    summary="Atari on a laptop: 48x48 frames, 16 channels, batches of 32; one update takes a fraction of a second on one core.",
+    settings={
+        "environment.frame_size": 48,
+        "training.final_updates": 0,
+        "training.curve_interval": 5_000,
+    },
+    agents={
+        "efficientzero": {
+            "agent.network.channels": 16,
+            "agent.network.num_halvings": 3,
+            "agent.network.head_channels": 8,
+            "agent.network.lstm_hidden": 64,
+            "agent.network.projection_hidden": 128,
+            "agent.network.projection_size": 128,
+            "agent.network.predictor_hidden": 64,
+            "agent.search.num_simulations": 16,
+            "agent.optimizer.batch_size": 32,
+            "agent.optimizer.learning_rate": 0.05,
+            "agent.optimizer.warmup_updates": 100,
+        }
+    },
+)
+
+TINY = Preset(
+    name="tiny",
+    summary="Games of about 10x10 pixels: frames as they are, 16 channels, 8 simulations; learns within minutes on one core.",
+    settings={
+        "environment.frame_size": 10,
+        "training.updates_per_env_step": 0.25,
+        "training.final_updates": 0,
+        "training.curve_interval": 1_000,
+        "training.curve_episodes": 32,
+    },
+    agents={
+        "efficientzero": {
+            "agent.network.frame_stack": 2,
+            "agent.network.channels": 16,
+            "agent.network.num_halvings": 0,
+            "agent.network.head_channels": 4,
+            "agent.network.head_hidden": 32,
+            "agent.network.lstm_hidden": 32,
+            "agent.network.support": 10,
+            "agent.network.projection_hidden": 64,
+            "agent.network.projection_size": 64,
+            "agent.network.predictor_hidden": 32,
+            "agent.search.num_simulations": 8,
+            "agent.acting.num_envs": 32,
+            "agent.targets.target_update_interval": 100,
+            "agent.targets.td_steps_decay": 3_000,
+            "agent.optimizer.batch_size": 64,
+            "agent.optimizer.learning_rate": 0.02,
+            "agent.optimizer.warmup_updates": 50,
+            "agent.optimizer.augmentation": "none",
+            "agent.replay.min_transitions": 500,
+        }
+    },
+)
+
+PRESETS: dict[str, Preset] = {preset.name: preset for preset in (EFFICIENTZERO, XTRA, SMALL, TINY)}

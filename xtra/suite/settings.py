@@ -1,0 +1,105 @@
+"""What may be set, and what may not: the paths of `set` and `--set`, their values, and the remedies for both."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+
+from xtra.agents.config import AGENTS
+from xtra.suite.errors import Place, Problem, nearest, shown
+from xtra.suite.method import RESERVED, configure, leaves
+
+MAX_LISTED = 8
+"""Fields named in a remedy."""
+
+
+def setting_problem(path: str, value: Any, agents: Collection[str], place: Place, value_place: Place) -> Problem | None:
+    """What is wrong with setting `path` to `value`, where `agents` are those that it may be meant for; None if nothing."""
+    users = [agent for agent in agents if path in leaves(agent)]
+    if not users:
+        return Problem(place, *_path_complaint(path, agents))
+    try:
+        configure(users[0], {path: value})
+    except ValidationError as error:
+        wanted = tuple(path.split("."))
+        own = [e for e in error.errors() if _without_tags(e["loc"], wanted)[: len(wanted)] == wanted]
+        if own:
+            reason = own[0]["msg"].removeprefix("Input should be ").removeprefix("Input ")
+            return Problem(value_place, f"{path}: {shown(value)} is not {_noun(reason)}", _describe(path, leaves(users[0])[path]))
+    return None
+
+
+def nearest_path(path: str, known: Iterable[str]) -> str | None:
+    """The path most likely meant: one that ends so, one spelled nearly so, or one whose last word is spelled nearly so."""
+    paths = sorted(known)
+    ending = [candidate for candidate in paths if candidate.endswith(f".{path}")]
+    if ending:
+        return ending[0]
+    close = nearest(path, paths)
+    if close is not None:
+        return close
+    by_leaf = {candidate.rpartition(".")[2]: candidate for candidate in reversed(paths)}
+    leaf = nearest(path.rpartition(".")[2], by_leaf)
+    return by_leaf[leaf] if leaf is not None else None
+
+
+def _path_complaint(path: str, agents: Collection[str]) -> tuple[str, str]:
+    everyone = {known for agent in AGENTS for known in leaves(agent)}
+    if path in RESERVED:
+        return f"{path} cannot be set", RESERVED[path]
+    if path in everyone:
+        owners = ", ".join(agent for agent in AGENTS if path in leaves(agent))
+        return f"{path} is a setting of {owners}, not of {', '.join(sorted(agents))}", "set it on the methods that use that agent"
+    inside = sorted(known for known in everyone if known.startswith(f"{path}."))
+    if inside:
+        more = ", ..." if len(inside) > MAX_LISTED else ""
+        return f"{path} is a block, not a setting", f"set its fields one by one: {', '.join(inside[:MAX_LISTED])}{more}"
+    close = nearest_path(path, everyone)
+    remedy = f"did you mean {close}?" if close else "a path starts with environment., agent., training. or evaluation."
+    return f"unknown setting {shown(path)}", remedy
+
+
+def _without_tags(location: tuple[int | str, ...], wanted: tuple[str, ...]) -> tuple[int | str, ...]:
+    """Pydantic puts the union's tag (`agent.efficientzero.search`) into the location; dotted paths do not have it."""
+    tagged = len(location) > 1 and location[0] == "agent" and location[1] in AGENTS and location[1] != wanted[1]
+    return (location[0], *location[2:]) if tagged else location
+
+
+def _noun(reason: str) -> str:
+    return reason.replace("greater than or equal to", "at least").replace("less than or equal to", "at most")
+
+
+def _describe(path: str, info: FieldInfo) -> str:
+    bounds = [f"{sign} {getattr(m, name)}" for m in info.metadata for kind, name, sign in _BOUNDS if isinstance(m, kind)]
+    kind = " ".join([_kind(info.annotation), *([" and ".join(bounds)] if bounds else [])])
+    default = info.get_default(call_default_factory=True, validated_data={})
+    return f"{path} is {kind}; its default is {_plain(default)}"
+
+
+_BOUNDS: tuple[tuple[type, str, str], ...] = ((Ge, "ge", ">="), (Gt, "gt", ">"), (Le, "le", "<="), (Lt, "lt", "<"))
+_KINDS: dict[Any, str] = {int: "an integer", float: "a number", bool: "true or false", str: "a text"}
+
+
+def _kind(annotation: Any) -> str:
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Literal:
+        return "one of " + ", ".join(str(argument) for argument in arguments)
+    if origin is tuple and Ellipsis not in arguments:
+        return f"a list of {len(arguments)} values, each {_kind(arguments[0])}"
+    if origin in (tuple, list):
+        return f"a list, each value {_kind(arguments[0])}"
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join("null" if argument is type(None) else _kind(argument) for argument in arguments)
+    return _KINDS.get(annotation, str(annotation))
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(list(value)) if isinstance(value, tuple) else str(value)

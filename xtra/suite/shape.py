@@ -1,0 +1,98 @@
+"""The shape of a suite: unknown keys, missing keys, wrong types and ranges, in the words of a person."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from xtra.config import Config
+from xtra.suite.document import DataPath, Document
+from xtra.suite.errors import Problem, shown, suggest
+from xtra.suite.spec import MethodSpec, ResourcesSpec, SuiteSpec
+
+STAND_INS: Mapping[str, Any] = {
+    "suite": "suite",
+    "version": 1,
+    "question": "?",
+    "protocol": "?",
+    "preset": "?",
+    "seeds": [0],
+    "targets": ["?"],
+    "methods": [{"name": "?"}],
+    "name": "?",
+}
+"""Take the place of required values that are broken, so that the rest of the suite is checked all the same."""
+
+
+def shape_problems(document: Document) -> list[tuple[DataPath, Problem]]:
+    """Everything in which the document's data differs from the shape of a suite, with its path."""
+    try:
+        SuiteSpec.model_validate_json(json.dumps(document.data))
+    except ValidationError as error:
+        return [(detail["loc"], _problem(document, detail)) for detail in error.errors()]
+    return []
+
+
+def repaired(data: Mapping[str, Any], broken: Iterable[DataPath]) -> dict[str, Any]:
+    """A copy in which every broken value is replaced by a stand-in, or left out where it is optional."""
+    copied = copy.deepcopy(dict(data))
+    for path in broken:
+        _repair(copied, path)
+    return copied
+
+
+def _repair(data: Any, path: DataPath) -> None:
+    target = data
+    for part in path[:-1]:
+        inside = target.get(part) if isinstance(target, dict) else target[part]
+        if not isinstance(inside, dict | list):
+            return
+        target = inside
+    last = path[-1]
+    if isinstance(target, list) and isinstance(last, int):
+        target[last] = STAND_INS[str(path[0])][0]
+    elif isinstance(target, dict) and last in STAND_INS:
+        target[str(last)] = copy.deepcopy(STAND_INS[str(last)])
+    elif isinstance(target, dict):
+        target.pop(last, None)
+
+
+def _problem(document: Document, detail: ErrorDetails) -> Problem:
+    path, kind = detail["loc"], detail["type"]
+    key, model = str(path[-1]), _model(path)
+    dotted = ".".join(str(part) for part in path)
+    if kind == "extra_forbidden":
+        return Problem(document.key_place(path), f"unknown key {shown(key)}", suggest(key, model.model_fields, "keys"))
+    if kind == "missing":
+        return Problem(document.place(path[:-1]), f"missing key {shown(key)}", _example(model, key))
+    if kind == "too_short":
+        return Problem(document.place(path), f"{dotted} is empty", _example(model, key))
+    if kind == "string_pattern_mismatch":
+        remedy = "letters, digits, '.', '_' and '-', beginning with a letter or digit"
+        return Problem(document.place(path), f"{dotted}: {shown(detail['input'])} cannot name a directory", remedy)
+    wanted = detail["msg"].replace("Input should be ", "").replace("greater than or equal to", "at least")
+    wanted = wanted.replace("less than or equal to", "at most").removeprefix("a valid ")
+    return Problem(document.place(path), f"{dotted}: {shown(detail['input'])} is not {wanted}", _example(model, _field(path)))
+
+
+def _model(path: DataPath) -> type[Config]:
+    """The class whose field the path's last key is."""
+    if len(path) > 2 and path[0] == "methods":
+        return MethodSpec
+    return ResourcesSpec if len(path) > 2 and path[0] == "resources" else SuiteSpec
+
+
+def _field(path: DataPath) -> str:
+    """The field of `_model(path)` that the path goes through."""
+    return str(path[2] if len(path) > 2 and path[0] in ("methods", "resources") else path[0])
+
+
+def _example(model: type[Config], key: str) -> str:
+    """How the field is written, from the example beside its definition."""
+    field = model.model_fields.get(key)
+    return f"for example: {key}: {json.dumps(field.examples[0])}" if field is not None and field.examples else ""

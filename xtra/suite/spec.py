@@ -1,0 +1,106 @@
+"""What a person writes: the suite file, field by field. Names are checked against what exists in `xtra.suite.check`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field, JsonValue
+
+from xtra.agents.config import AGENTS
+from xtra.config import Config
+from xtra.protocol.games import GAMES
+from xtra.protocol.protocols import PROTOCOLS
+from xtra.stages.registry import STAGES
+from xtra.store.job import Resources
+from xtra.suite.presets import PRESETS
+
+
+def _one_of(names: Any) -> dict[str, Any]:
+    """For the JSON Schema alone, so that editors complete names; the loader's own check suggests the nearest one."""
+    return {"enum": sorted(names)}
+
+
+Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
+GameName = Annotated[str, Field(json_schema_extra=_one_of(GAMES))]
+Settings = Annotated[
+    dict[str, JsonValue],
+    Field(examples=[{"agent.search.num_simulations": 16, "agent.optimizer.batch_size": 64}]),
+]
+
+
+class ResourcesSpec(Config):
+    """What every job of one stage asks for. Never part of a job's identity: more cores do not make another result."""
+
+    cpus: int = Field(Resources().cpus, ge=1, examples=[1])
+    """Cores."""
+    gpus: int = Field(Resources().gpus, ge=0, examples=[0])
+    """GPUs."""
+    memory_gb: float = Field(Resources().memory_gb, gt=0, examples=[4.0])
+    """Main memory in GB."""
+    hours: float = Field(Resources().hours, gt=0, examples=[24.0])
+    """Time limit in hours."""
+
+
+class MethodSpec(Config):
+    """One method: an agent and the settings that make it differ from the suite's."""
+
+    name: str = Field(min_length=1, max_length=60, examples=["EfficientZero"])
+    """The label in tables and figures. It names nothing on disk: two methods with equal settings share their jobs."""
+    description: str = Field("", examples=["EfficientZero without its consistency loss."])
+    """One sentence for the report."""
+    agent: str | None = Field(None, json_schema_extra=_one_of(AGENTS), examples=["efficientzero"])
+    """The agent; inherited from `base`, else efficientzero."""
+    base: str | None = Field(None, examples=["EfficientZero"])
+    """Another method of this suite whose agent, preset and `set` this one starts from."""
+    preset: str | None = Field(None, json_schema_extra=_one_of(PRESETS), examples=["small"])
+    """A preset of its own, in place of the suite's."""
+    set: Settings = Field(default_factory=dict)
+    """Settings of this method by dotted path; they win over the suite's `set` and over the base's."""
+
+
+class SuiteSpec(Config):
+    """A suite: one question, and the methods, games and seeds that answer it."""
+
+    suite: str = Field(min_length=1, max_length=60, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", examples=["quick"])
+    """Its name, as it stands in the name of each run's directory."""
+    version: int = Field(ge=1, examples=[1])
+    """Raised whenever its results change meaning."""
+    question: str = Field(min_length=1, examples=["Does pretraining on similar games help?"])
+    """What it answers, in one sentence; the report opens with it."""
+    protocol: str = Field(json_schema_extra=_one_of(PROTOCOLS), examples=["atari100k"])
+    """What is measured: budget, evaluation and environment rules; one of xtra.protocol."""
+    preset: str = Field(json_schema_extra=_one_of(PRESETS), examples=["small"])
+    """The size of the networks and of the learning: a named block of settings."""
+    seeds: tuple[Seed, ...] = Field(min_length=1, examples=[[0, 1, 2]])
+    """One run of each method on each game per seed."""
+    targets: tuple[GameName, ...] = Field(min_length=1, examples=[["Pong", "Breakout"]])
+    """The games that are learned and scored."""
+    methods: tuple[MethodSpec, ...] = Field(
+        min_length=1, examples=[[{"name": "EfficientZero"}, {"name": "Random", "agent": "random"}]]
+    )
+    """What is compared."""
+    baseline: str | None = Field(None, examples=["EfficientZero"])
+    """The method that the others are compared with."""
+    set: Settings = Field(default_factory=dict)
+    """Settings of every method by dotted path; those of an agent that a method does not use are passed over."""
+    resources: dict[Annotated[str, Field(json_schema_extra=_one_of(STAGES))], ResourcesSpec] = Field(
+        default_factory=dict, examples=[{"train": {"cpus": 1, "hours": 24}}]
+    )
+    """What jobs ask for, by stage."""
+    notes: str = Field("", examples=["A small budget: it compares, it does not reproduce the published scores."])
+    """What a reader of the report must know."""
+
+    def method(self, name: str) -> MethodSpec:
+        """The method of that name. Raises KeyError for an unknown one."""
+        return next((m for m in self.methods if m.name == name), None) or _missing(name)
+
+    def chain(self, method: MethodSpec) -> tuple[MethodSpec, ...]:
+        """The method and its bases, the furthest base first. Only for suites whose bases exist and form no cycle."""
+        chain = [method]
+        while (base := chain[0].base) is not None:
+            chain.insert(0, self.method(base))
+        return tuple(chain)
+
+
+def _missing(name: str) -> MethodSpec:
+    raise KeyError(name)
