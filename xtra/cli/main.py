@@ -2,9 +2,52 @@
 
 from __future__ import annotations
 
-import typer
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
 
-app = typer.Typer(name="xtra-bench", no_args_is_help=True, add_completion=False)
+import typer
+from typer.core import TyperGroup
+
+from xtra.suite.errors import SuiteError
+
+COMMANDS = ("run", "plan", "validate", "status", "report", "schema", "perf")
+"""In the order of `--help`. Each is the module `xtra.cli.<name>`, with a function `<name>` or a group `app`."""
+
+
+class Commands(TyperGroup):
+    """Imports a sub-command when it is asked for, and turns a broken suite into its message and exit status 2."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [name for name in COMMANDS if find_spec(f"xtra.cli.{name}") is not None]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        module = import_module(f"xtra.cli.{cmd_name}")
+        group = getattr(module, "app", None)
+        if group is None:
+            group = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+            group.command(cmd_name)(getattr(module, cmd_name))
+        return typer.main.get_command(group)
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SuiteError as error:
+            typer.echo(error.render(), err=True)
+            raise typer.Exit(2) from None
+
+
+app = typer.Typer(name="xtra-bench", cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def callback() -> None:
+    """Benchmarks and ablations of cross-task transfer in model-based reinforcement learning.
+
+    Start with: xtra-bench run suites/quick.yaml
+    """
 
 
 def main() -> None:

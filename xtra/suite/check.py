@@ -104,7 +104,9 @@ def settings(spec: SuiteSpec, document: Document, overrides: Iterable[Override])
         for path, value in method.set.items():
             yield from _setting(document, ("methods", index, "set", path), value, sorted(AGENTS) if own is None else [own])
     for override in overrides:
-        problem = setting_problem(override.path, override.value, everyone, override.place, override.place)
+        problem = setting_problem(
+            override.path, override.value, everyone, override.place, override.value_place, SuiteSpec.model_fields
+        )
         if problem is not None:
             yield ("--set", override.path), problem
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -44,9 +44,15 @@ class MethodConfig(Config):
 @cache
 def leaves(agent: str) -> Mapping[str, FieldInfo]:
     """The fields of a method's configuration that can be set, by dotted path, for a method that uses `agent`."""
-    blocks = {name: field.annotation for name, field in MethodConfig.model_fields.items()} | {"agent": AGENTS[agent]}
-    found = {path: info for name, block in blocks.items() for path, info in _walk(block, name)}
+    found = {path: info for name in MethodConfig.model_fields for path, info in _walk(_block(agent, name), name)}
     return {path: info for path, info in found.items() if path not in RESERVED}
+
+
+def leaf_schemas(agent: str) -> dict[str, Any]:
+    """The JSON Schema of each of those fields, by dotted path."""
+    blocks = {path.rpartition(".")[0] for path in leaves(agent)}
+    schemas = {block: _block(agent, block).model_json_schema()["properties"] for block in blocks}
+    return {path: schemas[path.rpartition(".")[0]][path.rpartition(".")[2]] for path in leaves(agent)}
 
 
 def agent_of(spec: SuiteSpec, method: MethodSpec) -> str:
@@ -100,7 +106,16 @@ def protocol_label(spec: SuiteSpec, config: MethodConfig) -> str:
     return protocol.label({path: value_at(config, path) for path in protocol.settings})
 
 
-def _walk(block: Any, prefix: str) -> Iterator[tuple[str, FieldInfo]]:
+def _block(agent: str, path: str) -> type[BaseModel]:
+    """The class of the block at `path`; under `agent`, that of the agent of this name."""
+    first, *rest = path.split(".")
+    block: Any = AGENTS[agent] if first == "agent" else MethodConfig.model_fields[first].annotation
+    for name in rest:
+        block = block.model_fields[name].annotation
+    return cast("type[BaseModel]", block)
+
+
+def _walk(block: type[BaseModel], prefix: str) -> Iterator[tuple[str, FieldInfo]]:
     for name, info in block.model_fields.items():
         path = f"{prefix}.{name}"
         if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from xtra.suite.document import Document, parse
@@ -22,6 +22,11 @@ class Override:
     path: str
     value: Any
     place: Place
+
+    @property
+    def value_place(self) -> Place:
+        """Where the value begins."""
+        return replace(self.place, column=self.place.text.index("=") + 2)
 
     @property
     def addresses_suite(self) -> bool:

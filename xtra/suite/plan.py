@@ -1,6 +1,6 @@
 """From a suite to what will run: jobs, a graph by content key, and cells, the rows that the jobs will fill.
 
-Names (of suites, of methods) stay in the cells. A job knows only its configuration, so equal work is one job, whoever asks for it.
+Names (of suites, of methods) stay in the cells. A job knows only its configuration, so equal work is one job, whoever asks.
 """
 
 from __future__ import annotations

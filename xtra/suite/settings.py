@@ -19,11 +19,16 @@ MAX_LISTED = 8
 """Fields named in a remedy."""
 
 
-def setting_problem(path: str, value: Any, agents: Collection[str], place: Place, value_place: Place) -> Problem | None:
-    """What is wrong with setting `path` to `value`, where `agents` are those that it may be meant for; None if nothing."""
+def setting_problem(
+    path: str, value: Any, agents: Collection[str], place: Place, value_place: Place, also: Iterable[str] = ()
+) -> Problem | None:
+    """What is wrong with setting `path` to `value`, where `agents` are those that it may be meant for; None if nothing.
+
+    place, value_place: where the path and the value stand. also: other names that an unknown path may have been meant as.
+    """
     users = [agent for agent in agents if path in leaves(agent)]
     if not users:
-        return Problem(place, *_path_complaint(path, agents))
+        return Problem(place, *_path_complaint(path, agents, also))
     try:
         configure(users[0], {path: value})
     except ValidationError as error:
@@ -49,7 +54,7 @@ def nearest_path(path: str, known: Iterable[str]) -> str | None:
     return by_leaf[leaf] if leaf is not None else None
 
 
-def _path_complaint(path: str, agents: Collection[str]) -> tuple[str, str]:
+def _path_complaint(path: str, agents: Collection[str], also: Iterable[str]) -> tuple[str, str]:
     everyone = {known for agent in AGENTS for known in leaves(agent)}
     if path in RESERVED:
         return f"{path} cannot be set", RESERVED[path]
@@ -60,7 +65,7 @@ def _path_complaint(path: str, agents: Collection[str]) -> tuple[str, str]:
     if inside:
         more = ", ..." if len(inside) > MAX_LISTED else ""
         return f"{path} is a block, not a setting", f"set its fields one by one: {', '.join(inside[:MAX_LISTED])}{more}"
-    close = nearest_path(path, everyone)
+    close = nearest_path(path, everyone.union(also))
     remedy = f"did you mean {close}?" if close else "a path starts with environment., agent., training. or evaluation."
     return f"unknown setting {shown(path)}", remedy
 

@@ -34,7 +34,9 @@ def shape_problems(document: Document) -> list[tuple[DataPath, Problem]]:
     try:
         SuiteSpec.model_validate_json(json.dumps(document.data))
     except ValidationError as error:
-        return [(detail["loc"], _problem(document, detail)) for detail in error.errors()]
+        details = error.errors()
+        inner = {detail["loc"][:-1] for detail in details}
+        return [(d["loc"], _problem(document, d)) for d in details if not (d["type"] == "too_short" and d["loc"] in inner)]
     return []
 
 

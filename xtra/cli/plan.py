@@ -1,0 +1,58 @@
+"""`xtra-bench plan`: what would run, and what is there already."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from xtra.cli.suite_options import OnlyOption, SeedsOption, SetOption, SuiteArgument, load_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from xtra.suite.plan import Plan
+
+
+def plan(
+    suite: SuiteArgument,
+    overrides: SetOption = None,
+    seeds: SeedsOption = None,
+    only: OnlyOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole plan as JSON.")] = False,
+) -> None:
+    """Show the jobs and cells of a suite, and which of them results/store holds already. Nothing is run."""
+    import json
+
+    from xtra.store.store import Store
+    from xtra.suite.show import cached_keys, to_record
+
+    planned = load_plan(suite, overrides, seeds, only)
+    cached = cached_keys(planned, Store(Path("results/store")))
+    if as_json:
+        typer.echo(json.dumps(to_record(planned, cached), indent=2))
+    else:
+        print_plan(planned, cached)
+
+
+def print_plan(plan: Plan, cached: Collection[str]) -> None:
+    """Two tables, of stages and of methods. Names are printed as they are: no markup, no emoji codes."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from xtra.suite.show import by_method, by_stage
+
+    console = Console(markup=False, emoji=False, highlight=False)
+    console.print(f"{plan.suite} version {plan.spec.version}, plan {plan.id}: {plan.spec.question}", soft_wrap=True)
+    stages = Table("stage", *_COUNTS)
+    for stage, share in by_stage(plan, cached).items():
+        stages.add_row(stage, str(share.total), str(share.cached), str(share.missing))
+    console.print(stages)
+    methods = Table("method", "agent", "protocol", "cells", *_COUNTS[1:])
+    for identity, share in by_method(plan, cached).items():
+        methods.add_row(*identity, str(share.total), str(share.cached), str(share.missing))
+    console.print(methods)
+
+
+_COUNTS = ("jobs", "cached", "to run")

@@ -1,0 +1,43 @@
+"""The options that `plan` and `run` share, and the plan they lead to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from xtra.suite.plan import Plan
+
+SuiteArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A suite file, such as suites/quick.yaml.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="Change one setting, such as agent.search.num_simulations=16, or one field of the suite, such as protocol=catch."
+        " May be given again.",
+    ),
+]
+SeedsOption = Annotated[
+    str | None, typer.Option("--seeds", metavar="SEEDS", help="Seeds in place of the suite's, such as 0,1,5-9.")
+]
+OnlyOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--only",
+        metavar="GLOB",
+        help="Only the cells whose method/game/seed this matches, such as 'EfficientZero/Pong' or '*/*/0'. May be given again.",
+    ),
+]
+
+
+def load_plan(suite: Path, overrides: list[str] | None = None, seeds: str | None = None, only: list[str] | None = None) -> Plan:
+    """The plan of a suite file under the command line's changes. Raises SuiteError; `xtra-bench` prints it and exits with 2."""
+    from xtra.suite.load import load_suite
+    from xtra.suite.overrides import parse_seeds
+    from xtra.suite.plan import plan
+
+    spec = load_suite(suite, overrides or (), None if seeds is None else parse_seeds(seeds))
+    return plan(spec).only(only or ())

@@ -1,0 +1,65 @@
+"""A plan as figures: what there is to do, stage by stage and method by method, and what is done already."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from xtra.store.store import Store
+from xtra.suite.plan import Plan
+
+
+@dataclass(frozen=True)
+class Share:
+    """Of `total` jobs or cells, `cached` are done."""
+
+    cached: int
+    total: int
+
+    @property
+    def missing(self) -> int:
+        return self.total - self.cached
+
+
+def cached_keys(plan: Plan, store: Store) -> frozenset[str]:
+    """The jobs of the plan that have a manifest in the store, and so will not be run."""
+    return frozenset(key for key in plan.jobs if (store.directory(key) / "manifest.json").exists())
+
+
+def by_stage(plan: Plan, cached: Collection[str]) -> dict[str, Share]:
+    """Jobs of each stage, in the order in which stages first appear."""
+    keys: dict[str, list[str]] = {}
+    for key, job in plan.jobs.items():
+        keys.setdefault(job.stage, []).append(key)
+    return {stage: _share(own, cached) for stage, own in keys.items()}
+
+
+def by_method(plan: Plan, cached: Collection[str]) -> dict[tuple[str, str, str], Share]:
+    """Cells of each (method, agent, protocol label); a cell is cached when its evaluation is."""
+    keys: dict[tuple[str, str, str], list[str]] = {}
+    for cell in plan.cells:
+        keys.setdefault((cell.method, cell.agent, cell.protocol), []).append(cell.evaluate_key)
+    return {identity: _share(own, cached) for identity, own in keys.items()}
+
+
+def to_record(plan: Plan, cached: Collection[str]) -> dict[str, Any]:
+    """The whole plan as JSON data, for programs."""
+    jobs = [
+        {
+            "key": job.key,
+            "stage": job.stage,
+            "version": job.version,
+            "cached": job.key in cached,
+            "inputs": {role: list(keys) for role, keys in job.inputs.items()},
+            "resources": asdict(job.resources),
+            "config": dict(job.config),
+        }
+        for job in plan.jobs.values()
+    ]
+    identity = {"suite": plan.suite, "version": plan.spec.version, "id": plan.id}
+    return {**identity, "jobs": jobs, "cells": [asdict(cell) for cell in plan.cells]}
+
+
+def _share(keys: list[str], cached: Collection[str]) -> Share:
+    return Share(sum(key in cached for key in keys), len(keys))
