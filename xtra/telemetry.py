@@ -39,7 +39,9 @@ class Telemetry:
         if self._metrics.exists() and self._metrics.stat().st_size > size:
             os.truncate(self._metrics, size)
 
-    def progress(self, done: int, total: int, unit: str, *, force: bool = False, **figures: float) -> None:
+    def progress(
+        self, done: int, total: int, unit: str, figures: Mapping[str, float] | None = None, *, force: bool = False
+    ) -> None:
         """Publishes how far the job is, at most four times a second unless `force`; `figures` are shown beside the bar."""
         now = time.monotonic()
         if not force and now - self._last_progress < 0.25:
@@ -50,7 +52,7 @@ class Telemetry:
             "total": total,
             "unit": unit,
             "seconds": round(now - self._started, 3),
-            "figures": figures,
+            "figures": dict(figures or {}),
         }
         temporary = self.directory / "progress.json.tmp"
         temporary.write_text(json.dumps(state), encoding="utf-8")

@@ -1,4 +1,5 @@
-"""Atari 2600 games on ale-py's C++ vector environment, preprocessed as EfficientZero does (RGB, area-resized, max of two frames)."""
+"""Atari 2600 games on ale-py's C++ vector environment, preprocessed as EfficientZero does (RGB, area-resized, max of two
+frames)."""
 
 from __future__ import annotations
 

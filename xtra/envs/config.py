@@ -13,7 +13,8 @@ class EnvironmentConfig(Config):
     game: str = ""
     """The game's name, as `xtra.protocol.games` lists it; the planner fills it in for each run."""
     frame_size: int = Field(96, ge=8, le=210)
-    """Height and width of a frame in pixels (area-interpolated RGB). EfficientZero: 96; preset `small`: 48; built-in games: 10."""
+    """Height and width of a frame in pixels (area-interpolated RGB). EfficientZero: 96; preset `small`: 48; built-in games:
+    10."""
     frame_skip: int = Field(4, ge=1, le=16)
     """Emulator frames per env step, the last two max-pooled. EfficientZero: 4."""
     noop_max: int = Field(30, ge=0, le=255)
@@ -23,4 +24,5 @@ class EnvironmentConfig(Config):
     life_loss_terminal: bool = True
     """Losing a life ends the training trajectory (the game itself goes on). EfficientZero: yes. Never used in evaluation."""
     max_episode_env_steps: int = Field(27_000, ge=1)
-    """Episodes are cut after this many env steps in training. XTRA's code: 27,000 (108,000 frames); EfficientZero's code: 3,000."""
+    """Episodes are cut after this many env steps in training. XTRA's code: 27,000 (108,000 frames); EfficientZero's code:
+    3,000."""

@@ -1,7 +1,8 @@
 """Catch: a built-in pixel game that an agent learns in a minute, for tests and for trying things out.
 
-A ball falls one row per step from the top row of a 10x10 board; a paddle on the bottom row moves left, right or stays. When the ball
-arrives the episode ends with +1 if the paddle is under it, else -1. After bsuite's Catch (Osband et al., 2020), which is 10x5.
+A ball falls one row per step from the top row of a 10x10 board; a paddle on the bottom row moves left, right or stays. When the
+ball arrives the episode ends with +1 if the paddle is under it, else -1. After bsuite's Catch (Osband et al., 2020), which is
+10x5.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ class CatchEmulators:
 
     def __init__(self, config: EnvironmentConfig, num_envs: int) -> None:
         if config.frame_size % BOARD:
-            raise ValueError(f"environment.frame_size: Catch is drawn on a {BOARD}x{BOARD} board, {config.frame_size} is no multiple")
+            raise ValueError(
+                f"environment.frame_size: Catch is drawn on a {BOARD}x{BOARD} board, {config.frame_size} is no multiple"
+            )
         self.num_envs = num_envs
         self._scale = config.frame_size // BOARD
         self._row, self._ball, self._paddle = (np.zeros(num_envs, np.int64) for _ in range(3))

@@ -1,7 +1,8 @@
 """Games stepped together, cut into episodes. An episode is (seed, actions) and nothing else, so it can be replayed exactly.
 
-`Emulators` is what a game family implements (atari.py, small.py). `VectorEnvironment` gives every episode a seed of its own, applies
-the caps and keeps the actions of the running episodes: enough to restore it in another process, or to render an episode differently.
+`Emulators` is what a game family implements (atari.py, small.py). `VectorEnvironment` gives every episode a seed of its own,
+applies the caps and keeps the actions of the running episodes: enough to restore it in another process, or to render an episode
+differently.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class EmulatorStep:
-    """frames: `[N, H, W, 3]`; where a game is over they are undefined until its reset. rewards: `[N]`, raw. life_lost, game_over: `[N]`."""
+    """frames: `[N, H, W, 3]`; where a game is over they are undefined until its reset. rewards: `[N]`, raw. life_lost, game_over:
+    `[N]`."""
 
     frames: Frames
     rewards: NDArray[np.float32]
@@ -40,7 +42,8 @@ class Emulators(Protocol):
         ...
 
     def step(self, action_ids: NDArray[np.int64]) -> EmulatorStep:
-        """Takes one action (an id of ALE's 18) in each copy. A finished copy may be stepped: its result means nothing until reset."""
+        """Takes one action (an id of ALE's 18) in each copy. A finished copy may be stepped: its result means nothing until
+        reset."""
         ...
 
 
@@ -48,8 +51,9 @@ class Emulators(Protocol):
 class Step:
     """What N actions led to, each field `[N, ...]`.
 
-    frames: what the agent sees next; the first frame of a new game where `episode_end`. terminal: the trajectory to learn from ends
-    here (a game over, a cut, or a lost life where that counts). episode_end: the game itself ended or was cut. truncated: it was cut.
+    frames: what the agent sees next; the first frame of a new game where `episode_end`. terminal: the trajectory to learn from
+    ends here (a game over, a cut, or a lost life where that counts). episode_end: the game itself ended or was cut. truncated: it
+    was cut.
     """
 
     frames: Frames
@@ -62,7 +66,8 @@ class Step:
 class VectorEnvironment:
     """N endless sequences of episodes of one game.
 
-    episode_seed: (copy, its episode number) → 31-bit seed. life_loss_terminal: a lost life is a terminal. max_episode_env_steps: the cap.
+    episode_seed: (copy, its episode number) → 31-bit seed. life_loss_terminal: a lost life is a terminal. max_episode_env_steps:
+    the cap.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """The games a suite may name, and the actions each one understands.
 
-Pure data, so that a suite can be checked without an emulator. The Atari sets are ale-py 0.12's minimal action sets; a test compares
-them with the emulator, and with the table of the 45 games in XTRA's released code.
+Pure data, so that a suite can be checked without an emulator. The Atari sets are ale-py 0.12's minimal action sets; a test
+compares them with the emulator, and with the table of the 45 games in XTRA's released code.
 """
 
 from __future__ import annotations

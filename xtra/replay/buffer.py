@@ -1,7 +1,7 @@
 """Replay: every transition once, in lock-step rows of N environments, sampled by priority.
 
-Row t holds what the N environments saw and did at their t-th step, so a trajectory is a run of rows in one column and a window is a
-slice. The table is a ring of rows: the oldest rows are overwritten once `capacity` is reached.
+Row t holds what the N environments saw and did at their t-th step, so a trajectory is a run of rows in one column and a window is
+a slice. The table is a ring of rows: the oldest rows are overwritten once `capacity` is reached.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ _COLUMNS = ("actions", "rewards", "policies", "root_values", "first", "last", "p
 
 @dataclass(frozen=True)
 class Sample:
-    """B transitions. rows, envs: `[B]` places, `rows` counted from the first ever. weights: `[B]` importance weights, at most 1."""
+    """B transitions. rows, envs: `[B]` places, `rows` counted from the first ever. weights: `[B]` importance weights, at most
+    1."""
 
     rows: NDArray[np.int64]
     envs: NDArray[np.int64]
@@ -34,8 +35,9 @@ class Sample:
 class ReplayBuffer:
     """Transitions of one game.
 
-    window: steps after a transition that its training targets look at; it can be sampled once they exist or its trajectory has ended.
-    expected_transitions: how many will ever be added; memory is laid out for these or `config.capacity`, whichever is less.
+    window: steps after a transition that its training targets look at; it can be sampled once they exist or its trajectory has
+    ended. expected_transitions: how many will ever be added; memory is laid out for these or `config.capacity`, whichever is
+    less.
     """
 
     def __init__(
@@ -61,7 +63,6 @@ class ReplayBuffer:
         self.last = np.full(table, OPEN, np.int64)
         self.priorities = np.zeros(table, np.float64)
         self._start = np.zeros(num_envs, np.int64)
-        self._max_priority = 1.0
 
     def __len__(self) -> int:
         """Transitions held."""
@@ -81,13 +82,16 @@ class ReplayBuffer:
         policies: NDArray[np.float32],
         root_values: NDArray[np.float32],
     ) -> None:
-        """Adds one row: the frames `[N, H, W, 3]` seen, what was done `[N]`, what followed, and the search's `[N, A]`, `[N]` statistics."""
+        """Adds one row: the frames `[N, H, W, 3]` seen, what was done `[N]`, what followed, and the search's `[N, A]`, `[N]`
+        statistics."""
         row, slot = self.num_rows, self.num_rows % self._capacity
         self.frames.write(slot, frames)
         self.actions[slot], self.rewards[slot] = actions, rewards
         self.policies[slot], self.root_values[slot] = policies, root_values
         self.first[slot], self.last[slot] = self._start, OPEN
-        self.priorities[slot] = self._max_priority
+        # New transitions are as urgent as the most urgent one held (EfficientZero).
+        held = self.priorities[: min(row, self._capacity)]
+        self.priorities[slot] = held.max() if held.size else 1.0
         self.num_rows += 1
         for env in np.flatnonzero(terminal):
             self.last[np.arange(max(self._start[env], self.oldest_row), row + 1) % self._capacity, env] = row
@@ -98,7 +102,8 @@ class ReplayBuffer:
         return rows % self._capacity
 
     def sample(self, batch_size: int, rng: np.random.Generator, correction: float) -> Sample:
-        """Draws places with probability ∝ priority^alpha, with replacement; `correction` is beta. Raises ValueError if none is ready."""
+        """Draws places with probability ∝ priority^alpha, with replacement; `correction` is beta. Raises ValueError if none is
+        ready."""
         rows = np.arange(self.oldest_row, self.num_rows)
         slots = self.slots(rows)
         mass = self.priorities[slots] ** self._config.priority_exponent
@@ -116,9 +121,7 @@ class ReplayBuffer:
 
     def update_priorities(self, sample: Sample, priorities: NDArray[np.float64]) -> None:
         """Sets the sampled transitions' priorities; of repeated places the last one counts."""
-        priorities = priorities + self._config.priority_epsilon
-        self.priorities[self.slots(sample.rows), sample.envs] = priorities
-        self._max_priority = max(self._max_priority, float(priorities.max()))
+        self.priorities[self.slots(sample.rows), sample.envs] = priorities + self._config.priority_epsilon
 
     def stacks(self, rows: NDArray[np.int64], envs: NDArray[np.int64], frame_stack: int) -> NDArray[np.uint8]:
         """Observations: `[..., frame_stack, H, W, 3]`, oldest frame first; at a trajectory's start its first frame is repeated.
@@ -139,7 +142,6 @@ class ReplayBuffer:
             "frames": self.frames.state(),
             "num_rows": self.num_rows,
             "start": self._start.copy(),
-            "max_priority": self._max_priority,
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -147,5 +149,5 @@ class ReplayBuffer:
         for name, values in state["columns"].items():
             getattr(self, name)[: len(values)] = values
         self.frames.restore(state["frames"])
-        self.num_rows, self._max_priority = state["num_rows"], state["max_priority"]
+        self.num_rows = state["num_rows"]
         self._start[:] = state["start"]

@@ -21,4 +21,5 @@ class ReplayConfig(Config):
     min_transitions: int = Field(2_000, ge=1)
     """Updates begin when the replay holds this many transitions. EfficientZero: 2,000."""
     frame_memory_gb: float = Field(4.0, ge=0.0)
-    """Host memory for raw frames, in GB; a replay that would need more keeps its frames compressed (lossless). Never changes results."""
+    """Host memory for raw frames, in GB; a replay that would need more keeps its frames compressed (lossless). Never changes
+    results."""

@@ -1,6 +1,7 @@
 """Where frames wait: each stored once, as written; stacks are put together when they are read.
 
-`RawFrames` is plain memory; `CompressedFrames` keeps each frame as a lossless zstd block (96x96 RGB Atari: 28 kB becomes 0.4-3 kB).
+`RawFrames` is plain memory; `CompressedFrames` keeps each frame as a lossless zstd block (96x96 RGB Atari: 28 kB becomes 0.4-3
+kB).
 """
 
 from __future__ import annotations
@@ -68,14 +69,15 @@ class CompressedFrames:
 
     def write(self, row: int, frames: NDArray[np.uint8]) -> None:
         for env in range(self._num_envs):
-            self._blocks[row * self._num_envs + env] = self._compress(np.ascontiguousarray(frames[env]))
+            self._blocks[row * self._num_envs + env] = self._compress(frames[env].tobytes())
 
     def read(self, rows: NDArray[np.int64], envs: NDArray[np.int64]) -> NDArray[np.uint8]:
         places, inverse = np.unique(rows * self._num_envs + envs, return_inverse=True)
         decoded = np.empty((len(places), *self._shape), np.uint8)
         for i, place in enumerate(places.tolist()):
             decoded[i] = np.frombuffer(self._decompress(self._blocks[place]), np.uint8).reshape(self._shape)
-        return decoded[inverse.reshape(rows.shape)]
+        frames: NDArray[np.uint8] = decoded[inverse.reshape(rows.shape)]
+        return frames
 
     def state(self) -> dict[str, Any]:
         return {"blocks": [block for block in self._blocks if block]}

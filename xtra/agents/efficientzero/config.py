@@ -1,6 +1,7 @@
 """Every constant of EfficientZero, with its source.
 
-Sources: [E] EfficientZero's released code, [C] XTRA's released code, [P] the papers; where they differ, README's table says what we took.
+Sources: [E] EfficientZero's released code, [C] XTRA's released code, [P] the papers; where they differ, README's table says what
+we took.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ class NetworkConfig(Config):
     channels: int = Field(64, ge=2, multiple_of=2)
     """Channels of the latent; the first encoder stage has half of them. [E]: 64."""
     num_halvings: int = Field(4, ge=0, le=4)
-    """Times the encoder halves the frame: strided conv, strided block, pool, pool. [E]: 4 (96 to 6); 0 keeps a 10x10 game as it is."""
+    """Times the encoder halves the frame: strided conv, strided block, pool, pool. [E]: 4 (96 to 6); 0 keeps a 10x10 game as it
+    is."""
     blocks_per_stage: int = Field(1, ge=1)
     """Residual blocks per encoder stage. [E]: 1; XTRA's code [C]: 4."""
     head_channels: int = Field(16, ge=1)

@@ -1,0 +1,123 @@
+"""What every game family promises. A new one is added to FAMILIES and passes this file."""
+
+import numpy as np
+import pytest
+
+from xtra.envs.config import EnvironmentConfig
+from xtra.envs.make import make_emulators, make_training_environment
+from xtra.envs.vector import VectorEnvironment
+from xtra.protocol.games import GAMES, NUM_ACTIONS
+
+FAMILIES = {
+    "Catch": EnvironmentConfig(game="Catch", frame_size=10),
+    "Breakout": EnvironmentConfig(game="Breakout", frame_size=48),
+    "Pong": EnvironmentConfig(game="Pong", frame_size=48, repeat_action_probability=0.25, max_episode_env_steps=60),
+}
+
+
+@pytest.fixture(params=FAMILIES)
+def config(request: pytest.FixtureRequest) -> EnvironmentConfig:
+    return FAMILIES[request.param]
+
+
+def roll(environment: VectorEnvironment, actions: np.ndarray) -> list[tuple[np.ndarray, ...]]:
+    steps = [environment.step(row) for row in actions]
+    return [(s.frames, s.rewards, s.terminal, s.episode_end, s.truncated) for s in steps]
+
+
+def same(a: list[tuple[np.ndarray, ...]], b: list[tuple[np.ndarray, ...]]) -> bool:
+    return all(np.array_equal(x, y) for s, t in zip(a, b, strict=True) for x, y in zip(s, t, strict=True))
+
+
+def random_actions(num_steps: int, num_envs: int = 3) -> np.ndarray:
+    return np.random.default_rng(0).integers(NUM_ACTIONS, size=(num_steps, num_envs))
+
+
+def test_frames_are_square_rgb_bytes(config: EnvironmentConfig) -> None:
+    frames = make_training_environment(config, 3, seed=0).reset()
+    assert frames.shape == (3, config.frame_size, config.frame_size, 3)
+    assert frames.dtype == np.uint8
+    assert frames.any()
+
+
+def test_equal_seeds_play_alike_and_other_seeds_do_not(config: EnvironmentConfig) -> None:
+    rolls = []
+    for seed in (0, 0, 1):
+        environment = make_training_environment(config, 3, seed)
+        environment.reset()
+        rolls.append(roll(environment, random_actions(60)))
+    assert same(rolls[0], rolls[1])
+    assert not same(rolls[0], rolls[2])
+
+
+@pytest.mark.parametrize("stop", [0, 57])
+def test_a_restored_environment_goes_on_as_if_it_had_not_stopped(config: EnvironmentConfig, stop: int) -> None:
+    actions = random_actions(110)
+    original = make_training_environment(config, 3, seed=5)
+    frames = original.reset()
+    before = roll(original, actions[:stop])
+    restored = make_training_environment(config, 3, seed=5)
+    seen = restored.restore(original.state())
+    assert np.array_equal(seen, before[-1][0] if before else frames)
+    assert same(roll(original, actions[stop:]), roll(restored, actions[stop:]))
+
+
+def test_a_game_does_not_depend_on_its_neighbours_or_on_what_was_played_before(config: EnvironmentConfig) -> None:
+    seeds = np.array([11, 22, 33])
+    alone, together = make_emulators(config, 1), make_emulators(config, 3)
+    together.reset(np.ones(3, np.bool_), seeds + 1)
+    for row in random_actions(25):
+        together.step(row)
+    only_second = np.array([False, True, False])
+    assert np.array_equal(together.reset(only_second, seeds)[1], alone.reset(np.ones(1, np.bool_), seeds[1:2])[0])
+    for row in random_actions(8):
+        a, b = together.step(row), alone.step(row[1:2])
+        assert np.array_equal(a.frames[1], b.frames[0]) or a.game_over[1]
+        assert (a.rewards[1], a.game_over[1]) == (b.rewards[0], b.game_over[0])
+
+
+def test_episodes_are_cut_at_the_cap(config: EnvironmentConfig) -> None:
+    cut = config.model_copy(update={"max_episode_env_steps": 7})
+    environment = make_training_environment(cut, 2, seed=0)
+    environment.reset()
+    steps = [environment.step(np.zeros(2, np.int64)) for _ in range(21)]
+    ends = np.array([s.episode_end for s in steps])
+    assert ends[[6, 13, 20]].all()
+    assert ends.sum() == 6
+    assert np.array([s.truncated for s in steps])[[6, 13, 20]].all()
+
+
+def test_a_lost_life_is_a_terminal_but_the_game_goes_on() -> None:
+    environment = make_training_environment(FAMILIES["Breakout"], 3, seed=0)
+    environment.reset()
+    steps = [environment.step(row) for row in random_actions(250)]
+    lost = sum(int((s.terminal & ~s.episode_end).sum()) for s in steps)
+    over = sum(int(s.episode_end.sum()) for s in steps)
+    # Breakout has five lives: four are lost without ending the game.
+    assert over >= 1
+    assert 4 * over <= lost <= 4 * (over + 3)
+
+
+def test_catch_pays_for_the_ball_alone() -> None:
+    environment = make_training_environment(FAMILIES["Catch"], 64, seed=0)
+    frames = environment.reset()
+    for _ in range(9):
+        # The ball is white, the paddle blue; chase the ball's column.
+        ball = (frames == 255).all(-1).argmax(axis=2).max(axis=1)
+        paddle = (frames[:, -1] == (80, 160, 255)).all(-1).argmax(axis=1)
+        step = environment.step(np.where(ball > paddle, 3, np.where(ball < paddle, 4, 0)))
+        frames = step.frames
+    assert step.episode_end.all()
+    assert (step.rewards == 1).all()
+
+
+def test_action_sets_are_the_emulators_own() -> None:
+    from ale_py import ALEInterface, LoggerMode, roms
+    from ale_py.registration import rom_id_to_name
+
+    ALEInterface.setLoggerMode(LoggerMode.Error)
+    rom_ids = {rom_id_to_name(rom_id): rom_id for rom_id in roms.get_all_rom_ids()}
+    for name in ("Assault", "Pooyan", "Phoenix", "MsPacman", "Seaquest", "WizardOfWor", "Breakout"):
+        emulator = ALEInterface()
+        emulator.loadROM(roms.get_rom_path(rom_ids[name]))
+        assert sorted(action.value for action in emulator.getMinimalActionSet()) == list(GAMES[name].action_ids)

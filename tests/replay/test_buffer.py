@@ -1,0 +1,124 @@
+"""The replay holds what was put in, gives it back whole, and samples as prioritised replay says."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xtra.replay.buffer import OPEN, ReplayBuffer
+from xtra.replay.config import ReplayConfig
+from xtra.replay.frames import CompressedFrames, RawFrames
+
+A = 4
+
+
+def make(num_envs: int = 1, window: int = 2, expected: int = 100, **settings: float) -> ReplayBuffer:
+    return ReplayBuffer(ReplayConfig(**settings), num_envs, (2, 2, 3), A, window, expected)
+
+
+def add(replay: ReplayBuffer, terminal: list[bool] | None = None) -> None:
+    """Frames, actions and rewards all tell the row they were added in."""
+    n, row = replay.num_envs, replay.num_rows
+    frames = np.full((n, 2, 2, 3), row % 251, np.uint8)
+    ends = np.array(terminal if terminal is not None else [False] * n)
+    replay.append(
+        frames, np.full(n, row), np.full(n, row, np.float32), ends, np.zeros((n, A), np.float32), np.zeros(n, np.float32)
+    )
+
+
+def sampled_rows(replay: ReplayBuffer, draws: int = 400) -> set[tuple[int, int]]:
+    sample = replay.sample(draws, np.random.default_rng(0), 1.0)
+    return set(zip(sample.rows.tolist(), sample.envs.tolist(), strict=True))
+
+
+def test_a_transition_can_be_sampled_once_its_window_is_filled_or_its_trajectory_has_ended() -> None:
+    replay = make(num_envs=2, window=2)
+    add(replay)
+    add(replay)
+    with pytest.raises(ValueError, match="no transition"):
+        replay.sample(1, np.random.default_rng(0), 1.0)
+    add(replay, [False, True])
+    # Environment 0: only row 0 sees two rows ahead. Environment 1: all three rows, its trajectory is over.
+    assert sampled_rows(replay) == {(0, 0), (0, 1), (1, 1), (2, 1)}
+
+
+def test_stacks_repeat_the_first_frame_of_a_trajectory_and_never_cross_into_the_one_before() -> None:
+    replay = make()
+    for row in range(6):
+        add(replay, [row == 2])
+    stacks = replay.stacks(np.array([0, 1, 2, 3, 4, 5]), np.zeros(6, np.int64), 3)[:, :, 0, 0, 0]
+    assert stacks.tolist() == [[0, 0, 0], [0, 0, 1], [0, 1, 2], [3, 3, 3], [3, 3, 4], [3, 4, 5]]
+
+
+def test_sampling_frequencies_and_weights_follow_the_priorities() -> None:
+    replay = make(window=1, priority_exponent=0.5)
+    for _ in range(5):
+        add(replay)
+    every = replay.sample(4, np.random.default_rng(0), 1.0)
+    places = type(every)(np.arange(4), np.zeros(4, np.int64), np.ones(4, np.float32))
+    replay.update_priorities(places, np.array([0.0, 1.0, 4.0, 9.0]))
+    sample = replay.sample(60_000, np.random.default_rng(1), 1.0)
+    frequency = np.bincount(sample.rows, minlength=4) / 60_000
+    # alpha 1/2: probabilities 0.001 : 1 : 2 : 3 (the epsilon of 1e-6 under the root is 0.001).
+    expected = np.array([0.001, 1, 2, 3]) / 6.001
+    assert (np.abs(frequency - expected) < 3 * np.sqrt(expected / 60_000) + 1e-9).all()
+    # beta 1: weight = 1 / (N p), divided by the batch's largest, so proportional to 1 / p.
+    weights = dict(zip(sample.rows.tolist(), sample.weights.tolist(), strict=True))
+    assert weights[1] / weights[3] == pytest.approx(3.0, rel=1e-3)
+    assert max(sample.weights) == 1.0
+
+
+def test_new_transitions_are_as_urgent_as_the_most_urgent_one() -> None:
+    replay = make(window=1)
+    add(replay)
+    add(replay)
+    replay.update_priorities(replay.sample(1, np.random.default_rng(0), 1.0), np.array([7.0]))
+    add(replay)
+    assert replay.priorities[2, 0] == pytest.approx(7.0, abs=1e-5)
+
+
+def test_the_oldest_rows_make_room_and_what_remains_is_intact() -> None:
+    replay = make(window=1, expected=10_000, capacity=20)
+    for row in range(75):
+        add(replay, [row % 7 == 6])
+    assert len(replay) == 20
+    rows = np.arange(replay.oldest_row, 75)
+    slots = replay.slots(rows)
+    assert (replay.actions[slots, 0] == rows).all()
+    ended = rows < 70
+    assert (replay.last[slots, 0][ended] == rows[ended] // 7 * 7 + 6).all()
+    assert (replay.last[slots, 0][~ended] == OPEN).all()
+    stacks = replay.stacks(rows, np.zeros(20, np.int64), 4)[..., 0, 0, 0]
+    oldest = np.maximum(rows[:, None] + np.arange(-3, 1), np.maximum(rows // 7 * 7, replay.oldest_row)[:, None])
+    assert (stacks == oldest).all()
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.lists(st.booleans(), min_size=2, max_size=2), min_size=1, max_size=40), st.integers(0, 39), st.booleans())
+def test_a_restored_replay_equals_the_one_that_went_on(ends: list[list[bool]], stop: int, compressed: bool) -> None:
+    def fresh() -> ReplayBuffer:
+        return make(num_envs=2, expected=50, frame_memory_gb=0.0 if compressed else 1.0)
+
+    original, restored = fresh(), fresh()
+    for row in ends[:stop]:
+        add(original, row)
+    restored.restore(original.state())
+    for row in ends[stop:]:
+        add(original, row)
+        add(restored, row)
+    rows = np.repeat(np.arange(len(ends)), 2)
+    envs = np.tile(np.arange(2), len(ends))
+    assert np.array_equal(original.stacks(rows, envs, 4), restored.stacks(rows, envs, 4))
+    for name in ("actions", "rewards", "first", "last", "priorities"):
+        assert np.array_equal(getattr(original, name), getattr(restored, name)), name
+
+
+def test_compressed_frames_are_read_back_bit_for_bit() -> None:
+    rng = np.random.default_rng(0)
+    raw, compressed = RawFrames(5, 3, (8, 8, 3)), CompressedFrames(5, 3, (8, 8, 3))
+    for row in range(5):
+        frames = rng.integers(256, size=(3, 8, 8, 3), dtype=np.uint8)
+        raw.write(row, frames)
+        compressed.write(row, frames)
+    rows, envs = rng.integers(5, size=(4, 6)), rng.integers(3, size=(4, 6))
+    assert np.array_equal(raw.read(rows, envs), compressed.read(rows, envs))

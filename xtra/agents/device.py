@@ -1,0 +1,17 @@
+"""How torch is set up before anything is computed."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+
+def prepare_torch(num_threads: int) -> torch.device:
+    """Fixes the intra-op threads, demands deterministic kernels, and picks the device: the first GPU if there is one."""
+    torch.set_num_threads(num_threads)
+    # cuBLAS is deterministic only with a fixed workspace, and reads this when it starts.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

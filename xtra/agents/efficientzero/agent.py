@@ -1,0 +1,209 @@
+"""EfficientZero with: self-play by search, prioritised replay, reanalysed targets, SGD. The order of effects in one place.
+
+Three copies of the network: the one that learns; the one that acts, refreshed every `network_update_interval` updates; the one
+that makes targets, a snapshot taken every `target_update_interval` updates and used one interval late.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from xtra.agents.efficientzero.config import EfficientZeroConfig
+from xtra.agents.efficientzero.losses import Losses, TensorBatch, total_loss, unroll_losses
+from xtra.agents.efficientzero.network import EfficientZeroNetwork
+from xtra.agents.efficientzero.observation import augment, to_observations
+from xtra.agents.efficientzero.planning import Planner
+from xtra.agents.efficientzero.schedules import learning_rate, priority_correction, temperature
+from xtra.agents.efficientzero.targets import Batch, TargetMaker
+from xtra.agents.interface import Decision
+from xtra.envs.config import EnvironmentConfig
+from xtra.protocol.games import GAMES, NUM_ACTIONS
+from xtra.replay.buffer import ReplayBuffer
+from xtra.rng import derive_seed, stream
+
+
+class EfficientZeroPlayer:
+    """A trained network that plays greedily: the most visited action, no noise."""
+
+    def __init__(
+        self, config: EfficientZeroConfig, environment: EnvironmentConfig, network: EfficientZeroNetwork, num_threads: int
+    ) -> None:
+        self.frame_stack = config.network.frame_stack
+        self._network = network.eval()
+        self._device = next(network.parameters()).device
+        self._planner = Planner(config.search, GAMES[environment.game].action_ids, 0, num_threads)
+
+    def play(self, stacks: NDArray[np.uint8], env_step: int) -> NDArray[np.int64]:
+        """Ties go to the lowest action id."""
+        result = self._planner.exploit(self._network, to_observations(stacks, self._device))
+        return result.action_weights.argmax(-1).cpu().numpy().astype(np.int64)
+
+
+class EfficientZeroLearner:
+    """The agent while it learns one game. num_updates: all that will be made; collecting_updates: those made while collecting."""
+
+    def __init__(
+        self,
+        config: EfficientZeroConfig,
+        environment: EnvironmentConfig,
+        *,
+        num_updates: int,
+        collecting_updates: int,
+        seed: int,
+        num_threads: int,
+        device: torch.device,
+    ) -> None:
+        self._config, self._num_updates, self._seed, self._device = config, num_updates, seed, device
+        self._temperature_span = collecting_updates if config.acting.temperature_span == "env_steps" else num_updates
+        self.frame_stack = config.network.frame_stack
+        self._network = make_network(config, environment, seed, device)
+        self._acting = copy.deepcopy(self._network).eval()
+        self._target = copy.deepcopy(self._network).eval()
+        self._next_target = copy.deepcopy(self._network).eval()
+        sgd = config.optimizer
+        self._optimizer = torch.optim.SGD(
+            self._network.parameters(), lr=sgd.learning_rate, momentum=sgd.momentum, weight_decay=sgd.weight_decay
+        )
+        self._planner = Planner(config.search, GAMES[environment.game].action_ids, seed, num_threads)
+        self._targets = TargetMaker(config, self._planner, seed)
+        self._player = EfficientZeroPlayer(config, environment, self._acting, num_threads)
+
+    def make_replay(self, num_envs: int, frame_shape: tuple[int, int, int], expected_transitions: int) -> ReplayBuffer:
+        """A transition's targets look at the unrolled steps and the bootstrap after them."""
+        window = self._config.targets.num_unroll_steps + self._config.targets.td_steps
+        return ReplayBuffer(self._config.replay, num_envs, frame_shape, NUM_ACTIONS, window, expected_transitions)
+
+    def act(self, stacks: NDArray[np.uint8], row: int, updates: int) -> Decision:
+        """Samples actions in proportion to visits^(1/temperature); uniformly until updates begin, if so configured."""
+        rng = stream(self._seed, "act", row)
+        valid = np.array(self._planner.action_ids)
+        if updates == 0 and self._config.acting.random_until_training:
+            policies = np.zeros((len(stacks), NUM_ACTIONS), np.float32)
+            policies[:, valid] = 1 / len(valid)
+            return Decision(rng.choice(valid, len(stacks)), policies, np.zeros(len(stacks), np.float32))
+        result = self._planner.explore(self._acting, to_observations(stacks, self._device), "act", row)
+        policies = result.action_weights.cpu().numpy()
+        exponent = 1 / temperature(updates, self._temperature_span, self._config.acting)
+        actions = sample_actions(policies, exponent, rng)
+        return Decision(actions, policies, result.root_values.cpu().numpy())
+
+    def play(self, stacks: NDArray[np.uint8], env_step: int) -> NDArray[np.int64]:
+        """Greedy play with the acting network, for learning curves."""
+        return self._player.play(stacks, env_step)
+
+    def update(self, replay: ReplayBuffer, update: int) -> dict[str, float]:
+        """Sample, make targets, one step of SGD, new priorities, then the copies that are due."""
+        rng = stream(self._seed, "replay", update)
+        correction = priority_correction(update, self._num_updates, self._config.replay)
+        sample = replay.sample(self._config.optimizer.batch_size, rng, correction)
+        batch = self._to_device(self._targets.make(replay, sample, self._target, update), update)
+        metrics, value_errors = self._step(batch, update)
+        replay.update_priorities(sample, value_errors)
+        if (update + 1) % self._config.acting.network_update_interval == 0:
+            self._acting.load_state_dict(self._network.state_dict())
+        if (update + 1) % self._config.targets.target_update_interval == 0:
+            self._target.load_state_dict(self._next_target.state_dict())
+            self._next_target.load_state_dict(self._network.state_dict())
+        return metrics
+
+    def finish(self) -> None:
+        """After the last update: play with the final weights."""
+        self._acting.load_state_dict(self._network.state_dict())
+
+    def state(self) -> dict[str, Any]:
+        """Networks and optimiser; there is no generator to save."""
+        return {
+            "network": self._network.state_dict(),
+            "acting": self._acting.state_dict(),
+            "target": self._target.state_dict(),
+            "next_target": self._next_target.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """The inverse of `state`."""
+        self._network.load_state_dict(state["network"])
+        self._acting.load_state_dict(state["acting"])
+        self._target.load_state_dict(state["target"])
+        self._next_target.load_state_dict(state["next_target"])
+        self._optimizer.load_state_dict(state["optimizer"])
+
+    def network_state(self) -> dict[str, Any]:
+        """The learning network's weights and batch-norm statistics."""
+        return self._network.state_dict()
+
+    def _to_device(self, batch: Batch, update: int) -> TensorBatch:
+        generator = torch.Generator(self._device).manual_seed(derive_seed(self._seed, "augment", update) % 2**63)
+        stack, unroll = self._config.network.frame_stack, self._config.targets.num_unroll_steps
+        # One draw for the first observation and one for all that follow: they share their frames' shift.
+        first = augment(to_observations(batch.frames[:, :stack], self._device), self._config.optimizer, generator)
+        following = augment(to_observations(batch.frames[:, 1:], self._device), self._config.optimizer, generator)
+        windows = [following[:, 3 * k : 3 * (k + stack)] for k in range(unroll)]
+
+        def tensor(array: NDArray[Any]) -> Tensor:
+            return torch.from_numpy(array).to(self._device)
+
+        return TensorBatch(
+            observation=first,
+            next_observations=torch.stack(windows, dim=1),
+            actions=tensor(batch.actions),
+            value_prefixes=tensor(batch.value_prefixes),
+            values=tensor(batch.values),
+            policies=tensor(batch.policies),
+            alive=tensor(batch.alive),
+            weights=tensor(batch.weights),
+        )
+
+    def _step(self, batch: TensorBatch, update: int) -> tuple[dict[str, float], NDArray[np.float64]]:
+        self._network.train()
+        losses = unroll_losses(self._network, batch, self._config)
+        loss = total_loss(losses, batch, self._config)
+        if not math.isfinite(loss.item()):
+            raise FloatingPointError(f"update {update}: the loss is {loss.item()}")
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = torch.nn.utils.clip_grad_norm_(self._network.parameters(), self._config.optimizer.max_gradient_norm)
+        rate = learning_rate(update, self._config.optimizer)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        self._optimizer.step()
+        metrics = {"loss": loss.item(), "gradient_norm": norm.item(), "learning_rate": rate, **mean_losses(losses)}
+        return metrics, losses.value_errors.double().cpu().numpy()
+
+
+def mean_losses(losses: Losses) -> dict[str, float]:
+    """Each term's plain mean over the batch."""
+    return {
+        "value_prefix_loss": losses.value_prefix.mean().item(),
+        "policy_loss": losses.policy.mean().item(),
+        "value_loss": losses.value.mean().item(),
+        "consistency_loss": losses.consistency.mean().item(),
+        "value_error": losses.value_errors.mean().item(),
+    }
+
+
+def make_network(
+    config: EfficientZeroConfig, environment: EnvironmentConfig, seed: int, device: torch.device
+) -> EfficientZeroNetwork:
+    """A network with weights drawn from the stream `network` of `seed`; the global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(seed, "network") % 2**63)
+        network = EfficientZeroNetwork(config.network, environment.frame_size)
+    # Channels last is up to twice as fast, on CPU and on GPU.
+    return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def sample_actions(policies: NDArray[np.float32], exponent: float, rng: np.random.Generator) -> NDArray[np.int64]:
+    """One action per row of `[N, A]`, drawn in proportion to policy^exponent; never one of probability 0."""
+    mass = policies.astype(np.float64) ** exponent
+    total = mass.cumsum(axis=1)
+    draws = rng.random(len(mass)) * total[:, -1]
+    actions: NDArray[np.int64] = (total <= draws[:, None]).sum(axis=1)
+    return actions

@@ -1,0 +1,154 @@
+"""EfficientZero's network (Ye et al., 2021; XTRA's is the same with 4 blocks per encoder stage). Shapes: `docs` of each method.
+
+B batch, C channels, H latent height and width, A = 18 actions, S = 2 support + 1 bins.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from xtra.agents.efficientzero.blocks import ResidualBlock, conv3x3, head_layers, head_stem, residual_blocks
+from xtra.agents.efficientzero.config import NetworkConfig
+from xtra.agents.efficientzero.support import to_scalar
+from xtra.protocol.games import NUM_ACTIONS
+from xtra.search import ModelOutput
+
+
+class Representation(nn.Module):
+    """Stacked frames `[B, 3 * frame_stack, size, size]` in [0, 1] to latents `[B, C, H, H]`."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        channels, momentum, blocks = config.channels, config.batch_norm_momentum, config.blocks_per_stage
+        # The first halving is a strided convolution to half the channels, the second a strided block, the others pool.
+        narrow = channels // 2 if config.num_halvings >= 2 else channels
+        stages: list[nn.Module] = [
+            conv3x3(3 * config.frame_stack, narrow, 2 if config.num_halvings >= 1 else 1),
+            nn.BatchNorm2d(narrow, momentum=momentum),
+            nn.ReLU(),
+            residual_blocks(blocks, narrow, momentum),
+        ]
+        if config.num_halvings >= 2:
+            stages += [ResidualBlock(narrow, channels, momentum, stride=2), residual_blocks(blocks, channels, momentum)]
+        for _ in range(config.num_halvings - 2):
+            stages += [nn.AvgPool2d(3, stride=2, padding=1), residual_blocks(blocks, channels, momentum)]
+        self.stages = nn.Sequential(*stages)
+
+    def forward(self, observation: Tensor) -> Tensor:
+        latent: Tensor = self.stages(observation)
+        return latent
+
+
+class Dynamics(nn.Module):
+    """(latent, LSTM state `[B, 2, L]`, action ids `[B]`) to (next latent, next LSTM state, value-prefix logits `[B, S]`)."""
+
+    def __init__(self, config: NetworkConfig, latent_size: int) -> None:
+        super().__init__()
+        channels, momentum = config.channels, config.batch_norm_momentum
+        self.conv = conv3x3(channels + 1, channels)
+        self.bn = nn.BatchNorm2d(channels, momentum=momentum)
+        self.block = residual_blocks(1, channels, momentum)
+        self.stem = head_stem(channels, config.head_channels, momentum)
+        self.lstm = nn.LSTM(config.head_channels * latent_size**2, config.lstm_hidden)
+        self.lstm_bn = nn.BatchNorm1d(config.lstm_hidden, momentum=momentum)
+        self.head = head_layers(config.lstm_hidden, config.head_hidden, 2 * config.support + 1, momentum)
+
+    def forward(self, latent: Tensor, lstm_state: Tensor, actions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        plane = (actions.to(latent.dtype) / NUM_ACTIONS).view(-1, 1, 1, 1).expand(-1, 1, *latent.shape[2:])
+        x = self.bn(self.conv(torch.cat([latent, plane], dim=1)))
+        latent = self.block((x + latent).relu())
+        h, c = lstm_state.unbind(1)
+        out, (h, c) = self.lstm(self.stem(latent).unsqueeze(0), (h.unsqueeze(0).contiguous(), c.unsqueeze(0).contiguous()))
+        logits = self.head(self.lstm_bn(out.squeeze(0)).relu())
+        return latent, torch.stack([h.squeeze(0), c.squeeze(0)], dim=1), logits
+
+
+class Prediction(nn.Module):
+    """Latent to (policy logits `[B, A]`, value logits `[B, S]`)."""
+
+    def __init__(self, config: NetworkConfig, latent_size: int) -> None:
+        super().__init__()
+        momentum, features = config.batch_norm_momentum, config.head_channels * latent_size**2
+        self.block = residual_blocks(1, config.channels, momentum)
+        self.value_stem = head_stem(config.channels, config.head_channels, momentum)
+        self.policy_stem = head_stem(config.channels, config.head_channels, momentum)
+        self.value_head = head_layers(features, config.head_hidden, 2 * config.support + 1, momentum)
+        self.policy_head = head_layers(features, config.head_hidden, NUM_ACTIONS, momentum)
+
+    def forward(self, latent: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.block(latent)
+        return self.policy_head(self.policy_stem(x)), self.value_head(self.value_stem(x))
+
+
+class Projection(nn.Module):
+    """The consistency loss's heads (SimSiam): a projector for both branches, a predictor for the one that learns."""
+
+    def __init__(self, config: NetworkConfig, latent_size: int) -> None:
+        super().__init__()
+        momentum, hidden, size = config.batch_norm_momentum, config.projection_hidden, config.projection_size
+        self.projector = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(config.channels * latent_size**2, hidden),
+            nn.BatchNorm1d(hidden, momentum=momentum),
+            nn.ReLU(),
+            nn.Linear(hidden, hidden),
+            nn.BatchNorm1d(hidden, momentum=momentum),
+            nn.ReLU(),
+            nn.Linear(hidden, size),
+            nn.BatchNorm1d(size, momentum=momentum),
+        )
+        self.predictor = nn.Sequential(
+            nn.Linear(size, config.predictor_hidden),
+            nn.BatchNorm1d(config.predictor_hidden, momentum=momentum),
+            nn.ReLU(),
+            nn.Linear(config.predictor_hidden, size),
+        )
+
+    def forward(self, latent: Tensor) -> Tensor:
+        """The online branch: projector, then predictor."""
+        out: Tensor = self.predictor(self.projector(latent))
+        return out
+
+
+class EfficientZeroNetwork(nn.Module):
+    """The four parts that transfer separately: representation, dynamics, prediction, projection.
+
+    `initial_inference` and `recurrent_inference` are what the tree search calls; they return scalars, not logits over bins.
+    """
+
+    def __init__(self, config: NetworkConfig, frame_size: int) -> None:
+        super().__init__()
+        self.config = config
+        latent_size = latent_size_of(frame_size, config.num_halvings)
+        self.representation = Representation(config)
+        self.dynamics = Dynamics(config, latent_size)
+        self.prediction = Prediction(config, latent_size)
+        self.projection = Projection(config, latent_size)
+
+    def zero_lstm_state(self, batch_size: int, device: torch.device) -> Tensor:
+        """`[B, 2, L]` zeros: hidden and cell state."""
+        return torch.zeros(batch_size, 2, self.config.lstm_hidden, device=device)
+
+    def initial_inference(self, observations: Tensor) -> ModelOutput:
+        """Observations `[B, 3 * frame_stack, size, size]` in [0, 1] to a root's output; its value prefix is 0."""
+        latent = self.representation(observations)
+        policy_logits, value_logits = self.prediction(latent)
+        value = to_scalar(value_logits, self.config.support)
+        state = self.zero_lstm_state(len(latent), latent.device)
+        return ModelOutput(latent, state, torch.zeros_like(value), value, policy_logits.float())
+
+    def recurrent_inference(self, latent: Tensor, value_prefix_state: Tensor, actions: Tensor) -> ModelOutput:
+        """One step of the model: actions `[B]` are ids of the 18."""
+        latent, state, prefix_logits = self.dynamics(latent, value_prefix_state, actions)
+        policy_logits, value_logits = self.prediction(latent)
+        support = self.config.support
+        prefix, value = to_scalar(prefix_logits, support), to_scalar(value_logits, support)
+        return ModelOutput(latent, state, prefix, value, policy_logits.float())
+
+
+def latent_size_of(frame_size: int, num_halvings: int) -> int:
+    """Height and width of the latent: each halving rounds up."""
+    for _ in range(num_halvings):
+        frame_size = (frame_size + 1) // 2
+    return frame_size

@@ -1,0 +1,43 @@
+"""Scalars as categories: the invertible transform h and two-hot vectors over the integers -support..support (MuZero, appendix F).
+
+The transform is EfficientZero's corrected one (February 2022); XTRA's released code still has the older form, whose sign of the
+epsilon term is wrong for negative values.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+EPSILON = 0.001
+
+
+def transform(x: Tensor) -> Tensor:
+    """h(x) = sign(x)(sqrt(|x| + 1) - 1) + epsilon x."""
+    return x.sign() * ((x.abs() + 1).sqrt() - 1) + EPSILON * x
+
+
+def inverse_transform(y: Tensor) -> Tensor:
+    """The x with h(x) = y. MuZero's (sqrt(1 + 4 e a) - 1) / (2 e) is written without its cancellation, which costs float32 3
+    digits."""
+    a = y.abs() + 1 + EPSILON
+    root = 2 * a / (1 + (1 + 4 * EPSILON * a).sqrt())
+    return y.sign() * (root**2 - 1)
+
+
+def to_categorical(x: Tensor, support: int) -> Tensor:
+    """Scalars `[...]` to probabilities `[..., 2 support + 1]`: h(x), clipped to the support, split over its two neighbours."""
+    y = transform(x).clamp(-support, support)
+    low = y.floor()
+    upper_share = y - low
+    index = (low + support).long()
+    probabilities = torch.zeros(*x.shape, 2 * support + 1, dtype=x.dtype, device=x.device)
+    probabilities.scatter_(-1, index.unsqueeze(-1), (1 - upper_share).unsqueeze(-1))
+    # At the upper edge the upper share is 0, so the clamped index adds nothing.
+    return probabilities.scatter_add_(-1, (index + 1).clamp(max=2 * support).unsqueeze(-1), upper_share.unsqueeze(-1))
+
+
+def to_scalar(logits: Tensor, support: int) -> Tensor:
+    """Logits `[..., 2 support + 1]` to scalars `[...]`: the expectation under their softmax, transformed back."""
+    bins = torch.arange(-support, support + 1, dtype=torch.float32, device=logits.device)
+    return inverse_transform((logits.float().softmax(-1) * bins).sum(-1))

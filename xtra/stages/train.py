@@ -1,0 +1,210 @@
+"""Stage `train`: learns one game online, in lock step: N env steps, then the updates they are due, and so on.
+
+The run is a sequence of indivisible moves (collect a row, make an update, measure the curve); what the next move is follows from
+the counters alone. A checkpoint between any two moves therefore resumes exactly, and nothing depends on how fast anything is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from xtra.agents.device import prepare_torch
+from xtra.agents.efficientzero.agent import EfficientZeroLearner
+from xtra.agents.evaluation import mean_episode_return, play_episodes
+from xtra.envs.make import make_training_environment
+from xtra.envs.stacks import FrameStacks
+from xtra.rng import derive_seed
+from xtra.stages.config import TrainConfig
+from xtra.stages.context import Diverged, StageContext
+from xtra.store.checkpoint import Checkpoints
+
+METRICS_INTERVAL = 20
+"""Updates between lines in metrics.jsonl."""
+
+
+def run(config: TrainConfig, context: StageContext) -> None:
+    """Leaves network.pt, curve.json, summary.json and metrics.jsonl. Goes on from `work/checkpoints` if there are any."""
+    training = OnlineTraining(config, prepare_torch(config.training.num_threads), context)
+    training.resume()
+    try:
+        while training.move():
+            pass
+    except FloatingPointError as error:
+        training.save_outputs()
+        raise Diverged(str(error)) from error
+    training.save_outputs()
+
+
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """How many rows and updates a run makes, and how many updates are due after how many env steps."""
+
+    num_envs: int
+    env_steps: int
+    final_updates: int
+    updates_per_env_step: float
+    first_update_env_step: int
+
+    @property
+    def collecting_updates(self) -> int:
+        """Updates made while collecting."""
+        return int(self.updates_per_env_step * max(0, self.env_steps - self.first_update_env_step))
+
+    @property
+    def num_updates(self) -> int:
+        """All updates."""
+        return max(self.collecting_updates, self.final_updates)
+
+    def due(self, env_steps: int) -> int:
+        """Updates that must have been made before the next env step."""
+        if env_steps >= self.env_steps:
+            return self.num_updates
+        return int(self.updates_per_env_step * max(0, env_steps - self.first_update_env_step))
+
+
+class OnlineTraining:
+    """The state of a run, and its moves."""
+
+    def __init__(self, config: TrainConfig, device: torch.device, context: StageContext) -> None:
+        self._config, self._context = config, context
+        self._checkpoints = Checkpoints(context.work / "checkpoints")
+        agent, training = config.agent, config.training
+        self._num_envs = agent.acting.num_envs
+        window = agent.targets.num_unroll_steps + agent.targets.td_steps
+        self.budget = Budget(
+            num_envs=self._num_envs,
+            # Rows are whole: a budget that N does not divide is rounded up.
+            env_steps=-(-training.env_steps // self._num_envs) * self._num_envs,
+            final_updates=training.final_updates,
+            updates_per_env_step=training.updates_per_env_step,
+            first_update_env_step=max(agent.replay.min_transitions, self._num_envs * (window + 1)),
+        )
+        self._learner = EfficientZeroLearner(
+            agent,
+            config.environment,
+            num_updates=self.budget.num_updates,
+            collecting_updates=self.budget.collecting_updates,
+            seed=config.seed,
+            num_threads=training.num_threads,
+            device=device,
+        )
+        self._environment = make_training_environment(config.environment, self._num_envs, config.seed)
+        frames = self._environment.reset()
+        self._stacks = FrameStacks(frames, self._learner.frame_stack)
+        self.replay = self._learner.make_replay(self._num_envs, frames.shape[1:], self.budget.env_steps)
+        self.env_steps, self.updates = 0, 0
+        self._returns = np.zeros(self._num_envs)
+        self._curve: list[dict[str, Any]] = []
+
+    def move(self) -> bool:
+        """Makes the one move that is due and saves a checkpoint if one is; False when the run is complete."""
+        if self.updates < self.budget.due(self.env_steps):
+            self._update()
+            if self.updates % self._config.training.checkpoint_interval == 0:
+                self.save_checkpoint()
+        elif self._curve_is_due():
+            self._measure_curve()
+        elif self.env_steps < self.budget.env_steps:
+            self._collect()
+        else:
+            return False
+        return True
+
+    def _collect(self) -> None:
+        stacks = self._stacks.stacks
+        decision = self._learner.act(stacks, self.env_steps // self._num_envs, self.updates)
+        step = self._environment.step(decision.actions)
+        self.replay.append(stacks[:, -1], decision.actions, step.rewards, step.terminal, decision.policies, decision.root_values)
+        self._stacks.push(step.frames, step.terminal)
+        self.env_steps += self._num_envs
+        self._returns += step.rewards
+        for episode_return in self._returns[step.episode_end].tolist():
+            self._context.telemetry.metrics(env_steps=self.env_steps, updates=self.updates, episode_return=episode_return)
+        self._returns[step.episode_end] = 0.0
+        self._progress()
+
+    def _update(self) -> None:
+        metrics = self._learner.update(self.replay, self.updates)
+        self.updates += 1
+        if self.updates % METRICS_INTERVAL == 0:
+            self._context.telemetry.metrics(env_steps=self.env_steps, updates=self.updates, **metrics)
+        self._progress(loss=metrics["loss"])
+
+    def _curve_is_due(self) -> bool:
+        if self._config.training.curve_episodes == 0:
+            return False
+        done = self._curve[-1]["env_steps"] if self._curve else 0
+        interval = self._config.training.curve_interval
+        at_end = self.env_steps >= self.budget.env_steps
+        return self.env_steps > done and (at_end or self.env_steps // interval > done // interval)
+
+    def _measure_curve(self) -> None:
+        if self.env_steps >= self.budget.env_steps:
+            self._learner.finish()
+        episodes = play_episodes(
+            self._learner,
+            self._config.environment,
+            num_episodes=self._config.training.curve_episodes,
+            max_episode_env_steps=self._config.environment.max_episode_env_steps,
+            seed=derive_seed(self._config.seed, "curve", self.env_steps),
+        )
+        point = {
+            "env_steps": self.env_steps,
+            "updates": self.updates,
+            "score": mean_episode_return(episodes),
+            "num_episodes": len(episodes),
+        }
+        self._curve.append(point)
+        self._context.telemetry.metrics(**point)
+
+    def _progress(self, **figures: float) -> None:
+        done, total = self.env_steps + self.updates, self.budget.env_steps + self.budget.num_updates
+        self._context.telemetry.progress(done, total, "steps", {"env_steps": self.env_steps, "updates": self.updates, **figures})
+
+    def save_checkpoint(self) -> None:
+        """Everything that the next move depends on."""
+        state = {
+            "learner": self._learner.state(),
+            "replay": self.replay.state(),
+            "environment": self._environment.state(),
+            "stacks": self._stacks.stacks,
+            "returns": self._returns,
+            "curve": self._curve,
+            "env_steps": self.env_steps,
+            "updates": self.updates,
+            "metrics_size": self._context.telemetry.size(),
+        }
+        self._checkpoints.save(self.updates, lambda file: torch.save(state, file, pickle_protocol=pickle.HIGHEST_PROTOCOL))
+
+    def resume(self) -> None:
+        """Goes back to the newest good checkpoint, or to the start if there is none."""
+        latest = self._checkpoints.load_latest()
+        if latest is None:
+            self._context.telemetry.rewind(0)
+            return
+        # Our own file, checksummed: it may hold NumPy arrays.
+        state = torch.load(latest[1], weights_only=False)
+        self._learner.restore(state["learner"])
+        self.replay.restore(state["replay"])
+        self._environment.restore(state["environment"])
+        self._stacks.stacks = state["stacks"]
+        self._returns, self._curve = state["returns"], state["curve"]
+        self.env_steps, self.updates = state["env_steps"], state["updates"]
+        self._context.telemetry.rewind(state["metrics_size"])
+
+    def save_outputs(self) -> None:
+        """What the job leaves."""
+        out: Path = self._context.out
+        torch.save(self._learner.network_state(), out / "network.pt")
+        (out / "curve.json").write_text(json.dumps(self._curve))
+        (out / "summary.json").write_text(json.dumps({"env_steps": self.env_steps, "updates": self.updates}))
+        metrics = self._context.work / "metrics.jsonl"
+        (out / "metrics.jsonl").write_bytes(metrics.read_bytes() if metrics.exists() else b"")
+        self._progress()
