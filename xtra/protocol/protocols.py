@@ -56,9 +56,9 @@ ATARI_100K = Protocol(
 ATARI_SMOKE = Protocol(
     name="atari-smoke",
     family="atari",
-    summary="A few hundred env steps on real Atari, evaluated on 4 episodes cut at 400 env steps: proves the wiring, not
-    learning.", settings=_ATARI_100K | {"training.env_steps": 240, "evaluation.num_episodes": 4,
-    "evaluation.max_episode_env_steps": 400}, proves="wiring",
+    summary="A few hundred env steps of real Atari, evaluated on 4 episodes cut at 400 env steps: proves wiring, not learning.",
+    settings=_ATARI_100K | {"training.env_steps": 240, "evaluation.num_episodes": 4, "evaluation.max_episode_env_steps": 400},
+    proves="wiring",
 )
 CATCH = Protocol(
     name="catch",
