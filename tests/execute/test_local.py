@@ -1,0 +1,147 @@
+"""The queue: dependencies, cores, failures, interruptions, and two of them at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import psutil
+import pytest
+
+from xtra.execute.local import LocalQueue, Place
+from xtra.execute.progress import read_progress
+from xtra.store.store import State
+
+WaitUntil = Callable[[Callable[[], object]], None]
+
+
+def workers_of(bench: Any) -> list[psutil.Process]:
+    marker = str(bench.store.root)
+    return [process for process in psutil.process_iter(["cmdline"]) if marker in (process.info["cmdline"] or [])]
+
+
+def test_jobs_run_after_their_inputs_and_running_again_computes_nothing(bench: Any) -> None:
+    a, b = bench.job("a"), bench.job("b")
+    c = bench.job("c", a, b)
+    assert bench.run(a, b, c) == {"a": Place.COMPLETE, "b": Place.COMPLETE, "c": Place.COMPLETE}
+    assert bench.ledger.read_text().split()[-3] == "c"
+    bench.run(a, b, c)
+    assert set(bench.computed().values()) == {1}
+
+
+def test_a_failure_stops_what_needs_it_and_nothing_else(bench: Any) -> None:
+    bad, nan, killed, good = (bench.job(name, fault=name) for name in ("raise", "diverge", "kill", ""))
+    after_bad, after_nan, last = bench.job("x", bad), bench.job("y", nan), bench.job("z", good)
+    places = bench.run(bad, nan, killed, good, after_bad, after_nan, last)
+    assert places == {
+        "raise": Place.FAILED,
+        "diverge": Place.DIVERGED,
+        "kill": Place.FAILED,
+        "": Place.COMPLETE,
+        "x": Place.BLOCKED,
+        "y": Place.BLOCKED,
+        "z": Place.COMPLETE,
+    }
+    assert "SIGKILL" in bench.error(killed)
+    assert "the ball went through the floor" in bench.store.log_file(bad.key).read_text()
+
+
+def test_no_more_cores_are_used_than_there_are(bench: Any) -> None:
+    jobs = [bench.job(name, steps=2, seconds=0.02, cpus=cpus) for name, cpus in (("a", 1), ("b", 2), ("c", 1), ("d", 64))]
+    used: list[int] = []
+
+    def observe(queue: LocalQueue) -> None:
+        used.append(sum(min(queue.jobs[key].resources.cpus, 2) for key in queue.keys_at(Place.RUNNING)))
+
+    queue = bench.queue(*jobs, cpus=2)
+    queue.run(observe)
+    assert max(used) == 2
+    assert set(queue.places.values()) == {Place.COMPLETE}
+
+
+def test_two_launchers_at_once_compute_each_job_once(bench: Any) -> None:
+    jobs = [bench.job(name, steps=3, seconds=0.02) for name in "abcdef"]
+    launchers = [bench.launcher(*jobs), bench.launcher(*reversed(jobs))]
+    assert [launcher.wait(timeout=60) for launcher in launchers] == [0, 0]
+    assert len(bench.computed()) == 18
+    assert set(bench.computed().values()) == {1}
+    assert all(bench.state(job) is State.COMPLETE for job in jobs)
+
+
+def test_ctrl_c_stops_the_workers_and_the_next_run_goes_on(bench: Any, wait_until: WaitUntil) -> None:
+    jobs = [bench.job(name, steps=20, seconds=0.03) for name in "ab"]
+    launcher = bench.launcher(*jobs)
+    wait_until(lambda: len({name.split()[0] for name in bench.computed()}) == 2)
+    launcher.send_signal(signal.SIGINT)
+    assert launcher.wait(timeout=10) == -signal.SIGINT
+    assert not workers_of(bench)
+    assert all(bench.state(job) is State.INTERRUPTED for job in jobs)
+    assert set(bench.run(*jobs).values()) == {Place.COMPLETE}
+    assert sum(bench.computed().values()) <= 40 + 2
+
+
+def test_a_launcher_killed_outright_leaves_nothing_running_and_nothing_lost(bench: Any, wait_until: WaitUntil) -> None:
+    finished = bench.job("finished")
+    jobs = [bench.job(name, finished, steps=20, seconds=0.03) for name in "ab"]
+    launcher = bench.launcher(finished, *jobs)
+    wait_until(lambda: len({name.split()[0] for name in bench.computed()}) == 3)
+    os.kill(launcher.pid, signal.SIGKILL)
+    launcher.wait()
+    wait_until(lambda: not workers_of(bench))
+    assert set(bench.run(finished, *jobs).values()) == {Place.COMPLETE}
+    assert bench.computed()["finished 1"] == 1
+    assert sum(bench.computed().values()) <= 41 + 2
+
+
+def test_a_damaged_result_is_made_again(bench: Any) -> None:
+    a = bench.job("a")
+    b = bench.job("b", a)
+    bench.run(a, b)
+    before = bench.result(b)
+    (bench.store.out(a.key) / "result.txt").unlink()
+    assert bench.run(a, b) == {"a": Place.COMPLETE, "b": Place.COMPLETE}
+    assert bench.computed() == {"a 1": 1, "b 1": 1}  # the steps were checkpointed; the result was written again
+    assert bench.result(b) == before
+    assert bench.result(a)
+
+
+def test_a_job_that_another_process_fails_is_not_waited_for(bench: Any) -> None:
+    job = bench.job("theirs", fault="raise")
+    attempt = bench.store.begin(job.key)
+    queue = bench.queue(job)
+    seen: list[Place] = []
+
+    def observe(queue: LocalQueue) -> None:
+        seen.append(queue.places[job.key])
+        if len(seen) == 3:
+            bench.store.error_file(job.key).write_text("boom")
+            attempt.claim.release()
+
+    queue.run(observe)
+    assert seen[:3] == [Place.ELSEWHERE] * 3
+    assert queue.places[job.key] is Place.FAILED
+    assert not bench.computed()
+
+
+def test_progress_is_read_as_the_job_published_it(bench: Any) -> None:
+    job = bench.job("watched", steps=20, seconds=0.03)
+    seen: set[str] = set()
+    bench.queue(job).run(lambda _: seen.add(str(read_progress(bench.store.work(job.key)))))
+    assert seen & {f"{step}/20 steps  loss {1 / step:.4g}" for step in range(1, 20)}
+
+
+@pytest.mark.parametrize("content", ["", "{", "[1]", '{"done": 1}'])
+def test_a_progress_file_that_makes_no_sense_is_no_progress(tmp_path: Any, content: str) -> None:
+    (tmp_path / "progress.json").write_text(content)
+    assert read_progress(tmp_path) is None
+
+
+def test_the_queue_starts_no_worker_when_everything_is_there(bench: Any) -> None:
+    jobs = [bench.job(str(number)) for number in range(3)]
+    bench.run(*jobs)
+    began = time.monotonic()
+    bench.run(*jobs)
+    assert time.monotonic() - began < 0.3

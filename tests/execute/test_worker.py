@@ -1,0 +1,170 @@
+"""One job: killed and started again it ends as if it had not been killed; what cannot be run says why."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from xtra.execute.worker import Exit, run_job
+from xtra.store.job import Job
+from xtra.store.store import State
+
+WaitUntil = Callable[[Callable[[], object]], None]
+
+
+def run_here(bench: Any, job: Job) -> Exit:
+    return run_job(str(bench.store.root), job.key, bench.stages)
+
+
+@pytest.fixture(autouse=True)
+def light_stages_importable(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from functools import partial
+from pathlib import Path
+
+    monkeypatch.syspath_prepend(Path(__file__).parent)
+    for variable in (
+        "OMP_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "NUMEXPR_NUM_THREADS",
+        "CUBLAS_WORKSPACE_CONFIG",
+    ):
+        monkeypatch.setenv(variable, "1")
+
+
+def test_a_worker_killed_at_random_moments_ends_with_the_undisturbed_result(bench: Any, wait_until: WaitUntil) -> None:
+    undisturbed = bench.job("chain", steps=30)
+    assert run_here(bench, undisturbed) is Exit.DONE
+    disturbed = bench.job("chain", steps=30, seconds=0.03)
+    moments = random.Random(7)
+    for _ in range(4):
+        size = bench.ledger.stat().st_size
+        worker = bench.worker(disturbed)
+        wait_until(partial(lambda size: bench.ledger.stat().st_size > size, size))
+        time.sleep(moments.uniform(0, 0.1))
+        worker.kill()
+        worker.wait()
+    assert bench.worker(disturbed).wait() == Exit.DONE
+    assert bench.result(disturbed) == bench.result(undisturbed)
+    assert sum(bench.computed().values()) <= 60 + 4  # a kill repeats at most the step it interrupted
+
+
+def test_a_finished_job_is_never_run_again(bench: Any) -> None:
+    job = bench.job("once", steps=3)
+    assert [run_here(bench, job), run_here(bench, job)] == [Exit.DONE, Exit.DONE]
+    assert set(bench.computed().values()) == {1}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_worker_gives_its_claim_back_at_once(bench: Any, wait_until: WaitUntil, number: signal.Signals) -> None:
+    job = bench.job("long", steps=1000, seconds=0.02)
+    worker = bench.worker(job)
+    wait_until(bench.computed)
+    assert bench.state(job) is State.RUNNING
+    worker.send_signal(number)
+    assert worker.wait(timeout=5) == 128 + number
+    assert bench.state(job) is State.INTERRUPTED
+
+
+def test_a_failing_stage_leaves_its_traceback_and_can_be_run_again(bench: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    job = bench.job("bad", fault="raise")
+    assert run_here(bench, job) is Exit.FAILED
+    assert bench.state(job) is State.FAILED
+    assert bench.error(job).startswith("RuntimeError: the ball went through the floor\n\nTraceback")
+    assert run_here(bench, job) is Exit.FAILED
+
+
+def test_a_stage_that_exits_has_failed(bench: Any) -> None:
+    assert run_here(bench, bench.job("exits", fault="exit")) is Exit.FAILED
+
+
+def test_a_diverged_run_is_committed_as_such_and_not_retried(bench: Any) -> None:
+    job = bench.job("nan", fault="diverge")
+    assert [run_here(bench, job), run_here(bench, job)] == [Exit.DONE, Exit.DONE]
+    assert bench.state(job) is State.DIVERGED
+    assert bench.computed() == {"nan 1": 1}
+
+
+def test_inputs_must_be_complete_and_whole(bench: Any) -> None:
+    first = bench.job("first")
+    second = bench.job("second", first)
+    assert run_here(bench, second) is Exit.FAILED
+    assert f"its input {first.key} is not finished" in bench.error(second)
+    run_here(bench, first)
+    (bench.store.out(first.key) / "result.txt").write_text("0" * 64)
+    assert run_here(bench, second) is Exit.FAILED
+    assert "result.txt: does not match its checksum; `xtra-bench run` makes it again" in bench.error(second)
+    assert run_here(bench, first) is run_here(bench, second) is Exit.DONE
+
+
+def test_inputs_arrive_in_the_order_of_the_job(bench: Any) -> None:
+    a, b = bench.job("a"), bench.job("b")
+    ab, ba = bench.job("c", a, b), bench.job("c", b, a)
+    for job in (a, b, ab, ba):
+        run_here(bench, job)
+    assert bench.result(ab) != bench.result(ba)
+
+
+def test_a_configuration_that_does_not_fit_names_the_field(bench: Any) -> None:
+    job = bench.job("typo", stepz=3)
+    assert run_here(bench, job) is Exit.FAILED
+    assert "stepz" in bench.error(job)
+    assert "Traceback" not in bench.error(job)
+
+
+@pytest.mark.parametrize(
+    ("stage", "version", "message"), [("cuont", 1, "no stage 'cuont'"), ("count", 2, "planned for version 2")]
+)
+def test_a_job_of_another_release_says_so(bench: Any, stage: str, version: int, message: str) -> None:
+    job = Job(stage, version, bench.job("x").config)
+    bench.store.add(job)
+    assert run_here(bench, job) is Exit.FAILED
+    assert message in bench.error(job)
+
+
+def test_a_job_claimed_by_a_live_process_is_left_alone(bench: Any) -> None:
+    job = bench.job("shared")
+    assert bench.store.begin(job.key) is not None
+    assert run_here(bench, job) is Exit.CLAIMED_ELSEWHERE
+    assert not bench.computed()
+
+
+def test_a_zombie_notices_that_it_was_replaced_and_ends(
+    bench: Any, wait_until: WaitUntil, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = (
+        "import xtra.store.store as s, xtra.execute.worker as w; s.Store.begin.__defaults__ = (0.5,); raise SystemExit(w.main())"
+    )
+    job = bench.job("zombie", steps=1000, seconds=0.05)
+    arguments = ["python", "-c", code, bench.store.root, job.key, "--stages", bench.stages]
+    zombie = subprocess.Popen(arguments, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    wait_until(bench.computed)
+    zombie.send_signal(signal.SIGSTOP)
+    wait_until(lambda: bench.store.begin(job.key))
+    zombie.send_signal(signal.SIGCONT)
+    assert zombie.wait(timeout=5) == Exit.CLAIM_LOST
+    assert bench.state(job) is State.RUNNING
+
+
+def test_threads_come_from_the_configuration(bench: Any) -> None:
+    run_here(bench, bench.job("threads", num_threads=3))
+    assert bench.ledger.read_text().split()[-1] == "3"
+
+
+def test_the_manifest_says_what_made_the_result(bench: Any) -> None:
+    job = bench.job("a")
+    run_here(bench, job)
+    record = json.loads((bench.store.directory(job.key) / "manifest.json").read_text())
+    assert record["provenance"]["hardware"]["device"] == "cpu"
+    assert record["provenance"]["packages"]["numpy"]
+    assert list(record["files"]) == ["result.txt"]

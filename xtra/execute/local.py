@@ -1,0 +1,173 @@
+"""A queue over this machine's cores: starts a worker process for every job whose inputs are complete.
+
+The queue knows nothing that is not in the store. Killed at any moment, it is started again and goes on; beside another queue on
+the same store it waits for the jobs that the other one has claimed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+
+from xtra.execute.worker import STAGES, Exit
+from xtra.store.errors import DamagedError
+from xtra.store.files import write_text_atomically
+from xtra.store.job import Job
+from xtra.store.store import State, Store
+
+TICK_SECONDS = 0.1
+"""Between two looks at this queue's own processes."""
+
+ELSEWHERE_SECONDS = 1.0
+"""Between two looks at jobs that another process computes."""
+
+STOP_SECONDS = 10.0
+"""Granted to workers between SIGTERM and SIGKILL."""
+
+
+class Place(StrEnum):
+    """Where a job stands in the queue. `blocked`: a job it needs failed or diverged; `elsewhere`: another process is at it."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    ELSEWHERE = "elsewhere"
+    COMPLETE = "complete"
+    DIVERGED = "diverged"
+    FAILED = "failed"
+    BLOCKED = "blocked"
+
+
+OVER = frozenset({Place.COMPLETE, Place.DIVERGED, Place.FAILED, Place.BLOCKED})
+
+
+@dataclass(frozen=True)
+class _Worker:
+    process: subprocess.Popen[bytes]
+    cpus: int
+
+
+class LocalQueue:
+    """Runs `jobs` (in topological order) on `cpus` cores. `places` says where each one stands."""
+
+    def __init__(self, store: Store, jobs: Mapping[str, Job], cpus: int, stages: str = STAGES) -> None:
+        self.store = store
+        self.jobs = jobs
+        self.cpus = cpus
+        self.places: dict[str, Place] = {}
+        self._stages = stages
+        self._workers: dict[str, _Worker] = {}
+        self._began = time.time()
+        self._looked_elsewhere = 0.0
+        for key, job in jobs.items():
+            store.add(job)
+            self.places[key] = self._finished_place(key) or Place.WAITING
+
+    def run(self, observe: Callable[[LocalQueue], None]) -> None:
+        """Returns when nothing is left to do. `observe` is called at every tick. An exception stops the workers first."""
+        try:
+            while not OVER.issuperset(self.places.values()):
+                self._reap()
+                self._look_elsewhere()
+                self._start_ready()
+                observe(self)
+                time.sleep(TICK_SECONDS)
+        finally:
+            self._stop_workers()
+        observe(self)
+
+    def keys_at(self, place: Place) -> list[str]:
+        """The jobs that stand there, in order."""
+        return [key for key in self.jobs if self.places[key] is place]
+
+    def _finished_place(self, key: str) -> Place | None:
+        try:
+            manifest = self.store.verify(key, quick=True)
+        except DamagedError:
+            return None  # the worker that claims it sets the damaged result aside
+        return Place(manifest.status) if manifest else None
+
+    def _start_ready(self) -> None:
+        free = self.cpus - sum(worker.cpus for worker in self._workers.values())
+        for key in self.keys_at(Place.WAITING):
+            inputs = {self.places.get(needed, Place.COMPLETE) for needed in self.jobs[key].input_keys}
+            if inputs & (OVER - {Place.COMPLETE}):
+                self.places[key] = Place.BLOCKED
+            elif inputs <= {Place.COMPLETE}:
+                cpus = min(self.jobs[key].resources.cpus, self.cpus)  # a job that wants more than there is gets all there is
+                if cpus <= free:
+                    free -= self._start(key, cpus)
+
+    def _start(self, key: str, cpus: int) -> int:
+        """Starts a worker unless another process has the job. Returns the cores taken."""
+        if self.store.state(key, time.time()) is State.RUNNING:
+            self.places[key] = Place.ELSEWHERE
+            return 0
+        self.store.work(key).mkdir(exist_ok=True)
+        command = [sys.executable, "-P", "-m", "xtra.execute.worker", str(self.store.root), key]
+        options = ["--stages", self._stages, "--parent", str(os.getpid())]
+        with self.store.log_file(key).open("ab") as log:
+            process = subprocess.Popen(
+                [*command, *options],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                process_group=0,  # the terminal's Ctrl-C reaches the queue alone, which then stops its workers
+                env={**os.environ, "PYTHONHASHSEED": "0"},
+            )
+        self._workers[key] = _Worker(process, cpus)
+        self.places[key] = Place.RUNNING
+        return cpus
+
+    def _reap(self) -> None:
+        for key, worker in list(self._workers.items()):
+            status = worker.process.poll()
+            if status is None:
+                continue
+            del self._workers[key]
+            if status in (Exit.CLAIMED_ELSEWHERE, Exit.CLAIM_LOST):
+                self.places[key] = Place.ELSEWHERE
+            else:
+                self.places[key] = self._finished_place(key) or Place.FAILED
+            if self.places[key] is Place.FAILED and not self.store.error_file(key).exists():
+                write_text_atomically(self.store.error_file(key), _how_it_ended(status))
+
+    def _look_elsewhere(self) -> None:
+        if time.monotonic() - self._looked_elsewhere < ELSEWHERE_SECONDS:
+            return
+        self._looked_elsewhere = time.monotonic()
+        for key in self.keys_at(Place.ELSEWHERE):
+            state = self.store.state(key, time.time())
+            if state is State.FAILED and self.store.error_file(key).stat().st_mtime > self._began:
+                self.places[key] = Place.FAILED
+            elif state is not State.RUNNING:
+                self.places[key] = self._finished_place(key) or Place.WAITING
+
+    def _stop_workers(self) -> None:
+        try:
+            self._signal_workers(signal.SIGTERM)
+            deadline = time.monotonic() + STOP_SECONDS
+            while time.monotonic() < deadline and any(worker.process.poll() is None for worker in self._workers.values()):
+                time.sleep(0.02)
+        finally:  # also when Ctrl-C is pressed again
+            self._signal_workers(signal.SIGKILL)
+
+    def _signal_workers(self, number: signal.Signals) -> None:
+        for worker in self._workers.values():
+            if worker.process.poll() is None:
+                with suppress(ProcessLookupError):
+                    os.killpg(worker.process.pid, number)
+
+
+def _how_it_ended(status: int) -> str:
+    if status >= 0:
+        return f"the worker ended with status {status} and no message; its log has its last words\n"
+    name = signal.Signals(-status).name
+    hint = " (out of memory? `dmesg` would say)" if name == "SIGKILL" else ""
+    return f"the worker was killed by {name}{hint}; run again to go on from its last checkpoint\n"

@@ -1,0 +1,211 @@
+"""Runs one job, named by two strings: `run_job(store_root, key)`, or `python -m xtra.execute.worker STORE KEY`.
+
+The same on a laptop and on a cluster: read `job.json`, check the configuration and the inputs, claim, run the stage, commit.
+Whoever starts the worker sends its output to `work/log.txt`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import json
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from enum import IntEnum
+from importlib import import_module
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+from pydantic import ValidationError
+
+from xtra.config import Config
+from xtra.stages.context import Diverged, StageContext
+from xtra.stages.registry import Stage
+from xtra.store.errors import ClaimLostError, DamagedError
+from xtra.store.files import write_text_atomically
+from xtra.store.job import Job
+from xtra.store.provenance import hardware, software
+from xtra.store.store import Attempt, Store
+from xtra.telemetry import Telemetry
+
+STAGES = "xtra.stages.registry:STAGES"
+"""Where the table of stages is, `module:name`; tests bring their own."""
+
+
+class Exit(IntEnum):
+    """Exit status of the worker. A diverged run is DONE: it has been committed as such."""
+
+    DONE = 0
+    FAILED = 1
+    CLAIMED_ELSEWHERE = 3
+    CLAIM_LOST = 4
+
+
+class UnusableJobError(Exception):
+    """The job cannot be run as it stands; the message says why and what to do."""
+
+
+class Stopped(BaseException):
+    """Raised in the main thread by SIGTERM or SIGINT. Like KeyboardInterrupt no Exception, so that no stage swallows it."""
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(signal_number)
+        self.signal_number = signal_number
+
+
+def run_job(store_root: str, key: str, stages: str = STAGES) -> Exit:
+    """Brings the job to its manifest, going on where an earlier attempt was killed. A failure leaves `work/error.txt`."""
+    store = Store(Path(store_root))
+    try:
+        job = store.job(key)
+        stage, config = _resolve(job, stages)
+        inputs = _committed_inputs(store, job)
+        attempt = store.begin(key)
+    except (UnusableJobError, DamagedError) as error:
+        return _fail(store, key, str(error))
+    if attempt is None:
+        return Exit.DONE if store.manifest(key) else Exit.CLAIMED_ELSEWHERE
+    _fix_threads(job.config)
+    try:
+        _attempt(store, attempt, stage, config, inputs)
+    except ClaimLostError as error:
+        print(error, file=sys.stderr)
+        return Exit.CLAIM_LOST
+    except (Exception, SystemExit) as error:
+        return _fail(store, key, f"{type(error).__name__}: {error}\n\n{traceback.format_exc()}")
+    finally:
+        attempt.claim.release()
+    return Exit.DONE
+
+
+def _attempt(store: Store, attempt: Attempt, stage: Stage, config: Config, inputs: Mapping[str, tuple[Path, ...]]) -> None:
+    stopwatch = _Stopwatch(attempt.work / "seconds.txt")
+    started = datetime.now(UTC)
+    context = StageContext(attempt.work, attempt.out, inputs, Telemetry(attempt.work))
+    print(f"{started:%Y-%m-%d %H:%M:%S} UTC: {attempt.job.key} on {os.uname().nodename}, process {os.getpid()}", flush=True)
+    with attempt.claim.kept_alive(beat=stopwatch.save, lost=_die_as_zombie):
+        status = "complete"
+        try:
+            stage.load_run()(config, context)
+        except Diverged as divergence:
+            print(f"diverged: {divergence}", flush=True)
+            status = "diverged"
+        times = {"started": started.isoformat(timespec="seconds"), "finished": datetime.now(UTC).isoformat(timespec="seconds")}
+        store.commit(attempt, status, stopwatch.seconds(), {"hardware": hardware(), **software(), **times})
+    (attempt.work / "progress.json").unlink(missing_ok=True)
+
+
+def _resolve(job: Job, stages: str) -> tuple[Stage, Config]:
+    """The stage and its checked configuration. Raises UnusableJobError."""
+    module, _, name = stages.partition(":")
+    table: Mapping[str, Stage] = getattr(import_module(module), name)
+    stage = table.get(job.stage)
+    if stage is None:
+        raise UnusableJobError(f"{job.key}: no stage {job.stage!r} in this version of xtra-bench; there are {', '.join(table)}")
+    if stage.version != job.version:
+        found = f"{job.key} was planned for version {job.version} of stage {job.stage}, this code has version {stage.version}"
+        raise UnusableJobError(f"{found}; run the suite again to plan it anew")
+    try:
+        return stage, stage.config.model_validate_json(json.dumps(job.config))
+    except ValidationError as error:
+        raise UnusableJobError(f"{job.key}: its configuration is not one of stage {job.stage}: {error}") from None
+
+
+def _committed_inputs(store: Store, job: Job) -> dict[str, tuple[Path, ...]]:
+    """The inputs' `out` directories, all bytes compared with their manifests. Raises UnusableJobError or DamagedError."""
+    for key in job.input_keys:
+        try:
+            manifest = store.verify(key)
+        except DamagedError:
+            store.discard_if_damaged(key)
+            raise
+        if manifest is None or manifest.status != "complete":
+            state = "not finished" if manifest is None else manifest.status
+            raise UnusableJobError(f"{job.key}: its input {key} is {state}; run the suite again to compute what is missing")
+    return {role: tuple(store.out(key) for key in keys) for role, keys in job.inputs.items()}
+
+
+def _fix_threads(config: Mapping[str, Any]) -> None:
+    """Libraries read these when they are first imported. A result depends on the number, so it comes from the configuration."""
+    blocks = [config, *(value for value in config.values() if isinstance(value, Mapping))]
+    threads = max((block["num_threads"] for block in blocks if "num_threads" in block), default=1)
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
+        os.environ[variable] = str(threads)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with it
+
+
+def _fail(store: Store, key: str, message: str) -> Exit:
+    print(message, file=sys.stderr, flush=True)
+    with suppress(OSError):
+        store.work(key).mkdir(parents=True, exist_ok=True)
+        write_text_atomically(store.error_file(key), message.rstrip() + "\n")
+    return Exit.FAILED
+
+
+def _die_as_zombie() -> NoReturn:
+    print("another process has taken this job over: stopping here", file=sys.stderr, flush=True)
+    os._exit(Exit.CLAIM_LOST)
+
+
+class _Stopwatch:
+    """Seconds spent on a job over all attempts; what a kill loses is less than one heartbeat."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._earlier = 0.0
+        with suppress(OSError, ValueError):
+            self._earlier = float(path.read_text(encoding="ascii"))
+        self._started = time.monotonic()
+
+    def seconds(self) -> float:
+        return self._earlier + time.monotonic() - self._started
+
+    def save(self) -> None:
+        write_text_atomically(self._path, f"{self.seconds():.3f}\n")
+
+
+def _raise_on_signals() -> None:
+    def stop(signal_number: int, _frame: FrameType | None) -> None:
+        signal.signal(signal_number, signal.SIG_DFL)  # asked twice: at once
+        raise Stopped(signal_number)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+
+
+def _die_with(parent: int) -> None:
+    """On Linux: SIGTERM when the launcher dies, however it dies, so that no worker outlives it unnoticed."""
+    if sys.platform == "linux":
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
+        if os.getppid() != parent:
+            raise Stopped(signal.SIGTERM)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m xtra.execute.worker", description=__doc__)
+    parser.add_argument("store")
+    parser.add_argument("key")
+    parser.add_argument("--stages", default=STAGES)
+    parser.add_argument("--parent", type=int, help="process to die with")
+    arguments = parser.parse_args()
+    try:
+        _raise_on_signals()
+        if arguments.parent:
+            _die_with(arguments.parent)
+        return run_job(arguments.store, arguments.key, arguments.stages)
+    except Stopped as stopped:
+        name = signal.Signals(stopped.signal_number).name
+        print(f"stopped by {name}; the next run goes on from the last checkpoint", flush=True)
+        return 128 + stopped.signal_number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,83 @@
+"""What made a result: machine, software, commit. Recorded beside results, never part of a key. No torch here."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+PACKAGE = Path(__file__).resolve().parents[1]
+
+RECORDED_PACKAGES = ("xtra-bench", "torch", "numpy", "gymnasium", "ale-py", "pydantic")
+"""Their versions can change a result."""
+
+
+def package_version(name: str) -> str | None:
+    """The installed version, from the metadata: nothing is imported."""
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def software() -> dict[str, Any]:
+    """Python, platform, package versions and the commit of this code (None when it does not run from a checkout)."""
+    commit, dirty = code_commit()
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: package_version(name) for name in RECORDED_PACKAGES},
+        "git_commit": commit,
+        "git_dirty": dirty,
+    }
+
+
+def hardware() -> dict[str, Any]:
+    """This machine. `device` is the GPU in use when torch has been imported and sees one, else "cpu"."""
+    return {
+        "host": platform.node(),
+        "cpu": _cpu_name(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
+        "device": _device(),
+    }
+
+
+@cache
+def code_commit() -> tuple[str | None, bool | None]:
+    """Commit of the checkout that this package is part of, and whether the package differs from it."""
+    if _git("ls-files", "--error-unmatch", "__init__.py") is None:
+        return None, None
+    changes = _git("status", "--porcelain", "--", ".")
+    return _git("rev-parse", "HEAD"), None if changes is None else bool(changes)
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", "-C", PACKAGE, *arguments], capture_output=True, text=True, check=True, timeout=20)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _cpu_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _device() -> str:
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        return str(torch.cuda.get_device_name())
+    return "cpu"
