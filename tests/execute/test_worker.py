@@ -6,7 +6,6 @@ import json
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -28,18 +27,10 @@ def run_here(bench: Any, job: Job) -> Exit:
 
 @pytest.fixture(autouse=True)
 def light_stages_importable(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from functools import partial
-from pathlib import Path
-
     monkeypatch.syspath_prepend(Path(__file__).parent)
-    for variable in (
-        "OMP_NUM_THREADS",
-        "MKL_NUM_THREADS",
-        "OPENBLAS_NUM_THREADS",
-        "NUMEXPR_NUM_THREADS",
-        "CUBLAS_WORKSPACE_CONFIG",
-    ):
-        monkeypatch.setenv(variable, "1")
+    for library in ("OMP", "MKL", "OPENBLAS", "NUMEXPR"):
+        monkeypatch.setenv(f"{library}_NUM_THREADS", "1")
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 def test_a_worker_killed_at_random_moments_ends_with_the_undisturbed_result(bench: Any, wait_until: WaitUntil) -> None:
