@@ -17,6 +17,7 @@ from xtra.suite.method import agent_of, resolve
 from xtra.suite.overrides import Override
 from xtra.suite.presets import PRESETS
 from xtra.suite.settings import setting_problem
+from xtra.suite.shape import UNNAMED
 from xtra.suite.spec import MethodSpec, SuiteSpec
 
 Found = Iterator[tuple[DataPath, Problem]]
@@ -25,7 +26,9 @@ Found = Iterator[tuple[DataPath, Problem]]
 
 def names(spec: SuiteSpec, document: Document) -> Found:
     """Every name stands for something."""
-    methods = [method.name for method in spec.methods]
+    methods = {method.name for method in spec.methods}
+    if UNNAMED in methods:  # Any name may be that of the method whose own name is broken.
+        methods |= {name for method in spec.methods for name in (method.base, spec.baseline) if name is not None}
 
     def known(path: DataPath, name: str | None, valid: Iterable[str], kind: str) -> Found:
         if name is not None and name not in valid:
@@ -59,10 +62,12 @@ def duplicates(spec: SuiteSpec, document: Document) -> Found:
     """Seeds, targets and method names stand once each."""
 
     def repeated(values: Sequence[Any], kind: str, path_of: Callable[[int], DataPath]) -> Found:
+        met: set[Any] = set()
         for index, value in enumerate(values):
-            if value in values[:index]:
+            if value in met:
                 path = path_of(index)
                 yield path, Problem(document.place(path), f"duplicate {kind} {shown(value)}", "name each once")
+            met.add(value)
 
     yield from repeated(spec.seeds, "seed", lambda index: ("seeds", index))
     yield from repeated(spec.targets, "target", lambda index: ("targets", index))
@@ -131,18 +136,20 @@ def _setting(document: Document, path: DataPath, value: Any, agents: Sequence[st
 
 def _walk(spec: SuiteSpec, method: MethodSpec) -> list[str]:
     """The names from a method along its bases, to the end or to the first repetition."""
-    walk, by_name = [method.name], {m.name: m for m in spec.methods}
-    while (base := by_name[walk[-1]].base) is not None and base in by_name:
-        walk.append(base)
-        if base in walk[:-1]:
+    by_name = {m.name: m for m in reversed(spec.methods)}
+    walk, link = [method.name], by_name.get(method.base or "")
+    while link is not None:
+        walk.append(link.name)
+        if link.name in walk[:-1]:
             break
+        link = by_name.get(link.base or "")
     return walk
 
 
 def _safe_agent(spec: SuiteSpec, method: MethodSpec) -> str | None:
     """The method's agent, or None where names or bases are wrong."""
-    walk, known = _walk(spec, method), {m.name: m for m in spec.methods}
-    if len(set(walk)) < len(walk) or known[walk[-1]].base is not None:
+    walk, names_known = _walk(spec, method), {m.name for m in spec.methods}
+    if len(set(walk)) < len(walk) or any(m.base not in {None, *names_known} for m in spec.methods if m.name in walk):
         return None
     agent = agent_of(spec, method)
     return agent if agent in AGENTS else None

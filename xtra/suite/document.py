@@ -14,7 +14,7 @@ from typing import Any
 
 from xtra.suite.errors import Place, Problem, SuiteError, nearest, shown
 
-MAX_BYTES = 262_144
+MAX_BYTES = 65_536
 """Of a suite file. The largest of ours has a few thousand."""
 MAX_DEPTH = 10
 """Levels of nesting; a suite needs five."""
@@ -47,14 +47,19 @@ class Document:
         return self.keys.get(path) or self.place(path)
 
     def put(self, path: DataPath, value: Any, place: Place) -> None:
-        """Sets a value from outside the file, making mappings on the way; everything about it points to `place`."""
-        for known in [known for known in self.values if known[: len(path)] == path]:
-            del self.values[known]
+        """Sets a value from outside the file, making mappings on the way; everything about it points to `place`.
+
+        Nothing is set inside a value that is no mapping: that value is the mistake, and is reported as such.
+        """
         target = self.data
         for part in path[:-1]:
-            target = target.setdefault(part, {})
-        target[path[-1]] = value
-        self.values[path] = self.keys[path] = place
+            target = target.setdefault(part, {}) if isinstance(target, dict) else None
+        if isinstance(target, dict):
+            target[path[-1]] = value
+            for places in (self.values, self.keys):
+                for known in [known for known in places if known[: len(path)] == path]:
+                    del places[known]
+                places[path] = place
 
 
 def read_text(path: Path) -> str:
@@ -103,9 +108,10 @@ def _decode(raw: bytes, source: str) -> str:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         before = raw[: error.start]
-        line, column = before.count(b"\n") + 1, error.start - (before.rfind(b"\n") + 1) + 1
-        message = f"byte 0x{raw[error.start]:02X} is not UTF-8"
-        raise SuiteError([Problem(Place(source, line, column), message, "save the file as UTF-8")]) from None
+        column = len(before.rpartition(b"\n")[2].decode("utf-8")) + 1
+        text = raw.decode("utf-8", errors="replace").split("\n")[before.count(b"\n")]
+        place = Place(source, before.count(b"\n") + 1, column, text)
+        raise SuiteError([Problem(place, f"byte 0x{raw[error.start]:02X} is not UTF-8", "save the file as UTF-8")]) from None
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     for number, line_text in enumerate(text.split("\n"), 1):
         strange = _first_unprintable(line_text.replace("\t", " "))

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 EXCERPT_WIDTH = 110
 """Longer lines are cut around the column at fault."""
+
+MAX_SHOWN = 20
+"""Problems printed; a file that is not a suite at all has thousands."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +54,12 @@ class SuiteError(Exception):
     def render(self) -> str:
         """The text for the terminal."""
         count = len(self.problems)
-        blocks = [problem.render() for problem in self.problems]
-        return "\n\n".join(blocks if count == 1 else [*blocks, f"{count} problems"])
+        blocks = [problem.render() for problem in self.problems[:MAX_SHOWN]]
+        if count > 1:
+            blocks.append(
+                f"{count} problems" if count <= MAX_SHOWN else f"{count} problems, of which the first {MAX_SHOWN} are shown"
+            )
+        return "\n\n".join(blocks)
 
 
 def nearest(word: str, names: Iterable[str]) -> str | None:
@@ -77,6 +85,26 @@ def shown(value: object) -> str:
     """A value quoted for a message, cut when long."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def words(message: str) -> str:
+    """Pydantic's message in the words of YAML and of people, to follow "is not"."""
+    plain = message.removeprefix("Input should be ")
+    return functools.reduce(lambda text, pair: text.replace(*pair), _WORDS, plain)
+
+
+_WORDS = (
+    ("a valid array", "a list"),
+    ("a valid tuple", "a list"),
+    ("a valid dictionary", "a mapping"),
+    ("an object", "a mapping"),
+    ("a valid integer", "an integer"),
+    ("a valid string", "a text"),
+    ("a valid number", "a number"),
+    ("a valid boolean", "true or false"),
+    ("greater than or equal to", "at least"),
+    ("less than or equal to", "at most"),
+)
 
 
 def printable(text: str) -> str:

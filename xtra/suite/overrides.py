@@ -11,7 +11,7 @@ from xtra.suite.document import Document, parse
 from xtra.suite.errors import Place, Problem, SuiteError
 from xtra.suite.spec import SuiteSpec
 
-MAX_SEEDS = 10_000
+MAX_SEEDS = 1_000
 """Of one `--seeds` range."""
 
 

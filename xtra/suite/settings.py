@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from xtra.agents.config import AGENTS
-from xtra.suite.errors import Place, Problem, nearest, shown
+from xtra.suite.errors import Place, Problem, nearest, shown, words
 from xtra.suite.method import RESERVED, configure, leaves
 
 MAX_LISTED = 8
@@ -35,8 +35,10 @@ def setting_problem(
         wanted = tuple(path.split("."))
         own = [e for e in error.errors() if _without_tags(e["loc"], wanted)[: len(wanted)] == wanted]
         if own:
-            reason = own[0]["msg"].removeprefix("Input should be ").removeprefix("Input ")
-            return Problem(value_place, f"{path}: {shown(value)} is not {_noun(reason)}", _describe(path, leaves(users[0])[path]))
+            info = leaves(users[0])[path]
+            itself = _without_tags(own[0]["loc"], wanted) == wanted
+            message = f"{path}: {shown(value)} is not {words(own[0]['msg']) if itself else _kind(info.annotation)}"
+            return Problem(value_place, message, _describe(path, info))
     return None
 
 
@@ -74,10 +76,6 @@ def _without_tags(location: tuple[int | str, ...], wanted: tuple[str, ...]) -> t
     """Pydantic puts the union's tag (`agent.efficientzero.search`) into the location; dotted paths do not have it."""
     tagged = len(location) > 1 and location[0] == "agent" and location[1] in AGENTS and location[1] != wanted[1]
     return (location[0], *location[2:]) if tagged else location
-
-
-def _noun(reason: str) -> str:
-    return reason.replace("greater than or equal to", "at least").replace("less than or equal to", "at most")
 
 
 def _describe(path: str, info: FieldInfo) -> str:

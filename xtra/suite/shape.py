@@ -12,8 +12,11 @@ from pydantic_core import ErrorDetails
 
 from xtra.config import Config
 from xtra.suite.document import DataPath, Document
-from xtra.suite.errors import Problem, shown, suggest
+from xtra.suite.errors import Problem, shown, suggest, words
 from xtra.suite.spec import MethodSpec, ResourcesSpec, SuiteSpec
+
+UNNAMED = "?/"
+"""The name of a stand-in; no method may be called so."""
 
 STAND_INS: Mapping[str, Any] = {
     "suite": "suite",
@@ -23,8 +26,8 @@ STAND_INS: Mapping[str, Any] = {
     "preset": "?",
     "seeds": [0],
     "targets": ["?"],
-    "methods": [{"name": "?"}],
-    "name": "?",
+    "methods": [{"name": UNNAMED}],
+    "name": UNNAMED,
 }
 """Take the place of required values that are broken, so that the rest of the suite is checked all the same."""
 
@@ -74,12 +77,17 @@ def _problem(document: Document, detail: ErrorDetails) -> Problem:
         return Problem(document.place(path[:-1]), f"missing key {shown(key)}", _example(model, key))
     if kind == "too_short":
         return Problem(document.place(path), f"{dotted} is empty", _example(model, key))
+    if kind == "too_long" and "actual_length" in detail["ctx"]:
+        return Problem(
+            document.place(path),
+            f"{dotted} has {detail['ctx']['actual_length']} entries",
+            f"at most {detail['ctx']['max_length']}",
+        )
     if kind == "string_pattern_mismatch":
         remedy = "letters, digits, '.', '_' and '-', beginning with a letter or digit"
         return Problem(document.place(path), f"{dotted}: {shown(detail['input'])} cannot name a directory", remedy)
-    wanted = detail["msg"].replace("Input should be ", "").replace("greater than or equal to", "at least")
-    wanted = wanted.replace("less than or equal to", "at most").removeprefix("a valid ")
-    return Problem(document.place(path), f"{dotted}: {shown(detail['input'])} is not {wanted}", _example(model, _field(path)))
+    message = f"{dotted}: {shown(detail['input'])} is not {words(detail['msg'])}"
+    return Problem(document.place(path), message, _example(model, _field(path)))
 
 
 def _model(path: DataPath) -> type[Config]:

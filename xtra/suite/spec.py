@@ -24,7 +24,7 @@ Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 GameName = Annotated[str, Field(json_schema_extra=_one_of(GAMES))]
 Settings = Annotated[
     dict[str, JsonValue],
-    Field(examples=[{"agent.search.num_simulations": 16, "agent.optimizer.batch_size": 64}]),
+    Field(max_length=200, examples=[{"agent.search.num_simulations": 16, "agent.optimizer.batch_size": 64}]),
 ]
 
 
@@ -71,12 +71,12 @@ class SuiteSpec(Config):
     """What is measured: budget, evaluation and environment rules; one of xtra.protocol."""
     preset: str = Field(json_schema_extra=_one_of(PRESETS), examples=["small"])
     """The size of the networks and of the learning: a named block of settings."""
-    seeds: tuple[Seed, ...] = Field(min_length=1, examples=[[0, 1, 2]])
+    seeds: tuple[Seed, ...] = Field(min_length=1, max_length=1_000, examples=[[0, 1, 2]])
     """One run of each method on each game per seed."""
-    targets: tuple[GameName, ...] = Field(min_length=1, examples=[["Pong", "Breakout"]])
+    targets: tuple[GameName, ...] = Field(min_length=1, max_length=len(GAMES), examples=[["Pong", "Breakout"]])
     """The games that are learned and scored."""
     methods: tuple[MethodSpec, ...] = Field(
-        min_length=1, examples=[[{"name": "EfficientZero"}, {"name": "Random", "agent": "random"}]]
+        min_length=1, max_length=100, examples=[[{"name": "EfficientZero"}, {"name": "Random", "agent": "random"}]]
     )
     """What is compared."""
     baseline: str | None = Field(None, examples=["EfficientZero"])
