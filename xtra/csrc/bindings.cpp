@@ -1,0 +1,140 @@
+// The CPU engine as Python sees it. Tensors arrive as addresses: xtra/search/native.py has checked their types and shapes and keeps
+// them alive, which costs a tenth of DLPack's four conversions per simulation.
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
+#include <unistd.h>
+
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <tuple>
+
+#include "cpu_kernels.hpp"
+#include "thread_pool.hpp"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace xtra {
+namespace {
+
+using Address = std::uintptr_t;
+
+template <class T>
+T* at(Address address) {
+    return reinterpret_cast<T*>(address);
+}
+
+class CpuEngine {
+   public:
+    CpuEngine(const Workspace& work, int num_threads, const std::string& instruction_set)
+        : work_(work), num_threads_(num_threads),
+          kernels_(find_cpu_kernels(instruction_set.empty() ? nullptr : instruction_set.c_str())) {
+        if (!kernels_) throw std::invalid_argument("this processor or build has no instruction set '" + instruction_set + "'");
+    }
+
+    // Returns the first root whose outputs could not be used and the Error, or (-1, 0).
+    std::tuple<int, int> begin(Address priors, Address values, Address latents, Address states, Address valid) {
+        const Outputs outputs{at<float>(priors), at<float>(values), nullptr, at<char>(latents), at<char>(states)};
+        pool().run(work_.num_roots, [&](int first, int last) { kernels_->begin(work_, outputs, at<bool>(valid), first, last); });
+        return first_error();
+    }
+    std::tuple<int, int> step(int simulation, Address priors, Address values, Address prefixes, Address latents, Address states) {
+        const Outputs outputs{at<float>(priors), at<float>(values), at<float>(prefixes), at<char>(latents), at<char>(states)};
+        pool().run(work_.num_roots, [&](int first, int last) { kernels_->step(work_, outputs, simulation, first, last); });
+        return first_error();
+    }
+    const char* instruction_set() const { return kernels_->name; }
+
+   private:
+    std::tuple<int, int> first_error() const {
+        for (int root = 0; root < work_.num_roots; ++root) {
+            const auto* header = reinterpret_cast<const TreeHeader*>(work_.trees + root * work_.layout.tree_bytes);
+            if (header->error != 0) return {root, header->error};
+        }
+        return {-1, 0};
+    }
+    // A forked child has none of its parent's threads, and joining them would wait for ever: it starts its own.
+    ThreadPool& pool() {
+        if (!pool_ || owner_ != getpid()) {
+            (void)pool_.release();
+            pool_ = std::make_unique<ThreadPool>(num_threads_);
+            owner_ = getpid();
+        }
+        return *pool_;
+    }
+
+    const Workspace work_;
+    const int num_threads_;
+    const CpuKernels* const kernels_;
+    std::unique_ptr<ThreadPool> pool_;
+    pid_t owner_ = 0;
+};
+
+Workspace make_workspace(int num_roots, int num_actions, const Rules& rules, const nb::dict& memory) {
+    const auto pointer = [&](const char* name) { return nb::cast<Address>(memory[name]); };
+    Workspace work{};
+    work.layout = make_layout(num_actions, rules.num_simulations + 1);
+    work.rules = rules;
+    work.num_roots = num_roots;
+    work.latent_bytes = nb::cast<std::int64_t>(memory["latent_bytes"]);
+    work.state_bytes = nb::cast<std::int64_t>(memory["state_bytes"]);
+    work.trees = at<char>(pointer("trees"));
+    work.exploration = at<float>(pointer("exploration"));
+    work.considered = at<std::uint16_t>(pointer("considered"));
+    work.root_bias = at<float>(pointer("root_bias"));
+    work.seeds = at<std::uint64_t>(pointer("seeds"));
+    work.latent_pool = at<char>(pointer("latent_pool"));
+    work.state_pool = at<char>(pointer("state_pool"));
+    work.leaf_latents = at<char>(pointer("leaf_latents"));
+    work.leaf_states = at<char>(pointer("leaf_states"));
+    work.leaf_actions = at<std::int64_t>(pointer("leaf_actions"));
+    work.leaf_parents = at<std::int64_t>(pointer("leaf_parents"));
+    work.leaf_is_reset = at<std::int32_t>(pointer("leaf_is_reset"));
+    return work;
+}
+
+}  // namespace
+}  // namespace xtra
+
+NB_MODULE(_native, module) {
+    using namespace xtra;
+
+    nb::class_<Layout>(module, "Layout")
+        .def("__init__", [](Layout* self, int num_actions, int num_slots) { new (self) Layout(make_layout(num_actions, num_slots)); })
+        .def_ro("node_bytes", &Layout::node_bytes)
+        .def_ro("tree_bytes", &Layout::tree_bytes)
+        .def_ro("prior", &Layout::prior)
+        .def_ro("q", &Layout::q)
+        .def_ro("child_visits", &Layout::child_visits)
+        .def_ro("child", &Layout::child);
+
+    nb::class_<Rules>(module, "Rules")
+        .def("__init__",
+             [](Rules* self, float discount, float value_delta_max, float gumbel_value_scale, float gumbel_visit_offset,
+                int num_simulations, int lstm_horizon, int max_considered_actions, int min_max, int policy, bool node_visits,
+                bool unvisited_min) {
+                 new (self) Rules{discount,        value_delta_max, gumbel_value_scale,     gumbel_visit_offset,
+                                  num_simulations, lstm_horizon,    max_considered_actions, static_cast<MinMax>(min_max),
+                                  static_cast<RootPolicy>(policy),  node_visits,            unvisited_min};
+             },
+             nb::kw_only(), "discount"_a, "value_delta_max"_a, "gumbel_value_scale"_a, "gumbel_visit_offset"_a, "num_simulations"_a,
+             "lstm_horizon"_a, "max_considered_actions"_a, "min_max"_a, "policy"_a, "node_visits"_a, "unvisited_min"_a);
+
+    const auto release = nb::call_guard<nb::gil_scoped_release>();
+    nb::class_<CpuEngine>(module, "CpuEngine")
+        .def("__init__",
+             [](CpuEngine* self, int num_roots, int num_actions, const Rules& rules, const nb::dict& memory, int num_threads,
+                const std::string& instruction_set) {
+                 new (self) CpuEngine(make_workspace(num_roots, num_actions, rules, memory), num_threads, instruction_set);
+             })
+        .def("begin", &CpuEngine::begin, release)
+        .def("step", &CpuEngine::step, release)
+        .def_prop_ro("instruction_set", &CpuEngine::instruction_set);
+
+    module.attr("MAX_ACTIONS") = kMaxActions;
+    module.attr("TREE_HEADER_BYTES") = sizeof(TreeHeader);
+}

@@ -1,0 +1,98 @@
+// The CPU's team: one thread works on packs of eight actions, which the compiler maps to whatever vectors the machine has.
+//
+// A team is how search.hpp sees the hardware. It holds an action row as packs: here eight actions a pack, in cuda_team.hpp one
+// action a lane. Comparisons give masks, `mask ? a : b` selects, and reductions follow one order on all teams (reference.py).
+#pragma once
+
+#include <cstring>
+
+#include "tree.hpp"
+
+namespace xtra {
+inline namespace XTRA_ISA {
+
+template <int Chunks>
+struct PackTeam {
+    static constexpr int chunks = Chunks;
+    static constexpr int lanes = 8;
+    typedef float Float __attribute__((vector_size(32)));
+    typedef std::int32_t Int __attribute__((vector_size(32)));
+    typedef std::uint32_t Key __attribute__((vector_size(32)));
+    typedef std::uint16_t Short __attribute__((vector_size(16)));
+
+    XTRA_INLINE bool leader() const { return true; }
+    XTRA_INLINE void sync() const {}
+
+    XTRA_INLINE Int actions(int chunk) const { return Int{0, 1, 2, 3, 4, 5, 6, 7} + chunk * lanes; }
+    XTRA_INLINE Float all(float value) const { return Float{} + value; }
+    XTRA_INLINE Float to_float(Int value) const { return __builtin_convertvector(value, Float); }
+    XTRA_INLINE Key to_key(Int value) const { return reinterpret_cast<Key>(value); }
+
+    XTRA_INLINE Float load(const float* row, int chunk) const {
+        Float pack;
+        std::memcpy(&pack, row + chunk * lanes, sizeof pack);
+        return pack;
+    }
+    XTRA_INLINE Int load(const std::uint16_t* row, int chunk) const {
+        Short pack;
+        std::memcpy(&pack, row + chunk * lanes, sizeof pack);
+        return __builtin_convertvector(pack, Int);
+    }
+    // A span is no row: lanes past its end give `otherwise`.
+    XTRA_INLINE Float load_span(const float* span, int begin, int size, float otherwise) const {
+        Float pack = all(otherwise);
+        if (begin + lanes <= size) {
+            std::memcpy(&pack, span + begin, sizeof pack);
+        } else {
+            for (int lane = 0; begin + lane < size; ++lane) pack[lane] = span[begin + lane];
+        }
+        return pack;
+    }
+
+    XTRA_INLINE float sum(const Float* packs) const {
+        Float lanes32[4] = {};
+        for (int chunk = 0; chunk < Chunks; ++chunk) lanes32[chunk % 4] += packs[chunk];  // virtual lanes 0-7, 8-15, 16-23, 24-31
+        return fold((lanes32[0] + lanes32[2]) + (lanes32[1] + lanes32[3]), [](auto a, auto b) { return a + b; });
+    }
+    template <class Pack>
+    XTRA_INLINE auto max(Pack pack) const {
+        return fold(pack, [](auto a, auto b) { return a > b ? a : b; });
+    }
+    XTRA_INLINE float min(Float pack) const {
+        return fold(pack, [](auto a, auto b) { return a < b ? a : b; });
+    }
+
+    XTRA_INLINE bool any(bool here) const { return here; }
+
+    XTRA_INLINE void copy(char* to, const char* from, std::int64_t bytes) const { std::memcpy(to, from, bytes); }
+    XTRA_INLINE void clear(char* to, std::int64_t bytes) const { std::memset(to, 0, bytes); }
+
+    // Calls `visit(action)` for every action of the row.
+    template <class Visit>
+    XTRA_INLINE void for_actions(int num_actions, Visit visit) const {
+        for (int action = 0; action < num_actions; ++action) visit(action);
+    }
+
+   private:
+    // Folds lanes 4, 2, 1 apart, as a warp does after 16 and 8.
+    template <class Pack, class Combine>
+    XTRA_INLINE auto fold(Pack pack, Combine combine) const {
+        pack = combine(pack, shuffle(pack, Int{4, 5, 6, 7, 0, 1, 2, 3}));
+        pack = combine(pack, shuffle(pack, Int{2, 3, 0, 1, 6, 7, 4, 5}));
+        pack = combine(pack, shuffle(pack, Int{1, 0, 3, 2, 5, 4, 7, 6}));
+        return pack[0];
+    }
+    template <class Pack>
+    XTRA_INLINE Pack shuffle(Pack pack, Int order) const {
+#if defined(__clang__)
+        Pack result;
+        for (int lane = 0; lane < lanes; ++lane) result[lane] = pack[order[lane]];
+        return result;
+#else
+        return __builtin_shuffle(pack, order);
+#endif
+    }
+};
+
+}  // namespace XTRA_ISA
+}  // namespace xtra

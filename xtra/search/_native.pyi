@@ -1,0 +1,36 @@
+MAX_ACTIONS: int
+TREE_HEADER_BYTES: int
+
+class Layout:
+    node_bytes: int
+    tree_bytes: int
+    prior: int
+    q: int
+    child_visits: int
+    child: int
+    def __init__(self, num_actions: int, num_slots: int) -> None: ...
+
+class Rules:
+    def __init__(
+        self,
+        *,
+        discount: float,
+        value_delta_max: float,
+        gumbel_value_scale: float,
+        gumbel_visit_offset: float,
+        num_simulations: int,
+        lstm_horizon: int,
+        max_considered_actions: int,
+        min_max: int,
+        policy: int,
+        node_visits: bool,
+        unvisited_min: bool,
+    ) -> None: ...
+
+class CpuEngine:
+    instruction_set: str
+    def __init__(
+        self, num_roots: int, num_actions: int, rules: Rules, memory: dict[str, int], num_threads: int, instruction_set: str
+    ) -> None: ...
+    def begin(self, priors: int, values: int, latents: int, states: int, valid: int) -> tuple[int, int]: ...
+    def step(self, simulation: int, priors: int, values: int, prefixes: int, latents: int, states: int) -> tuple[int, int]: ...

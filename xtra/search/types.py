@@ -1,0 +1,52 @@
+"""What crosses the boundary between a search and its model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from xtra.search.tree import Tree
+
+
+class ModelOutput(NamedTuple):
+    """One inference for a batch of B states with A actions. All tensors on one device, each batch row dense in memory."""
+
+    latent: Tensor
+    """`[B, ...]`, any dtype: what `recurrent_inference` needs of this state. Gathered, never looked into."""
+    value_prefix_state: Tensor
+    """`[B, ...]`, any dtype: the recurrent state of the value prefix, e.g. an LSTM's h and c as `[B, 2, H]`. Zero is its reset."""
+    value_prefix: Tensor
+    """`[B]` float32: discounted rewards since the last reset of `value_prefix_state`, as a scalar. Not read at the root."""
+    value: Tensor
+    """`[B]` float32: the state's value, as a scalar."""
+    policy_logits: Tensor
+    """`[B, A]` float32; entries of actions that are not valid are not read."""
+
+
+class SearchModel(Protocol):
+    """What can be searched: two inferences, each for the whole batch of roots at once."""
+
+    def initial_inference(self, observations: Tensor, /) -> ModelOutput:
+        """Encodes observations `[B, ...]`; its `value_prefix_state` is zero."""
+
+    def recurrent_inference(self, latent: Tensor, value_prefix_state: Tensor, actions: Tensor, /) -> ModelOutput:
+        """Imagines one action, int64 `[B]`, from each latent. The arguments are overwritten by the next simulation."""
+
+
+class SearchResult(NamedTuple):
+    """A finished search of B roots with A actions, on the device of the model's outputs."""
+
+    visit_counts: Tensor
+    """`[B, A]` int32: visits of the root's children; they sum to `num_simulations`."""
+    root_values: Tensor
+    """`[B]` float32: mean of the root's own value and of all its simulations' returns."""
+    action_weights: Tensor
+    """`[B, A]` float32: the policy target; visit shares (pUCT), or the improved policy (Gumbel)."""
+    actions: Tensor
+    """`[B]` int64: the greedy choice; most visits (pUCT) or the winner of sequential halving (Gumbel), ties to the lowest index."""
+    root_output: ModelOutput
+    """What the model said of the roots."""
+    tree: Tree
+    """The whole tree, open to inspection."""
