@@ -1,5 +1,8 @@
 """The replay holds what was put in, gives it back whole, and samples as prioritised replay says."""
 
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,6 +11,8 @@ from hypothesis import strategies as st
 from xtra.replay.buffer import OPEN, ReplayBuffer
 from xtra.replay.config import ReplayConfig
 from xtra.replay.frames import CompressedFrames, RawFrames
+from xtra.replay.segments import ReplayLog
+from xtra.store.errors import DamagedError
 
 A = 4
 
@@ -94,23 +99,49 @@ def test_the_oldest_rows_make_room_and_what_remains_is_intact() -> None:
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.lists(st.lists(st.booleans(), min_size=2, max_size=2), min_size=1, max_size=40), st.integers(0, 39), st.booleans())
-def test_a_restored_replay_equals_the_one_that_went_on(ends: list[list[bool]], stop: int, compressed: bool) -> None:
+@given(
+    ends=st.lists(st.lists(st.booleans(), min_size=2, max_size=2), min_size=1, max_size=60),
+    stop=st.integers(0, 60),
+    compressed=st.booleans(),
+    capacity=st.sampled_from([60, 1000]),
+)
+def test_a_replay_restored_from_segments_equals_the_one_that_went_on(
+    ends: list[list[bool]], stop: int, compressed: bool, capacity: int
+) -> None:
     def fresh() -> ReplayBuffer:
-        return make(num_envs=2, expected=50, frame_memory_gb=0.0 if compressed else 1.0)
+        return make(num_envs=2, expected=1000, frame_memory_gb=0.0 if compressed else 1.0, capacity=capacity)
 
     original, restored = fresh(), fresh()
-    for row in ends[:stop]:
-        add(original, row)
+    with tempfile.TemporaryDirectory() as directory:
+        log = ReplayLog(Path(directory))
+        for row, end in enumerate(ends[:stop]):
+            add(original, end)
+            if row % 20 == 19:
+                log.extend(original)
+        log.extend(original)
+        ReplayLog(Path(directory)).load([segment.name for segment in log.segments], restored)
     restored.restore(original.state())
-    for row in ends[stop:]:
-        add(original, row)
-        add(restored, row)
-    rows = np.repeat(np.arange(len(ends)), 2)
-    envs = np.tile(np.arange(2), len(ends))
+    for end in ends[stop:]:
+        add(original, end)
+        add(restored, end)
+    rows = np.repeat(np.arange(original.oldest_row, len(ends)), 2)
+    envs = np.tile(np.arange(2), len(rows) // 2)
     assert np.array_equal(original.stacks(rows, envs, 4), restored.stacks(rows, envs, 4))
+    slots = original.slots(rows)
     for name in ("actions", "rewards", "first", "last", "priorities"):
-        assert np.array_equal(getattr(original, name), getattr(restored, name)), name
+        assert np.array_equal(getattr(original, name)[slots, envs], getattr(restored, name)[slots, envs]), name
+
+
+def test_a_damaged_segment_is_found_out(tmp_path: Path) -> None:
+    replay, log = make(), ReplayLog(tmp_path)
+    add(replay)
+    log.extend(replay)
+    (segment,) = log.segments
+    data = bytearray((tmp_path / segment.name).read_bytes())
+    data[-1] ^= 1
+    (tmp_path / segment.name).write_bytes(data)
+    with pytest.raises(DamagedError, match=segment.name):
+        ReplayLog(tmp_path).load([segment.name], make())
 
 
 def test_compressed_frames_are_read_back_bit_for_bit() -> None:

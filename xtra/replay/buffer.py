@@ -19,8 +19,6 @@ from xtra.replay.frames import FrameStore, make_frame_store
 OPEN = np.iinfo(np.int64).max
 """`last` of a trajectory that still runs."""
 
-_COLUMNS = ("actions", "rewards", "policies", "root_values", "first", "last", "priorities")
-
 
 @dataclass(frozen=True)
 class Sample:
@@ -52,7 +50,7 @@ class ReplayBuffer:
         # One row more than needed keeps the frames that follow the newest transition.
         self._capacity = -(-min(config.capacity, expected_transitions) // num_envs) + 1
         self._config, self._window = config, window
-        self.num_envs, self.num_rows = num_envs, 0
+        self.num_envs, self.frame_shape, self.num_rows = num_envs, frame_shape, 0
         table = (self._capacity, num_envs)
         self.frames: FrameStore = make_frame_store(*table, frame_shape, config.frame_memory_gb * 1e9)
         self.actions = np.zeros(table, np.int64)
@@ -134,20 +132,18 @@ class ReplayBuffer:
         return self.frames.read(self.slots(wanted), np.broadcast_to(envs[..., None], wanted.shape))
 
     def state(self) -> dict[str, Any]:
-        """Everything `restore` needs."""
+        """What changes after a row is written; the rest is in segments (segments.py)."""
         used = min(self.num_rows, self._capacity)
-        columns = {name: getattr(self, name)[:used].copy() for name in _COLUMNS}
         return {
-            "columns": columns,
-            "frames": self.frames.state(),
             "num_rows": self.num_rows,
             "start": self._start.copy(),
+            "last": self.last[:used].copy(),
+            "priorities": self.priorities[:used].copy(),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Sets everything to what `state` returned for a buffer of the same layout."""
-        for name, values in state["columns"].items():
-            getattr(self, name)[: len(values)] = values
-        self.frames.restore(state["frames"])
+        """Sets what `state` returned, for a buffer of the same layout whose rows are loaded already."""
         self.num_rows = state["num_rows"]
         self._start[:] = state["start"]
+        self.last[: len(state["last"])] = state["last"]
+        self.priorities[: len(state["priorities"])] = state["priorities"]

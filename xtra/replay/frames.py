@@ -6,7 +6,7 @@ kB).
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import zstandard
@@ -26,35 +26,18 @@ class FrameStore(Protocol):
         """Frames at the given places: index arrays of one shape `[...]` give `[..., H, W, 3]`."""
         ...
 
-    def state(self) -> dict[str, Any]:
-        """What `restore` needs, picklable."""
-        ...
-
-    def restore(self, state: dict[str, Any]) -> None:
-        """Sets everything to what `state` returned."""
-        ...
-
 
 class RawFrames:
     """Frames in one array. Memory is taken as rows are written."""
 
     def __init__(self, rows: int, num_envs: int, frame_shape: tuple[int, int, int]) -> None:
         self._frames = np.empty((rows, num_envs, *frame_shape), np.uint8)
-        self._written = 0
 
     def write(self, row: int, frames: NDArray[np.uint8]) -> None:
         self._frames[row] = frames
-        self._written = max(self._written, row + 1)
 
     def read(self, rows: NDArray[np.int64], envs: NDArray[np.int64]) -> NDArray[np.uint8]:
         return self._frames[rows, envs]
-
-    def state(self) -> dict[str, Any]:
-        return {"frames": self._frames[: self._written].copy()}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        self._written = len(state["frames"])
-        self._frames[: self._written] = state["frames"]
 
 
 class CompressedFrames:
@@ -78,12 +61,6 @@ class CompressedFrames:
             decoded[i] = np.frombuffer(self._decompress(self._blocks[place]), np.uint8).reshape(self._shape)
         frames: NDArray[np.uint8] = decoded[inverse.reshape(rows.shape)]
         return frames
-
-    def state(self) -> dict[str, Any]:
-        return {"blocks": [block for block in self._blocks if block]}
-
-    def restore(self, state: dict[str, Any]) -> None:
-        self._blocks[: len(state["blocks"])] = state["blocks"]
 
 
 def make_frame_store(rows: int, num_envs: int, frame_shape: tuple[int, int, int], budget_bytes: float) -> FrameStore:

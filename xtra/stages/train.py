@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -20,17 +21,19 @@ from xtra.agents.efficientzero.agent import EfficientZeroLearner
 from xtra.agents.evaluation import mean_episode_return, play_episodes
 from xtra.envs.make import make_training_environment
 from xtra.envs.stacks import FrameStacks
+from xtra.replay.segments import ReplayLog
 from xtra.rng import derive_seed
 from xtra.stages.config import TrainConfig
 from xtra.stages.context import Diverged, StageContext
 from xtra.store.checkpoint import Checkpoints
+from xtra.store.errors import DamagedError
 
 METRICS_INTERVAL = 20
 """Updates between lines in metrics.jsonl."""
 
 
 def run(config: TrainConfig, context: StageContext) -> None:
-    """Leaves network.pt, curve.json, summary.json and metrics.jsonl. Goes on from `work/checkpoints` if there are any."""
+    """Leaves network.pt, curve.json, summary.json, metrics.jsonl and replay/. Goes on from `work/checkpoints` if there are any."""
     training = OnlineTraining(config, prepare_torch(config.training.num_threads), context)
     training.resume()
     try:
@@ -75,6 +78,7 @@ class OnlineTraining:
     def __init__(self, config: TrainConfig, device: torch.device, context: StageContext) -> None:
         self._config, self._context = config, context
         self._checkpoints = Checkpoints(context.work / "checkpoints")
+        self._log = ReplayLog(context.work / "replay")
         agent, training = config.agent, config.training
         self._num_envs = agent.acting.num_envs
         window = agent.targets.num_unroll_steps + agent.targets.td_steps
@@ -169,10 +173,12 @@ class OnlineTraining:
         self._context.telemetry.progress(done, total, "steps", {"env_steps": self.env_steps, "updates": self.updates, **figures})
 
     def save_checkpoint(self) -> None:
-        """Everything that the next move depends on."""
+        """Everything that the next move depends on; the replay's fixed part goes to its log first."""
+        self._log.extend(self.replay)
         state = {
             "learner": self._learner.state(),
             "replay": self.replay.state(),
+            "segments": [segment.name for segment in self._log.segments],
             "environment": self._environment.state(),
             "stacks": self._stacks.stacks,
             "returns": self._returns,
@@ -184,13 +190,21 @@ class OnlineTraining:
         self._checkpoints.save(self.updates, lambda file: torch.save(state, file, pickle_protocol=pickle.HIGHEST_PROTOCOL))
 
     def resume(self) -> None:
-        """Goes back to the newest good checkpoint, or to the start if there is none."""
-        latest = self._checkpoints.load_latest()
-        if latest is None:
-            self._context.telemetry.rewind(0)
+        """Goes back to the newest checkpoint that is good and whose segments are, or to the start if there is none."""
+        for _, path in self._checkpoints.good():
+            # Our own file, checksummed: it may hold NumPy arrays.
+            state = torch.load(path, weights_only=False)
+            try:
+                self._log.load(state["segments"], self.replay)
+            except DamagedError as error:
+                print(f"{error}; going on from an earlier checkpoint")
+                continue
+            self._restore(state)
             return
-        # Our own file, checksummed: it may hold NumPy arrays.
-        state = torch.load(latest[1], weights_only=False)
+        self._log.segments.clear()
+        self._context.telemetry.rewind(0)
+
+    def _restore(self, state: dict[str, Any]) -> None:
         self._learner.restore(state["learner"])
         self.replay.restore(state["replay"])
         self._environment.restore(state["environment"])
@@ -203,6 +217,11 @@ class OnlineTraining:
         """What the job leaves."""
         out: Path = self._context.out
         torch.save(self._learner.network_state(), out / "network.pt")
+        self._log.extend(self.replay)
+        (out / "replay").mkdir()
+        for segment in self._log.segments:
+            # The work directory keeps its own name for the file, so that a kill from here on loses nothing.
+            os.link(self._log.directory / segment.name, out / "replay" / segment.name)
         (out / "curve.json").write_text(json.dumps(self._curve))
         (out / "summary.json").write_text(json.dumps({"env_steps": self.env_steps, "updates": self.updates}))
         metrics = self._context.work / "metrics.jsonl"

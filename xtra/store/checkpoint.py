@@ -6,7 +6,7 @@ A checkpoint's name holds its step and the SHA-256 of its bytes, so one rename m
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -44,10 +44,13 @@ class Checkpoints:
 
     def load_latest(self) -> tuple[int, Path] | None:
         """Step and path of the newest checkpoint whose bytes have the recorded checksum; None when there is none."""
+        return next(self.good(), None)
+
+    def good(self) -> Iterator[tuple[int, Path]]:
+        """Step and path of each checkpoint whose bytes have the recorded checksum, the newest first."""
         for checkpoint in self._newest_first():
             if sha256(checkpoint.path) == checkpoint.sha256:
-                return checkpoint.step, checkpoint.path
-        return None
+                yield checkpoint.step, checkpoint.path
 
     def _prune(self, step: int, newest: Path) -> None:
         earlier = [checkpoint.path for checkpoint in self._newest_first() if checkpoint.step < step]

@@ -1,0 +1,180 @@
+"""Targets and losses against cases worked out by hand."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from xtra.agents.efficientzero.config import EfficientZeroConfig, TargetConfig
+from xtra.agents.efficientzero.losses import Losses, Masks, TensorBatch, total_loss, unroll_losses
+from xtra.agents.efficientzero.network import EfficientZeroNetwork
+from xtra.agents.efficientzero.planning import Planner
+from xtra.agents.efficientzero.schedules import learning_rate, priority_correction, temperature
+from xtra.agents.efficientzero.targets import TargetMaker, td_horizon, value_prefix_targets, value_targets
+from xtra.replay.buffer import ReplayBuffer, Sample
+from xtra.search import ModelOutput
+
+TINY: dict[str, Any] = {
+    "network": {"frame_stack": 2, "channels": 4, "num_halvings": 0, "head_channels": 2, "head_hidden": 8, "lstm_hidden": 8}
+    | {"support": 5, "projection_hidden": 8, "projection_size": 8, "predictor_hidden": 4},
+    "search": {"num_simulations": 4, "discount": 0.5},
+    "targets": {"num_unroll_steps": 2, "td_steps": 2},
+}
+
+
+def tiny(**blocks: dict[str, Any]) -> EfficientZeroConfig:
+    return EfficientZeroConfig.model_validate({name: TINY.get(name, {}) | blocks.get(name, {}) for name in {*TINY, *blocks}})
+
+
+def test_value_prefixes_are_undiscounted_sums_that_start_anew_at_the_lstm_horizon() -> None:
+    rewards = np.array([[1, 0, -1, 1, 1, 1, 1]], np.float32)
+    assert value_prefix_targets(rewards, 5).tolist() == [[1, 1, 0, 1, 2, 1, 2]]
+    assert value_prefix_targets(rewards, 3).tolist() == [[1, 1, 0, 1, 2, 3, 1]]
+
+
+def test_values_are_n_step_returns_with_each_samples_own_horizon() -> None:
+    rewards = np.array([[1, 2, 4, 8], [1, 2, 4, 8]], np.float32)
+    bootstrap = np.array([[16, 32], [16, 32]], np.float32)
+    # discount 1/2. n = 2: 1 + 2/2 + 16/4 = 6, 2 + 4/2 + 32/4 = 12. n = 1: 1 + 16/2 = 9, 2 + 32/2 = 18.
+    targets = value_targets(rewards, bootstrap, np.array([2, 1]), 0.5)
+    assert targets.tolist() == [[6, 12], [9, 18]]
+
+
+@pytest.mark.parametrize(("age", "steps"), [(0, 5), (29_999, 5), (30_000, 4), (90_000, 2), (120_000, 1), (10**6, 1)])
+def test_older_transitions_look_less_far_ahead(age: int, steps: int) -> None:
+    assert td_horizon(np.array([age]), TargetConfig()).tolist() == [steps]
+
+
+@pytest.mark.parametrize(("update", "rate"), [(0, 0.0), (500, 0.1), (1_000, 0.2), (100_999, 0.2), (101_000, 0.02), (119_999, 0.02)])
+def test_the_learning_rate_warms_up_and_drops_late(update: int, rate: float) -> None:
+    assert learning_rate(update, EfficientZeroConfig().optimizer) == pytest.approx(rate)
+
+
+def test_temperature_and_priority_correction_follow_their_schedules() -> None:
+    config = EfficientZeroConfig()
+    temperatures = [temperature(updates, 100_000, config.acting) for updates in (0, 49_999, 50_000, 74_999, 75_000, 120_000)]
+    assert temperatures == [1.0, 1.0, 0.5, 0.5, 0.25, 0.25]
+    corrections = [priority_correction(update, 120_001, config.replay) for update in (0, 60_000, 120_000)]
+    assert corrections == pytest.approx([0.4, 0.7, 1.0])
+
+
+class MeanFrame:
+    """A target network whose value is the mean of the newest frame, so that a target tells which observation it saw."""
+
+    def __init__(self) -> None:
+        self._parameters = [torch.zeros(1)]
+
+    def parameters(self) -> Any:
+        return iter(self._parameters)
+
+    def initial_inference(self, observations: torch.Tensor) -> ModelOutput:
+        value = observations[:, -3:].mean((1, 2, 3)) * 255
+        zero = torch.zeros(len(value), 1)
+        return ModelOutput(zero, zero, zero[:, 0], value, torch.zeros(len(value), 18))
+
+
+def test_a_batch_holds_what_followed_each_sample_and_nothing_past_the_end() -> None:
+    config = tiny(targets={"reanalyze_fraction": 0.0})
+    replay = ReplayBuffer(config.replay, 1, (2, 2, 3), 18, window=4, expected_transitions=20)
+    for row in range(8):
+        policy = np.eye(18, dtype=np.float32)[[row]]
+        frame = np.full((1, 2, 2, 3), 10 * row, np.uint8)
+        reward = np.array([row], np.float32)
+        replay.append(frame, np.array([row]), reward, np.array([row == 4]), policy, np.zeros(1, np.float32))
+    sample = Sample(np.array([0, 3]), np.array([0, 0]), np.ones(2, np.float32))
+    maker = TargetMaker(config, Planner(config.search, (0, 3, 4), 0, 1), 0)
+    batch = maker.make(replay, sample, MeanFrame(), 0)  # type: ignore[arg-type]
+    assert batch.frames[..., 0, 0, 0].tolist() == [[0, 0, 10, 20], [20, 30, 40, 40]]
+    assert batch.alive.tolist() == [[True, True, True], [True, True, False]]
+    assert batch.actions[0].tolist() == [0, 1]
+    assert batch.actions[1].tolist() == [3, 4]
+    # Rewards 0 1 2 3 4 clipped to signs: 0 1 1 1 1, then the end.
+    assert batch.value_prefixes.tolist() == [[0, 1], [1, 2]]
+    # discount 1/2, n = 2. Row 0: 0 + 1/2 + 20/4; row 1: 1 + 1/2 + 30/4; row 2: 1 + 1/2 + 40/4. Rows 3, 4 bootstrap past the end.
+    assert batch.values.tolist() == [[5.5, 9.0, 11.5], [1.5, 1.0, 0.0]]
+    assert batch.policies.argmax(-1)[0].tolist() == [0, 1, 2]
+    assert batch.policies.sum(-1).tolist() == [[1, 1, 1], [1, 1, 0]]
+
+
+def test_reanalysis_replaces_policies_for_its_share_of_the_batch_and_only_within_trajectories() -> None:
+    config = tiny(targets={"reanalyze_fraction": 0.5})
+    replay = ReplayBuffer(config.replay, 1, (10, 10, 3), 18, window=4, expected_transitions=20)
+    stored = np.eye(18, dtype=np.float32)[[17]]
+    for row in range(6):
+        frame = np.full((1, 10, 10, 3), row, np.uint8)
+        replay.append(frame, np.array([0]), np.ones(1, np.float32), np.array([row == 1]), stored, np.zeros(1, np.float32))
+    sample = Sample(np.array([0, 0]), np.array([0, 0]), np.ones(2, np.float32))
+    network = EfficientZeroNetwork(config.network, 10).eval()
+    maker = TargetMaker(config, Planner(config.search, (0, 3, 4), 0, 1), 0)
+    policies = maker.make(replay, sample, network, 0).policies
+    # 4 simulations over ids 0, 3, 4: shares of 1/4, nothing on the stored policy's 17 and nothing past the end.
+    assert (policies[0, :2] * 4 == (policies[0, :2] * 4).round()).all()
+    assert policies[0, :2, [0, 3, 4]].sum() == pytest.approx(2.0)
+    assert policies[1, 0, 17] == policies[1, 1, 17] == 1.0
+    assert policies[:, 2].sum() == 0.0
+
+
+def test_the_state_after_the_end_is_taught_value_zero_and_nothing_else() -> None:
+    alive = torch.tensor([[True, True, False], [True, False, False]])
+    masks = Masks.of(alive, "all")
+    assert masks.policy.tolist() == [[1, 1, 0], [1, 0, 0]]
+    assert masks.value.tolist() == [[1, 1, 1], [1, 1, 0]]
+    assert masks.after.tolist() == [[1, 1], [1, 0]]
+    assert masks.consistency.tolist() == [[1, 0], [0, 0]]
+    released = Masks.of(alive, "consistency")
+    assert released.value.all()
+    assert released.after.all()
+    assert released.consistency.tolist() == [[1, 0], [0, 0]]
+
+
+def make_batch(config: EfficientZeroConfig, size: int = 6) -> TensorBatch:
+    torch.manual_seed(0)
+    unroll, channels = config.targets.num_unroll_steps, 3 * config.network.frame_stack
+    return TensorBatch(
+        observation=torch.rand(size, channels, 10, 10),
+        next_observations=torch.rand(size, unroll, channels, 10, 10),
+        actions=torch.randint(0, 18, (size, unroll)),
+        value_prefixes=torch.randint(-1, 2, (size, unroll)).float(),
+        values=torch.randn(size, unroll + 1),
+        policies=torch.eye(18)[torch.randint(0, 18, (size, unroll + 1))],
+        alive=torch.ones(size, unroll + 1, dtype=torch.bool),
+        weights=torch.ones(size),
+    )
+
+
+def test_a_fresh_networks_losses_are_those_of_uniform_guesses() -> None:
+    config = tiny()
+    losses = unroll_losses(EfficientZeroNetwork(config.network, 10).train(), make_batch(config), config)
+    # K = 2: 3 policies over 18 actions, 3 values and 2 prefixes over 11 bins.
+    torch.testing.assert_close(losses.policy, torch.full((6,), 3 * math.log(18)))
+    torch.testing.assert_close(losses.value, torch.full((6,), 3 * math.log(11)))
+    torch.testing.assert_close(losses.value_prefix, torch.full((6,), 2 * math.log(11)))
+
+
+def test_the_total_weighs_terms_and_samples_as_published() -> None:
+    config = tiny()
+    batch = make_batch(config, size=2)
+    terms = [torch.tensor(row) for row in ([1.0, 2.0], [3.0, 4.0], [5.0, 6.0], [7.0, 8.0], [0.0, 0.0])]
+    weighted = TensorBatch(**{**batch.__dict__, "weights": torch.tensor([1.0, 0.5])})
+    # Sample 0: 1 + 3 + 5/4 + 14 = 19.25; sample 1: 2 + 4 + 6/4 + 16 = 23.5, halved by its weight. Mean, then 1/K.
+    assert total_loss(Losses(*terms), weighted, config).item() == pytest.approx((19.25 + 11.75) / 2 / 2)
+
+
+def test_one_batch_can_be_learned_by_heart() -> None:
+    config = tiny(optimizer={"consistency_weight": 0.0})
+    torch.manual_seed(1)
+    network, batch = EfficientZeroNetwork(config.network, 10).train(), make_batch(config)
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.02)
+    first = None
+    for _ in range(150):
+        losses = unroll_losses(network, batch, config)
+        first = first or losses
+        optimizer.zero_grad()
+        total_loss(losses, batch, config).backward()
+        optimizer.step()
+    assert losses.policy.mean() < 0.05 * first.policy.mean()
+    # Two-hot targets between bins keep their own entropy, so these cannot reach zero.
+    assert losses.value_prefix.mean() < 0.2 * first.value_prefix.mean()
+    assert losses.value_errors.mean() < 0.2 * first.value_errors.mean()
