@@ -1,0 +1,20 @@
+"""Result rows → estimates, figures and the report. Needs no torch; `load`, `estimate` and `write_report` are the way in."""
+
+from xtra_analysis.compare import compare, compare_games
+from xtra_analysis.curves import sample_efficiency
+from xtra_analysis.errors import InputError
+from xtra_analysis.estimates import estimate
+from xtra_analysis.report import write_report
+from xtra_analysis.study import Study, load, read_study
+
+__all__ = [
+    "InputError",
+    "Study",
+    "compare",
+    "compare_games",
+    "estimate",
+    "load",
+    "read_study",
+    "sample_efficiency",
+    "write_report",
+]

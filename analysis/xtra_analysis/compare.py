@@ -1,0 +1,184 @@
+"""Methods against the baseline: ratios whose numerator and denominator are resampled together, and the chance of doing better.
+
+The paper normalises by EfficientZero's mean score of each game and averages over games; treating that mean as known would hide
+half of the uncertainty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from xtra_analysis.aggregates import Array, game_means, interquartile_mean
+from xtra_analysis.bootstrap import generator, joint_distribution
+from xtra_analysis.intervals import LEVEL, UNKNOWN, percentile_interval, small_sample_interval
+from xtra_analysis.matrices import games_with_values, runs_per_game, score_matrix
+
+RATIO_REPS = 10_000
+IMPROVEMENT_REPS = 2_000
+"""As in rliable."""
+PERMUTATIONS = 10_000
+
+
+def ratios(scores: Array, baseline: Array) -> Array:
+    """Mean score over the baseline's mean score: (..., runs, games) of both → (..., games)."""
+    return game_means(scores) / game_means(baseline)
+
+
+def mean_ratio(scores: Array, baseline: Array) -> Array:
+    """The paper's aggregate: the unweighted mean over games of the ratios."""
+    return np.asarray(ratios(scores, baseline).mean(axis=-1))
+
+
+def median_ratio(scores: Array, baseline: Array) -> Array:
+    """The median over games of the ratios."""
+    return np.asarray(np.median(ratios(scores, baseline), axis=-1))
+
+
+def iqm_ratio(scores: Array, baseline: Array) -> Array:
+    """The interquartile mean over runs × games of the score over the baseline's mean."""
+    return interquartile_mean(scores / game_means(baseline)[..., None, :])
+
+
+def probability_of_improvement(scores: Array, baseline: Array) -> Array:
+    """The mean over games of P(X > Y) + ½ P(X = Y), X a run of the method and Y one of the baseline (rliable)."""
+    ours, theirs = scores[..., :, None, :], baseline[..., None, :, :]
+    points = (ours > theirs) + 0.5 * (ours == theirs)
+    pairs = (~np.isnan(ours) & ~np.isnan(theirs)).sum(axis=(-3, -2))
+    return np.asarray((points.sum(axis=(-3, -2)) / pairs).mean(axis=-1))
+
+
+RATIO_STATISTICS: dict[str, Callable[[Array, Array], Array]] = {
+    "mean_ratio": mean_ratio,
+    "median_ratio": median_ratio,
+    "iqm_ratio": iqm_ratio,
+}
+COMPARISON_COLUMNS = [
+    "method", "baseline", "statistic", "estimate", "low", "high", "percentile_low", "percentile_high",
+    "num_games", "min_runs", "max_runs", "p_value", "p_holm",
+]  # fmt: skip
+
+
+def compare(frame: pd.DataFrame, baseline: str, seed: int = 0) -> pd.DataFrame:
+    """Ratios to the baseline and probability of improvement of every other method of a frame as `load` gives it.
+
+    Only games in which both have a score count, and for ratios only those in which the baseline's mean is positive.
+    `p_value` is of a stratified permutation test of "no difference", exact at any number of runs; `p_holm` corrects it for the
+    number of methods compared. Both are given with the probability of improvement, on whose ranks the test is made.
+    """
+    complete = frame[(frame["status"] == "complete") & frame["score"].notna()]
+    reference = complete[complete["method"] == baseline]
+    rows: list[dict[str, object]] = []
+    for method, part in complete[complete["method"] != baseline].groupby("method", sort=False):
+        rows += _compare_one(str(method), part, baseline, reference, seed)
+    table = pd.DataFrame(rows, columns=COMPARISON_COLUMNS)
+    tested = table["p_value"].notna()
+    table.loc[tested, "p_holm"] = holm(table.loc[tested, "p_value"].to_numpy(dtype=np.float64))
+    return table
+
+
+def _compare_one(method: str, part: pd.DataFrame, baseline: str, reference: pd.DataFrame, seed: int) -> list[dict[str, object]]:
+    shared = [game for game in games_with_values(part, "score") if game in set(reference["game"])]
+    positive = [game for game in shared if reference.loc[reference["game"] == game, "score"].mean() > 0]
+    rows = []
+    for statistic, function in RATIO_STATISTICS.items() if positive else ():
+        samples = [score_matrix(part, positive, "score"), score_matrix(reference, positive, "score")]
+        rows.append(_row(function, samples, RATIO_REPS, generator(seed, statistic, method)) | {"statistic": statistic})
+    if shared:
+        samples = [score_matrix(part, shared, "score"), score_matrix(reference, shared, "score")]
+        row = _row(probability_of_improvement, samples, IMPROVEMENT_REPS, generator(seed, "improvement", method), (0.0, 1.0))
+        p_value = permutation_test(samples[0], samples[1], generator(seed, "permutation", method))
+        rows.append(row | {"statistic": "probability_of_improvement", "p_value": p_value})
+    return [{"method": method, "baseline": baseline, **row} for row in rows]
+
+
+def _row(
+    statistic: Callable[[Array, Array], Array],
+    samples: list[Array],
+    reps: int,
+    random: np.random.Generator,
+    limits: tuple[float, float] = (-np.inf, np.inf),
+) -> dict[str, object]:
+    size = samples[0].shape[0] * samples[1].size
+    distribution = joint_distribution(statistic, samples, reps, random, size)
+    counts = [runs_per_game(sample) for sample in samples]
+    fewest, most = min(count[0] for count in counts), max(count[1] for count in counts)
+    honest = small_sample_interval(statistic, samples, distribution).clip(*limits)
+    percentile = percentile_interval(distribution) if fewest > 1 else UNKNOWN
+    return {
+        "estimate": float(statistic(*samples)),
+        "low": honest.low,
+        "high": honest.high,
+        "percentile_low": percentile.low,
+        "percentile_high": percentile.high,
+        "num_games": samples[0].shape[1],
+        "min_runs": fewest,
+        "max_runs": most,
+    }
+
+
+def compare_games(frame: pd.DataFrame, baseline: str, seed: int = 0) -> pd.DataFrame:
+    """The ratio to the baseline in each game: one row per (method, game), with intervals and `unstable`.
+
+    A ratio is unstable where the baseline's own 95 % interval reaches zero (Fieller's condition). Where the baseline's mean is not
+    even positive, the ratio has no meaning and is NaN.
+    """
+    complete = frame[(frame["status"] == "complete") & frame["score"].notna()]
+    reference = complete[complete["method"] == baseline]
+    rows = []
+    for (method, game), part in complete[complete["method"] != baseline].groupby(["method", "game"], sort=False):
+        theirs = reference[reference["game"] == game]
+        if len(theirs):
+            samples = [score_matrix(part, [game], "score"), score_matrix(theirs, [game], "score")]
+            row = _row(mean_ratio, samples, RATIO_REPS, generator(seed, "game ratio", str(method), str(game)))
+            unstable = denominator_is_unstable(samples[1][:, 0])
+            if float(theirs["score"].mean()) <= 0:
+                row |= dict.fromkeys(("estimate", "low", "high", "percentile_low", "percentile_high"), float("nan"))
+            rows.append(
+                {
+                    "method": method,
+                    "game": game,
+                    "num_runs": len(part),
+                    "num_baseline_runs": len(theirs),
+                    **row,
+                    "unstable": unstable,
+                }
+            )
+    return pd.DataFrame(rows).drop(columns=["num_games", "min_runs", "max_runs"], errors="ignore")
+
+
+def denominator_is_unstable(scores: Array) -> bool:
+    """Whether the mean's 95 % Student interval reaches zero. One run has no interval: only its sign can be looked at."""
+    center = scores.mean()
+    if len(scores) < 2 or center <= 0:
+        return bool(center <= 0)
+    reach = stats.t.ppf(0.5 * (1 + LEVEL), len(scores) - 1) * scores.std(ddof=1) / np.sqrt(len(scores))
+    return bool(center - reach <= 0)
+
+
+def permutation_test(scores: Array, baseline: Array, random: np.random.Generator, permutations: int = PERMUTATIONS) -> float:
+    """Two-sided p-value of "in every game, runs of both come from one distribution": run labels are shuffled within games.
+
+    The statistic is the probability of improvement. NaN where no game has two runs to shuffle.
+    """
+    observed = abs(float(probability_of_improvement(scores, baseline)) - 0.5)
+    shuffled = np.zeros(permutations)
+    for game in range(scores.shape[1]):
+        ours, theirs = (sample[~np.isnan(sample[:, game]), game] for sample in (scores, baseline))
+        ranks = np.tile(stats.rankdata(np.concatenate([ours, theirs])), (permutations, 1))
+        rank_sum = random.permuted(ranks, axis=1)[:, : len(ours)].sum(axis=1)
+        shuffled += (rank_sum - len(ours) * (len(ours) + 1) / 2) / (len(ours) * len(theirs))
+    extreme = np.abs(shuffled / scores.shape[1] - 0.5) >= observed - 1e-9
+    return float((1 + extreme.sum()) / (1 + permutations))
+
+
+def holm(p_values: Array) -> Array:
+    """Holm's step-down correction: the chance of any false finding among all of them stays below the level."""
+    order = np.argsort(p_values, kind="stable")
+    remaining = len(p_values) - np.arange(len(p_values))
+    adjusted = np.empty_like(p_values)
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(p_values[order] * remaining))
+    return adjusted

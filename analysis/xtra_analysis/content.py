@@ -1,0 +1,77 @@
+"""What a report is made of: sections of paragraphs, tables and figures. The template draws them; text is escaped there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from xtra_analysis.style import to_svg
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table: its heading, how a row's text is made, and whether it is set as a number."""
+
+    heading: str
+    text: Callable[[Any], str]
+    numeric: bool = True
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: `frame` goes into a CSV file of that name, `columns` make the text of the page from each of its rows."""
+
+    name: str
+    title: str
+    frame: pd.DataFrame
+    columns: Sequence[Column]
+    notes: Sequence[str] = ()
+    kind: Literal["table"] = "table"
+
+    @property
+    def rows(self) -> list[list[str]]:
+        return [[column.text(row) for column in self.columns] for row in self.frame.itertuples(index=False)]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure: `alt` says in words what it shows, `caption` what to see in it."""
+
+    name: str
+    figure: Figure
+    alt: str
+    caption: str
+    wide: bool = True
+    kind: Literal["picture"] = "picture"
+
+    @cached_property
+    def svg(self) -> str:
+        return to_svg(self.figure, self.name, self.alt)
+
+    @property
+    def width(self) -> int:
+        """Natural width in CSS pixels: a figure is never drawn larger."""
+        return round(self.figure.get_figwidth() * 96 * 1.15)
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """A paragraph; `warning` sets it apart."""
+
+    text: str
+    warning: bool = False
+    kind: Literal["paragraph"] = "paragraph"
+
+
+@dataclass(frozen=True)
+class Section:
+    """A titled part of the report; `name` is its anchor."""
+
+    name: str
+    title: str
+    blocks: Sequence[Table | Picture | Paragraph] = field(default_factory=list)

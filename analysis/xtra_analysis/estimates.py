@@ -1,0 +1,67 @@
+"""`estimate`: the aggregates of each method with both intervals, from tidy rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from xtra_analysis.aggregates import AGGREGATES, Array, Statistic
+from xtra_analysis.bootstrap import SeededStratifiedBootstrap, generator
+from xtra_analysis.intervals import percentile_interval, small_sample_interval
+from xtra_analysis.matrices import games_with_values, runs_per_game, score_matrix
+
+AGGREGATE_REPS = 50_000
+"""Resamples for aggregates, as in rliable."""
+
+ESTIMATE_COLUMNS = [
+    "method", "statistic", "estimate", "low", "high", "percentile_low", "percentile_high",
+    "num_games", "num_runs", "min_runs", "max_runs",
+]  # fmt: skip
+
+
+def estimate(
+    frame: pd.DataFrame,
+    value: str = "normalized",
+    statistics: Mapping[str, Statistic] = AGGREGATES,
+    reps: int = AGGREGATE_REPS,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """One row per (method, statistic) of a frame as `load` gives it; only complete cells count.
+
+    `low` and `high` bound the small-sample interval, `percentile_low` and `percentile_high` rliable's, both 95 %. They are NaN where
+    a game has a single run: one run has no spread. Games in which a method has no value are left out of its row (see `num_games`).
+    """
+    complete = frame[frame["status"] == "complete"] if "status" in frame else frame
+    rows = []
+    for method, part in complete.groupby("method", sort=False):
+        games = games_with_values(part, value)
+        if games:
+            rows += _estimates(str(method), score_matrix(part, games, value), statistics, reps, seed)
+    return pd.DataFrame(rows, columns=ESTIMATE_COLUMNS)
+
+
+def _estimates(method: str, matrix: Array, statistics: Mapping[str, Statistic], reps: int, seed: int) -> list[dict[str, object]]:
+    fewest, most = runs_per_game(matrix)
+    bootstrap = SeededStratifiedBootstrap(matrix, generator(seed, "aggregates", method))
+    distribution = bootstrap.distribution(list(statistics.values()), reps if fewest > 1 else 1)
+    rows = []
+    for index, (name, statistic) in enumerate(statistics.items()):
+        honest = small_sample_interval(statistic, [matrix], distribution[:, index])
+        percentile = percentile_interval(distribution[:, index]) if fewest > 1 else honest
+        rows.append(
+            {
+                "method": method,
+                "statistic": name,
+                "estimate": float(statistic(matrix)),
+                "low": honest.low,
+                "high": honest.high,
+                "percentile_low": percentile.low,
+                "percentile_high": percentile.high,
+                "num_games": matrix.shape[1],
+                "num_runs": int(bootstrap.counts.sum()),
+                "min_runs": fewest,
+                "max_runs": most,
+            }
+        )
+    return rows

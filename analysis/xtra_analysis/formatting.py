@@ -1,0 +1,55 @@
+"""How numbers look in tables and sentences: enough digits to be useful, no more; an en dash where there is none."""
+
+from __future__ import annotations
+
+import math
+
+NONE = "–"
+
+
+def number(value: float | None) -> str:
+    """Three significant digits, whole numbers from 1,000 on."""
+    if value is None or math.isnan(value):
+        return NONE
+    size = abs(value)
+    if size >= 999.5:
+        return _minus(f"{value:,.0f}")
+    if size >= 99.95:
+        return _minus(f"{value:.0f}")
+    return _minus(f"{value:.1f}" if size >= 9.995 else f"{value:.2f}")
+
+
+def span(low: float, high: float) -> str:
+    """An interval's bounds, or an en dash where there is no interval."""
+    return NONE if math.isnan(low) or math.isnan(high) else f"{number(low)} to {number(high)}"
+
+
+def percent(value: float | None, digits: int = 0) -> str:
+    """A share as per cent."""
+    return NONE if value is None or math.isnan(value) else _minus(f"{100 * value:.{digits}f}") + " %"
+
+
+def probability(value: float) -> str:
+    """A p-value; never a bare zero."""
+    if math.isnan(value):
+        return NONE
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def counted(count: int, noun: str) -> str:
+    """ "1 game", "3 games"."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def runs(fewest: int, most: int) -> str:
+    """Runs per game: "5", or "3–5" where games differ."""
+    return str(fewest) if fewest == most else f"{fewest}–{most}"
+
+
+def listed(names: list[str]) -> str:
+    """ "a, b and c"."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _minus(text: str) -> str:
+    return "−" + text[1:] if text.startswith("-") else text

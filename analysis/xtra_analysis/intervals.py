@@ -1,0 +1,98 @@
+"""Interval estimates from a bootstrap distribution: rliable's, and one that stays honest with three or five runs per game.
+
+The percentile bootstrap resamples n runs from n: at n = 3 its spread is too small by sqrt(3/2), and it uses normal tails where
+the spread itself is hardly known. `coverage_study.py` measures what both intervals really cover.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from xtra_analysis.aggregates import Array
+
+LEVEL = 0.95
+"""Of every interval in a report."""
+
+JointStatistic = Callable[..., Array]
+"""Takes one stack (..., runs, games) per sample, returns (...)."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Bounds; both NaN where the data cannot give any: a game with one run, or runs all alike, say nothing about spread."""
+
+    low: float
+    high: float
+
+    @property
+    def known(self) -> bool:
+        return not np.isnan(self.low)
+
+    def clip(self, low: float, high: float) -> Interval:
+        """The part between two natural limits of the quantity."""
+        return Interval(float(np.clip(self.low, low, high)), float(np.clip(self.high, low, high)))
+
+
+UNKNOWN = Interval(float("nan"), float("nan"))
+
+
+def percentile_interval(distribution: Array, level: float = LEVEL) -> Interval:
+    """rliable's interval: the central `level` of the bootstrap distribution."""
+    low, high = np.percentile(distribution, [50 * (1 - level), 50 * (1 + level)])
+    return Interval(float(low), float(high))
+
+
+def small_sample_interval(
+    statistic: JointStatistic, samples: Sequence[Array], distribution: Array, level: float = LEVEL
+) -> Interval:
+    """estimate ± t · spread, where spread is the longer arm of the percentile interval, corrected for few runs.
+
+    A bootstrap of n runs is too narrow by sqrt((n - 1) / n); the smallest n counts. The degrees of freedom of t are
+    Satterthwaite's, from the jackknife variance that each (sample, game) contributes: one game that dominates counts as the n runs
+    it is, and many equal games as many. They are shrunk, because they come from few runs themselves; `coverage_study.py` is the
+    reason for how much.
+    """
+    counts = np.concatenate([(~np.isnan(sample)).sum(axis=0) for sample in samples])
+    fewest = int(counts.min())
+    if fewest < 2:
+        return UNKNOWN
+    estimate = float(statistic(*samples))
+    percentile = percentile_interval(distribution, level)
+    longer_arm = max(estimate - percentile.low, percentile.high - estimate, 0.0)
+    if longer_arm == 0.0:
+        return UNKNOWN
+    spread = longer_arm / float(stats.norm.ppf(0.5 * (1 + level))) * float(np.sqrt(fewest / (fewest - 1)))
+    freedom = effective_degrees_of_freedom(statistic, samples) * (fewest - 1) / (fewest + 1)
+    reach = float(stats.t.ppf(0.5 * (1 + level), max(freedom, fewest - 1))) * spread
+    return Interval(estimate - reach, estimate + reach)
+
+
+def effective_degrees_of_freedom(statistic: JointStatistic, samples: Sequence[Array]) -> float:
+    """Satterthwaite's: (Σ v)² / Σ (v² / (n - 1)) over the variance contributions v of all (sample, game); at least min n - 1."""
+    contributions, freedoms = [], []
+    for position, sample in enumerate(samples):
+        for game in range(sample.shape[1]):
+            count = int((~np.isnan(sample[:, game])).sum())
+            values = _leave_one_out(statistic, samples, position, game, count)
+            contributions.append((count - 1) / count * float(((values - values.mean()) ** 2).sum()))
+            freedoms.append(count - 1)
+    variance, freedom = np.array(contributions), np.array(freedoms, dtype=np.float64)
+    if variance.sum() == 0.0:
+        return float(freedom.min())
+    return float(variance.sum() ** 2 / (variance**2 / freedom).sum())
+
+
+def _leave_one_out(statistic: JointStatistic, samples: Sequence[Array], position: int, game: int, count: int) -> Array:
+    """The statistic without each of the `count` runs of one game of one sample."""
+    column = samples[position][:count, game]
+    stack = np.repeat(samples[position][None], count, axis=0)
+    for run in range(count):
+        stack[run, : count - 1, game] = np.delete(column, run)
+    stack[:, count - 1, game] = np.nan
+    others = [np.broadcast_to(other, (count, *other.shape)) for other in samples]
+    others[position] = stack
+    return np.asarray(statistic(*others))

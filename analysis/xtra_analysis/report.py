@@ -1,0 +1,114 @@
+"""`write_report`: one self-contained HTML file, and every table (CSV), figure (SVG) and row (Parquet) beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from xtra_analysis.content import Picture, Section, Table
+from xtra_analysis.findings import Findings, find
+from xtra_analysis.formatting import counted
+from xtra_analysis.headline import answer
+from xtra_analysis.run_info import RunInfo
+from xtra_analysis.sections.aggregates import aggregates
+from xtra_analysis.sections.games import games
+from xtra_analysis.sections.missing import missing
+from xtra_analysis.sections.overview import overview
+from xtra_analysis.study import Study, read_study
+
+SECTIONS = (aggregates, games, missing)
+HERE = Path(__file__).parent
+WIRING_BANNER = "This run proves the wiring, not learning: its scores say nothing about how good a method is."
+SYNTHETIC_BANNER = "Synthetic: every number here was invented to show what a report looks like. Nothing was trained."
+
+
+@dataclass(frozen=True)
+class ProvenanceEntry:
+    """Where one run came from, as pairs for the page."""
+
+    name: str
+    facts: Sequence[tuple[str, str]]
+    suite_text: str
+
+
+def write_report(run_dirs: Sequence[Path], out: Path, seed: int = 0) -> Path:
+    """Reads runs, writes `out/report.html` with `out/tables`, `out/figures` and `out/rows`, and returns the page's path.
+
+    Equal rows and seed give equal bytes. Raises InputError for runs that cannot be read or do not belong together.
+    """
+    study = read_study([Path(run) for run in run_dirs])
+    findings = find(study, seed)
+    first = overview(findings)
+    sections = [section for make in SECTIONS if (section := make(findings)) is not None]
+    out.mkdir(parents=True, exist_ok=True)
+    _write_files(study, [first, *sections], out)
+    page = out / "report.html"
+    page.write_text(_render(findings, first, sections), encoding="utf-8")
+    return page
+
+
+def _render(findings: Findings, first: Section, sections: Sequence[Section]) -> str:
+    environment = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
+    )
+    info = findings.study.info
+    return environment.get_template("report.html.j2").render(
+        css=Markup((HERE / "report.css").read_text(encoding="utf-8")),
+        info=info,
+        banners=list(_banners(info)),
+        extent=_extent(findings.study),
+        answer=answer(findings),
+        first=first,
+        sections=sections,
+        provenance=[_provenance(one) for one in findings.study.infos],
+        colophon=f"Made by xtra_analysis from result rows alone, with bootstrap seed {findings.seed}.",
+    )
+
+
+def _banners(info: RunInfo) -> Iterator[str]:
+    if info.synthetic:
+        yield SYNTHETIC_BANNER
+    if info.proves == "wiring":
+        yield WIRING_BANNER
+
+
+def _extent(study: Study) -> str:
+    info = study.info
+    return f"{counted(len(info.games), 'game')} × {counted(len(info.methods), 'method')} × {counted(len(info.seeds), 'seed')}"
+
+
+def _provenance(info: RunInfo) -> ProvenanceEntry:
+    facts = info.provenance
+    commit = str(facts.get("git_commit") or "not known")
+    changed = " with uncommitted changes" if facts.get("git_dirty") else ""
+    return ProvenanceEntry(
+        f"{info.suite}, version {info.suite_version}",
+        [
+            (
+                "Suite",
+                f"{info.suite}, version {info.suite_version}; preset {info.preset}; seeds {', '.join(map(str, info.seeds))}",
+            ),
+            ("Collected", str(facts.get("created", "not known"))),
+            ("xtra-bench", f"{facts.get('xtra_version', 'not known')}, commit {commit}{changed}"),
+            ("Software", f"Python {facts.get('python', '?')}, torch {facts.get('torch', '?')}, {facts.get('platform', '?')}"),
+            ("Hardware", "; ".join(str(one) for one in facts.get("hardware", [])) or "not known"),
+        ],
+        str(facts.get("suite_text", "")),
+    )
+
+
+def _write_files(study: Study, sections: Sequence[Section], out: Path) -> None:
+    for name in ("tables", "figures", "rows"):
+        (out / name).mkdir(exist_ok=True)
+    for section in sections:
+        for block in section.blocks:
+            if isinstance(block, Table):
+                block.frame.to_csv(out / "tables" / f"{block.name}.csv", index=False, lineterminator="\n")
+            elif isinstance(block, Picture):
+                (out / "figures" / f"{block.name}.svg").write_text(block.svg, encoding="utf-8")
+    for name, frame in study.tables.items():
+        frame.to_parquet(out / "rows" / f"{name}.parquet", index=False)

@@ -1,0 +1,98 @@
+"""`run.json`: what a run was meant to measure, and where it came from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from xtra.store.rows import SCHEMA_VERSION
+from xtra_analysis.errors import InputError
+
+
+@dataclass(frozen=True)
+class Method:
+    """A row of the suite's `methods`: the name that rows carry, the agent behind it, and what it is."""
+
+    name: str
+    agent: str
+    description: str
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """The contents of a run's `run.json`. `baseline` names the method by which others are normalised, or is None."""
+
+    suite: str
+    suite_version: int
+    question: str
+    protocol: str
+    protocol_name: str
+    protocol_summary: str
+    proves: str
+    normalization: str
+    games: tuple[str, ...]
+    seeds: tuple[int, ...]
+    methods: tuple[Method, ...]
+    baseline: str | None
+    preset: str
+    synthetic: bool
+    provenance: Mapping[str, Any]
+
+
+REQUIRED = (
+    "suite", "suite_version", "question", "protocol", "protocol_name", "protocol_summary", "proves", "normalization",
+    "games", "seeds", "methods", "baseline", "preset", "provenance",
+)  # fmt: skip
+
+
+def read_run_info(run: Path) -> RunInfo:
+    """Reads `run/run.json`. Raises InputError that names the file and the key at fault."""
+    path = run / "run.json"
+    content = _read(run, path)
+    missing = [key for key in REQUIRED if key not in content]
+    if missing:
+        raise InputError(f"{path}: key {missing[0]!r} is missing. Collect the run again: `xtra-bench run SUITE` rewrites it.")
+    try:
+        return _run_info(content)
+    except (TypeError, KeyError, ValueError, AttributeError) as error:
+        raise InputError(f"{path}: a value has the wrong shape ({error}). Collect the run again.") from error
+
+
+def _read(run: Path, path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise InputError(f"{run} is not a run: it has no run.json. Name a directory such as results/runs/<suite>-<time>-<id>.")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not JSON: {error}. Collect the run again.") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path} does not hold an object. Collect the run again.")
+    version = content.get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise InputError(
+            f"{path}: schema_version {version!r}, but this xtra_analysis reads {SCHEMA_VERSION}. Collect the run again."
+        )
+    return content
+
+
+def _run_info(content: Mapping[str, Any]) -> RunInfo:
+    return RunInfo(
+        suite=str(content["suite"]),
+        suite_version=int(content["suite_version"]),
+        question=str(content["question"]),
+        protocol=str(content["protocol"]),
+        protocol_name=str(content["protocol_name"]),
+        protocol_summary=str(content["protocol_summary"]),
+        proves=str(content["proves"]),
+        normalization=str(content["normalization"]),
+        games=tuple(str(game) for game in content["games"]),
+        seeds=tuple(int(seed) for seed in content["seeds"]),
+        methods=tuple(Method(str(m["name"]), str(m["agent"]), str(m.get("description") or "")) for m in content["methods"]),
+        baseline=None if content["baseline"] is None else str(content["baseline"]),
+        preset=str(content["preset"]),
+        synthetic=bool(content.get("synthetic", False)),
+        provenance=dict(content["provenance"]),
+    )

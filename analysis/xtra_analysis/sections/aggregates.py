@@ -1,0 +1,43 @@
+"""IQM, median, mean and optimality gap of each method."""
+
+from __future__ import annotations
+
+from xtra_analysis import figures
+from xtra_analysis.content import Column, Paragraph, Picture, Section, Table
+from xtra_analysis.figures.aggregates import TITLES
+from xtra_analysis.findings import Findings
+from xtra_analysis.formatting import counted, listed
+from xtra_analysis.headline import NORMALIZED_MEANING
+from xtra_analysis.sections.cells import ESTIMATE, GAMES, INTERVAL, METHOD, PERCENTILE, SEEDS
+
+
+def aggregates(findings: Findings) -> Section | None:
+    """The four aggregates, in a figure and a table."""
+    if findings.estimates.empty:
+        return None
+    lead = f"Scores are normalized per game: {NORMALIZED_MEANING[findings.study.info.normalization]}."
+    unknown = sorted(set(findings.study.complete.loc[findings.study.complete["normalized"].isna(), "game"]))
+    if unknown:
+        lead += f" Left out here, for want of such a reference: {listed(unknown)}."
+    picture = Picture(
+        "aggregates",
+        figures.aggregates(findings.estimates),
+        "Points with intervals for four aggregates of the normalized score, one row per method.",
+        f"Estimates over {counted(int(findings.estimates['num_games'].max()), 'game')}. Thin line: 95 % interval that allows "
+        "for few seeds. Thick line: rliable's percentile interval, too narrow at few seeds.",
+    )
+    columns = [
+        Column("Aggregate", lambda row: TITLES[row.statistic], numeric=False),
+        METHOD,
+        ESTIMATE,
+        INTERVAL,
+        PERCENTILE,
+        SEEDS,
+        GAMES,
+    ]
+    ordered = findings.estimates.sort_values(
+        "statistic", key=lambda names: names.map({name: i for i, name in enumerate(TITLES)}), kind="stable"
+    )
+    return Section(
+        "aggregates", "Aggregate scores", [Paragraph(lead), picture, Table("aggregates", "Aggregates", ordered, columns)]
+    )

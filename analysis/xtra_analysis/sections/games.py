@@ -1,0 +1,61 @@
+"""Each game on its own: scores and learning curves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+import pandas as pd
+
+from xtra_analysis import figures
+from xtra_analysis.content import Column, Paragraph, Picture, Section, Table
+from xtra_analysis.findings import Findings
+from xtra_analysis.formatting import NONE, number
+from xtra_analysis.study import Study
+
+
+def games(findings: Findings) -> Section | None:
+    """Mean score with its spread and n for each method and game; learning curves."""
+    study = findings.study
+    if study.complete.empty:
+        return None
+    blocks: list[Table | Picture | Paragraph] = [_table(study)]
+    curves = study.tables["curves"]
+    if len(curves):
+        blocks.append(
+            Picture(
+                "learning_curves",
+                figures.learning_curves(curves),
+                "Small line charts, one per game: raw return over env steps for each method.",
+                "Raw return while learning. Thin lines are single runs, thick lines their mean.",
+            )
+        )
+    return Section("games", "Game by game", blocks)
+
+
+def game_scores(study: Study) -> pd.DataFrame:
+    """Mean, standard deviation over runs and number of runs of the raw score of each method and game."""
+    grouped = study.complete.groupby(["game", "method"], sort=False)["score"]
+    return grouped.agg(mean="mean", std="std", num_runs="count").reset_index()
+
+
+def _table(study: Study) -> Table:
+    scores = game_scores(study)
+    methods = [name for name in study.methods if name in set(scores["method"])]
+    cells = {(row.game, row.method): f"{number(row.mean)} ± {number(row.std)} ({row.num_runs})" for row in scores.itertuples()}
+    columns = [Column("Game", lambda row: row.game, numeric=False)]
+    columns += [Column(name, partial(_cell, cells, name)) for name in methods]
+    wide = scores.pivot(index="game", columns="method", values=["mean", "std", "num_runs"])
+    wide.columns = pd.Index([f"{method} {what}" for what, method in wide.columns])
+    return Table(
+        "games",
+        "Raw scores",
+        wide.reset_index(),
+        columns,
+        ["Mean ± standard deviation over seeds (number of seeds). One seed has no deviation."],
+    )
+
+
+def _cell(cells: Mapping[tuple[str, str], str], method: str, row: Any) -> str:
+    return cells.get((row.game, method), NONE)

@@ -1,0 +1,76 @@
+"""The first screen: one figure and one table."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from xtra_analysis import figures
+from xtra_analysis.content import Column, Paragraph, Picture, Section, Table
+from xtra_analysis.findings import Findings
+from xtra_analysis.formatting import counted, number, span
+from xtra_analysis.sections.cells import METHOD, SEEDS
+
+
+def overview(findings: Findings) -> Section:
+    """The figure that answers the question, the table of methods, and what is missing."""
+    blocks: list[Table | Picture | Paragraph] = []
+    if len(findings.estimates):
+        blocks.append(_figure(findings))
+    blocks.append(_table(findings))
+    blocks.append(missing_line(findings))
+    return Section("overview", "Overview", blocks)
+
+
+def missing_line(findings: Findings) -> Paragraph:
+    """Which cells have no score, by name where there are few."""
+    missing = findings.study.missing
+    if missing.empty:
+        return Paragraph(f"Nothing is missing: all {counted(len(findings.study.scores), 'run')} have a score.")
+    names = [f"{row.method} on {row.game}, seed {row.seed} ({row.status})" for row in missing.head(4).itertuples()]
+    more = f" and {len(missing) - 4} more, listed below" if len(missing) > 4 else ""
+    return Paragraph(
+        f"Missing: {len(missing)} of {counted(len(findings.study.scores), 'run')}: {'; '.join(names)}{more}.", warning=True
+    )
+
+
+def _figure(findings: Findings) -> Picture:
+    points = findings.efficiency
+    if len(points) and points.groupby("method")["env_steps"].nunique().max() > 1:
+        return Picture(
+            "overview",
+            figures.sample_efficiency(points),
+            "Line chart: interquartile mean of the normalized score over env steps, one line per method.",
+            "IQM of the normalized score while learning. Bands are 95 % intervals that allow for few seeds.",
+            wide=False,
+        )
+    rows = findings.estimates[findings.estimates["statistic"] == "iqm"]
+    return Picture(
+        "overview",
+        figures.aggregates(rows),
+        "Points with intervals: interquartile mean of the normalized score of each method.",
+        "IQM of the normalized score. Thin line: 95 % interval that allows for few seeds; thick line: rliable's.",
+        wide=False,
+    )
+
+
+def _table(findings: Findings) -> Table:
+    iqm = findings.estimates[findings.estimates["statistic"] == "iqm"]
+    ratios = findings.comparison[findings.comparison["statistic"] == "mean_ratio"]
+    frame = pd.DataFrame({"method": findings.study.methods}).merge(iqm, on="method", how="left")
+    frame = frame.merge(ratios[["method", "estimate", "low", "high"]], on="method", how="left", suffixes=("", "_ratio"))
+    for column in ("min_runs", "max_runs", "num_games"):
+        frame[column] = frame[column].fillna(0).astype(int)
+    columns = [
+        METHOD,
+        Column("IQM", lambda row: number(row.estimate)),
+        Column("95 % interval", lambda row: span(row.low, row.high)),
+    ]
+    if len(ratios):
+        columns += [
+            Column(
+                f"× {findings.study.baseline}",
+                lambda row: "1" if row.method == findings.study.baseline else number(row.estimate_ratio),
+            ),
+            Column("95 % interval", lambda row: span(row.low_ratio, row.high_ratio)),
+        ]
+    return Table("overview", "Methods", frame, [*columns, SEEDS])

@@ -1,0 +1,185 @@
+"""Runs → one study: tidy frames, normalised scores, and which cells are missing.
+
+Several runs of one protocol make one study (more seeds, more methods). Runs of different protocols are refused: their scores
+measure different things.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+
+from xtra.protocol.scores import reference_scores
+from xtra.store.rows import CELL_KEY, TABLES, Table, read_csv
+from xtra_analysis.errors import InputError
+from xtra_analysis.run_info import Method, RunInfo, read_run_info
+
+RANDOM_AGENT = "random"
+"""The agent that is a yardstick, never an answer to a suite's question."""
+PER_RUN_COLUMNS = ("suite", "suite_version", "sharers")
+"""May differ between two runs that share a cell, because its jobs were computed once for both."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """Everything a report needs. `tables` maps a table's name to its frame; `infos` holds each run's `run.json`."""
+
+    infos: tuple[RunInfo, ...]
+    tables: dict[str, pd.DataFrame]
+
+    @property
+    def info(self) -> RunInfo:
+        """The first run's, with the games, seeds and methods of all."""
+        return replace(
+            self.infos[0],
+            games=tuple(dict.fromkeys(game for info in self.infos for game in info.games)),
+            seeds=tuple(sorted({seed for info in self.infos for seed in info.seeds})),
+            methods=tuple({method.name: method for info in self.infos for method in info.methods}.values()),
+            baseline=next((info.baseline for info in self.infos if info.baseline), None),
+            synthetic=any(info.synthetic for info in self.infos),
+        )
+
+    @property
+    def scores(self) -> pd.DataFrame:
+        """One row per cell, planned ones without a result included, with column `normalized` (NaN where unknown)."""
+        return self.tables["scores"]
+
+    @property
+    def complete(self) -> pd.DataFrame:
+        """The cells that have a score."""
+        return self.scores[self.scores["status"] == "complete"]
+
+    @property
+    def missing(self) -> pd.DataFrame:
+        """The cells that have none: missing, failed or diverged."""
+        return self.scores[self.scores["status"] != "complete"]
+
+    @property
+    def methods(self) -> list[str]:
+        """Names in suite order."""
+        return [method.name for method in self.info.methods]
+
+    @property
+    def learners(self) -> list[str]:
+        """The methods that are not the random agent."""
+        return [method.name for method in self.info.methods if method.agent != RANDOM_AGENT]
+
+    @property
+    def baseline(self) -> str | None:
+        """The method that others are normalised by, where it has any score."""
+        name = self.info.baseline
+        return name if name in set(self.complete["method"]) else None
+
+
+def load(run: Path | str | Sequence[Path | str], table: str = "scores") -> pd.DataFrame:
+    """A table of one or more runs as a tidy frame, one row per cell (or episode, …), returns raw.
+
+    Tables with a column `score` have a column `normalized` too: 0 = random agent, 1 = human or the game's maximum, NaN for a
+    game without such a reference. Raises InputError for what cannot be read.
+    """
+    runs = [run] if isinstance(run, Path | str) else list(run)
+    study = read_study([Path(one) for one in runs])
+    if table not in study.tables:
+        raise InputError(f"no table {table!r}; there are {', '.join(study.tables)}")
+    return study.tables[table].copy()
+
+
+def read_study(runs: Sequence[Path]) -> Study:
+    """The runs as one study. Raises InputError when they cannot be read or do not belong together."""
+    if not runs:
+        raise InputError("no run given; name a directory such as results/runs/<suite>-<time>-<id>")
+    infos = tuple(read_run_info(run) for run in runs)
+    _refuse_mixture(runs, infos)
+    tables = {table.name: _read_table(runs, table) for table in TABLES}
+    tables["scores"] = _with_planned_cells(infos, tables["scores"])
+    tables = {name: _in_suite_order(infos, frame) for name, frame in tables.items()}
+    for name in ("scores", "curves"):
+        tables[name]["normalized"] = _normalized(tables[name])
+    return Study(infos, tables)
+
+
+def _refuse_mixture(runs: Sequence[Path], infos: Sequence[RunInfo]) -> None:
+    first = infos[0]
+    for run, info in zip(runs, infos, strict=True):
+        if info.protocol != first.protocol:
+            raise InputError(
+                f"{runs[0]} has protocol {first.protocol!r}, {run} has {info.protocol!r}: their scores measure different things "
+                "and are never put together. Make one report for each."
+            )
+    agents: dict[str, Method] = {}
+    for run, info in zip(runs, infos, strict=True):
+        for method in info.methods:
+            known = agents.setdefault(method.name, method)
+            if known.agent != method.agent:
+                raise InputError(
+                    f"{run}: method {method.name!r} is agent {method.agent!r} here, {known.agent!r} in an earlier run. "
+                    "Rename one of them."
+                )
+
+
+def _read_table(runs: Sequence[Path], table: Table) -> pd.DataFrame:
+    frames = []
+    for run in runs:
+        path = run / table.file_name
+        try:
+            frames.append(pd.DataFrame(read_csv(table, path), columns=list(table.columns)))
+        except FileNotFoundError:
+            raise InputError(f"{run} has no {table.file_name}. Collect the run again.") from None
+        except (ValueError, TypeError) as error:
+            raise InputError(f"{path}: {error}. Collect the run again.") from error
+    frame = pd.concat([part for part in frames if len(part)] or frames[:1], ignore_index=True)
+    frame = frame.drop_duplicates([column for column in table.columns if column not in PER_RUN_COLUMNS])
+    clash = frame[frame.duplicated(list(table.key), keep=False)]
+    if len(clash):
+        row = clash.iloc[0]
+        cell = ", ".join(f"{column} {row[column]}" for column in table.key)
+        raise InputError(
+            f"{table.file_name}: two different rows for {cell}. The runs overlap but disagree; give only one of them."
+        )
+    kinds = {column: "float64" for column, kind in table.columns.items() if kind is float}
+    return frame.astype(kinds).sort_values(list(table.key), kind="stable", ignore_index=True)
+
+
+def _with_planned_cells(infos: Sequence[RunInfo], scores: pd.DataFrame) -> pd.DataFrame:
+    """Adds a row of status `missing` for each planned cell that has none."""
+    present = set(scores[list(CELL_KEY)].itertuples(index=False, name=None))
+    absent = {
+        (info.protocol, method.name, game, seed): {
+            "suite": info.suite,
+            "suite_version": info.suite_version,
+            "protocol": info.protocol,
+            "method": method.name,
+            "agent": method.agent,
+            "game": game,
+            "seed": seed,
+            "status": "missing",
+        }
+        for info in infos
+        for method in info.methods
+        for game in info.games
+        for seed in info.seeds
+        if (info.protocol, method.name, game, seed) not in present
+    }
+    if not absent:
+        return scores
+    planned = pd.DataFrame(list(absent.values())).reindex(columns=scores.columns)
+    both = pd.concat([scores, planned], ignore_index=True) if len(scores) else planned
+    return both.astype({"score": "float64"}).sort_values(list(CELL_KEY), kind="stable", ignore_index=True)
+
+
+def _in_suite_order(infos: Sequence[RunInfo], frame: pd.DataFrame) -> pd.DataFrame:
+    """Rows by method as the suite lists them; within a method the order stays."""
+    order = {name: place for place, name in enumerate(dict.fromkeys(method.name for info in infos for method in info.methods))}
+    return frame.sort_values("method", key=lambda names: names.map(order), kind="stable", ignore_index=True)
+
+
+def _normalized(frame: pd.DataFrame) -> pd.Series:
+    references = reference_scores()
+    values = [
+        references[game].normalize(score) if game in references else float("nan")
+        for game, score in zip(frame["game"], frame["score"], strict=True)
+    ]
+    return pd.Series(values, index=frame.index, dtype="float64")
