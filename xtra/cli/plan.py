@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xtra.cli.suite_options import OnlyOption, SeedsOption, SetOption, SuiteArgument, load_plan
+from xtra.cli.suite_options import OnlyOption, ResultsOption, SeedsOption, SetOption, SuiteArgument, load_plan
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -20,16 +20,17 @@ def plan(
     overrides: SetOption = None,
     seeds: SeedsOption = None,
     only: OnlyOption = None,
+    results: ResultsOption = Path("results"),
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole plan as JSON.")] = False,
 ) -> None:
-    """Show the jobs and cells of a suite, and which of them results/store holds already. Nothing is run."""
+    """Show the jobs and cells of a suite, and which of them are in the store already. Nothing is run."""
     import json
 
     from xtra.store.store import Store
     from xtra.suite.show import cached_keys, to_record
 
     planned = load_plan(suite, overrides, seeds, only)
-    cached = cached_keys(planned, Store(Path("results/store")))
+    cached = cached_keys(planned, Store(results / "store"))
     if as_json:
         typer.echo(json.dumps(to_record(planned, cached), indent=2))
     else:

@@ -31,6 +31,9 @@ OnlyOption = Annotated[
         help="Only the cells whose method/game/seed this matches, such as 'EfficientZero/Pong' or '*/*/0'. May be given again.",
     ),
 ]
+ResultsOption = Annotated[
+    Path, typer.Option("--results", metavar="DIR", file_okay=False, help="Holds the store of jobs and the directories of runs.")
+]
 
 
 def load_plan(suite: Path, overrides: list[str] | None = None, seeds: str | None = None, only: list[str] | None = None) -> Plan:

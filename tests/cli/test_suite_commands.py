@@ -1,0 +1,90 @@
+"""validate, plan and schema as a person meets them: output, exit status, and no heavy import."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from xtra.cli.main import app
+from xtra.suite.load import load_suite
+from xtra.suite.plan import plan
+
+CATCH = Path(__file__).parents[2] / "suites" / "catch.yaml"
+HEAVY = ("torch", "pandas", "matplotlib", "seaborn", "ale_py", "gymnasium", "scipy")
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> Path:
+    path = tmp_path / "broken.yaml"
+    path.write_text(CATCH.read_text(encoding="utf-8").replace("[Catch]", "[Cathc]"), encoding="utf-8")
+    return path
+
+
+def test_a_sound_suite_is_ok() -> None:
+    result = CliRunner().invoke(app, ["validate", str(CATCH)])
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.startswith("ok: catch version 1: 2 methods x 1 games x 5 seeds = 10 cells, 15 jobs")
+
+
+@pytest.mark.parametrize("command", ["validate", "plan"])
+def test_a_broken_suite_is_told_on_stderr_with_status_2(command: str, broken: Path) -> None:
+    result = CliRunner().invoke(app, [command, str(broken)])
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert f"{broken}:10:11: unknown game 'Cathc'" in result.stderr
+    assert "did you mean 'Catch'?" in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [["--set", "a"], ["--seeds", "x"], ["--only", "Nobody"]])
+def test_a_broken_option_is_told_with_status_2(arguments: list[str]) -> None:
+    result = CliRunner().invoke(app, ["plan", str(CATCH), *arguments])
+    assert result.exit_code == 2
+    assert result.stderr.startswith(f"{arguments[0]}: ")
+
+
+def test_plan_counts_what_the_store_holds_already(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = plan(load_suite(CATCH)).cells[0]
+    for key in done.keys:
+        directory = tmp_path / "results" / "store" / key.partition("-")[0] / key
+        directory.mkdir(parents=True)
+        (directory / "manifest.json").touch()
+    result = CliRunner().invoke(app, ["plan", str(CATCH), "--only", "EfficientZero"])
+    rows = [line.replace("│", " ").split() for line in result.stdout.splitlines()]
+    assert ["train", "5", "1", "4"] in rows
+    assert ["evaluate", "5", "1", "4"] in rows
+    assert ["EfficientZero", "efficientzero", "catch", "5", "1", "4"] in rows
+
+
+def test_plan_as_json_is_the_whole_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    record = json.loads(CliRunner().invoke(app, ["plan", str(CATCH), "--seeds", "3", "--json"]).stdout)
+    made = plan(load_suite(CATCH, seeds=[3]))
+    assert (record["id"], [job["key"] for job in record["jobs"]]) == (made.id, list(made.jobs))
+    assert {cell["seed"] for cell in record["cells"]} == {3}
+    assert not (tmp_path / "results").exists()
+
+
+def test_names_are_printed_as_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "marked.yaml"
+    path.write_text(CATCH.read_text(encoding="utf-8").replace("name: EfficientZero", "name: '[red]A :smile:'"), encoding="utf-8")
+    assert "[red]A :smile:" in CliRunner().invoke(app, ["plan", str(path)]).stdout
+
+
+def test_schema_prints_json() -> None:
+    assert json.loads(CliRunner().invoke(app, ["schema"]).stdout)["title"] == "xtra suite"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["validate", str(CATCH)], ["plan", str(CATCH)], ["schema"]])
+def test_commands_that_compute_nothing_import_nothing_heavy(arguments: list[str], tmp_path: Path) -> None:
+    program = (
+        "import sys; from xtra.cli.main import app\n"
+        "try: app(sys.argv[1:])\n"
+        f"finally: print('heavy:', sorted(set(sys.modules) & set({HEAVY!r})))"
+    )
+    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (0, "heavy: []")

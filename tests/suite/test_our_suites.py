@@ -1,0 +1,73 @@
+"""The suites that we ship: each is in order, opens with its question, source and cost, and stands in the README's table."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from xtra.config import Config
+from xtra.protocol.protocols import PROTOCOLS
+from xtra.suite.load import load_suite
+from xtra.suite.method import leaves
+from xtra.suite.plan import plan
+from xtra.suite.schema import suite_schema
+from xtra.suite.spec import MethodSpec, ResourcesSpec, SuiteSpec
+
+FOLDER = Path(__file__).parents[2] / "suites"
+SUITES = sorted(FOLDER.glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", SUITES, ids=lambda path: path.stem)
+def test_a_suite_of_ours_plans_and_says_what_it_is_for(path: Path) -> None:
+    spec = load_suite(path)
+    made = plan(spec)
+    assert spec.suite == path.stem
+    assert {cell.protocol for cell in made.cells} <= PROTOCOLS.keys()
+    opening = path.read_text(encoding="utf-8").split("suite:")[0]
+    assert all(f"# {word}: " in opening for word in ("Question", "Source", "Cost"))
+
+
+@pytest.mark.parametrize("path", SUITES, ids=lambda path: path.stem)
+def test_the_readme_states_the_number_of_jobs_of_each_suite(path: Path) -> None:
+    made = plan(load_suite(path))
+    (row,) = [
+        line for line in (FOLDER / "README.md").read_text(encoding="utf-8").splitlines() if line.startswith(f"| [{path.stem}]")
+    ]
+    assert f"| {len(made.cells)} | {len(made.jobs)} |" in row
+
+
+def test_a_suite_that_proves_the_wiring_says_so() -> None:
+    for spec in map(load_suite, SUITES):
+        if PROTOCOLS[spec.protocol].proves == "wiring":
+            assert "wiring, not learning" in spec.question
+            assert "nothing about how well" in spec.notes.replace("\n", " ")
+
+
+def test_the_ablation_in_the_readme_is_a_suite(tmp_path: Path) -> None:
+    for block in (FOLDER / "README.md").read_text(encoding="utf-8").split("```yaml\n")[1:]:
+        text = block.split("```")[0]
+        path = tmp_path / "example.yaml"
+        path.write_text((FOLDER / "catch.yaml").read_text(encoding="utf-8") + text, encoding="utf-8")
+        assert len(plan(load_suite(path)).cells) == 15
+
+
+def test_the_schema_documents_every_field_and_every_setting() -> None:
+    schema = suite_schema()
+    assert json.loads(json.dumps(schema)) == schema
+    owners: dict[str, type[Config]] = {"": SuiteSpec, "MethodSpec": MethodSpec, "ResourcesSpec": ResourcesSpec}
+    for name, model in owners.items():
+        properties = (schema["$defs"][name] if name else schema)["properties"]
+        assert properties.keys() == model.model_fields.keys()
+        assert all(field["description"] for field in properties.values())
+    settings = schema["$defs"]["Settings"]["properties"]
+    assert settings.keys() == leaves("efficientzero").keys() | leaves("random").keys()
+    assert all(field["description"] and "default" in field for field in settings.values())
+    assert settings["agent.search.policy"]["enum"] == ["puct", "gumbel"]
+
+
+def test_the_readme_names_every_field_of_a_suite() -> None:
+    text = (FOLDER / "README.md").read_text(encoding="utf-8")
+    for model in (SuiteSpec, MethodSpec, ResourcesSpec):
+        assert all(f"`{field}`" in text for field in model.model_fields)
