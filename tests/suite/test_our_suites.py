@@ -13,7 +13,7 @@ from xtra.suite.load import load_suite
 from xtra.suite.method import leaves
 from xtra.suite.plan import plan
 from xtra.suite.schema import suite_schema
-from xtra.suite.spec import MethodSpec, ResourcesSpec, SuiteSpec
+from xtra.suite.spec import MethodSpec, ResourcesSpec, SuiteFile
 
 FOLDER = Path(__file__).parents[2] / "suites"
 SUITES = sorted(FOLDER.glob("*.yaml"))
@@ -56,7 +56,7 @@ def test_the_ablation_in_the_readme_is_a_suite(tmp_path: Path) -> None:
 def test_the_schema_documents_every_field_and_every_setting() -> None:
     schema = suite_schema()
     assert json.loads(json.dumps(schema)) == schema
-    owners: dict[str, type[Config]] = {"": SuiteSpec, "MethodSpec": MethodSpec, "ResourcesSpec": ResourcesSpec}
+    owners: dict[str, type[Config]] = {"": SuiteFile, "MethodSpec": MethodSpec, "ResourcesSpec": ResourcesSpec}
     for name, model in owners.items():
         properties = (schema["$defs"][name] if name else schema)["properties"]
         assert properties.keys() == model.model_fields.keys()
@@ -69,5 +69,5 @@ def test_the_schema_documents_every_field_and_every_setting() -> None:
 
 def test_the_readme_names_every_field_of_a_suite() -> None:
     text = (FOLDER / "README.md").read_text(encoding="utf-8")
-    for model in (SuiteSpec, MethodSpec, ResourcesSpec):
+    for model in (SuiteFile, MethodSpec, ResourcesSpec):
         assert all(f"`{field}`" in text for field in model.model_fields)

@@ -1,4 +1,4 @@
-"""Which of the places that set a value wins: defaults < protocol < preset < suite < bases < method < command line."""
+"""Which of the places that set a value wins: defaults < protocol < preset < suite < bases < method < size < command line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from xtra.protocol.protocols import PROTOCOLS
 from xtra.suite.errors import SuiteError
 from xtra.suite.load import load_suite
 from xtra.suite.method import agent_of, configure, layers, leaves, protocol_label, resolve, value_at
-from xtra.suite.presets import PRESETS
+from xtra.suite.presets import PRESETS, SIZES, Preset
 from xtra.suite.spec import SuiteSpec
 
 SIMULATIONS = "agent.search.num_simulations"
@@ -63,16 +63,26 @@ def test_the_command_line_wins_over_the_method_and_reaches_every_method_that_has
     assert {value_at(configs[name], SIMULATIONS) for name in ("furthest base", "base", "method")} == {7}
 
 
+def test_a_smoke_run_shortens_everything_and_says_so_in_its_label(tmp_path: Path) -> None:
+    data = suite(size="smoke")
+    data["methods"][2]["set"] = {"training.env_steps": 50_000, SIMULATIONS: 60}
+    spec = loaded(data, tmp_path, (f"{SIMULATIONS}=2",))
+    config = resolve(spec, spec.method("method"))
+    assert config.training.env_steps == SIZES["smoke"].settings["training.env_steps"]
+    assert value_at(config, SIMULATIONS) == 2
+    assert protocol_label(spec, config).startswith("atari100k+evaluation.max_episode_env_steps=")
+
+
 def test_a_preset_does_not_touch_what_a_protocol_owns() -> None:
     owned = {path for protocol in PROTOCOLS.values() for path in protocol.settings}
     for preset in PRESETS.values():
         assert not owned & {*preset.settings, *(path for paths in preset.agents.values() for path in paths)}
 
 
-@pytest.mark.parametrize("preset", PRESETS)
-def test_every_setting_of_a_preset_exists_and_is_in_range(preset: str) -> None:
-    for agent in PRESETS[preset].agents:
-        wanted = PRESETS[preset].settings_for(agent)
+@pytest.mark.parametrize("preset", [*PRESETS.values(), *SIZES.values()], ids=lambda preset: preset.name)
+def test_every_setting_of_a_preset_exists_and_is_in_range(preset: Preset) -> None:
+    for agent in preset.agents:
+        wanted = preset.settings_for(agent)
         assert wanted.keys() <= leaves(agent).keys()
         config = configure(agent, wanted)
         assert {path: value_at(config, path) for path in wanted} == wanted

@@ -15,10 +15,10 @@ from xtra.suite.document import DataPath, Document
 from xtra.suite.errors import Problem, shown, suggest
 from xtra.suite.method import agent_of, resolve
 from xtra.suite.overrides import Override
-from xtra.suite.presets import PRESETS
+from xtra.suite.presets import PRESETS, SIZES
 from xtra.suite.settings import setting_problem
 from xtra.suite.shape import UNNAMED
-from xtra.suite.spec import MethodSpec, SuiteSpec
+from xtra.suite.spec import MethodSpec, SuiteFile, SuiteSpec
 
 Found = Iterator[tuple[DataPath, Problem]]
 """Problems with the path of the value they are about."""
@@ -36,6 +36,7 @@ def names(spec: SuiteSpec, document: Document) -> Found:
 
     yield from known(("protocol",), spec.protocol, PROTOCOLS, "protocol")
     yield from known(("preset",), spec.preset, PRESETS, "preset")
+    yield from known(("size",), spec.size, SIZES, "size")
     yield from known(("baseline",), spec.baseline, methods, "method")
     for index, target in enumerate(spec.targets):
         yield from known(("targets", index), target, GAMES, "game")
@@ -110,7 +111,7 @@ def settings(spec: SuiteSpec, document: Document, overrides: Iterable[Override])
             yield from _setting(document, ("methods", index, "set", path), value, sorted(AGENTS) if own is None else [own])
     for override in overrides:
         problem = setting_problem(
-            override.path, override.value, everyone, override.place, override.value_place, SuiteSpec.model_fields
+            override.path, override.value, everyone, override.place, override.value_place, SuiteFile.model_fields
         )
         if problem is not None:
             yield ("--set", override.path), problem

@@ -12,7 +12,6 @@ from pydantic import ValidationError
 from xtra.suite import check
 from xtra.suite.document import DataPath, Document, parse, read_text
 from xtra.suite.errors import Place, Problem, SuiteError
-from xtra.suite.method import agent_of, leaves
 from xtra.suite.overrides import Override, apply_to_document, parse_override
 from xtra.suite.shape import repaired, shape_problems
 from xtra.suite.spec import SuiteSpec
@@ -25,8 +24,8 @@ SKELETON = "a suite names suite, version, question, protocol, preset, seeds, tar
 def load_suite(path: Path | str, overrides: Iterable[str] = (), seeds: Sequence[int] | None = None) -> SuiteSpec:
     """The suite in a file, with the command line's `--set` texts and `--seeds` applied.
 
-    A `--set` whose path starts with a field of the suite changes that field; any other is added to the `set` of every method
-    whose agent has that setting, so it wins over everything in the file. Raises SuiteError with every problem found.
+    A `--set` whose path starts with a field of the suite changes that field; any other is a setting of every method whose agent
+    has it, and wins over everything in the file. Raises SuiteError with every problem found.
     """
     document = parse(read_text(Path(path)), str(path))
     changes = _parsed(overrides)
@@ -92,11 +91,4 @@ def _content_problems(
 
 
 def _with_settings(spec: SuiteSpec, overrides: Sequence[Override]) -> SuiteSpec:
-    if not overrides:
-        return spec
-    methods = []
-    for method in spec.methods:
-        known = leaves(agent_of(spec, method))
-        added = {change.path: change.value for change in overrides if change.path in known}
-        methods.append(method.model_copy(update={"set": {**method.set, **added}}))
-    return spec.model_copy(update={"methods": tuple(methods)})
+    return spec.model_copy(update={"command_line": {change.path: change.value for change in overrides}})

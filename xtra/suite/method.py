@@ -16,7 +16,7 @@ from xtra.config import Config
 from xtra.envs.config import EnvironmentConfig
 from xtra.protocol.protocols import PROTOCOLS
 from xtra.stages.config import EvaluationConfig, TrainingConfig
-from xtra.suite.presets import PRESETS
+from xtra.suite.presets import PRESETS, SIZES
 from xtra.suite.spec import MethodSpec, SuiteSpec
 
 DEFAULT_AGENT = "efficientzero"
@@ -62,11 +62,15 @@ def agent_of(spec: SuiteSpec, method: MethodSpec) -> str:
 
 
 def layers(spec: SuiteSpec, method: MethodSpec) -> tuple[Mapping[str, Any], ...]:
-    """The settings of a method by source, weakest first: protocol, preset, the suite's `set`, then its bases' and its own."""
+    """The settings of a method by source, weakest first.
+
+    Protocol, preset, the suite's `set`, its bases' and its own, the suite's size, the command line.
+    """
     chain = spec.chain(method)
     preset = [spec.preset, *(link.preset for link in chain if link.preset is not None)][-1]
-    shared = (PROTOCOLS[spec.protocol].settings, PRESETS[preset].settings_for(agent_of(spec, method)), spec.set)
-    return (*shared, *(link.set for link in chain))
+    agent = agent_of(spec, method)
+    shared = (PROTOCOLS[spec.protocol].settings, PRESETS[preset].settings_for(agent), spec.set)
+    return (*shared, *(link.set for link in chain), SIZES[spec.size].settings_for(agent), spec.command_line)
 
 
 def resolve(spec: SuiteSpec, method: MethodSpec) -> MethodConfig:

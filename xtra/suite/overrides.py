@@ -9,7 +9,7 @@ from typing import Any
 
 from xtra.suite.document import Document, parse
 from xtra.suite.errors import Place, Problem, SuiteError
-from xtra.suite.spec import SuiteSpec
+from xtra.suite.spec import SuiteFile
 
 MAX_SEEDS = 1_000
 """Of one `--seeds` range."""
@@ -31,7 +31,7 @@ class Override:
     @property
     def addresses_suite(self) -> bool:
         """Whether the path names a field of the suite file rather than a method's configuration."""
-        return self.path.partition(".")[0] in SuiteSpec.model_fields
+        return self.path.partition(".")[0] in SuiteFile.model_fields
 
 
 def parse_override(text: str) -> Override:

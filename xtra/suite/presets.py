@@ -1,6 +1,6 @@
 """Presets: named blocks of settings for the size of networks and of learning. Pure data; a suite overrides any of it by `set`.
 
-A preset never touches a setting that a protocol owns: what is measured does not depend on the size of what is measured.
+A preset never touches a setting that a protocol owns: what is measured does not depend on the size of what is learning.
 """
 
 from __future__ import annotations
@@ -95,4 +95,40 @@ TINY = Preset(
     },
 )
 
+FULL = Preset(name="full", summary="The suite as it is written.")
+
+SMOKE = Preset(
+    name="smoke",
+    summary="Tens of updates of a small network, two short evaluation episodes: shows that a suite runs, not what it measures.",
+    settings={
+        "training.env_steps": 96,
+        "training.final_updates": 0,
+        "training.curve_interval": 48,
+        "training.curve_episodes": 1,
+        "training.checkpoint_interval": 20,
+        "evaluation.num_episodes": 2,
+        "evaluation.max_episode_env_steps": 50,
+    },
+    agents={
+        "efficientzero": {
+            "agent.network.channels": 8,
+            "agent.network.head_channels": 4,
+            "agent.network.head_hidden": 8,
+            "agent.network.lstm_hidden": 16,
+            "agent.network.projection_hidden": 16,
+            "agent.network.projection_size": 16,
+            "agent.network.predictor_hidden": 16,
+            "agent.search.num_simulations": 4,
+            "agent.acting.num_envs": 4,
+            "agent.optimizer.batch_size": 8,
+            "agent.optimizer.warmup_updates": 10,
+            "agent.targets.target_update_interval": 10,
+            "agent.replay.min_transitions": 32,
+        }
+    },
+)
+
 PRESETS: dict[str, Preset] = {preset.name: preset for preset in (EFFICIENTZERO, XTRA, SMALL, TINY)}
+
+SIZES: dict[str, Preset] = {size.name: size for size in (FULL, SMOKE)}
+"""What a suite's `size` sets, over its methods: unlike a preset it shortens what the protocol fixes, and so changes the label."""

@@ -6,12 +6,12 @@ from typing import Any
 
 from xtra.agents.config import AGENTS
 from xtra.suite.method import leaf_schemas
-from xtra.suite.spec import SuiteSpec
+from xtra.suite.spec import SuiteFile
 
 
 def suite_schema() -> dict[str, Any]:
-    """The schema of SuiteSpec, in which `set` knows every dotted path of every agent."""
-    schema = SuiteSpec.model_json_schema()
+    """The schema of SuiteFile, in which `set` knows every dotted path of every agent."""
+    schema = SuiteFile.model_json_schema()
     paths = {path: leaf for agent in AGENTS for path, leaf in leaf_schemas(agent).items()}
     del schema["$defs"]["JsonValue"]
     schema["$defs"]["Settings"] = {"type": "object", "properties": dict(sorted(paths.items())), "additionalProperties": False}

@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 from xtra.config import Config
 from xtra.suite.document import DataPath, Document
 from xtra.suite.errors import Problem, shown, suggest, words
-from xtra.suite.spec import MethodSpec, ResourcesSpec, SuiteSpec
+from xtra.suite.spec import MethodSpec, ResourcesSpec, SuiteFile
 
 UNNAMED = "?/"
 """The name of a stand-in; no method may be called so."""
@@ -35,7 +35,7 @@ STAND_INS: Mapping[str, Any] = {
 def shape_problems(document: Document) -> list[tuple[DataPath, Problem]]:
     """Everything in which the document's data differs from the shape of a suite, with its path."""
     try:
-        SuiteSpec.model_validate_json(json.dumps(document.data))
+        SuiteFile.model_validate_json(json.dumps(document.data))
     except ValidationError as error:
         details = error.errors()
         inner = {detail["loc"][:-1] for detail in details}
@@ -94,7 +94,7 @@ def _model(path: DataPath) -> type[Config]:
     """The class whose field the path's last key is."""
     if len(path) > 2 and path[0] == "methods":
         return MethodSpec
-    return ResourcesSpec if len(path) > 2 and path[0] == "resources" else SuiteSpec
+    return ResourcesSpec if len(path) > 2 and path[0] == "resources" else SuiteFile
 
 
 def _field(path: DataPath) -> str:

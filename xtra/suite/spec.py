@@ -12,7 +12,7 @@ from xtra.protocol.games import GAMES
 from xtra.protocol.protocols import PROTOCOLS
 from xtra.stages.registry import STAGES
 from xtra.store.job import Resources
-from xtra.suite.presets import PRESETS
+from xtra.suite.presets import PRESETS, SIZES
 
 
 def _one_of(names: Any) -> dict[str, Any]:
@@ -58,8 +58,8 @@ class MethodSpec(Config):
     """Settings of this method by dotted path; they win over the suite's `set` and over the base's."""
 
 
-class SuiteSpec(Config):
-    """A suite: one question, and the methods, games and seeds that answer it."""
+class SuiteFile(Config):
+    """A suite as it is written: one question, and the methods, games and seeds that answer it."""
 
     suite: str = Field(min_length=1, max_length=60, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", examples=["quick"])
     """Its name, as it stands in the name of each run's directory."""
@@ -71,6 +71,8 @@ class SuiteSpec(Config):
     """What is measured: budget, evaluation and environment rules; one of xtra.protocol."""
     preset: str = Field(json_schema_extra=_one_of(PRESETS), examples=["small"])
     """The size of the networks and of the learning: a named block of settings."""
+    size: str = Field("full", json_schema_extra=_one_of(SIZES), examples=["smoke"])
+    """`full`, or `smoke`: tens of updates of a small network, to see that everything runs; its rows carry another label."""
     seeds: tuple[Seed, ...] = Field(min_length=1, max_length=1_000, examples=[[0, 1, 2]])
     """One run of each method on each game per seed."""
     targets: tuple[GameName, ...] = Field(min_length=1, max_length=len(GAMES), examples=[["Pong", "Breakout"]])
@@ -89,6 +91,13 @@ class SuiteSpec(Config):
     """What jobs ask for, by stage."""
     notes: str = Field("", examples=["A small budget: it compares, it does not reproduce the published scores."])
     """What a reader of the report must know."""
+
+
+class SuiteSpec(SuiteFile):
+    """A suite as it will be planned: the file, and what the command line adds to it."""
+
+    command_line: Settings = Field(default_factory=dict)
+    """Settings given by `--set`, by dotted path; they win over everything in the file."""
 
     def method(self, name: str) -> MethodSpec:
         """The method of that name. Raises KeyError for an unknown one."""
