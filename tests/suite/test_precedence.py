@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from xtra.agents.config import AGENTS
 from xtra.protocol.protocols import PROTOCOLS
 from xtra.suite.errors import SuiteError
 from xtra.suite.load import load_suite
@@ -81,7 +82,7 @@ def test_a_preset_does_not_touch_what_a_protocol_owns() -> None:
 
 @pytest.mark.parametrize("preset", [*PRESETS.values(), *SIZES.values()], ids=lambda preset: preset.name)
 def test_every_setting_of_a_preset_exists_and_is_in_range(preset: Preset) -> None:
-    for agent in preset.agents:
+    for agent in AGENTS:
         wanted = preset.settings_for(agent)
         assert wanted.keys() <= leaves(agent).keys()
         config = configure(agent, wanted)
@@ -91,7 +92,7 @@ def test_every_setting_of_a_preset_exists_and_is_in_range(preset: Preset) -> Non
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_every_setting_of_a_protocol_exists_for_every_agent(protocol: str) -> None:
     wanted = PROTOCOLS[protocol].settings
-    for agent in ("efficientzero", "random"):
+    for agent in AGENTS:
         config = configure(agent, wanted)
         assert {path: value_at(config, path) for path in wanted} == wanted
 

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from xtra.suite import check
 from xtra.suite.document import DataPath, Document, parse, read_text
 from xtra.suite.errors import Place, Problem, SuiteError
+from xtra.suite.include import include_methods
 from xtra.suite.overrides import Override, apply_to_document, parse_override
 from xtra.suite.shape import repaired, shape_problems
 from xtra.suite.spec import SuiteSpec
@@ -29,9 +30,11 @@ def load_suite(path: Path | str, overrides: Iterable[str] = (), seeds: Sequence[
     """
     document = parse(read_text(Path(path)), str(path))
     changes = _parsed(overrides)
-    apply_to_document(document, changes)
-    if seeds is not None and isinstance(document.data, dict):
-        document.put(("seeds",), list(seeds), Place("--seeds", text=",".join(map(str, seeds))))
+    if isinstance(document.data, dict):
+        apply_to_document(document, changes)
+        if seeds is not None:
+            document.put(("seeds",), list(seeds), Place("--seeds", text=",".join(map(str, seeds))))
+        include_methods(document, Path(path).parent)
     return validate_document(document, [change for change in changes if not change.addresses_suite])
 
 

@@ -64,9 +64,9 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 
 
 def apply_to_document(document: Document, overrides: Iterable[Override]) -> None:
-    """Puts every override that addresses a suite field into the document. Raises SuiteError for one that cannot be put."""
+    """Puts every override that addresses a suite field into the document, which is a mapping. Raises SuiteError."""
     for override in overrides:
-        if not override.addresses_suite or not isinstance(document.data, dict):
+        if not override.addresses_suite:
             continue
         first, *rest = override.path.split(".")
         if first in ("methods", "set"):

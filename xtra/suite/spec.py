@@ -20,6 +20,9 @@ def _one_of(names: Any) -> dict[str, Any]:
     return {"enum": sorted(names)}
 
 
+SUITE_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+"""Suites name directories and files."""
+
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 GameName = Annotated[str, Field(json_schema_extra=_one_of(GAMES))]
 Settings = Annotated[
@@ -61,7 +64,7 @@ class MethodSpec(Config):
 class SuiteFile(Config):
     """A suite as it is written: one question, and the methods, games and seeds that answer it."""
 
-    suite: str = Field(min_length=1, max_length=60, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", examples=["quick"])
+    suite: str = Field(min_length=1, max_length=60, pattern=SUITE_NAME, examples=["quick"])
     """Its name, as it stands in the name of each run's directory."""
     version: int = Field(ge=1, examples=[1])
     """Raised whenever its results change meaning."""
@@ -81,6 +84,8 @@ class SuiteFile(Config):
         min_length=1, max_length=100, examples=[[{"name": "EfficientZero"}, {"name": "Random", "agent": "random"}]]
     )
     """What is compared."""
+    include: tuple[str, ...] = Field((), max_length=10, examples=[["baselines"]])
+    """Suites in the same directory whose methods are compared too, under this suite's protocol, preset, games and seeds."""
     baseline: str | None = Field(None, examples=["EfficientZero"])
     """The method that the others are compared with."""
     set: Settings = Field(default_factory=dict)
