@@ -136,7 +136,7 @@ class EfficientZeroNetwork(nn.Module):
         policy_logits, value_logits = self.prediction(latent)
         value = to_scalar(value_logits, self.config.support)
         state = self.zero_lstm_state(len(latent), latent.device)
-        return ModelOutput(latent, state, torch.zeros_like(value), value, policy_logits.float())
+        return ModelOutput(channels_last(latent), state, torch.zeros_like(value), value, policy_logits.float())
 
     def recurrent_inference(self, latent: Tensor, value_prefix_state: Tensor, actions: Tensor) -> ModelOutput:
         """One step of the model: actions `[B]` are ids of the 18."""
@@ -144,7 +144,12 @@ class EfficientZeroNetwork(nn.Module):
         policy_logits, value_logits = self.prediction(latent)
         support = self.config.support
         prefix, value = to_scalar(prefix_logits, support), to_scalar(value_logits, support)
-        return ModelOutput(latent, state, prefix, value, policy_logits.float())
+        return ModelOutput(channels_last(latent), state, prefix, value, policy_logits.float())
+
+
+def channels_last(latent: Tensor) -> Tensor:
+    """The one memory order of latents, whatever kernel made them: the search's pool of latents has it too."""
+    return latent.contiguous(memory_format=torch.channels_last)
 
 
 def latent_size_of(frame_size: int, num_halvings: int) -> int:
