@@ -23,18 +23,22 @@ def plan(
     results: ResultsOption = Path("results"),
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole plan as JSON.")] = False,
 ) -> None:
-    """Show the jobs and cells of a suite, and which of them are in the store already. Nothing is run."""
+    """Show the jobs and cells of a suite, which of them are there already, and what the rest will cost. Nothing is run."""
     import json
+    from dataclasses import asdict
 
     from xtra.store.store import Store
+    from xtra.suite.estimate import estimate, finished_costs, sentence
     from xtra.suite.show import cached_keys, to_record
 
-    planned = load_plan(suite, overrides, seeds, only)
-    cached = cached_keys(planned, Store(results / "store"))
+    planned, store = load_plan(suite, overrides, seeds, only), Store(results / "store")
+    cached = cached_keys(planned, store)
+    cost = estimate(planned, cached, finished_costs(store))
     if as_json:
-        typer.echo(json.dumps(to_record(planned, cached), indent=2))
+        typer.echo(json.dumps({**to_record(planned, cached), "estimate": asdict(cost)}, indent=2))
     else:
         print_plan(planned, cached)
+        typer.echo(sentence(cost, len(planned.jobs) - len(cached)))
 
 
 def print_plan(plan: Plan, cached: Collection[str]) -> None:

@@ -16,8 +16,8 @@ from xtra.suite.spec import SUITE_NAME
 def include_methods(document: Document, directory: Path) -> None:
     """Appends the methods of every suite that the document includes, each with its place in the file it comes from.
 
-    What has not the shape of a list of names, or of methods, is left to the checks that follow. Raises SuiteError for a suite that
-    is not there or cannot be read.
+    What has not the shape of a list of names, or of methods, is left to the checks that follow. Raises SuiteError for a suite
+    that is not there or cannot be read.
     """
     names, methods = (document.data.get(key) for key in ("include", "methods"))
     if not isinstance(names, list) or not isinstance(methods, list):

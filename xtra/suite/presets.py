@@ -74,7 +74,7 @@ TINY = Preset(
         "efficientzero": {
             "agent.network.frame_stack": 2,
             "agent.network.channels": 16,
-            "agent.network.num_halvings": 0,
+            "agent.network.num_halvings": 1,
             "agent.network.head_channels": 4,
             "agent.network.head_hidden": 32,
             "agent.network.lstm_hidden": 32,

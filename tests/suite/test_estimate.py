@@ -1,0 +1,67 @@
+"""Estimates: learned from finished jobs of the same kind, added up over what is left to run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from xtra.store.job import Job
+from xtra.store.store import Store
+from xtra.suite.estimate import Cost, Estimate, estimate, finished_costs, kind, sentence
+from xtra.suite.load import load_suite
+from xtra.suite.plan import Plan, plan
+
+CATCH = Path(__file__).parents[2] / "suites" / "catch.yaml"
+
+
+def finish(store: Store, job: Job, seconds: float, size: int) -> None:
+    store.add(job)
+    attempt = store.begin(job.key)
+    assert attempt is not None
+    (attempt.out / "network").write_bytes(bytes(size))
+    store.commit(attempt, "complete", seconds, {})
+
+
+@pytest.fixture
+def two_seeds() -> Plan:
+    return plan(load_suite(CATCH, ["resources.train.gpus=2"], seeds=[0, 1])).only(["EfficientZero"])
+
+
+def test_jobs_of_one_kind_differ_in_game_and_seed_alone() -> None:
+    jobs = [job for job in plan(load_suite(CATCH)).jobs.values() if job.stage == "train"]
+    other = [job for job in plan(load_suite(CATCH, ["agent.search.num_simulations=2"])).jobs.values() if job.stage == "train"]
+    assert len({kind(job) for job in jobs}) == 1
+    assert kind(jobs[0]) != kind(other[0])
+
+
+def test_the_rest_costs_what_finished_jobs_of_its_kind_cost(two_seeds: Plan, tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    first = two_seeds.cells[0]
+    finish(store, two_seeds.jobs[str(first.train_key)], 7200.0, 1_000)
+    finish(store, two_seeds.jobs[first.evaluate_key], 1800.0, 10)
+    found = estimate(two_seeds, set(first.keys), finished_costs(store))
+    assert found == Estimate(job_hours=2.5, gpu_hours=4.0, longest_hours=2.5, disk_gb=1.01e-6, unknown=0)
+
+
+def test_the_mean_of_finished_jobs_is_taken_and_damaged_records_are_passed_over(two_seeds: Plan, tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    trains = [two_seeds.jobs[str(cell.train_key)] for cell in two_seeds.cells]
+    for job, seconds in zip(trains, (10.0, 30.0), strict=True):
+        finish(store, job, seconds, 0)
+    assert finished_costs(store) == {kind(trains[0]): Cost(20.0, 0.0)}
+    (store.directory(trains[0].key) / "manifest.json").write_text("{", encoding="utf-8")
+    assert finished_costs(store) == {kind(trains[0]): Cost(30.0, 0.0)}
+
+
+def test_unknown_kinds_are_counted_and_not_guessed(two_seeds: Plan, tmp_path: Path) -> None:
+    found = estimate(two_seeds, (), finished_costs(Store(tmp_path / "absent")))
+    assert found == Estimate(job_hours=0, gpu_hours=0, longest_hours=0, disk_gb=0, unknown=4)
+    assert sentence(found, 4) == "No job of these kinds has finished here yet, so there is no estimate."
+
+
+def test_the_sentence_gives_units() -> None:
+    assert sentence(Estimate(2.5, 4.0, 0.5, 0.25, 3), 9) == (
+        "To run: about 2.5 hours of jobs, 4 GPU-hours, at least 30 minutes from start to end, 0.25 GB; "
+        "3 jobs are of kinds that have not finished here yet."
+    )

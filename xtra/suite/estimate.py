@@ -1,0 +1,95 @@
+"""What a plan will cost, learned from finished jobs of the same kind: those that differ in game, seed and inputs alone."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from statistics import fmean
+
+from xtra.store.canonical import digest
+from xtra.store.errors import DamagedError
+from xtra.store.job import Job
+from xtra.store.store import Store
+from xtra.suite.plan import Plan
+
+BYTES_PER_GB = 1e9
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one job: time on its machine, and what it leaves in the store."""
+
+    seconds: float
+    bytes: float
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Of the jobs to run. `unknown` of them are of a kind that has never finished, and are in none of the other figures."""
+
+    job_hours: float
+    gpu_hours: float
+    longest_hours: float
+    """Of the longest chain of jobs that wait for one another: no number of machines is faster."""
+    disk_gb: float
+    unknown: int
+
+
+def kind(job: Job) -> str:
+    """Equal for jobs that differ in game, seed and inputs alone."""
+    config = {name: value for name, value in job.config.items() if name != "seed"}
+    environment = {name: value for name, value in config.get("environment", {}).items() if name != "game"}
+    return digest([job.stage, job.version, config | {"environment": environment}])
+
+
+def finished_costs(store: Store) -> dict[str, Cost]:
+    """The mean cost of each kind of job that the store holds results of. Damaged records are passed over."""
+    met: dict[str, list[Cost]] = {}
+    added = store.keys()
+    for key in added:
+        try:
+            manifest = store.manifest(key)
+            if manifest is not None:
+                size = sum(file.size for file in manifest.files.values())
+                met.setdefault(kind(store.job(key)), []).append(Cost(manifest.seconds, size))
+        except DamagedError:
+            continue
+    return {name: Cost(fmean(c.seconds for c in costs), fmean(c.bytes for c in costs)) for name, costs in met.items()}
+
+
+def estimate(plan: Plan, cached: Collection[str], costs: Mapping[str, Cost]) -> Estimate:
+    """What the jobs that are not cached will cost, where jobs of their kinds have finished."""
+    waiting = {key: job for key, job in plan.jobs.items() if key not in cached}
+    known = {key: cost for key, job in waiting.items() if (cost := costs.get(kind(job))) is not None}
+    ends: dict[str, float] = {}
+    for key, job in waiting.items():
+        start = max((ends.get(needed, 0.0) for needed in job.input_keys), default=0.0)
+        ends[key] = start + (known[key].seconds if key in known else 0.0)
+    return Estimate(
+        job_hours=sum(cost.seconds for cost in known.values()) / 3600,
+        gpu_hours=sum(cost.seconds * waiting[key].resources.gpus for key, cost in known.items()) / 3600,
+        longest_hours=max(ends.values(), default=0.0) / 3600,
+        disk_gb=sum(cost.bytes for cost in known.values()) / BYTES_PER_GB,
+        unknown=len(waiting) - len(known),
+    )
+
+
+def sentence(found: Estimate, jobs: int) -> str:
+    """The estimate in words, for `jobs` jobs to run."""
+    if found.unknown == jobs:
+        return "No job of these kinds has finished here yet, so there is no estimate." if jobs else "Nothing is left to run."
+    parts = [
+        f"about {_duration(found.job_hours)} of jobs",
+        f"at least {_duration(found.longest_hours)} from start to end",
+        f"{found.disk_gb:.2g} GB",
+    ]
+    if found.gpu_hours:
+        parts.insert(1, f"{found.gpu_hours:.2g} GPU-hours")
+    rest = f"; {found.unknown} jobs are of kinds that have not finished here yet" if found.unknown else ""
+    return f"To run: {', '.join(parts)}{rest}."
+
+
+def _duration(hours: float) -> str:
+    if hours >= 1:
+        return f"{hours:.3g} hours"
+    return f"{hours * 60:.3g} minutes" if hours * 60 >= 1 else f"{hours * 3600:.2g} seconds"
