@@ -235,6 +235,7 @@ class Search {
         for (int depth = 0;; ++depth) {
             Float score[kChunks];
             Int valid[kChunks];
+            mean_q = updated_mean_q(slot, mean_q);
             if (slot == 0 && rules_.policy == RootPolicy::gumbel) {
                 score_gumbel(simulation, score, valid);
             } else {
@@ -250,6 +251,11 @@ class Search {
         }
     }
 
+    // Lanes past the row's end have read what lies behind it, and are not valid either.
+    XTRA_INLINE Int validity(int slot, int chunk) const {
+        return (team_.load(tree_.prior(slot), chunk) >= 0.0f) & (team_.actions(chunk) < num_actions_);
+    }
+
     XTRA_INLINE void choose_leaf(int parent, int action, int depth) {
         if (!team_.leader()) return;
         tree_.header().leaf_parent = parent;
@@ -259,17 +265,13 @@ class Search {
         work_.leaf_is_reset[root_] = depth % rules_.lstm_horizon == 0;
     }
 
-    XTRA_INLINE void score_puct(int slot, float& mean_q, Float* score, Int* valid) const {
+    XTRA_INLINE void score_puct(int slot, float mean_q, Float* score, Int* valid) const {
         const NodeHeader& node = tree_.node(slot);
         Float q[kChunks];
-        Float counted[kChunks];
         for (int chunk = 0; chunk < kChunks; ++chunk) {
-            const Float prior = team_.load(tree_.prior(slot), chunk);
-            valid[chunk] = (prior >= 0.0f) & (team_.actions(chunk) < num_actions_);
+            valid[chunk] = validity(slot, chunk);
             q[chunk] = team_.load(tree_.q(slot), chunk);
-            counted[chunk] = valid[chunk] ? q[chunk] : team_.all(0.0f);
         }
-        mean_q = updated_mean_q(slot, mean_q, team_.sum(counted));
         Span span{tree_.header().low, tree_.header().scale};
         if (rules_.min_max == MinMax::per_node) span = span_of_node(slot, q, valid);
         const Float unvisited = team_.all(rules_.unvisited_min ? span.low : mean_q);
@@ -286,7 +288,12 @@ class Search {
     }
 
     // EfficientZero's running mean: of the visited children, and below the root of the parent's mean too.
-    XTRA_INLINE float updated_mean_q(int slot, float parent_mean_q, float total) const {
+    XTRA_INLINE float updated_mean_q(int slot, float parent_mean_q) const {
+        Float counted[kChunks];
+        for (int chunk = 0; chunk < kChunks; ++chunk) {
+            counted[chunk] = validity(slot, chunk) ? team_.load(tree_.q(slot), chunk) : team_.all(0.0f);
+        }
+        const float total = team_.sum(counted);
         const int visited = tree_.node(slot).num_children;
         if (slot != 0) return (parent_mean_q + total) / (static_cast<float>(visited) + 1.0f);
         return visited > 0 ? total / static_cast<float>(visited) : 0.0f;
@@ -316,7 +323,7 @@ class Search {
         for (int chunk = 0; chunk < kChunks; ++chunk) {
             prior[chunk] = team_.load(tree_.prior(0), chunk);
             q[chunk] = team_.load(tree_.q(0), chunk);
-            valid[chunk] = (prior[chunk] >= 0.0f) & (team_.actions(chunk) < num_actions_);
+            valid[chunk] = validity(0, chunk);
             visits[chunk] = valid[chunk] ? team_.load(tree_.child_visits(0), chunk) : visits_of_nobody();
             most = visits[chunk] > most ? visits[chunk] : most;
             seen_prior[chunk] = visits[chunk] > 0 ? prior[chunk] : team_.all(0.0f);

@@ -46,12 +46,12 @@ def require_dense_rows(name: str, tensor: Tensor, batch: int, device: torch.devi
     row = tensor.numel() // batch
     if tensor.numel() and (span != tensor.numel() or (batch > 1 and tensor.stride(0) != row)):
         raise ValueError(
-            f"{name} has shape {list(tensor.shape)} and strides {list(tensor.stride())}; expected batch rows that are dense in memory"
+            f"{name} has shape {list(tensor.shape)} and strides {list(tensor.stride())}; expected batch rows dense in memory"
         )
 
 
 def require_same_layout(name: str, tensor: Tensor, like: Tensor) -> None:
-    """Raises ValueError unless `tensor` has the shape, dtype, device and memory order of `like`; strides of single entries are free."""
+    """Raises ValueError unless `tensor` has the shape, dtype, device and memory order of `like`."""
     if not isinstance(tensor, Tensor):
         raise ValueError(f"{name} is {type(tensor).__name__}; expected a tensor of shape {list(like.shape)}")
     same = tensor.shape == like.shape and tensor.dtype == like.dtype and tensor.device == like.device

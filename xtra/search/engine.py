@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from numpy.typing import NDArray
 from torch import Tensor
 
 from xtra.search.types import ModelOutput
+
+EngineName = Literal["auto", "native", "reference"]
+"""`auto` takes the fastest for the device; the others are for tests and comparisons."""
 
 
 class BadOutput(Exception):
@@ -36,7 +39,7 @@ class Engine(Protocol):
         """Expands the selected leaves, backs their values up and selects the next."""
 
     def read_nodes(self) -> NDArray[Any]:
-        """The trees as `xtra.search.tree.node_fields`, `[B, S + 1]`."""
+        """A copy of the trees as `xtra.search.tree.node_fields`, `[B, S + 1]`."""
 
     def root_rows(self) -> tuple[Tensor, Tensor, Tensor]:
         """Of each root: visits of its children int32 `[B, A]`, their Q float32 `[B, A]`, its mean value float32 `[B]`."""

@@ -25,7 +25,7 @@ def improved_policy(
 
 
 def scaled_completed_q(config: SearchConfig, value: Tensor, prior: Tensor, valid: Tensor, visits: Tensor, q: Tensor) -> Tensor:
-    """sigma of the completed Q, `[B, A]`: unvisited actions take the mixed value (the paper's eq. 33), then all are rescaled to [0, 1]."""
+    """sigma of the completed Q, `[B, A]`: unvisited actions take the mixed value, then all are rescaled to [0, 1]."""
     visited = visits > 0
     num_visits = visits.sum(1)
     weighted = (prior * q).where(visited, 0.0).sum(1) / prior.where(visited, 0.0).sum(1).clamp(min=1e-30)

@@ -145,13 +145,8 @@ class NativeEngine:
 
     def step(self, simulation: int, priors: Tensor, output: ModelOutput) -> None:
         self._check_layout(output)
-        latent, state, _, value, _ = output
-        prefix = output.value_prefix
-        self._raise(
-            self._engine.step(
-                simulation, priors.data_ptr(), output.value.data_ptr(), prefix.data_ptr(), latent.data_ptr(), state.data_ptr()
-            )
-        )
+        latent, state, prefix, value, _ = (tensor.data_ptr() for tensor in output)
+        self._raise(self._engine.step(simulation, priors.data_ptr(), value, prefix, latent, state))
 
     def _check_layout(self, output: ModelOutput) -> None:
         latent, state = output.latent, output.value_prefix_state

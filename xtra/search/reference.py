@@ -52,7 +52,7 @@ def tie_keys(seed: int, simulation: int, depth: int, num_actions: int) -> NDArra
 
 
 def pick(scores: Row, valid: NDArray[np.bool_], seed: int | None, simulation: int, depth: int) -> int:
-    """The valid action of the best score; among ties the greatest key (its last 7 bits give way to the index), or the lowest index."""
+    """The valid action of the best score; among ties the greatest key (its last 7 bits give way to the index) or lowest index."""
     tied = valid & ~(scores < scores[valid].max() - TIE_TOLERANCE)
     lowest_first = np.arange(127, 127 - len(scores), -1, dtype=np.uint32)
     key = lowest_first
@@ -73,7 +73,7 @@ class ReferenceTree:
         self.value_delta_max = np.float32(config.value_delta_max)
 
     def begin(self, prior: Row, valid: NDArray[np.bool_], value: np.float32, root_bias: Row, seed: int | None) -> None:
-        """Expands the root.  prior: after softmax and noise.  root_bias: Gumbel + logits, read by the root policy `gumbel` alone."""
+        """Expands the root.  prior: after softmax and noise.  root_bias: Gumbel + logits, read by the policy `gumbel` alone."""
         slots = self.config.num_simulations + 1
         self.nodes: NDArray[Any] = np.zeros(slots, dtype=node_fields(len(prior)))
         self.span_q = np.zeros(slots, dtype=np.float32)
@@ -86,7 +86,7 @@ class ReferenceTree:
         self._select(0)
 
     def step(self, simulation: int, prior: Row, value: np.float32, value_prefix: np.float32) -> None:
-        """Expands the leaf that simulation `simulation` selected, backs its value up, and selects the next leaf if there is one."""
+        """Expands the leaf that simulation `simulation` selected, backs its value up, and selects the next leaf if any."""
         slot = simulation + 1
         parent, action = self.leaf
         self._fill(slot, parent, action, prior)
@@ -137,8 +137,8 @@ class ReferenceTree:
     # The span by which Q is normalised
 
     def _enter_span(self, slot: int) -> None:
-        """The reward that the node's edge has in the min-max: the true one, or by the node popped before it from the released code's
-        depth-first stack, whose order is preorder with the highest action first."""
+        """The reward that the node's edge has in the min-max: the true one, or that after the node popped before it from the
+        released code's depth-first stack, whose order is preorder with the highest action first."""
         self.span_reward[slot] = self.nodes[slot]["reward"]
         if self.config.min_max != "released":
             return
@@ -206,7 +206,7 @@ class ReferenceTree:
         return np.asarray(prior_score + value_score, dtype=np.float32)
 
     def _gumbel_scores(self, simulation: int) -> Row:
-        """Sequential halving: the next action among those with as many visits as the plan considers now, by g + logits + sigma(Q)."""
+        """Sequential halving: among actions with as many visits as the plan considers now, g + logits + sigma(Q)."""
         root = self.nodes[0]
         num_considered = min(self.config.max_considered_actions, int(self.valid.sum()))
         planned = self.considered[num_considered, simulation]
@@ -214,7 +214,7 @@ class ReferenceTree:
         return np.asarray((self.root_bias + self.completed_q()) + penalty, dtype=np.float32)
 
     def completed_q(self) -> Row:
-        """sigma(completed Q) of the root: unvisited actions get the mixed value, then rescaling to [0, 1] and c_scale (c_visit + max N)."""
+        """sigma(completed Q) of the root: mixed value where unvisited, rescaled to [0, 1], times c_scale (c_visit + max N)."""
         root = self.nodes[0]
         visited = root["child_visits"] > 0
         seen_prior = ordered_sum(np.where(visited, root["prior"], np.float32(0)))

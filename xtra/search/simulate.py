@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-
 import torch
 from torch import Tensor
 
 from xtra.search.checks import require, require_dense_rows, require_output
 from xtra.search.config import SearchConfig
-from xtra.search.engine import BadOutput, Engine
+from xtra.search.engine import BadOutput, Engine, EngineName
 from xtra.search.gumbel import improved_policy
 from xtra.search.native import NativeEngine
+from xtra.search.reference_engine import ReferenceEngine
 from xtra.search.tree import Tree
 from xtra.search.types import ModelOutput, SearchModel, SearchResult
 
@@ -27,6 +27,7 @@ def search(
     seeds: Tensor | None = None,
     noise: Tensor | None = None,
     num_threads: int = 1,
+    engine: EngineName = "auto",
 ) -> SearchResult:
     """Searches from every root of a batch; roots do not influence one another.
 
@@ -36,14 +37,15 @@ def search(
     noise: float32 `[B, A]`. pUCT: Dirichlet samples, mixed into the roots' priors by `root_exploration_fraction`; None adds none.
         Gumbel: standard Gumbel samples; None is greedy.
     num_threads: CPU threads over roots; results do not depend on it.
+    engine: who computes the trees; all give the same numbers.
 
     Raises ValueError that names what came and what is expected, for arguments and for the model's outputs.
     """
     config = config or SearchConfig()
     output = model.initial_inference(observations)
-    batch, num_actions = _check(output, valid_actions, seeds, noise, num_threads)
+    _check(output, valid_actions, seeds, noise, num_threads)
     masked = None if bool(valid_actions.all()) else ~valid_actions
-    engine = NativeEngine(config, output, seeds is not None, num_threads)
+    trees = _make_engine(engine, config, output, seeds is not None, num_threads)
     priors = _priors(output, masked)
     root_bias = None
     if config.policy == "gumbel":
@@ -51,8 +53,14 @@ def search(
     elif noise is not None:
         fraction = config.root_exploration_fraction
         priors = priors * (1 - fraction) + noise * fraction
-    _run(model, engine, config, priors, output, masked, valid_actions, root_bias, seeds)
-    return _result(engine, config, output, valid_actions, root_bias)
+    _run(model, trees, config, priors, output, masked, valid_actions, root_bias, seeds)
+    return _result(trees, config, output, valid_actions, root_bias)
+
+
+def _make_engine(name: EngineName, config: SearchConfig, output: ModelOutput, seeded: bool, num_threads: int) -> Engine:
+    if name == "reference":
+        return ReferenceEngine(config, output)
+    return NativeEngine(config, output, seeded, num_threads)
 
 
 def _run(
@@ -84,7 +92,7 @@ def _priors(output: ModelOutput, masked: Tensor | None) -> Tensor:
     return (logits if masked is None else logits.masked_fill(masked, -torch.inf)).softmax(-1)
 
 
-def _check(output: ModelOutput, valid: Tensor, seeds: Tensor | None, noise: Tensor | None, num_threads: int) -> tuple[int, int]:
+def _check(output: ModelOutput, valid: Tensor, seeds: Tensor | None, noise: Tensor | None, num_threads: int) -> None:
     if not isinstance(output, ModelOutput):
         raise ValueError(f"initial_inference returned {type(output).__name__}; expected a ModelOutput")
     shape = output.policy_logits.shape
@@ -107,7 +115,6 @@ def _check(output: ModelOutput, valid: Tensor, seeds: Tensor | None, noise: Tens
             raise ValueError("noise has entries that are not finite; expected finite numbers")
     if num_threads < 1:
         raise ValueError(f"num_threads is {num_threads}; expected at least 1")
-    return batch, num_actions
 
 
 def _result(engine: Engine, config: SearchConfig, output: ModelOutput, valid: Tensor, root_bias: Tensor | None) -> SearchResult:

@@ -21,7 +21,7 @@ def exploration_table(config: SearchConfig) -> NDArray[np.float32]:
 
 @lru_cache(maxsize=64)
 def considered_visits_table(config: SearchConfig, num_actions: int) -> NDArray[np.uint16]:
-    """Sequential halving, uint16 `[A + 1, S]`: with m actions considered, the visits of those that simulation s may choose from."""
+    """Sequential halving, uint16 `[A + 1, S]`: with m actions considered, the visits that simulation s's choice must have."""
     table = np.zeros((num_actions + 1, config.num_simulations), dtype=np.uint16)
     if config.policy == "gumbel":
         for considered in range(1, min(num_actions, config.max_considered_actions) + 1):

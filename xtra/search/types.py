@@ -16,7 +16,7 @@ class ModelOutput(NamedTuple):
     latent: Tensor
     """`[B, ...]`, any dtype: what `recurrent_inference` needs of this state. Gathered, never looked into."""
     value_prefix_state: Tensor
-    """`[B, ...]`, any dtype: the recurrent state of the value prefix, e.g. an LSTM's h and c as `[B, 2, H]`. Zero is its reset."""
+    """`[B, ...]`, any dtype: the value prefix's recurrent state, e.g. an LSTM's h and c as `[B, 2, H]`. Zero is its reset."""
     value_prefix: Tensor
     """`[B]` float32: discounted rewards since the last reset of `value_prefix_state`, as a scalar. Not read at the root."""
     value: Tensor
@@ -45,7 +45,7 @@ class SearchResult(NamedTuple):
     action_weights: Tensor
     """`[B, A]` float32: the policy target; visit shares (pUCT), or the improved policy (Gumbel)."""
     actions: Tensor
-    """`[B]` int64: the greedy choice; most visits (pUCT) or the winner of sequential halving (Gumbel), ties to the lowest index."""
+    """`[B]` int64: the greedy choice; most visits (pUCT) or sequential halving's winner (Gumbel), ties to the lowest index."""
     root_output: ModelOutput
     """What the model said of the roots."""
     tree: Tree

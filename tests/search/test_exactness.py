@@ -1,0 +1,44 @@
+"""The C++ engine equals the NumPy definition in every bit, whatever the problem."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from problems import Problem, assert_same_search
+
+from xtra.search import SearchConfig
+
+configs = st.builds(
+    SearchConfig,
+    num_simulations=st.integers(1, 24),
+    policy=st.sampled_from(["puct", "gumbel"]),
+    discount=st.sampled_from([1.0, 0.997**4, 0.9]),
+    lstm_horizon=st.integers(1, 5),
+    min_max=st.sampled_from(["exact", "released", "per_node"]),
+    exploration_visits=st.sampled_from(["children", "node"]),
+    unvisited_q=st.sampled_from(["mean_q", "min"]),
+    max_considered_actions=st.integers(1, 16),
+)
+problems = st.builds(
+    Problem,
+    config=configs,
+    batch=st.integers(1, 5),
+    num_actions=st.integers(1, 40),
+    seed=st.integers(0, 2**32 - 1),
+    seeded=st.booleans(),
+    noisy=st.booleans(),
+    value_scale=st.sampled_from([0.0, 1e-4, 1.0, 100.0]),
+)
+
+
+@settings(deadline=None, max_examples=60)
+@given(problems)
+def test_the_native_engine_equals_the_definition(problem: Problem) -> None:
+    assert_same_search(problem.run(engine="reference"), problem.run(engine="native"))
