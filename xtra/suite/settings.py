@@ -29,17 +29,8 @@ def setting_problem(
     users = [agent for agent in agents if path in leaves(agent)]
     if not users:
         return Problem(place, *_path_complaint(path, agents, also))
-    try:
-        configure(users[0], {path: value})
-    except ValidationError as error:
-        wanted = tuple(path.split("."))
-        own = [e for e in error.errors() if _without_tags(e["loc"], wanted)[: len(wanted)] == wanted]
-        if own:
-            info = leaves(users[0])[path]
-            itself = _without_tags(own[0]["loc"], wanted) == wanted
-            message = f"{path}: {shown(value)} is not {words(own[0]['msg']) if itself else _kind(info.annotation)}"
-            return Problem(value_place, message, _describe(path, info))
-    return None
+    complaints = (_value_complaint(path, value, agent) for agent in users)
+    return next((Problem(value_place, *complaint) for complaint in complaints if complaint is not None), None)
 
 
 def nearest_path(path: str, known: Iterable[str]) -> str | None:
@@ -54,6 +45,19 @@ def nearest_path(path: str, known: Iterable[str]) -> str | None:
     by_leaf = {candidate.rpartition(".")[2]: candidate for candidate in reversed(paths)}
     leaf = nearest(path.rpartition(".")[2], by_leaf)
     return by_leaf[leaf] if leaf is not None else None
+
+
+def _value_complaint(path: str, value: Any, agent: str) -> tuple[str, str] | None:
+    try:
+        configure(agent, {path: value})
+    except ValidationError as error:
+        wanted, info = tuple(path.split(".")), leaves(agent)[path]
+        found = [(_without_tags(detail["loc"], wanted), detail["msg"]) for detail in error.errors()]
+        for location, message in found:
+            if location[: len(wanted)] == wanted:
+                reason = words(message) if location == wanted else _kind(info.annotation)
+                return f"{path}: {shown(value)} is not {reason}", _describe(path, info)
+    return None
 
 
 def _path_complaint(path: str, agents: Collection[str], also: Iterable[str]) -> tuple[str, str]:
