@@ -32,6 +32,11 @@ STOP_SECONDS = 10.0
 """Granted to workers between SIGTERM and SIGKILL."""
 
 
+def available_cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class Place(StrEnum):
     """Where a job stands in the queue. `blocked`: a job it needs failed or diverged; `elsewhere`: another process is at it."""
 

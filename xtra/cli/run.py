@@ -1,0 +1,121 @@
+"""`xtra-bench run`: from a suite file to a report."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from xtra.cli.suite_options import OnlyOption, ResultsOption, SeedsOption, SetOption, SuiteArgument, load_plan
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from xtra.execute.local import LocalQueue
+    from xtra.store.store import Store
+    from xtra.suite.plan import Plan
+
+SHOWN_FAILURES = 10
+"""Failing jobs that are listed; `xtra-bench logs` shows them all."""
+
+
+class Executor(StrEnum):
+    """Where jobs run."""
+
+    LOCAL = "local"
+
+
+def run(
+    suite: SuiteArgument,
+    overrides: SetOption = None,
+    seeds: SeedsOption = None,
+    only: OnlyOption = None,
+    executor: Annotated[Executor, typer.Option(help="Where jobs run.")] = Executor.LOCAL,
+    workers: Annotated[int | None, typer.Option(min=1, help="Cores to use at once; all of this machine's if not given.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be run, and run nothing.")] = False,
+    results: ResultsOption = Path("results"),
+    no_report: Annotated[bool, typer.Option("--no-report", help="Collect the rows, but make no report.")] = False,
+) -> None:
+    """Run what is missing of a suite, collect its results and write the report, whose path is the last line printed.
+
+    Interrupted, it goes on where it stopped when the same command is given again. Exit status: 0 when every cell is complete,
+    1 when some are missing, 2 when the suite is not in order, 130 after Ctrl-C.
+    """
+    from rich.console import Console
+
+    from xtra.store.store import Store
+
+    console = Console(markup=False, emoji=False, highlight=False)
+    plan = load_plan(suite, overrides, seeds, only)
+    if dry_run:
+        _show_plan(plan, Store(results / "store"))
+        return
+    _execute(plan, Store(results / "store"), workers, console)
+    _conclude(plan, suite, results, console, no_report)
+
+
+def _show_plan(plan: Plan, store: Store) -> None:
+    from xtra.cli.plan import print_plan
+    from xtra.suite.show import cached_keys
+
+    print_plan(plan, cached_keys(plan, store))
+
+
+def _execute(plan: Plan, store: Store, workers: int | None, console: Console) -> None:
+    """Runs the jobs on this machine. Ctrl-C, and a signal to end, stop the workers, say how to go on, and exit."""
+    import signal
+
+    from xtra.cli.progress import LiveView, PlainView
+    from xtra.execute.labels import plan_labels
+    from xtra.execute.local import LocalQueue, available_cores
+
+    view = LiveView if console.is_terminal else PlainView
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    try:
+        queue = LocalQueue(store, plan.jobs, workers or available_cores())
+        with view(console, plan_labels(plan)) as shown:
+            queue.run(shown.update)
+    except KeyboardInterrupt:
+        typer.echo("stopped; the same command goes on from here", err=True)
+        raise typer.Exit(130) from None
+    _tell_outcome(queue, plan, console)
+
+
+def _tell_outcome(queue: LocalQueue, plan: Plan, console: Console) -> None:
+    from collections import Counter
+
+    from xtra.execute.labels import plan_labels
+    from xtra.execute.local import Place
+
+    counts = Counter(queue.places.values())
+    console.print(f"{len(plan.jobs)} jobs: " + ", ".join(f"{count} {place}" for place, count in counts.items()))
+    labels, failed = plan_labels(plan), queue.keys_at(Place.FAILED)
+    for key in failed[:SHOWN_FAILURES]:
+        reason = queue.store.error_file(key).read_text(encoding="utf-8").partition("\n")[0]
+        console.print(f"failed: {labels[key]}: {reason}\n        xtra-bench logs {key}", soft_wrap=True)
+    if len(failed) > SHOWN_FAILURES:
+        console.print(f"... and {len(failed) - SHOWN_FAILURES} more: xtra-bench logs")
+
+
+def _conclude(plan: Plan, suite: Path, results: Path, console: Console, no_report: bool) -> None:
+    """Collects, reports, and exits with 1 unless every cell is complete."""
+    from xtra.execute.suite_run import describe, run_directory
+    from xtra.stages.collect import collect
+    from xtra.store.store import Store
+
+    directory = run_directory(results, plan)
+    statuses = collect(Store(results / "store"), plan.cells, describe(plan, suite.read_text(encoding="utf-8")), directory)
+    incomplete = [f"{count} {status}" for status, count in statuses.items() if status != "complete"]
+    if incomplete:
+        console.print(f"of {len(plan.cells)} cells: {', '.join(incomplete)}; run again to try what failed once more")
+    if no_report:
+        typer.echo(directory)
+    else:
+        from xtra.stages.report import report
+
+        typer.echo(report([directory]))
+    if incomplete:
+        raise typer.Exit(1)

@@ -1,0 +1,68 @@
+"""`xtra-bench status`: where jobs stand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from xtra.cli.suite_options import OnlyOption, ResultsOption, SeedsOption, SetOption, load_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from xtra.execute.status import Standing
+
+SHOWN = 20
+"""Jobs of one state that are listed by name."""
+
+
+def status(
+    suite: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="A suite file; without one, every job of the store is counted.")
+    ] = None,
+    overrides: SetOption = None,
+    seeds: SeedsOption = None,
+    only: OnlyOption = None,
+    results: ResultsOption = Path("results"),
+) -> None:
+    """Show how many jobs of each stage are done, running, failed and to come, from the files of the store alone."""
+    from xtra.execute.labels import job_label, plan_labels
+    from xtra.execute.status import job_or_none, survey
+    from xtra.store.store import Store
+
+    store = Store(results / "store")
+    if suite is None:
+        keys = list(store.keys())
+        labels = {key: job_label(job) for key in keys if (job := job_or_none(store, key)) is not None}
+    else:
+        plan = load_plan(suite, overrides, seeds, only)
+        keys, labels = list(plan.jobs), plan_labels(plan)
+    if not keys:
+        typer.echo(f"{store.root}: no jobs yet; `xtra-bench run suites/quick.yaml` makes some")
+        return
+    _print(survey(store, keys), labels)
+
+
+def _print(standings: Sequence[Standing], labels: Mapping[str, str]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from xtra.execute.status import by_stage
+    from xtra.store.store import State
+
+    console = Console(markup=False, emoji=False, highlight=False)
+    counts = by_stage(standings)
+    states = [state for state in State if any(count[state] for count in counts.values())]
+    table = Table("stage", "jobs", *states)
+    for stage, count in counts.items():
+        table.add_row(stage, str(count.total()), *(str(count[state] or "") for state in states))
+    console.print(table)
+    for state in (State.RUNNING, State.FAILED, State.DAMAGED, State.DIVERGED):
+        found = [standing for standing in standings if standing.state is state]
+        for standing in found[:SHOWN]:
+            said = standing.reason or ("" if standing.progress is None else str(standing.progress))
+            console.print(f"{state}: {labels.get(standing.key, '')} [{standing.key}]  {said}".rstrip(), soft_wrap=True)
+        if len(found) > SHOWN:
+            console.print(f"... and {len(found) - SHOWN} more {state}")

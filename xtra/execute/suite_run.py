@@ -1,0 +1,49 @@
+"""A run of a suite: which directory is its own, and what its record says was asked."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from xtra.protocol.protocols import PROTOCOLS
+from xtra.stages.collect import About
+from xtra.suite.plan import Plan
+from xtra.suite.show import to_record
+
+
+def run_directory(results: Path, plan: Plan) -> Path:
+    """`<results>/runs/<suite>-<time>-<id>`: the one this plan has already, else a new name. Nothing is created."""
+    runs = results / "runs"
+    existing = sorted(runs.glob(f"{plan.suite}-*-{plan.id}"))
+    return existing[0] if existing else runs / f"{plan.suite}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{plan.id}"
+
+
+def describe(plan: Plan, suite_text: str) -> About:
+    """What the run's files say of the suite."""
+    return About(suite_text, to_record(plan, cached=()), _run_fields(plan))
+
+
+def _run_fields(plan: Plan) -> dict[str, Any]:
+    spec, protocol = plan.spec, PROTOCOLS[plan.spec.protocol]
+    agents = {cell.method: cell.agent for cell in plan.cells}
+    methods = [
+        {"name": method.name, "agent": agents[method.name], "description": method.description}
+        for method in spec.methods
+        if method.name in agents
+    ]
+    return {
+        "suite": spec.suite,
+        "suite_version": spec.version,
+        "question": spec.question,
+        "protocol": plan.cells[0].protocol,
+        "protocol_name": protocol.name,
+        "protocol_summary": protocol.summary,
+        "proves": protocol.proves,
+        "normalization": protocol.normalization,
+        "games": list(dict.fromkeys(cell.game for cell in plan.cells)),
+        "seeds": list(dict.fromkeys(cell.seed for cell in plan.cells)),
+        "methods": methods,
+        "baseline": spec.baseline if spec.baseline in agents else None,
+        "preset": spec.preset,
+    }

@@ -1,0 +1,179 @@
+"""From committed outputs to a run's directory: the tables of `xtra.store.rows`, and what was asked.
+
+Reads the store alone, so it can be done at any time, by anyone, and again: the rows depend on results only. A cell without a
+result is a row that says so.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from xtra.store.cell import Cell
+from xtra.store.errors import DamagedError
+from xtra.store.files import json_text, write_text_atomically
+from xtra.store.job import Job
+from xtra.store.manifest import Manifest
+from xtra.store.provenance import software
+from xtra.store.rows import CELL, COSTS, CURVES, EPISODES, SCHEMA_VERSION, SCORES, TASK_WEIGHTS, Table, to_csv
+from xtra.store.store import State, Store
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class About:
+    """What was asked: the suite's text as written, the plan as data, and the fields of `run.json` that follow from them."""
+
+    suite_text: str
+    plan: Mapping[str, Any]
+    run: Mapping[str, Any]
+
+
+def collect(store: Store, cells: Sequence[Cell], about: About, run_dir: Path) -> Counter[str]:
+    """Writes the run's directory. Returns how many cells have which status (see `rows.STATUSES`)."""
+    results = [_CellResult(store, cell) for cell in cells]
+    run_dir.mkdir(parents=True, exist_ok=True)
+    tables: tuple[tuple[Table, Iterable[Row]], ...] = (
+        (SCORES, [result.score_row() for result in results]),
+        (EPISODES, (row for result in results for row in result.rows("evaluate", "episodes.json"))),
+        (CURVES, (row for result in results for row in result.rows("train", "curve.json"))),
+        (TASK_WEIGHTS, (row for result in results for row in result.rows("train", "task_weights.json"))),
+        (COSTS, _costs(store, cells)),
+    )
+    for table, rows in tables:
+        write_text_atomically(run_dir / table.file_name, to_csv(table, rows))
+    write_text_atomically(run_dir / "suite.yaml", about.suite_text)
+    write_text_atomically(run_dir / "plan.json", json_text(about.plan))
+    write_text_atomically(run_dir / "run.json", json_text(_run_record(store, cells, about, run_dir)))
+    return Counter(result.status for result in results)
+
+
+class _CellResult:
+    """What the store holds for one cell."""
+
+    def __init__(self, store: Store, cell: Cell) -> None:
+        self._store = store
+        self._cell = cell
+        self._manifests = {"evaluate": _whole(store, cell.evaluate_key)}
+        if cell.train_key is not None:
+            self._manifests["train"] = _whole(store, cell.train_key)
+        self.status = self._status()
+
+    def score_row(self) -> Row:
+        evaluated = self._output("evaluate", "summary.json") or {} if self.status == "complete" else {}
+        trained = self._output("train", "summary.json") or {}
+        return self._identity() | {
+            "status": self.status,
+            "score": evaluated.get("score"),
+            "score_rule": evaluated.get("score_rule"),
+            "num_episodes": evaluated.get("num_episodes"),
+            "env_steps": trained.get("env_steps"),
+            "updates": trained.get("updates"),
+            "train_key": self._cell.train_key,
+            "evaluate_key": self._cell.evaluate_key,
+        }
+
+    def rows(self, role: str, file_name: str) -> Iterator[Row]:
+        """The rows that a job left as a JSON list, each with the cell's columns; none when the job is not complete."""
+        for row in self._output(role, file_name) or ():
+            yield self._identity() | row
+
+    def _identity(self) -> Row:
+        return {column: getattr(self._cell, column) for column in CELL}
+
+    def _output(self, role: str, file_name: str) -> Any:
+        manifest = self._manifests.get(role)
+        if manifest is None or manifest.status != "complete" or file_name not in manifest.files:
+            return None
+        return json.loads((self._store.out(manifest.key) / file_name).read_bytes())
+
+    def _status(self) -> str:
+        """Diverged or failed if any job it stands on is; complete if its evaluation is."""
+        found = {manifest.status for manifest in self._manifests.values() if manifest is not None}
+        if "diverged" in found:
+            return "diverged"
+        evaluated = self._manifests["evaluate"]
+        if evaluated is not None:
+            return evaluated.status
+        now = time.time()
+        standing = (job.key for key in self._cell.keys for job in _ancestry(self._store, key))
+        states = {self._store.state(key, now) for key in standing}
+        return "diverged" if State.DIVERGED in states else "failed" if State.FAILED in states else "missing"
+
+
+def _whole(store: Store, key: str) -> Manifest | None:
+    """The manifest of a job whose output is undamaged."""
+    try:
+        return store.verify(key, quick=True)
+    except DamagedError:
+        return None
+
+
+def _ancestry(store: Store, key: str) -> list[Job]:
+    """The job and every job it stands on, as far as the store knows them; each once, inputs after those that read them."""
+    found: dict[str, Job] = {}
+    pending = [key]
+    while pending:
+        key = pending.pop()
+        if key not in found:
+            try:
+                found[key] = store.job(key)
+            except DamagedError:
+                continue
+            pending += found[key].input_keys
+    return list(found.values())
+
+
+def _costs(store: Store, cells: Sequence[Cell]) -> Iterator[Row]:
+    standing = {cell: _ancestry(store, cell.evaluate_key) for cell in cells}
+    sharers = Counter(job.key for jobs in standing.values() for job in jobs)
+    manifests = {key: _whole(store, key) for key in sharers}
+    for cell, jobs in standing.items():
+        for job in jobs:
+            manifest = manifests[job.key]
+            if manifest is not None:
+                yield {
+                    "method": cell.method,
+                    "game": cell.game,
+                    "seed": cell.seed,
+                    "stage": job.stage,
+                    "key": job.key,
+                    "seconds": manifest.seconds,
+                    "device": manifest.provenance["hardware"]["device"],
+                    "sharers": sharers[job.key],
+                }
+
+
+def _run_record(store: Store, cells: Sequence[Cell], about: About, run_dir: Path) -> Row:
+    """`run.json`. Collected again, a run keeps the time at which it was first written."""
+    made_by = software()
+    provenance = {
+        "xtra_version": made_by["packages"]["xtra-bench"],
+        "torch": made_by["packages"]["torch"],
+        **{name: made_by[name] for name in ("git_commit", "git_dirty", "python", "platform")},
+        "hardware": _hardware(store, cells),
+        "created": _created(run_dir) or datetime.now(UTC).isoformat(timespec="seconds"),
+        "suite_text": about.suite_text,
+    }
+    return {"schema_version": SCHEMA_VERSION, **about.run, "provenance": provenance}
+
+
+def _hardware(store: Store, cells: Sequence[Cell]) -> list[str]:
+    """The kinds of machine that computed the cells, one sentence each."""
+    manifests = [_whole(store, key) for cell in cells for key in cell.keys]
+    machines = [manifest.provenance["hardware"] for manifest in manifests if manifest is not None]
+    return sorted({"{cpu}, {cores} cores, {memory_gb} GB, device {device}".format_map(machine) for machine in machines})
+
+
+def _created(run_dir: Path) -> Any:
+    try:
+        return json.loads((run_dir / "run.json").read_bytes())["provenance"]["created"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
