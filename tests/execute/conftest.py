@@ -50,7 +50,7 @@ class Bench:
         return subprocess.Popen(command, process_group=0)
 
     def worker(self, job: Job) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "xtra.execute.worker", self.store.root, job.key, "--stages", self.stages]
+        command = [sys.executable, "-m", "xtra.execute.worker", str(self.store.root), job.key, "--stages", self.stages]
         return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def state(self, job: Job) -> State:

@@ -1,0 +1,119 @@
+"""Rows hold what the jobs left, say by name what is missing, and nothing that changes between two equal runs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from xtra.stages.collect import About, collect
+from xtra.store.cell import Cell
+from xtra.store.job import Job
+from xtra.store.rows import CURVES, EPISODES, SCORES, TASK_WEIGHTS, read_csv
+from xtra.store.store import Store
+
+ABOUT = About("suite: made-up\n", {"id": "0123"}, {"suite": "made-up", "question": "?"})
+IDENTITY = ("made-up", 1, "catch")
+HARDWARE = {"cpu": "abacus", "cores": 2, "memory_gb": 1.0, "device": "cpu"}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store")
+
+
+def finish(store: Store, job: Job, status: str = "complete", seconds: float = 2.0, **outputs: Any) -> None:
+    store.add(job)
+    attempt = store.begin(job.key)
+    assert attempt is not None
+    for name, content in outputs.items():
+        (attempt.out / f"{name}.json").write_text(json.dumps(content))
+    store.commit(attempt, status, seconds, {"hardware": HARDWARE})
+    attempt.claim.release()
+
+
+def planned(method: str, seed: int) -> tuple[Job, Job, Cell]:
+    train = Job("train", 1, {"method": method, "seed": seed})
+    evaluate = Job("evaluate", 1, {"seed": seed}, {"train": (train.key,)})
+    return train, evaluate, Cell(*IDENTITY, method, "efficientzero", "Catch", seed, train.key, evaluate.key)
+
+
+def finish_cell(store: Store, method: str = "EfficientZero", seed: int = 0, seconds: float = 2.0) -> Cell:
+    train, evaluate, cell = planned(method, seed)
+    curve = [{"env_steps": 10, "updates": 4, "score": 0.5, "num_episodes": 2}]
+    weights = [{"source_game": "Pong", "updates": 4, "weight": 1.0, "gradient_similarity": 0.25}]
+    finish(store, train, seconds=seconds, summary={"env_steps": 10, "updates": 4}, curve=curve, task_weights=weights)
+    episodes = [{"episode": i, "episode_return": i - 0.5, "episode_env_steps": 9, "truncated": i == 1} for i in range(2)]
+    summary = {"score": 0.0, "score_rule": "mean_episode_return", "num_episodes": 2}
+    finish(store, evaluate, seconds=seconds, summary=summary, episodes=episodes)
+    return cell
+
+
+def test_a_complete_cell_leaves_its_rows_in_every_table(store: Store, tmp_path: Path) -> None:
+    cell = finish_cell(store)
+    assert collect(store, [cell], ABOUT, tmp_path / "run") == {"complete": 1}
+    lines = (tmp_path / "run" / "scores.csv").read_text().splitlines()
+    keys = f"{cell.train_key},{cell.evaluate_key}"
+    assert lines[1] == f"made-up,1,catch,EfficientZero,efficientzero,Catch,0,complete,0.0,mean_episode_return,2,10,4,{keys}"
+    assert [row["truncated"] for row in read_csv(EPISODES, tmp_path / "run" / "episodes.csv")] == [False, True]
+    assert [row["score"] for row in read_csv(CURVES, tmp_path / "run" / "curves.csv")] == [0.5]
+    assert [row["gradient_similarity"] for row in read_csv(TASK_WEIGHTS, tmp_path / "run" / "task_weights.csv")] == [0.25]
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert record["question"] == "?"
+    assert record["provenance"]["suite_text"] == "suite: made-up\n"
+    assert record["provenance"]["hardware"] == ["abacus, 2 cores, 1.0 GB, device cpu"]
+
+
+def test_cells_without_a_result_are_named_with_the_reason(store: Store, tmp_path: Path) -> None:
+    cells = [finish_cell(store)]
+    diverged_train, diverged_evaluate, diverged = planned("Diverged", 0)
+    failed_train, failed_evaluate, failed = planned("Failed", 0)
+    finish(store, diverged_train, "diverged")
+    for job in (diverged_evaluate, failed_train, failed_evaluate):
+        store.add(job)
+    store.work(failed_train.key).mkdir()
+    store.error_file(failed_train.key).write_text("boom")
+    cells += [diverged, failed, planned("Missing", 0)[2]]
+    assert collect(store, cells, ABOUT, tmp_path) == {"complete": 1, "diverged": 1, "failed": 1, "missing": 1}
+    rows = {row["method"]: (row["status"], row["score"]) for row in read_csv(SCORES, tmp_path / "scores.csv")}
+    assert rows == {
+        "EfficientZero": ("complete", 0.0),
+        "Diverged": ("diverged", None),
+        "Failed": ("failed", None),
+        "Missing": ("missing", None),
+    }
+
+
+def test_a_damaged_result_does_not_count(store: Store, tmp_path: Path) -> None:
+    cell = finish_cell(store)
+    (store.out(cell.evaluate_key) / "summary.json").write_text('{"score": 1000}')
+    assert collect(store, [cell], ABOUT, tmp_path) == {"missing": 1}
+
+
+def test_rows_are_the_same_whatever_the_order_and_however_long_it_took(tmp_path: Path) -> None:
+    for name, seeds, seconds in (("one", (0, 1), 2.0), ("two", (1, 0), 77.0)):
+        store = Store(tmp_path / name / "store")
+        collect(store, [finish_cell(store, seed=seed, seconds=seconds) for seed in seeds], ABOUT, tmp_path / name / "run")
+    for table in ("scores.csv", "episodes.csv", "curves.csv", "task_weights.csv"):
+        assert (tmp_path / "one" / "run" / table).read_bytes() == (tmp_path / "two" / "run" / table).read_bytes()
+
+
+def test_costs_say_how_many_cells_share_a_job(store: Store, tmp_path: Path) -> None:
+    cell = finish_cell(store)
+    twin = Cell(*IDENTITY, "Twin", "efficientzero", "Catch", 0, cell.train_key, cell.evaluate_key)
+    collect(store, [cell, twin], ABOUT, tmp_path)
+    lines = (tmp_path / "costs.csv").read_text().splitlines()[1:]
+    assert len(lines) == 4
+    assert all(line.endswith(",2.0,cpu,2") for line in lines)
+
+
+def test_collecting_again_keeps_the_time_of_the_run(store: Store, tmp_path: Path) -> None:
+    cell = finish_cell(store)
+    collect(store, [cell], ABOUT, tmp_path)
+    record = json.loads((tmp_path / "run.json").read_text())
+    record["provenance"]["created"] = "2020-01-01T00:00:00+00:00"
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    collect(store, [cell], ABOUT, tmp_path)
+    assert json.loads((tmp_path / "run.json").read_text()) == record

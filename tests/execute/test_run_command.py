@@ -1,0 +1,120 @@
+"""`xtra-bench run`, `status` and `logs` as a person types them, on an agent that acts at random in Catch."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+SUITE = """\
+suite: tiny
+version: 1
+question: Does it run?
+protocol: catch
+preset: tiny
+seeds: [0]
+targets: [Catch]
+methods:
+  - name: Random
+    agent: random
+"""
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    (tmp_path / "suite.yaml").write_text(SUITE)
+    return tmp_path
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-c", "from xtra.cli.main import main; main()", *arguments]
+
+
+def bench(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*arguments), cwd=directory, capture_output=True, text=True, timeout=60, check=False)
+
+
+def evaluate_key(directory: Path) -> str:
+    return next((directory / "results" / "store" / "evaluate").iterdir()).name
+
+
+def test_a_suite_runs_to_its_rows_and_again_without_computing_anything(directory: Path) -> None:
+    first = bench(directory, "run", "suite.yaml", "--no-report")
+    assert first.returncode == 0, first.stderr
+    run = directory / first.stdout.splitlines()[-1]
+    assert run.parent == directory / "results" / "runs"
+    rows = (run / "scores.csv").read_text()
+    assert rows.splitlines()[1].startswith("tiny,1,catch,Random,random,Catch,0,complete,-0.")
+    assert (run / "suite.yaml").read_text() == SUITE
+    manifest = directory / "results" / "store" / "evaluate" / evaluate_key(directory) / "manifest.json"
+    made = manifest.stat().st_mtime_ns
+    again = bench(directory, "run", "suite.yaml", "--no-report")
+    assert again.stdout.splitlines()[-1] == first.stdout.splitlines()[-1]
+    assert manifest.stat().st_mtime_ns == made
+    assert (run / "scores.csv").read_text() == rows
+    assert "complete" in bench(directory, "status", "suite.yaml").stdout
+
+
+def test_a_failing_job_is_named_with_the_command_that_shows_its_log(directory: Path) -> None:
+    bench(directory, "run", "suite.yaml", "--dry-run")
+    assert not (directory / "results").exists()
+    env = {**os.environ, "PYTHONPATH": str(directory)}
+    (directory / "sitecustomize.py").write_text(
+        "import sys\nif 'xtra.execute.worker' in sys.orig_argv: sys.modules['numpy'] = None\n"
+    )
+    arguments = command("run", "suite.yaml", "--no-report")
+    failed = subprocess.run(arguments, cwd=directory, env=env, capture_output=True, text=True, timeout=60, check=False)
+    key = evaluate_key(directory)
+    assert failed.returncode == 1
+    assert f"xtra-bench logs {key}" in failed.stdout
+    assert "ModuleNotFoundError" in failed.stdout
+    assert "of 1 cells: 1 failed" in failed.stdout
+    assert "Traceback" not in failed.stdout + failed.stderr
+    logs = bench(directory, "logs")
+    assert key in logs.stdout
+    assert "Traceback" in logs.stdout
+    assert "ModuleNotFoundError" in bench(directory, "status").stdout
+
+
+def test_ctrl_c_says_how_to_go_on(directory: Path) -> None:
+    launcher = subprocess.Popen(
+        command("run", "suite.yaml"), cwd=directory, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, process_group=0
+    )
+    deadline = time.monotonic() + 20
+    while not list(directory.glob("results/store/evaluate/*/work/log.txt")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    launcher.send_signal(signal.SIGINT)
+    _, said = launcher.communicate(timeout=20)
+    assert launcher.returncode == 130
+    assert said == "stopped; the same command goes on from here\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("status",), "no jobs yet"),
+        (("logs",), "no job has failed"),
+        (("logs", "trian-12"), "no job 'trian-12'"),
+        (("run", "absent.yaml"), "absent.yaml"),
+        (("run", "suite.yaml", "--only", "Rnadom"), "matches no cell"),
+    ],
+)
+def test_there_is_an_answer_and_no_traceback_where_there_is_nothing(directory: Path, arguments: Sequence[str], said: str) -> None:
+    answer = bench(directory, *arguments)
+    assert said in answer.stdout + answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert not (directory / "results").exists()
+
+
+def test_the_launcher_imports_no_torch_and_no_pandas(directory: Path) -> None:
+    code = (
+        "import sys, xtra.cli.run, xtra.cli.progress, xtra.cli.status, xtra.cli.logs, xtra.execute.local, xtra.execute.labels, "
+    )
+    code += "xtra.execute.suite_run, xtra.execute.status; print({'torch', 'pandas', 'matplotlib', 'seaborn'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
