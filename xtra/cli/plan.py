@@ -44,7 +44,7 @@ def plan(
 def print_plan(plan: Plan, cached: Collection[str]) -> None:
     """Two tables, of stages and of methods. Names are printed as they are: no markup, no emoji codes."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from xtra.suite.show import by_method, by_stage
 
@@ -54,7 +54,7 @@ def print_plan(plan: Plan, cached: Collection[str]) -> None:
     for stage, share in by_stage(plan, cached).items():
         stages.add_row(stage, str(share.total), str(share.cached), str(share.missing))
     console.print(stages)
-    methods = Table("method", "agent", "protocol", "cells", *_COUNTS[1:])
+    methods = Table(Column("method", overflow="fold"), "agent", Column("protocol", overflow="fold"), "cells", *_COUNTS[1:])
     for identity, share in by_method(plan, cached).items():
         methods.add_row(*identity, str(share.total), str(share.cached), str(share.missing))
     console.print(methods)
