@@ -61,7 +61,7 @@ def game_means(scores: Array) -> Array:
 
 
 def _weighted_interquartile_mean(scores: Array) -> Array:
-    """Each run weighs 1/(runs of its game); at each end the share floor(N/4)/N of weight is trimmed, as scipy does of N equal ones."""
+    """Each run weighs 1/(runs of its game); floor(N/4)/N of all weight is trimmed at each end, as scipy trims N equal ones."""
     counts = (~np.isnan(scores.reshape(-1, *scores.shape[-2:])[0])).sum(axis=0)
     weights = np.where(np.isnan(scores), 0.0, 1.0 / (counts * len(counts)))
     flat, flat_weights = (array.reshape(*array.shape[:-2], -1) for array in (scores, weights))

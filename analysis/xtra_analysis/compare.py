@@ -7,6 +7,7 @@ half of the uncertainty.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -65,7 +66,7 @@ COMPARISON_COLUMNS = [
 def compare(frame: pd.DataFrame, baseline: str, seed: int = 0) -> pd.DataFrame:
     """Ratios to the baseline and probability of improvement of every other method of a frame as `load` gives it.
 
-    Only games in which both have a score count, and for ratios only those in which the baseline's mean is positive.
+    Only games in which both have a score count, and for ratios only those in which every run of the baseline is positive.
     `p_value` is of a stratified permutation test of "no difference", exact at any number of runs; `p_holm` corrects it for the
     number of methods compared. Both are given with the probability of improvement, on whose ranks the test is made.
     """
@@ -82,7 +83,7 @@ def compare(frame: pd.DataFrame, baseline: str, seed: int = 0) -> pd.DataFrame:
 
 def _compare_one(method: str, part: pd.DataFrame, baseline: str, reference: pd.DataFrame, seed: int) -> list[dict[str, object]]:
     shared = [game for game in games_with_values(part, "score") if game in set(reference["game"])]
-    positive = [game for game in shared if reference.loc[reference["game"] == game, "score"].mean() > 0]
+    positive = [game for game in shared if game in games_with_positive_scores(reference)]
     rows = []
     for statistic, function in RATIO_STATISTICS.items() if positive else ():
         samples = [score_matrix(part, positive, "score"), score_matrix(reference, positive, "score")]
@@ -101,7 +102,7 @@ def _row(
     reps: int,
     random: np.random.Generator,
     limits: tuple[float, float] = (-np.inf, np.inf),
-) -> dict[str, object]:
+) -> dict[str, Any]:
     size = samples[0].shape[0] * samples[1].size
     distribution = joint_distribution(statistic, samples, reps, random, size)
     counts = [runs_per_game(sample) for sample in samples]
@@ -123,8 +124,8 @@ def _row(
 def compare_games(frame: pd.DataFrame, baseline: str, seed: int = 0) -> pd.DataFrame:
     """The ratio to the baseline in each game: one row per (method, game), with intervals and `unstable`.
 
-    A ratio is unstable where the baseline's own 95 % interval reaches zero (Fieller's condition). Where the baseline's mean is not
-    even positive, the ratio has no meaning and is NaN.
+    A ratio is unstable where the baseline's own 95 % interval reaches zero (Fieller's condition); it has no interval where a run
+    of the baseline is not positive, and no meaning (NaN) where its mean is not.
     """
     complete = frame[(frame["status"] == "complete") & frame["score"].notna()]
     reference = complete[complete["method"] == baseline]
@@ -133,10 +134,8 @@ def compare_games(frame: pd.DataFrame, baseline: str, seed: int = 0) -> pd.DataF
         theirs = reference[reference["game"] == game]
         if len(theirs):
             samples = [score_matrix(part, [game], "score"), score_matrix(theirs, [game], "score")]
-            row = _row(mean_ratio, samples, RATIO_REPS, generator(seed, "game ratio", str(method), str(game)))
+            row = _game_row(samples, generator(seed, "game ratio", str(method), str(game)))
             unstable = denominator_is_unstable(samples[1][:, 0])
-            if float(theirs["score"].mean()) <= 0:
-                row |= dict.fromkeys(("estimate", "low", "high", "percentile_low", "percentile_high"), float("nan"))
             rows.append(
                 {
                     "method": method,
@@ -148,6 +147,20 @@ def compare_games(frame: pd.DataFrame, baseline: str, seed: int = 0) -> pd.DataF
                 }
             )
     return pd.DataFrame(rows).drop(columns=["num_games", "min_runs", "max_runs"], errors="ignore")
+
+
+def _game_row(samples: list[Array], random: np.random.Generator) -> dict[str, Any]:
+    baseline = samples[1][:, 0]
+    if baseline.min() > 0:
+        return _row(mean_ratio, samples, RATIO_REPS, random)
+    ratio = float(mean_ratio(*samples)) if baseline.mean() > 0 else float("nan")
+    return {"estimate": ratio} | dict.fromkeys(("low", "high", "percentile_low", "percentile_high"), float("nan"))
+
+
+def games_with_positive_scores(frame: pd.DataFrame) -> set[str]:
+    """The games in which every run scored above zero: only there can a ratio to them be averaged and resampled."""
+    lowest = frame.groupby("game")["score"].min()
+    return set(lowest.index[lowest > 0])
 
 
 def denominator_is_unstable(scores: Array) -> bool:

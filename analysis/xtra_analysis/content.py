@@ -24,13 +24,14 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table: `frame` goes into a CSV file of that name, `columns` make the text of the page from each of its rows."""
+    """A table: `columns` make the page's text from each row of `frame`; the CSV file of that name holds `csv`, or `frame`."""
 
     name: str
     title: str
     frame: pd.DataFrame
     columns: Sequence[Column]
     notes: Sequence[str] = ()
+    csv: pd.DataFrame | None = None
     kind: Literal["table"] = "table"
 
     @property

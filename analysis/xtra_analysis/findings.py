@@ -7,29 +7,45 @@ from dataclasses import dataclass
 import pandas as pd
 
 from xtra_analysis.compare import COMPARISON_COLUMNS, compare, compare_games
-from xtra_analysis.curves import CURVE_COLUMNS, sample_efficiency
+from xtra_analysis.curves import CURVE_COLUMNS, relative_efficiency, sample_efficiency
 from xtra_analysis.estimates import estimate
+from xtra_analysis.profiles import performance_profiles
+from xtra_analysis.sensitivity import worst_case
 from xtra_analysis.study import Study
+
+CROWD = 5
+"""With more methods than this, figures with bands stress the two that the question is about."""
 
 
 @dataclass(frozen=True)
 class Findings:
-    """The study and its estimates; frames are empty where there is nothing to estimate."""
+    """The study and its estimates; frames are empty where there is nothing to estimate.
+
+    `comparison` and `game_ratios` are against the baseline, `ladder` is against the primary method.
+    """
 
     study: Study
     seed: int
     estimates: pd.DataFrame
     efficiency: pd.DataFrame
+    relative_efficiency: pd.DataFrame
     comparison: pd.DataFrame
     game_ratios: pd.DataFrame
+    ladder: pd.DataFrame
+    profiles: pd.DataFrame
+    worst_case: pd.DataFrame
 
     @property
     def primary(self) -> str | None:
-        """The method the question is about: the first that learns and is not the baseline."""
-        scored = set(self.study.complete["method"])
-        names = [name for name in self.study.learners if name != self.study.baseline and name in scored]
-        alone = [name for name in self.study.methods if name in scored]
-        return next(iter(names or alone), None)
+        """The method the question is about."""
+        return primary_method(self.study)
+
+    @property
+    def emphasis(self) -> list[str] | None:
+        """Methods to stress in crowded figures; None for all."""
+        if len(self.study.methods) <= CROWD:
+            return None
+        return [name for name in self.study.methods if name in (self.primary, self.study.baseline)]
 
     def estimate(self, method: str, statistic: str) -> pd.Series | None:
         """The row of one method and statistic of `estimate` or `compare`, or None."""
@@ -40,15 +56,36 @@ class Findings:
         return None
 
 
+def primary_method(study: Study) -> str | None:
+    """The first method, in suite order, that learns and is not the baseline; failing that, the first that has a score."""
+    scored = set(study.complete["method"])
+    challengers = [name for name in study.learners if name != study.baseline and name in scored]
+    return next(iter(challengers or [name for name in study.methods if name in scored]), None)
+
+
 def find(study: Study, seed: int = 0) -> Findings:
     """All estimates of the study. `seed` decides the resamples: equal rows and seed give equal numbers."""
-    baseline = study.baseline
-    curves = study.tables["curves"]
+    baseline, curves, scores = study.baseline, study.tables["curves"], study.scores
+    nothing = pd.DataFrame(columns=CURVE_COLUMNS)
     return Findings(
         study=study,
         seed=seed,
-        estimates=estimate(study.scores, seed=seed),
-        efficiency=sample_efficiency(curves, seed=seed) if len(curves) else pd.DataFrame(columns=CURVE_COLUMNS),
-        comparison=compare(study.scores, baseline, seed) if baseline else pd.DataFrame(columns=COMPARISON_COLUMNS),
-        game_ratios=compare_games(study.scores, baseline, seed) if baseline else pd.DataFrame(),
+        estimates=estimate(scores, seed=seed),
+        efficiency=sample_efficiency(curves, seed=seed) if len(curves) else nothing,
+        relative_efficiency=relative_efficiency(curves, scores, baseline, seed=seed) if baseline and len(curves) else nothing,
+        comparison=compare(scores, baseline, seed) if baseline else pd.DataFrame(columns=COMPARISON_COLUMNS),
+        game_ratios=compare_games(scores, baseline, seed) if baseline else pd.DataFrame(),
+        ladder=_ladder(study, seed),
+        profiles=performance_profiles(scores, seed=seed),
+        worst_case=worst_case(scores),
     )
+
+
+def _ladder(study: Study, seed: int) -> pd.DataFrame:
+    """Variants against the primary method, where there are at least two beside it and the baseline."""
+    primary = primary_method(study)
+    variants = [name for name in study.learners if name not in (primary, study.baseline)]
+    if primary is None or primary == study.baseline or len(variants) < 2:
+        return pd.DataFrame(columns=COMPARISON_COLUMNS)
+    others = [name for name in study.learners if name != primary]
+    return compare(study.scores[study.scores["method"].isin([primary, *others])], primary, seed)

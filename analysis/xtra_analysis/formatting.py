@@ -52,4 +52,6 @@ def listed(names: list[str]) -> str:
 
 
 def _minus(text: str) -> str:
-    return "−" + text[1:] if text.startswith("-") else text
+    if text.startswith("-"):
+        return text[1:] if not text.strip("-0.,") else "−" + text[1:]
+    return text

@@ -17,6 +17,9 @@ from xtra_analysis.aggregates import Array
 LEVEL = 0.95
 """Of every interval in a report."""
 
+LARGEST_RELATIVE_SPREAD = 2.0
+"""Above this a game's mean is too near zero to measure a spread by."""
+
 JointStatistic = Callable[..., Array]
 """Takes one stack (..., runs, games) per sample, returns (...)."""
 
@@ -47,28 +50,41 @@ def percentile_interval(distribution: Array, level: float = LEVEL) -> Interval:
 
 
 def small_sample_interval(
-    statistic: JointStatistic, samples: Sequence[Array], distribution: Array, level: float = LEVEL
+    statistic: JointStatistic, samples: Sequence[Array], distribution: Array, estimate: float | None = None, level: float = LEVEL
 ) -> Interval:
-    """estimate ± t · spread, where spread is the longer arm of the percentile interval, corrected for few runs.
+    """estimate ± t · spread: how far the resamples lie from the estimate (root mean square), corrected for few runs.
 
-    A bootstrap of n runs is too narrow by sqrt((n - 1) / n); the smallest n counts. The degrees of freedom of t are
-    Satterthwaite's, from the jackknife variance that each (sample, game) contributes: one game that dominates counts as the n runs
-    it is, and many equal games as many. They are shrunk, because they come from few runs themselves; `coverage_study.py` is the
-    reason for how much.
+    Measured from the estimate, the spread includes the bias of medians and ratios. A bootstrap of n runs is too narrow by
+    sqrt((n - 1) / n); the smallest n counts. The degrees of freedom of t are Satterthwaite's, from the jackknife variance that
+    each (sample, game) contributes: one game that dominates counts as the n runs it is, and many equal games as many. They are
+    shrunk, because they come from few runs themselves; `coverage_study.py` is the reason for how much. `estimate` defaults to
+    the statistic of `samples`.
     """
-    counts = np.concatenate([(~np.isnan(sample)).sum(axis=0) for sample in samples])
-    fewest = int(counts.min())
-    if fewest < 2:
+    middle = float(statistic(*samples))
+    center = middle if estimate is None else estimate
+    fewest = int(min((~np.isnan(sample)).sum(axis=0).min() for sample in samples))
+    spread = float(np.sqrt(np.mean((distribution - middle) ** 2)))
+    if fewest < 2 or spread == 0.0:
         return UNKNOWN
-    estimate = float(statistic(*samples))
-    percentile = percentile_interval(distribution, level)
-    longer_arm = max(estimate - percentile.low, percentile.high - estimate, 0.0)
-    if longer_arm == 0.0:
-        return UNKNOWN
-    spread = longer_arm / float(stats.norm.ppf(0.5 * (1 + level))) * float(np.sqrt(fewest / (fewest - 1)))
     freedom = effective_degrees_of_freedom(statistic, samples) * (fewest - 1) / (fewest + 1)
-    reach = float(stats.t.ppf(0.5 * (1 + level), max(freedom, fewest - 1))) * spread
-    return Interval(estimate - reach, estimate + reach)
+    student = float(stats.t.ppf(0.5 * (1 + level), max(freedom, fewest - 1)))
+    reach = student * spread * float(np.sqrt(fewest / (fewest - 1)))
+    return Interval(center - reach, center + reach)
+
+
+def pool_spread(scores: Array) -> Array:
+    """Moves runs that agree suspiciously well apart, until their game spreads, relative to its mean, as games do on average.
+
+    A mean is ruled by its largest games, and at three runs these can look calm by luck, most of all where scores are skewed.
+    The mean of each game stays; no game's spread shrinks.
+    """
+    if (~np.isnan(scores)).sum(axis=0).min() < 2:
+        return scores
+    center, spread = np.nanmean(scores, axis=0), np.nanstd(scores, axis=0, ddof=1)
+    relative = spread / np.maximum(np.abs(center), np.finfo(np.float64).tiny)
+    typical = float(np.sqrt(np.mean(np.minimum(relative, LARGEST_RELATIVE_SPREAD) ** 2)))
+    factor = np.maximum(1.0, typical * np.abs(center) / np.where(spread > 0, spread, np.inf))
+    return np.asarray(center + (scores - center) * factor)
 
 
 def effective_degrees_of_freedom(statistic: JointStatistic, samples: Sequence[Array]) -> float:

@@ -14,6 +14,7 @@ INK = "#1f2933"
 MUTED = "#7b8794"
 RULE = "#d9dee4"
 PAPER = "#ffffff"
+FAINT = "#c3cad2"
 
 FIXED = {
     "xtra": "#c4432b",

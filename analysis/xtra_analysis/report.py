@@ -14,13 +14,20 @@ from xtra_analysis.findings import Findings, find
 from xtra_analysis.formatting import counted
 from xtra_analysis.headline import answer
 from xtra_analysis.run_info import RunInfo
+from xtra_analysis.sections.ablations import ablations
 from xtra_analysis.sections.aggregates import aggregates
+from xtra_analysis.sections.comparison import comparison
+from xtra_analysis.sections.efficiency import efficiency
 from xtra_analysis.sections.games import games
 from xtra_analysis.sections.missing import missing
 from xtra_analysis.sections.overview import overview
+from xtra_analysis.sections.precision import precision
+from xtra_analysis.sections.profiles import profiles
+from xtra_analysis.sections.published import published
+from xtra_analysis.sections.transfer import transfer
 from xtra_analysis.study import Study, read_study
 
-SECTIONS = (aggregates, games, missing)
+SECTIONS = (comparison, aggregates, efficiency, profiles, games, ablations, transfer, published, precision, missing)
 HERE = Path(__file__).parent
 WIRING_BANNER = "This run proves the wiring, not learning: its scores say nothing about how good a method is."
 SYNTHETIC_BANNER = "Synthetic: every number here was invented to show what a report looks like. Nothing was trained."
@@ -107,7 +114,8 @@ def _write_files(study: Study, sections: Sequence[Section], out: Path) -> None:
     for section in sections:
         for block in section.blocks:
             if isinstance(block, Table):
-                block.frame.to_csv(out / "tables" / f"{block.name}.csv", index=False, lineterminator="\n")
+                frame = block.frame if block.csv is None else block.csv
+                frame.to_csv(out / "tables" / f"{block.name}.csv", index=False, lineterminator="\n")
             elif isinstance(block, Picture):
                 (out / "figures" / f"{block.name}.svg").write_text(block.svg, encoding="utf-8")
     for name, frame in study.tables.items():

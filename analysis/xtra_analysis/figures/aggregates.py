@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from xtra_analysis.palette import MUTED, looks
 from xtra_analysis.style import new_figure, xtra_style
 
-TITLES = {"iqm": "IQM", "median": "Median", "mean": "Mean", "optimality_gap": "Optimality gap"}
+TITLES = {"iqm": "IQM", "median": "Median", "mean": "Mean", "optimality_gap": "Optimality gap ↓"}
 
 
 def aggregates(estimates: pd.DataFrame) -> Figure:
@@ -21,7 +21,7 @@ def aggregates(estimates: pd.DataFrame) -> Figure:
         panels = figure.subplots(1, len(statistics), sharey=True, squeeze=False)[0]
         for axes, statistic in zip(panels, statistics, strict=True):
             interval_rows(axes, estimates[estimates["statistic"] == statistic], methods)
-            axes.set_title(TITLES[statistic] + (" (less is better)" if statistic == "optimality_gap" else ""))
+            axes.set_title(TITLES[statistic])
             axes.locator_params(axis="x", nbins=4)
     return figure
 

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from xtra_analysis.palette import Look, looks
+from xtra_analysis.figures.aggregates import reference_line
+from xtra_analysis.palette import FAINT, Look, looks
 from xtra_analysis.style import new_figure, xtra_style
 
 MAX_COLUMNS = 4
 
 
-def learning_curves(curves: pd.DataFrame, value: str = "score", label: str = "Return") -> Figure:
-    """One panel per game: the mean over runs of each method (thick) and each run (thin)."""
+def learning_curves(
+    curves: pd.DataFrame, value: str = "score", label: str = "Return", emphasis: Sequence[str] | None = None
+) -> Figure:
+    """One panel per game: the mean over runs of each method, and each run of those of `emphasis` (default: all) as a thin line."""
     games = sorted(curves["game"].unique())
     methods = list(dict.fromkeys(curves["method"]))
     drawn = looks(methods)
@@ -27,31 +30,45 @@ def learning_curves(curves: pd.DataFrame, value: str = "score", label: str = "Re
         figure = new_figure(max(2.75 * width, 5.5), 2.25 * height + 0.55)
         panels = figure.subplots(height, width, squeeze=False)
         for axes, game in zip(panels.flat, games, strict=False):
-            _draw_game(axes, curves[curves["game"] == game], value, drawn)
+            _draw_game(axes, curves[curves["game"] == game], value, drawn, methods if emphasis is None else emphasis)
             axes.set_title(game)
         for axes in panels.flat[len(games) :]:
             axes.set_visible(False)
         figure.supxlabel("Env steps", fontsize=10.5)
         figure.supylabel(label, fontsize=10.5)
-        figure.legend(handles=legend_handles(drawn), loc="outside upper left", ncols=min(6, len(methods)))
+        add_legend(figure, legend_handles(drawn))
     return figure
 
 
 def sample_efficiency(
-    points: pd.DataFrame, x: str = "env_steps", x_label: str = "Env steps", y_label: str = "IQM, normalized score"
+    points: pd.DataFrame,
+    x: str = "env_steps",
+    x_label: str = "Env steps",
+    y_label: str = "IQM, normalized score",
+    emphasis: Sequence[str] | None = None,
+    reference: float | None = None,
 ) -> Figure:
-    """The estimate of each method over `x`, with its small-sample 95 % interval as a band."""
+    """The estimate of each method over `x`; those of `emphasis` (default: all) with their 95 % interval, others thin."""
     methods = list(dict.fromkeys(points["method"]))
+    strong = [name for name in methods if emphasis is None or name in emphasis]
     drawn = looks(methods)
     with xtra_style():
-        figure = new_figure(6.0, 4.0)
+        figure = new_figure(6.2, 4.1)
         axes = figure.subplots()
-        for method in methods:
+        for method in (name for name in methods if name not in strong):
+            part = points[points["method"] == method]
+            axes.plot(part[x], part["estimate"], color=FAINT, linewidth=1.0)
+        for method in strong:
             part = points[points["method"] == method]
             draw_band(axes, part[x], part, drawn[method])
+        if reference is not None:
+            reference_line(axes, reference, vertical=False)
         label_steps(axes)
         axes.set(xlabel=x_label, ylabel=y_label)
-        figure.legend(handles=legend_handles(drawn), loc="outside upper left", ncols=3)
+        handles = legend_handles({name: drawn[name] for name in strong})
+        if len(strong) < len(methods):
+            handles.append(Line2D([], [], color=FAINT, linewidth=1.0, label="other methods"))
+        add_legend(figure, handles)
     return figure
 
 
@@ -63,12 +80,19 @@ def draw_band(axes: Axes, x: Iterable[float], part: pd.DataFrame, look: Look) ->
     axes.fill_between(places, part["low"], part["high"], color=look.color, alpha=0.14, linewidth=0)
 
 
-def legend_handles(drawn: dict[str, Look]) -> list[Line2D]:
-    """A line with marker for each method."""
+def legend_handles(drawn: dict[str, Look], markers: bool = True) -> list[Line2D]:
+    """A line for each method, with its marker if lines have them."""
     return [
-        Line2D([], [], color=look.color, marker=look.marker, label=method, markeredgecolor="white", markeredgewidth=0.6)
+        Line2D([], [], color=look.color, marker=look.marker if markers else None, label=method, markeredgecolor="white")
         for method, look in drawn.items()
     ]
+
+
+def add_legend(figure: Figure, handles: Sequence[Line2D]) -> None:
+    """Above the panels, in as many columns as the longest label allows."""
+    longest = max(len(str(handle.get_label())) for handle in handles)
+    columns = max(1, min(len(handles), int(figure.get_figwidth() / (0.55 + 0.085 * longest))))
+    figure.legend(handles=handles, loc="outside upper left", ncols=columns)
 
 
 def label_steps(axes: Axes) -> None:
@@ -77,13 +101,13 @@ def label_steps(axes: Axes) -> None:
     axes.locator_params(axis="x", nbins=5)
 
 
-def _draw_game(axes: Axes, rows: pd.DataFrame, value: str, drawn: dict[str, Look]) -> None:
+def _draw_game(axes: Axes, rows: pd.DataFrame, value: str, drawn: dict[str, Look], strong: Sequence[str]) -> None:
     for method, part in rows.groupby("method", sort=False):
-        color = drawn[str(method)].color
-        for _, run in part.groupby("seed"):
+        color, stressed = drawn[str(method)].color, method in strong
+        for _, run in part.groupby("seed") if stressed else ():
             ordered = run.sort_values("env_steps")
             axes.plot(ordered["env_steps"], ordered[value], color=color, linewidth=0.7, alpha=0.3)
         average = part.groupby("env_steps")[value].mean()
-        axes.plot(average.index, average, color=color)
+        axes.plot(average.index, average, color=color, linewidth=2.0 if stressed else 0.9, zorder=3 if stressed else 2)
     label_steps(axes)
     axes.locator_params(axis="y", nbins=4)

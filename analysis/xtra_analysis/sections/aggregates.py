@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from xtra_analysis import figures
-from xtra_analysis.content import Column, Paragraph, Picture, Section, Table
+from xtra_analysis.content import Paragraph, Picture, Section, Table
 from xtra_analysis.figures.aggregates import TITLES
 from xtra_analysis.findings import Findings
 from xtra_analysis.formatting import counted, listed
 from xtra_analysis.headline import NORMALIZED_MEANING
-from xtra_analysis.sections.cells import ESTIMATE, GAMES, INTERVAL, METHOD, PERCENTILE, SEEDS
+from xtra_analysis.sections.cells import GAMES, METHOD, SEEDS, estimate_columns, wide_estimates
 
 
 def aggregates(findings: Findings) -> Section | None:
@@ -26,18 +26,10 @@ def aggregates(findings: Findings) -> Section | None:
         f"Estimates over {counted(int(findings.estimates['num_games'].max()), 'game')}. Thin line: 95 % interval that allows "
         "for few seeds. Thick line: rliable's percentile interval, too narrow at few seeds.",
     )
-    columns = [
-        Column("Aggregate", lambda row: TITLES[row.statistic], numeric=False),
-        METHOD,
-        ESTIMATE,
-        INTERVAL,
-        PERCENTILE,
-        SEEDS,
-        GAMES,
-    ]
-    ordered = findings.estimates.sort_values(
-        "statistic", key=lambda names: names.map({name: i for i, name in enumerate(TITLES)}), kind="stable"
-    )
-    return Section(
-        "aggregates", "Aggregate scores", [Paragraph(lead), picture, Table("aggregates", "Aggregates", ordered, columns)]
-    )
+    columns = [METHOD]
+    for statistic, heading in TITLES.items():
+        columns += estimate_columns(statistic, heading)
+    notes = ["Seeds are per game. The CSV file has rliable's intervals too."]
+    wide = wide_estimates(findings.estimates)
+    table = Table("aggregates", "Aggregates", wide, [*columns, SEEDS, GAMES], notes, csv=findings.estimates)
+    return Section("aggregates", "Aggregate scores", [Paragraph(lead), picture, table])

@@ -4,19 +4,34 @@ from __future__ import annotations
 
 from typing import Any
 
+import pandas as pd
+
 from xtra_analysis.content import Column
 from xtra_analysis.formatting import number, runs, span
 
 METHOD = Column("Method", lambda row: row.method, numeric=False)
-ESTIMATE = Column("Estimate", lambda row: number(row.estimate))
-INTERVAL = Column("95 % interval", lambda row: span(row.low, row.high))
-PERCENTILE = Column("rliable's interval", lambda row: span(row.percentile_low, row.percentile_high))
 GAMES = Column("Games", lambda row: str(row.num_games))
+SEEDS = Column("Seeds", lambda row: runs(row.min_runs, row.max_runs))
 
 
-def seeds_text(row: Any) -> str:
-    """Runs per game."""
-    return runs(row.min_runs, row.max_runs)
+def wide_estimates(table: pd.DataFrame) -> pd.DataFrame:
+    """Rows (method, statistic) → one row per method, with `<statistic>_estimate`, `_low`, `_high`; methods keep their order."""
+    counts = table.groupby("method", sort=False).agg(
+        num_games=("num_games", "min"), min_runs=("min_runs", "min"), max_runs=("max_runs", "max")
+    )
+    for statistic, part in table.groupby("statistic", sort=False):
+        renamed = part.set_index("method")[["estimate", "low", "high"]].add_prefix(f"{statistic}_")
+        counts = counts.join(renamed)
+    return counts.reset_index()
 
 
-SEEDS = Column("Seeds", seeds_text)
+def estimate_columns(statistic: str, heading: str) -> list[Column]:
+    """The estimate and its small-sample interval, of rows of `wide_estimates`."""
+
+    def estimate(row: Any) -> str:
+        return number(getattr(row, f"{statistic}_estimate"))
+
+    def interval(row: Any) -> str:
+        return span(getattr(row, f"{statistic}_low"), getattr(row, f"{statistic}_high"))
+
+    return [Column(heading, estimate), Column("95 % interval", interval)]

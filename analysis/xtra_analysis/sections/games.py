@@ -26,9 +26,9 @@ def games(findings: Findings) -> Section | None:
         blocks.append(
             Picture(
                 "learning_curves",
-                figures.learning_curves(curves),
+                figures.learning_curves(curves, emphasis=findings.emphasis),
                 "Small line charts, one per game: raw return over env steps for each method.",
-                "Raw return while learning. Thin lines are single runs, thick lines their mean.",
+                "Raw return while learning, mean over seeds; the thinnest lines are single runs.",
             )
         )
     return Section("games", "Game by game", blocks)

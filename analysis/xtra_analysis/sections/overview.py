@@ -38,7 +38,7 @@ def _figure(findings: Findings) -> Picture:
     if len(points) and points.groupby("method")["env_steps"].nunique().max() > 1:
         return Picture(
             "overview",
-            figures.sample_efficiency(points),
+            figures.sample_efficiency(points, emphasis=findings.emphasis),
             "Line chart: interquartile mean of the normalized score over env steps, one line per method.",
             "IQM of the normalized score while learning. Bands are 95 % intervals that allow for few seeds.",
             wide=False,
@@ -71,6 +71,8 @@ def _table(findings: Findings) -> Table:
                 f"× {findings.study.baseline}",
                 lambda row: "1" if row.method == findings.study.baseline else number(row.estimate_ratio),
             ),
-            Column("95 % interval", lambda row: span(row.low_ratio, row.high_ratio)),
+            Column(
+                "95 % interval", lambda row: "" if row.method == findings.study.baseline else span(row.low_ratio, row.high_ratio)
+            ),
         ]
     return Table("overview", "Methods", frame, [*columns, SEEDS])

@@ -1,0 +1,159 @@
+"""How often 95 % intervals hold the truth at few runs: rliable's percentile interval, and the small-sample one of the reports.
+
+    python analysis/coverage_study.py --simulations 1000 --out results/ours/interval_coverage.csv
+
+Each population says how the runs of each game are distributed; game levels are EfficientZero's published human-normalised scores.
+The truth of a statistic is its value on 20,000 runs per game. `extreme_skew` lies beyond what the intervals are made for, and is
+kept to show where they end.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from xtra_analysis.aggregates import AGGREGATES, Array
+from xtra_analysis.bootstrap import generator, joint_distribution
+from xtra_analysis.compare import RATIO_STATISTICS
+from xtra_analysis.estimates import POOLED
+from xtra_analysis.intervals import percentile_interval, pool_spread, small_sample_interval
+
+from xtra.protocol.scores import published_scores, reference_scores
+
+Population = Callable[[np.random.Generator, int, int], Array]
+"""(random, runs, games) → normalised scores (runs, games)."""
+
+TRUE_RATIO = 1.2
+RUNS_FOR_TRUTH = 20_000
+REPS = 600
+
+
+def levels(games: int) -> Array:
+    """EfficientZero's human-normalised scores, thinned evenly to so many games."""
+    references = reference_scores()
+    known = sorted(references[one.game].normalize(one.score) for one in published_scores() if one.method == "EfficientZero")
+    places = np.linspace(0, len(known) - 1, games).round().astype(int)
+    return np.array([known[place] for place in places])
+
+
+def normal(random: np.random.Generator, runs: int, games: int) -> Array:
+    """Symmetric, 25 % spread."""
+    return levels(games) * (1.0 + 0.25 * random.standard_normal((runs, games)))
+
+
+def skewed(random: np.random.Generator, runs: int, games: int) -> Array:
+    """Lognormal, 53 % spread."""
+    return levels(games) * _lognormal(random, 0.5, (runs, games))
+
+
+def heavy_tails(random: np.random.Generator, runs: int, games: int) -> Array:
+    """Student's t with 3 degrees of freedom."""
+    return levels(games) * (1.0 + 0.25 * random.standard_t(3, (runs, games)))
+
+
+def collapsing(random: np.random.Generator, runs: int, games: int) -> Array:
+    """One run in five learns hardly anything."""
+    return normal(random, runs, games) * np.where(random.random((runs, games)) < 0.2, 0.2, 1.0)
+
+
+def breakthrough(random: np.random.Generator, runs: int, games: int) -> Array:
+    """One run in five finds what triples the score."""
+    return normal(random, runs, games) * np.where(random.random((runs, games)) < 0.2, 3.0, 1.0)
+
+
+def dominated(random: np.random.Generator, runs: int, games: int) -> Array:
+    """One game is twenty times as large as the others; lognormal."""
+    size = np.where(np.arange(games) == games - 1, 10.0, 0.5)
+    return size * _lognormal(random, 0.5, (runs, games))
+
+
+def mixed_spread(random: np.random.Generator, runs: int, games: int) -> Array:
+    """Lognormal, from 5 % spread in one game to 95 % in another."""
+    sigma = np.linspace(0.05, 0.8, games)[np.random.default_rng(5).permutation(games)]
+    return levels(games) * _lognormal(random, sigma, (runs, games))
+
+
+def extreme_skew(random: np.random.Generator, runs: int, games: int) -> Array:
+    """Lognormal, 131 % spread."""
+    return levels(games) * _lognormal(random, 1.0, (runs, games))
+
+
+def _lognormal(random: np.random.Generator, sigma: float | Array, shape: tuple[int, int]) -> Array:
+    """Mean 1."""
+    return np.asarray(np.exp(sigma * random.standard_normal(shape) - 0.5 * np.square(sigma)))
+
+
+POPULATIONS: dict[str, Population] = {
+    population.__name__: population
+    for population in (normal, skewed, heavy_tails, collapsing, breakthrough, dominated, mixed_spread, extreme_skew)
+}
+
+
+def coverage(name: str, games: int, runs: int, simulations: int) -> pd.DataFrame:
+    """One row per statistic: how often each interval held the truth, and their median widths."""
+    population, random = POPULATIONS[name], generator(0, name, str(games), str(runs))
+    many = population(generator(1, name), RUNS_FOR_TRUTH, games)
+    truth = {statistic: float(function(many)) for statistic, function in AGGREGATES.items()}
+    truth |= {statistic: float(function(TRUE_RATIO * many, many)) for statistic, function in RATIO_STATISTICS.items()}
+    rows = []
+    for _ in range(simulations):
+        samples = [TRUE_RATIO * population(random, runs, games), population(random, runs, games)]
+        for statistic, target in truth.items():
+            rows.append((statistic, *_one(statistic, samples, target, random)))
+    frame = pd.DataFrame(
+        rows, columns=["statistic", "percentile_held", "small_sample_held", "percentile_width", "small_sample_width"]
+    )
+    grouped = frame.groupby("statistic", sort=False)
+    result = pd.DataFrame(
+        {
+            "percentile_coverage": grouped["percentile_held"].mean(),
+            "small_sample_coverage": grouped["small_sample_held"].mean(),
+            "width_ratio": (grouped["small_sample_width"].median() / grouped["percentile_width"].median()).round(3),
+        }
+    ).reset_index()
+    return result.assign(population=name, games=games, runs=runs, simulations=simulations)
+
+
+def _one(statistic: str, samples: list[Array], target: float, random: np.random.Generator) -> tuple[bool, bool, float, float]:
+    function: Callable[..., Array] = (AGGREGATES | RATIO_STATISTICS)[statistic]
+    data = samples[1:] if statistic in AGGREGATES else samples
+    drawn = joint_distribution(function, data, REPS, random)
+    percentile = percentile_interval(drawn)
+    estimate = float(function(*data))
+    if statistic in POOLED:
+        data = [pool_spread(sample) for sample in data]
+        drawn = joint_distribution(function, data, REPS, random)
+    honest = small_sample_interval(function, data, drawn, estimate)
+    return (
+        percentile.low <= target <= percentile.high,
+        honest.low <= target <= honest.high,
+        percentile.high - percentile.low,
+        honest.high - honest.low,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--simulations", type=int, default=1000)
+    parser.add_argument("--out", type=Path, default=Path("results/ours/interval_coverage.csv"))
+    arguments = parser.parse_args()
+    parts = [coverage(name, games, runs, arguments.simulations) for name in POPULATIONS for games in (10, 26) for runs in (3, 5)]
+    columns = [
+        "population",
+        "games",
+        "runs",
+        "statistic",
+        "percentile_coverage",
+        "small_sample_coverage",
+        "width_ratio",
+        "simulations",
+    ]
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    pd.concat(parts)[columns].to_csv(arguments.out, index=False, lineterminator="\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""The paper's experiments as this project knows them. Its tables could not be read: the game lists are recollections too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+OURS_TO_PUBLISHED = {"efficientzero": "EfficientZero (as reported in XTRA)", "xtra": "XTRA"}
+"""Which published row a method of ours, by case-folded name, is set beside in the paper's layout."""
+
+
+@dataclass(frozen=True)
+class PaperTable:
+    """A results table of the paper: its groups of target games, in order."""
+
+    name: str
+    title: str
+    groups: Mapping[str, tuple[str, ...]]
+
+    @property
+    def games(self) -> list[str]:
+        return [game for games in self.groups.values() for game in games]
+
+
+PAPER_TABLES = (
+    PaperTable(
+        "paper_table_1",
+        "Similar pretraining games (layout of the paper's Table 1)",
+        {
+            "Shooter": ("Assault", "Carnival", "Centipede", "DemonAttack", "Phoenix"),
+            "Maze": ("Alien", "Amidar", "BankHeist", "MsPacman", "WizardOfWor"),
+        },
+    ),
+    PaperTable(
+        "paper_table_2",
+        "Diverse pretraining games (layout of the paper's Table 2)",
+        {"Diverse": ("Assault", "BattleZone", "Hero", "Krull", "Seaquest")},
+    ),
+)

@@ -1,0 +1,49 @@
+"""Performance profiles: the share of runs that score above each threshold (rliable's `run_score_deviation`)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from xtra_analysis.aggregates import Array, is_ragged
+from xtra_analysis.bootstrap import generator, joint_distribution
+from xtra_analysis.matrices import games_with_values, runs_per_game, score_matrix
+
+PROFILE_REPS = 2_000
+NUM_THRESHOLDS = 61
+PROFILE_COLUMNS = ["method", "threshold", "share", "low", "high", "num_games", "min_runs", "max_runs"]
+
+
+def performance_profiles(frame: pd.DataFrame, value: str = "normalized", reps: int = PROFILE_REPS, seed: int = 0) -> pd.DataFrame:
+    """One row per (method, threshold): the share of runs above it, games counting equally, with rliable's pointwise band."""
+    complete = frame[(frame["status"] == "complete") & frame[value].notna()]
+    if complete.empty:
+        return pd.DataFrame(columns=PROFILE_COLUMNS)
+    low, high = complete[value].quantile([0.02, 0.98])
+    thresholds = np.linspace(min(0.0, float(low)), float(high), NUM_THRESHOLDS)
+    tables = []
+    for method, part in complete.groupby("method", sort=False):
+        matrix = score_matrix(part, games_with_values(part, value), value)
+        random = generator(seed, "profile", str(method))
+        tables.append(_profile(matrix, thresholds, reps, random).assign(method=str(method)))
+    return pd.concat(tables, ignore_index=True)[PROFILE_COLUMNS]
+
+
+def _profile(matrix: Array, thresholds: Array, reps: int, random: np.random.Generator) -> pd.DataFrame:
+    fewest, most = runs_per_game(matrix)
+    low = high = np.full(len(thresholds), np.nan)
+    if fewest > 1:
+        drawn = joint_distribution(lambda scores: share_above(scores, thresholds), [matrix], reps, random)
+        low, high = np.percentile(drawn, [2.5, 97.5], axis=0)
+    table = {"threshold": thresholds, "share": share_above(matrix[None], thresholds)[0], "low": low, "high": high}
+    return pd.DataFrame(table).assign(num_games=matrix.shape[1], min_runs=fewest, max_runs=most)
+
+
+def share_above(scores: Array, thresholds: Array) -> Array:
+    """(stack, runs, games) and (thresholds,) → (stack, thresholds): mean over games of the share of runs above each threshold."""
+    ragged = is_ragged(scores)
+    shares = np.empty((len(scores), len(thresholds)))
+    for place, threshold in enumerate(thresholds):
+        above = np.where(np.isnan(scores), np.nan, scores > threshold) if ragged else (scores > threshold).astype(np.float64)
+        shares[:, place] = (np.nanmean(above, axis=-2) if ragged else above.mean(axis=-2)).mean(axis=-1)
+    return shares
