@@ -62,15 +62,13 @@ class Problem:
 
     def run(self, rows: slice = slice(None), **options: object) -> SearchResult:
         """Searches those roots."""
-        return search(
-            hash_model(self.num_actions, self.seed, self.value_scale),
-            np.arange(self.batch)[rows],
-            self.config,
-            valid_actions=self.valid[rows].contiguous(),
-            seeds=self.seeds[rows] if self.seeded else None,
-            noise=self.noise[rows].contiguous() if self.noisy else None,
-            **options,
-        )
+        given = {
+            "valid_actions": self.valid[rows],
+            "seeds": self.seeds[rows] if self.seeded else None,
+            "noise": self.noise[rows] if self.noisy else None,
+        }
+        model = hash_model(self.num_actions, self.seed, self.value_scale)
+        return search(model, np.arange(self.batch)[rows], self.config, **(given | options))
 
 
 def assert_same_search(one: SearchResult, other: SearchResult) -> None:

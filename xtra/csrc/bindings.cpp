@@ -36,13 +36,13 @@ class CpuEngine {
         if (!kernels_) throw std::invalid_argument("this processor or build has no instruction set '" + instruction_set + "'");
     }
 
-    // Returns the first root whose outputs could not be used and the Error, or (-1, 0).
-    std::tuple<int, int> begin(Address priors, Address values, Address latents, Address states, Address valid) {
+    // Returns the first root whose outputs could not be used and the Error, if any.
+    std::optional<std::tuple<int, int>> begin(Address priors, Address values, Address latents, Address states, Address valid) {
         const Outputs outputs{at<float>(priors), at<float>(values), nullptr, at<char>(latents), at<char>(states)};
         pool().run(work_.num_roots, [&](int first, int last) { kernels_->begin(work_, outputs, at<bool>(valid), first, last); });
         return first_error();
     }
-    std::tuple<int, int> step(int simulation, Address priors, Address values, Address prefixes, Address latents, Address states) {
+    std::optional<std::tuple<int, int>> step(int simulation, Address priors, Address values, Address prefixes, Address latents, Address states) {
         const Outputs outputs{at<float>(priors), at<float>(values), at<float>(prefixes), at<char>(latents), at<char>(states)};
         pool().run(work_.num_roots, [&](int first, int last) { kernels_->step(work_, outputs, simulation, first, last); });
         return first_error();
@@ -50,12 +50,12 @@ class CpuEngine {
     const char* instruction_set() const { return kernels_->name; }
 
    private:
-    std::tuple<int, int> first_error() const {
+    std::optional<std::tuple<int, int>> first_error() const {
         for (int root = 0; root < work_.num_roots; ++root) {
             const auto* header = reinterpret_cast<const TreeHeader*>(work_.trees + root * work_.layout.tree_bytes);
-            if (header->error != 0) return {root, header->error};
+            if (header->error != 0) return std::tuple(root, header->error);
         }
-        return {-1, 0};
+        return std::nullopt;
     }
     // A forked child has none of its parent's threads, and joining them would wait for ever: it starts its own.
     ThreadPool& pool() {
@@ -94,6 +94,9 @@ Workspace make_workspace(int num_roots, int num_actions, const Rules& rules, con
     work.leaf_actions = at<std::int64_t>(pointer("leaf_actions"));
     work.leaf_parents = at<std::int64_t>(pointer("leaf_parents"));
     work.leaf_is_reset = at<std::int32_t>(pointer("leaf_is_reset"));
+    work.root_visits = at<std::int32_t>(pointer("root_visits"));
+    work.root_q = at<float>(pointer("root_q"));
+    work.root_values = at<float>(pointer("root_values"));
     return work;
 }
 

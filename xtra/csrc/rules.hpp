@@ -46,6 +46,10 @@ struct Workspace {
     std::int64_t* leaf_actions;   // [B]
     std::int64_t* leaf_parents;   // [B] slots, for a caller that moves latents itself
     std::int32_t* leaf_is_reset;  // [B] the leaf's state is to be stored as zero
+
+    std::int32_t* root_visits;  // [B, A] of the root's children; these three are written by the last step
+    float* root_q;              // [B, A] of the root's visited children, else 0
+    float* root_values;         // [B]
 };
 
 // One inference's outputs, `[B, ...]`.

@@ -77,7 +77,7 @@ class Search {
             back_up(slot, checked(outputs.values[root_], Error::value));
         }
         team_.sync();
-        if (slot == rules_.num_simulations) return;
+        if (slot == rules_.num_simulations) return report();
         measure_span(slot);
         store_recurrent(outputs, slot, is_reset(slot));
         team_.sync();
@@ -374,6 +374,18 @@ class Search {
             greatest = key > greatest ? key : greatest;
         }
         return 127 - static_cast<int>(team_.max(greatest) & 127u);
+    }
+
+    XTRA_INLINE void report() {
+        const std::int64_t row = static_cast<std::int64_t>(root_) * num_actions_;
+        const float* q = tree_.q(0);
+        const std::uint16_t* child_visits = tree_.child_visits(0);
+        team_.for_actions(num_actions_, [&](int action) {
+            work_.root_visits[row + action] = child_visits[action];
+            work_.root_q[row + action] = q[action];
+        });
+        const NodeHeader& root = tree_.node(0);
+        if (team_.leader()) work_.root_values[root_] = root.value_sum / static_cast<float>(root.visits);
     }
 
     // Latents and recurrent states

@@ -3,38 +3,99 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from xtra.search.types import ModelOutput
 
+MAX_ACTIONS = 128
 
-def require(name: str, tensor: Tensor, shape: Sequence[int], dtypes: tuple[torch.dtype, ...], device: torch.device) -> None:
+
+def require(name: str, tensor: object, shape: Sequence[int], dtypes: tuple[torch.dtype, ...], device: torch.device) -> None:
     """Raises ValueError unless `tensor` is a contiguous tensor of that shape, dtype and device."""
-    expected = f"expected a contiguous {' or '.join(map(_name, dtypes))} tensor of shape {list(shape)} on {device}"
     if not isinstance(tensor, Tensor):
-        raise ValueError(f"{name} is {type(tensor).__name__}; {expected}")
-    if tuple(tensor.shape) != tuple(shape):
-        raise ValueError(f"{name} has shape {list(tensor.shape)}; {expected}")
-    if tensor.dtype not in dtypes:
-        raise ValueError(f"{name} is {_name(tensor.dtype)}; {expected}")
-    if tensor.device != device:
-        raise ValueError(f"{name} is on {tensor.device}; {expected}")
-    if not tensor.is_contiguous():
-        raise ValueError(f"{name} has strides {list(tensor.stride())}; {expected}")
+        came = f"is {type(tensor).__name__}"
+    elif tuple(tensor.shape) != tuple(shape):
+        came = f"has shape {list(tensor.shape)}"
+    elif tensor.dtype not in dtypes:
+        came = f"is {_name(tensor.dtype)}"
+    elif tensor.device != device:
+        came = f"is on {tensor.device}"
+    elif not tensor.is_contiguous():
+        came = f"has strides {list(tensor.stride())}"
+    else:
+        return
+    kinds = " or ".join(map(_name, dtypes))
+    raise ValueError(f"{name} {came}; expected a contiguous {kinds} tensor of shape {list(shape)} on {device}")
 
 
-def require_output(source: str, output: ModelOutput, batch: int, num_actions: int, device: torch.device) -> None:
-    """Checks what the search computes with. `source`: the method the output came from."""
+def check_arguments(output: ModelOutput, valid: Tensor, seeds: Tensor | None, noise: Tensor | None, num_threads: int) -> None:
+    """Checks what `search` was given against the roots' inference."""
+    batch, num_actions = _batch_and_actions(output)
+    device = output.policy_logits.device
+    _require_scalars("initial_inference", output, batch, num_actions, device)
+    _require_dense_rows("initial_inference: latent", output.latent, batch, device)
+    _require_dense_rows("initial_inference: value_prefix_state", output.value_prefix_state, batch, device)
+    require("valid_actions", valid, (batch, num_actions), (torch.bool,), device)
+    some = valid.any(1)
+    if not bool(some.all()):
+        raise ValueError(f"valid_actions of root {int((~some).nonzero()[0])} has no valid action; expected at least one")
+    if seeds is not None:
+        require("seeds", seeds, (batch,), (torch.int64, torch.uint64), device)
+    if noise is not None:
+        require("noise", noise, (batch, num_actions), (torch.float32,), device)
+        if not bool(noise.isfinite().all()):
+            raise ValueError("noise has entries that are not finite; expected finite numbers")
+    if num_threads < 1:
+        raise ValueError(f"num_threads is {num_threads}; expected at least 1")
+
+
+class OutputGuard:
+    """Holds every `recurrent_inference` to the layout of the roots' output; when they agree that costs a tuple comparison."""
+
+    def __init__(self, root: ModelOutput) -> None:
+        self._root = root
+        self._expected = _layouts(root)
+
+    def check(self, output: ModelOutput) -> None:
+        """Raises ValueError that names the first field that differs."""
+        if not isinstance(output, ModelOutput):
+            raise ValueError(f"recurrent_inference returned {type(output).__name__}; expected a ModelOutput")
+        try:
+            if _layouts(output) == self._expected:
+                return
+        except AttributeError:
+            pass  # not tensors: named below
+        batch, num_actions = self._root.policy_logits.shape
+        _require_scalars("recurrent_inference", output, batch, num_actions, self._root.policy_logits.device)
+        _require_same_layout("recurrent_inference: latent", output.latent, self._root.latent)
+        _require_same_layout("recurrent_inference: value_prefix_state", output.value_prefix_state, self._root.value_prefix_state)
+
+
+def _layouts(output: ModelOutput) -> list[tuple[Any, ...]]:
+    return [(tensor.dtype, tensor.shape, tensor.stride(), tensor.device) for tensor in output]
+
+
+def _batch_and_actions(output: ModelOutput) -> tuple[int, int]:
     if not isinstance(output, ModelOutput):
-        raise ValueError(f"{source} returned {type(output).__name__}; expected a ModelOutput")
+        raise ValueError(f"initial_inference returned {type(output).__name__}; expected a ModelOutput")
+    if not isinstance(output.policy_logits, Tensor):
+        raise ValueError(f"initial_inference: policy_logits is {type(output.policy_logits).__name__}; expected a tensor [B, A]")
+    shape = output.policy_logits.shape
+    if len(shape) != 2 or not 1 <= shape[1] <= MAX_ACTIONS or shape[0] < 1:
+        raise ValueError(f"initial_inference: policy_logits has shape {list(shape)}; expected [B, A], A from 1 to {MAX_ACTIONS}")
+    return shape[0], shape[1]
+
+
+def _require_scalars(source: str, output: ModelOutput, batch: int, num_actions: int, device: torch.device) -> None:
     require(f"{source}: policy_logits", output.policy_logits, (batch, num_actions), (torch.float32,), device)
     require(f"{source}: value", output.value, (batch,), (torch.float32,), device)
     require(f"{source}: value_prefix", output.value_prefix, (batch,), (torch.float32,), device)
 
 
-def require_dense_rows(name: str, tensor: Tensor, batch: int, device: torch.device) -> None:
+def _require_dense_rows(name: str, tensor: Tensor, batch: int, device: torch.device) -> None:
     """Each batch row must fill one block of memory, in any order of its dimensions (channels-last is one)."""
     if not isinstance(tensor, Tensor):
         raise ValueError(f"{name} is {type(tensor).__name__}; expected a tensor [B, ...]")
@@ -45,23 +106,21 @@ def require_dense_rows(name: str, tensor: Tensor, batch: int, device: torch.devi
     span = 1 + sum((size - 1) * stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True))
     row = tensor.numel() // batch
     if tensor.numel() and (span != tensor.numel() or (batch > 1 and tensor.stride(0) != row)):
-        raise ValueError(
-            f"{name} has shape {list(tensor.shape)} and strides {list(tensor.stride())}; expected batch rows dense in memory"
-        )
+        raise ValueError(f"{name} {list(tensor.shape)} has strides {list(tensor.stride())}; expected batch rows dense in memory")
 
 
-def require_same_layout(name: str, tensor: Tensor, like: Tensor) -> None:
+def _require_same_layout(name: str, tensor: Tensor, like: Tensor) -> None:
     """Raises ValueError unless `tensor` has the shape, dtype, device and memory order of `like`."""
     if not isinstance(tensor, Tensor):
         raise ValueError(f"{name} is {type(tensor).__name__}; expected a tensor of shape {list(like.shape)}")
     same = tensor.shape == like.shape and tensor.dtype == like.dtype and tensor.device == like.device
     strides = zip(tensor.shape, tensor.stride(), like.stride(), strict=False)
     if not same or any(ours != theirs for size, ours, theirs in strides if size > 1):
-        raise ValueError(
-            f"{name} is {_name(tensor.dtype)} {list(tensor.shape)} with strides {list(tensor.stride())} on {tensor.device}; "
-            f"initial_inference gave {_name(like.dtype)} {list(like.shape)} with strides {list(like.stride())} on {like.device}, "
-            "and recurrent_inference must give the same"
-        )
+        raise ValueError(f"{name} is {_describe(tensor)}; expected {_describe(like)}, as initial_inference gave")
+
+
+def _describe(tensor: Tensor) -> str:
+    return f"{_name(tensor.dtype)} {list(tensor.shape)} with strides {list(tensor.stride())} on {tensor.device}"
 
 
 def _name(dtype: torch.dtype) -> str:

@@ -31,7 +31,7 @@ class SearchConfig(Config):
     root_exploration_fraction: float = Field(0.25, ge=0.0, le=1.0)
     """Share of noise in the root's prior, in self-play and reanalysis; evaluation adds none. EfficientZero: 0.25."""
     min_max: Literal["exact", "released", "per_node"] = "exact"
-    """Span of Q normalisation: exact over the tree; EfficientZero's released one (prefix of the previously popped node); mctx's."""
+    """Span of Q normalisation: exact over the tree; EfficientZero's released (prefix of the previously popped node); mctx's."""
     exploration_visits: Literal["children", "node"] = "children"
     """Visits under the exploration root: the children's (EfficientZero) or the node's own count (MuZero's pseudocode, mctx)."""
     unvisited_q: Literal["mean_q", "min"] = "mean_q"

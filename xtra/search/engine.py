@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from numpy.typing import NDArray
 from torch import Tensor
@@ -22,8 +22,34 @@ class BadOutput(Exception):
         self.field = field
 
 
+class Roots(NamedTuple):
+    """What a search starts from besides the model's output, already checked."""
+
+    valid: Tensor
+    """bool `[B, A]`."""
+    masked: Tensor | None
+    """Its complement, or None if all actions of all roots are valid."""
+    priors: Tensor
+    """float32 `[B, A]`, after softmax and noise."""
+    bias: Tensor | None
+    """float32 `[B, A]`: Gumbel + logits, under the root policy `gumbel` alone."""
+    seeds: Tensor | None
+    """int64 or uint64 `[B]`, or None: ties go to the lowest index."""
+
+
+class RootStatistics(NamedTuple):
+    """What a search found out about its roots; owned by the caller."""
+
+    visits: Tensor
+    """int32 `[B, A]`, of the root's children."""
+    q: Tensor
+    """float32 `[B, A]`, of the root's visited children, else 0."""
+    values: Tensor
+    """float32 `[B]`, the root's mean value."""
+
+
 class Engine(Protocol):
-    """Trees, latents and recurrent states of one batch of roots; memory is bound when it is made."""
+    """Trees, latents and recurrent states of one batch of roots; memory is bound when it is made and serves many searches."""
 
     latent: Tensor
     """`[B, ...]`: what the next inference reads; overwritten by `begin` and `step`."""
@@ -32,14 +58,14 @@ class Engine(Protocol):
     actions: Tensor
     """int64 `[B]`, as above."""
 
-    def begin(self, priors: Tensor, output: ModelOutput, valid: Tensor, root_bias: Tensor | None, seeds: Tensor | None) -> None:
-        """Plants the roots and selects the first leaves. `priors`: after softmax and noise; the rest as `search` got it."""
+    def begin(self, roots: Roots, output: ModelOutput) -> None:
+        """Plants the roots and selects the first leaves."""
 
     def step(self, simulation: int, priors: Tensor, output: ModelOutput) -> None:
-        """Expands the selected leaves, backs their values up and selects the next."""
+        """Expands the selected leaves, backs their values up and selects the next. `priors`: float32 `[B, A]`."""
+
+    def finish(self) -> RootStatistics:
+        """Called after the last step."""
 
     def read_nodes(self) -> NDArray[Any]:
         """A copy of the trees as `xtra.search.tree.node_fields`, `[B, S + 1]`."""
-
-    def root_rows(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Of each root: visits of its children int32 `[B, A]`, their Q float32 `[B, A]`, its mean value float32 `[B]`."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from xtra.search.config import SearchConfig
-from xtra.search.engine import BadOutput
+from xtra.search.engine import BadOutput, Roots, RootStatistics
 from xtra.search.reference import ReferenceTree
 from xtra.search.tables import considered_visits_table, exploration_table
 from xtra.search.types import ModelOutput
@@ -23,37 +23,43 @@ class ReferenceEngine:
         batch, num_actions = output.policy_logits.shape
         tables = exploration_table(config), considered_visits_table(config, num_actions)
         self._trees = [ReferenceTree(config, *tables) for _ in range(batch)]
+
+    def begin(self, roots: Roots, output: ModelOutput) -> None:
+        """See `Engine.begin`."""
+        self._valid = roots.valid
         self._latents: list[Tensor] = []
         self._states: list[Tensor] = []
-
-    def begin(self, priors: Tensor, output: ModelOutput, valid: Tensor, root_bias: Tensor | None, seeds: Tensor | None) -> None:
-        """See `Engine.begin`."""
-        self._refuse(output, valid)
-        bias = priors if root_bias is None else root_bias
+        self._refuse(output)
+        bias = roots.priors if roots.bias is None else roots.bias
         for index, tree in enumerate(self._trees):
-            seed = None if seeds is None else int(seeds[index]) & 0xFFFFFFFFFFFFFFFF
-            tree.begin(priors[index].numpy(), valid[index].numpy(), np.float32(output.value[index]), bias[index].numpy(), seed)
-        self._valid = valid
+            seed = None if roots.seeds is None else int(roots.seeds[index]) & 0xFFFFFFFFFFFFFFFF
+            tree.begin(
+                roots.priors[index].numpy(),
+                roots.valid[index].numpy(),
+                np.float32(output.value[index]),
+                bias[index].numpy(),
+                seed,
+            )
         self._store(output)
 
     def step(self, simulation: int, priors: Tensor, output: ModelOutput) -> None:
         """See `Engine.step`."""
-        self._refuse(output, self._valid)
+        self._refuse(output)
         for index, tree in enumerate(self._trees):
             value, prefix = np.float32(output.value[index]), np.float32(output.value_prefix[index])
             tree.step(simulation, priors[index].numpy(), value, prefix)
         self._store(output)
 
-    def read_nodes(self) -> NDArray[Any]:
-        """See `Engine.read_nodes`."""
-        return np.stack([tree.nodes for tree in self._trees])
-
-    def root_rows(self) -> tuple[Tensor, Tensor, Tensor]:
-        """See `Engine.root_rows`."""
+    def finish(self) -> RootStatistics:
+        """See `Engine.finish`."""
         roots = self.read_nodes()[:, 0]
         visits = torch.from_numpy(roots["child_visits"].astype(np.int32))
         values = roots["value_sum"] / roots["visits"].astype(np.float32)
-        return visits, torch.from_numpy(roots["q"].copy()), torch.from_numpy(values)
+        return RootStatistics(visits, torch.from_numpy(roots["q"].copy()), torch.from_numpy(values))
+
+    def read_nodes(self) -> NDArray[Any]:
+        """See `Engine.read_nodes`."""
+        return np.stack([tree.nodes for tree in self._trees])
 
     def _store(self, output: ModelOutput) -> None:
         """Keeps what was inferred, the states of resetting nodes as zeros, and gathers what the next inference reads."""
@@ -67,9 +73,12 @@ class ReferenceEngine:
         self.value_prefix_state = torch.stack([self._states[parent][index] for index, (parent, _) in enumerate(leaves)])
         self.actions = torch.tensor([action for _, action in leaves], dtype=torch.int64)
 
-    def _refuse(self, output: ModelOutput, valid: Tensor) -> None:
-        for root in range(len(self._trees)):
-            unusable = output.policy_logits[root][valid[root]].isnan().any()
-            for field, bad in (("policy_logits", unusable), ("value", ~output.value[root].isfinite())):
-                if bool(bad):
-                    raise BadOutput(root, field)
+    def _refuse(self, output: ModelOutput) -> None:
+        fields = {
+            "policy_logits": output.policy_logits.isnan().logical_and(self._valid).any(1),
+            "value": ~output.value.isfinite(),
+            "value_prefix": ~output.value_prefix.isfinite() if self._latents else torch.zeros(()),
+        }
+        for field, bad in fields.items():
+            if bool(bad.any()):
+                raise BadOutput(int(bad.nonzero()[0]), field)

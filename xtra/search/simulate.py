@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Hashable
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from xtra.search.checks import require, require_dense_rows, require_output
+from xtra.search import idle
+from xtra.search.checks import OutputGuard, check_arguments
 from xtra.search.config import SearchConfig
-from xtra.search.engine import BadOutput, Engine, EngineName
+from xtra.search.engine import BadOutput, Engine, EngineName, Roots
 from xtra.search.gumbel import improved_policy
 from xtra.search.native import NativeEngine
 from xtra.search.reference_engine import ReferenceEngine
 from xtra.search.tree import Tree
 from xtra.search.types import ModelOutput, SearchModel, SearchResult
 
-MAX_ACTIONS = 128
-
 
 @torch.no_grad()
 def search(
     model: SearchModel,
-    observations: Tensor,
+    observations: Any,
     config: SearchConfig | None = None,
     *,
     valid_actions: Tensor,
@@ -43,48 +46,22 @@ def search(
     """
     config = config or SearchConfig()
     output = model.initial_inference(observations)
-    _check(output, valid_actions, seeds, noise, num_threads)
-    masked = None if bool(valid_actions.all()) else ~valid_actions
-    trees = _make_engine(engine, config, output, seeds is not None, num_threads)
-    priors = _priors(output, masked)
-    root_bias = None
+    check_arguments(output, valid_actions, seeds, noise, num_threads)
+    roots = _prepare(config, output, valid_actions, seeds, noise)
+    key = _key(engine, config, output, seeds is not None, num_threads)
+    trees = idle.take(key, lambda: _make_engine(engine, config, output, seeds is not None, num_threads))
+    _simulate(model, trees, config, roots, output)
+    return _conclude(trees, key, config, roots, output)
+
+
+def _prepare(config: SearchConfig, output: ModelOutput, valid: Tensor, seeds: Tensor | None, noise: Tensor | None) -> Roots:
+    masked = None if bool(valid.all()) else ~valid
+    priors, bias = _priors(output, masked), None
     if config.policy == "gumbel":
-        root_bias = output.policy_logits if noise is None else output.policy_logits + noise
+        bias = output.policy_logits if noise is None else output.policy_logits + noise
     elif noise is not None:
-        fraction = config.root_exploration_fraction
-        priors = priors * (1 - fraction) + noise * fraction
-    _run(model, trees, config, priors, output, masked, valid_actions, root_bias, seeds)
-    return _result(trees, config, output, valid_actions, root_bias)
-
-
-def _make_engine(name: EngineName, config: SearchConfig, output: ModelOutput, seeded: bool, num_threads: int) -> Engine:
-    if name == "reference":
-        return ReferenceEngine(config, output)
-    return NativeEngine(config, output, seeded, num_threads)
-
-
-def _run(
-    model: SearchModel,
-    engine: Engine,
-    config: SearchConfig,
-    priors: Tensor,
-    output: ModelOutput,
-    masked: Tensor | None,
-    valid: Tensor,
-    root_bias: Tensor | None,
-    seeds: Tensor | None,
-) -> None:
-    batch, num_actions = priors.shape
-    source = "initial_inference"
-    try:
-        engine.begin(priors, output, valid, root_bias, seeds)
-        source = "recurrent_inference"
-        for simulation in range(config.num_simulations):
-            output = model.recurrent_inference(engine.latent, engine.value_prefix_state, engine.actions)
-            require_output(source, output, batch, num_actions, priors.device)
-            engine.step(simulation, _priors(output, masked), output)
-    except BadOutput as error:
-        raise ValueError(f"{source}: {error.field} of root {error.root} is not finite; expected finite numbers") from None
+        priors = priors * (1 - config.root_exploration_fraction) + noise * config.root_exploration_fraction
+    return Roots(valid, masked, priors, bias, seeds)
 
 
 def _priors(output: ModelOutput, masked: Tensor | None) -> Tensor:
@@ -92,36 +69,39 @@ def _priors(output: ModelOutput, masked: Tensor | None) -> Tensor:
     return (logits if masked is None else logits.masked_fill(masked, -torch.inf)).softmax(-1)
 
 
-def _check(output: ModelOutput, valid: Tensor, seeds: Tensor | None, noise: Tensor | None, num_threads: int) -> None:
-    if not isinstance(output, ModelOutput):
-        raise ValueError(f"initial_inference returned {type(output).__name__}; expected a ModelOutput")
-    shape = output.policy_logits.shape
-    if len(shape) != 2 or not 1 <= shape[1] <= MAX_ACTIONS or shape[0] < 1:
-        raise ValueError(f"initial_inference: policy_logits has shape {list(shape)}; expected [B, A], A from 1 to {MAX_ACTIONS}")
-    batch, num_actions = shape
-    device = output.policy_logits.device
-    require_output("initial_inference", output, batch, num_actions, device)
-    require_dense_rows("initial_inference: latent", output.latent, batch, device)
-    require_dense_rows("initial_inference: value_prefix_state", output.value_prefix_state, batch, device)
-    require("valid_actions", valid, (batch, num_actions), (torch.bool,), device)
-    some = valid.any(1)
-    if not bool(some.all()):
-        raise ValueError(f"valid_actions of root {int((~some).nonzero()[0])} has no valid action; expected at least one")
-    if seeds is not None:
-        require("seeds", seeds, (batch,), (torch.int64, torch.uint64), device)
-    if noise is not None:
-        require("noise", noise, (batch, num_actions), (torch.float32,), device)
-        if not bool(noise.isfinite().all()):
-            raise ValueError("noise has entries that are not finite; expected finite numbers")
-    if num_threads < 1:
-        raise ValueError(f"num_threads is {num_threads}; expected at least 1")
+def _simulate(model: SearchModel, engine: Engine, config: SearchConfig, roots: Roots, output: ModelOutput) -> None:
+    guard, source = OutputGuard(output), "initial_inference"
+    try:
+        engine.begin(roots, output)
+        source = "recurrent_inference"
+        for simulation in range(config.num_simulations):
+            output = model.recurrent_inference(engine.latent, engine.value_prefix_state, engine.actions)
+            guard.check(output)
+            engine.step(simulation, _priors(output, roots.masked), output)
+    except BadOutput as error:
+        raise ValueError(f"{source}: {error.field} of root {error.root} is not finite; expected finite numbers") from None
 
 
-def _result(engine: Engine, config: SearchConfig, output: ModelOutput, valid: Tensor, root_bias: Tensor | None) -> SearchResult:
-    visits, q, values = engine.root_rows()
-    if root_bias is None:
-        weights = visits / visits.sum(1, keepdim=True)
-        actions = visits.argmax(1)
+def _conclude(engine: Engine, key: Hashable, config: SearchConfig, roots: Roots, output: ModelOutput) -> SearchResult:
+    """The result. The engine serves another search once nobody can look into this one's tree any more."""
+    found = engine.finish()
+    tree = Tree(engine.read_nodes)
+    weakref.finalize(tree, idle.give_back, key, engine).atexit = False
+    if roots.bias is None:
+        weights, actions = found.visits / config.num_simulations, found.visits.argmax(1)
     else:
-        weights, actions = improved_policy(config, output, valid, root_bias, visits, q)
-    return SearchResult(visits, values, weights, actions, output, Tree(engine.read_nodes))
+        weights, actions = improved_policy(config, output, roots.valid, roots.bias, found.visits, found.q)
+    return SearchResult(found.visits, found.values, weights, actions, output, tree)
+
+
+def _key(name: EngineName, config: SearchConfig, output: ModelOutput, seeded: bool, num_threads: int) -> Hashable:
+    """Two searches of equal keys can use one engine, one after the other."""
+    latent, state = output.latent, output.value_prefix_state
+    memory = latent.dtype, latent.shape, latent.stride(), state.dtype, state.shape, state.stride(), latent.device
+    return name, config, output.policy_logits.shape, seeded, num_threads, memory
+
+
+def _make_engine(name: EngineName, config: SearchConfig, output: ModelOutput, seeded: bool, num_threads: int) -> Engine:
+    if name == "reference":
+        return ReferenceEngine(config, output)
+    return NativeEngine(config, output, seeded, num_threads)
