@@ -41,13 +41,14 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure: `alt` says in words what it shows, `caption` what to see in it."""
+    """A figure: `alt` says in words what it shows, `caption` what to see in it. If `folded`, it opens on a click."""
 
     name: str
     figure: Figure
     alt: str
     caption: str
     wide: bool = True
+    folded: bool = False
     kind: Literal["picture"] = "picture"
 
     @cached_property

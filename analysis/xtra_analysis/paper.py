@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 OURS_TO_PUBLISHED = {"efficientzero": "EfficientZero (as reported in XTRA)", "xtra": "XTRA"}
@@ -11,15 +11,16 @@ OURS_TO_PUBLISHED = {"efficientzero": "EfficientZero (as reported in XTRA)", "xt
 
 @dataclass(frozen=True)
 class PaperTable:
-    """A results table of the paper: its groups of target games, in order."""
+    """A results table of the paper: its groups of target games, in order, and whether recollected scores belong to it."""
 
     name: str
     title: str
     groups: Mapping[str, tuple[str, ...]]
+    recollected: bool
 
-    @property
-    def games(self) -> list[str]:
-        return [game for games in self.groups.values() for game in games]
+    def groups_within(self, games: Collection[str]) -> dict[str, tuple[str, ...]]:
+        """The groups of which every game is among `games`."""
+        return {name: group for name, group in self.groups.items() if set(group) <= set(games)}
 
 
 PAPER_TABLES = (
@@ -30,10 +31,12 @@ PAPER_TABLES = (
             "Shooter": ("Assault", "Carnival", "Centipede", "DemonAttack", "Phoenix"),
             "Maze": ("Alien", "Amidar", "BankHeist", "MsPacman", "WizardOfWor"),
         },
+        recollected=True,
     ),
     PaperTable(
         "paper_table_2",
         "Diverse pretraining games (layout of the paper's Table 2)",
         {"Diverse": ("Assault", "BattleZone", "Hero", "Krull", "Seaquest")},
+        recollected=False,
     ),
 )

@@ -96,7 +96,7 @@ def _prefix_ids(element: ElementTree.Element, prefix: str) -> None:
     for key, value in element.attrib.items():
         if key == "id":
             element.set(key, f"{prefix}-{value}")
-        elif key in ("href", f"{{{XLINK}}}href"):
-            element.set(key, "#" + f"{prefix}-{value.removeprefix('#')}")
+        elif key in ("href", f"{{{XLINK}}}href") and value.startswith("#"):
+            element.set(key, f"#{prefix}-{value[1:]}")
         elif "url(#" in value:
             element.set(key, _REFERENCE.sub(lambda match: f"url(#{prefix}-{match[1]})", value))

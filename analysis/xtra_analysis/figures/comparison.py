@@ -61,6 +61,7 @@ def game_ratios(table: pd.DataFrame) -> Figure:
             linewidths=1.5, linecolor="white", annot_kws={"size": 9},
         )  # fmt: skip
         axes.set(xlabel="", ylabel="")
+        axes.grid(visible=False)
         axes.xaxis.tick_top()
         axes.tick_params(length=0, rotation=0)
         axes.set_xticklabels(games, rotation=35, ha="left")

@@ -20,7 +20,7 @@ MAX_COLUMNS = 4
 def learning_curves(
     curves: pd.DataFrame, value: str = "score", label: str = "Return", emphasis: Sequence[str] | None = None
 ) -> Figure:
-    """One panel per game: the mean over runs of each method, and each run of those of `emphasis` (default: all) as a thin line."""
+    """One panel per game: the mean over runs of each method; thin lines are the runs of those of `emphasis` (default: all)."""
     games = sorted(curves["game"].unique())
     methods = list(dict.fromkeys(curves["method"]))
     drawn = looks(methods)

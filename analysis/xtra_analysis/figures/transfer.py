@@ -51,6 +51,7 @@ def gradient_similarity(table: pd.DataFrame) -> Figure:
             cbar_kws={"label": "Mean cosine of gradients", "shrink": 0.85}, annot_kws={"size": 9},
         )  # fmt: skip
         axes.set(xlabel="Target game", ylabel="Source game")
+        axes.grid(visible=False)
         axes.tick_params(length=0, rotation=0)
         axes.set_xticklabels(axes.get_xticklabels(), rotation=35, ha="right")
     return figure

@@ -68,7 +68,7 @@ def _table(findings: Findings) -> Table:
     if len(ratios):
         columns += [
             Column(
-                f"× {findings.study.baseline}",
+                f"×\u00a0{findings.study.baseline}",
                 lambda row: "1" if row.method == findings.study.baseline else number(row.estimate_ratio),
             ),
             Column(

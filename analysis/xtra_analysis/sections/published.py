@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pandas as pd
 
-from xtra.protocol.scores import PublishedScore, published_scores
+from xtra.protocol.scores import published_scores
 from xtra_analysis import figures
 from xtra_analysis.content import Column, Paragraph, Picture, Section, Table
+from xtra_analysis.figures.published import RECOLLECTED
 from xtra_analysis.findings import Findings
-from xtra_analysis.formatting import NONE, number
+from xtra_analysis.formatting import number
 from xtra_analysis.paper import OURS_TO_PUBLISHED, PAPER_TABLES, PaperTable
 from xtra_analysis.sections.games import game_scores
 
@@ -40,34 +42,40 @@ def published(findings: Findings) -> Section | None:
             "Mean raw score in each game; whiskers: standard deviation over seeds, if known. Hatched: recollected, unverified.",
         ),
     ]
-    layouts = [layout for layout in PAPER_TABLES if set(layout.games) & set(scores["game"])]
-    blocks += [_paper_table(layout, scores, findings, theirs) for layout in layouts]
+    layouts = [layout for layout in PAPER_TABLES if layout.groups_within(set(scores["game"]))]
+    blocks += [_paper_table(layout, scores, findings) for layout in layouts]
     return Section("published", "Beside published scores", blocks)
 
 
-def _paper_table(layout: PaperTable, scores: pd.DataFrame, findings: Findings, theirs: list[PublishedScore]) -> Table:
+def _paper_table(layout: PaperTable, scores: pd.DataFrame, findings: Findings) -> Table:
     methods = [name for name in (findings.study.baseline, findings.primary) if name]
-    means = scores.set_index(["game", "method"])
-    known = {(one.game, one.method): one for one in theirs}
-    rows = []
-    for group, games in layout.groups.items():
-        for game in games:
-            row: dict[str, Any] = {"group": group, "game": game}
-            for name in methods:
-                here = (game, name) in means.index
-                row[f"{name} (ours)"] = means.loc[(game, name), "mean"] if here else float("nan")
-                row[f"{name} (ours) seeds"] = int(means.loc[(game, name), "num_runs"]) if here else 0
-                reported = known.get((game, OURS_TO_PUBLISHED.get(name.casefold(), "")))
-                row[f"{name} (paper, recollected, unverified)"] = reported.score if reported else float("nan")
-            rows.append(row)
-    frame = pd.DataFrame(rows)
+    groups = layout.groups_within(set(scores["game"]))
+    frame = pd.DataFrame([{"genre": genre, "game": game} for genre, games in groups.items() for game in games])
+    for name in methods:
+        own = scores[scores["method"] == name].set_index("game")
+        frame[f"{name}, ours"] = frame["game"].map(own["mean"])
+        frame[f"{name}, seeds"] = frame["game"].map(own["num_runs"]).fillna(0).astype(int)
+    if len(methods) == 2:
+        frame["ratio, ours"] = frame[f"{methods[1]}, ours"] / frame[f"{methods[0]}, ours"]
+    theirs = [OURS_TO_PUBLISHED[name.casefold()] for name in methods if name.casefold() in OURS_TO_PUBLISHED]
+    if layout.recollected and theirs:
+        known = {(one.game, one.method): one.score for one in published_scores()}
+        for name in theirs:
+            frame[f"{name}, {RECOLLECTED}"] = [known.get((game, name), float("nan")) for game in frame["game"]]
+        if len(theirs) == 2:
+            frame[f"ratio, {RECOLLECTED}"] = frame[f"{theirs[1]}, {RECOLLECTED}"] / frame[f"{theirs[0]}, {RECOLLECTED}"]
     columns = [Column("Genre", lambda row: row[0], numeric=False), Column("Game", lambda row: row[1], numeric=False)]
-    columns += [_value_column(frame, heading) for heading in frame.columns[2:]]
-    return Table(layout.name, layout.title, frame, columns)
+    columns += [Column(str(heading), partial(_value, place)) for place, heading in enumerate(frame.columns) if place > 1]
+    return Table(layout.name, layout.title, frame, columns, _ratio_notes(frame))
 
 
-def _value_column(frame: pd.DataFrame, heading: str) -> Column:
-    place = list(frame.columns).index(heading)
-    if heading.endswith("seeds"):
-        return Column("Seeds", lambda row: str(row[place]))
-    return Column(heading, lambda row: NONE if pd.isna(row[place]) else number(row[place]))
+def _ratio_notes(frame: pd.DataFrame) -> list[str]:
+    ratios = [column for column in frame.columns if column.startswith("ratio")]
+    return [
+        f"{column.capitalize()}: mean {number(frame[column].mean())}, median {number(frame[column].median())}."
+        for column in ratios
+    ]
+
+
+def _value(place: int, row: Any) -> str:
+    return str(row[place]) if isinstance(row[place], int) else number(row[place])

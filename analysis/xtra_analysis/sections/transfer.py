@@ -18,6 +18,7 @@ def transfer(findings: Findings) -> Section | None:
                 figures.task_weights(part),
                 f"Line charts of {method}, one per target game: weight of each source game over updates.",
                 f"{method}: how much each source game counts while finetuning, from 0 to 1; mean over seeds.",
+                folded=number > 0,
             )
         )
         if part["gradient_similarity"].notna().any():
@@ -28,6 +29,7 @@ def transfer(findings: Findings) -> Section | None:
                     f"Heat map of {method}: mean cosine similarity of gradients, source games by target games.",
                     f"{method}: cosine of the gradients of source and target game, mean over seeds and updates. "
                     "Orange pulls the same way, purple against.",
+                    folded=number > 0,
                 )
             )
     return Section("transfer", "Cross-tasks", blocks) if blocks else None
