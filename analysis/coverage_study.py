@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from xtra_analysis.aggregates import AGGREGATES, Array
 from xtra_analysis.bootstrap import generator, joint_distribution
-from xtra_analysis.compare import RATIO_STATISTICS
+from xtra_analysis.compare import LEANING, RATIO_STATISTICS
 from xtra_analysis.estimates import POOLED
 from xtra_analysis.intervals import percentile_interval, pool_spread, small_sample_interval
 
@@ -50,8 +50,8 @@ def skewed(random: np.random.Generator, runs: int, games: int) -> Array:
 
 
 def heavy_tails(random: np.random.Generator, runs: int, games: int) -> Array:
-    """Student's t with 3 degrees of freedom."""
-    return levels(games) * (1.0 + 0.25 * random.standard_t(3, (runs, games)))
+    """Student's t with 3 degrees of freedom, never below the random agent."""
+    return levels(games) * np.maximum(1.0 + 0.25 * random.standard_t(3, (runs, games)), 0.0)
 
 
 def collapsing(random: np.random.Generator, runs: int, games: int) -> Array:
@@ -71,8 +71,8 @@ def dominated(random: np.random.Generator, runs: int, games: int) -> Array:
 
 
 def mixed_spread(random: np.random.Generator, runs: int, games: int) -> Array:
-    """Lognormal, from 5 % spread in one game to 95 % in another."""
-    sigma = np.linspace(0.05, 0.8, games)[np.random.default_rng(5).permutation(games)]
+    """Lognormal, from 5 % spread in one game to 66 % in another."""
+    sigma = np.linspace(0.05, 0.6, games)[np.random.default_rng(5).permutation(games)]
     return levels(games) * _lognormal(random, sigma, (runs, games))
 
 
@@ -126,7 +126,7 @@ def _one(statistic: str, samples: list[Array], target: float, random: np.random.
     if statistic in POOLED:
         data = [pool_spread(sample) for sample in data]
         drawn = joint_distribution(function, data, REPS, random)
-    honest = small_sample_interval(function, data, drawn, estimate)
+    honest = small_sample_interval(function, data, drawn, estimate, longer_arm=statistic in POOLED or function in LEANING)
     return (
         percentile.low <= target <= percentile.high,
         honest.low <= target <= honest.high,

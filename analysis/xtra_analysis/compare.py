@@ -57,6 +57,8 @@ RATIO_STATISTICS: dict[str, Callable[[Array, Array], Array]] = {
     "median_ratio": median_ratio,
     "iqm_ratio": iqm_ratio,
 }
+LEANING = (iqm_ratio,)
+"""Statistics whose bias needs the wider of two spreads (`coverage_study.py`)."""
 COMPARISON_COLUMNS = [
     "method", "baseline", "statistic", "estimate", "low", "high", "percentile_low", "percentile_high",
     "num_games", "min_runs", "max_runs", "p_value", "p_holm",
@@ -107,7 +109,7 @@ def _row(
     distribution = joint_distribution(statistic, samples, reps, random, size)
     counts = [runs_per_game(sample) for sample in samples]
     fewest, most = min(count[0] for count in counts), max(count[1] for count in counts)
-    honest = small_sample_interval(statistic, samples, distribution).clip(*limits)
+    honest = small_sample_interval(statistic, samples, distribution, longer_arm=statistic in LEANING).clip(*limits)
     percentile = percentile_interval(distribution) if fewest > 1 else UNKNOWN
     return {
         "estimate": float(statistic(*samples)),

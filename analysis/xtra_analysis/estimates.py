@@ -57,7 +57,7 @@ def _estimates(method: str, matrix: Array, statistics: Mapping[str, Statistic], 
     for index, (name, statistic) in enumerate(statistics.items()):
         estimate = float(statistic(matrix))
         sample, distribution = (pooled, drawn_pooled) if name in POOLED else (matrix, drawn)
-        honest = small_sample_interval(statistic, [sample], distribution[:, index], estimate)
+        honest = small_sample_interval(statistic, [sample], distribution[:, index], estimate, longer_arm=name in POOLED)
         percentile = percentile_interval(drawn[:, index]) if fewest > 1 else UNKNOWN
         rows.append(
             {

@@ -43,22 +43,28 @@ class Interval:
 UNKNOWN = Interval(float("nan"), float("nan"))
 
 
-def percentile_interval(distribution: Array, level: float = LEVEL) -> Interval:
-    """rliable's interval: the central `level` of the bootstrap distribution."""
-    low, high = np.percentile(distribution, [50 * (1 - level), 50 * (1 + level)])
+def percentile_interval(distribution: Array) -> Interval:
+    """rliable's interval: the central 95 % of the bootstrap distribution."""
+    low, high = np.percentile(distribution, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
     return Interval(float(low), float(high))
 
 
 def small_sample_interval(
-    statistic: JointStatistic, samples: Sequence[Array], distribution: Array, estimate: float | None = None, level: float = LEVEL
+    statistic: JointStatistic,
+    samples: Sequence[Array],
+    distribution: Array,
+    estimate: float | None = None,
+    longer_arm: bool = False,
 ) -> Interval:
     """estimate ± t · spread: how far the resamples lie from the estimate (root mean square), corrected for few runs.
 
     Measured from the estimate, the spread includes the bias of medians and ratios. A bootstrap of n runs is too narrow by
     sqrt((n - 1) / n); the smallest n counts. The degrees of freedom of t are Satterthwaite's, from the jackknife variance that
     each (sample, game) contributes: one game that dominates counts as the n runs it is, and many equal games as many. They are
-    shrunk, because they come from few runs themselves; `coverage_study.py` is the reason for how much. `estimate` defaults to
-    the statistic of `samples`.
+    shrunk, because they come from few runs themselves; `coverage_study.py` is the reason for how much.
+
+    estimate: the centre, where it is not the statistic of `samples`.
+    longer_arm: let the longer arm of the percentile interval set the spread where that is more, for statistics that lean.
     """
     middle = float(statistic(*samples))
     center = middle if estimate is None else estimate
@@ -66,8 +72,11 @@ def small_sample_interval(
     spread = float(np.sqrt(np.mean((distribution - middle) ** 2)))
     if fewest < 2 or spread == 0.0:
         return UNKNOWN
+    if longer_arm:
+        bounds = percentile_interval(distribution)
+        spread = max(spread, max(middle - bounds.low, bounds.high - middle) / float(stats.norm.ppf(0.5 * (1 + LEVEL))))
     freedom = effective_degrees_of_freedom(statistic, samples) * (fewest - 1) / (fewest + 1)
-    student = float(stats.t.ppf(0.5 * (1 + level), max(freedom, fewest - 1)))
+    student = float(stats.t.ppf(0.5 * (1 + LEVEL), max(freedom, fewest - 1)))
     reach = student * spread * float(np.sqrt(fewest / (fewest - 1)))
     return Interval(center - reach, center + reach)
 
