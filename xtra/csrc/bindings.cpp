@@ -14,19 +14,13 @@
 
 #include "cpu_kernels.hpp"
 #include "thread_pool.hpp"
+#include "workspace_bindings.hpp"
 
 namespace nb = nanobind;
 using namespace nb::literals;
 
 namespace xtra {
 namespace {
-
-using Address = std::uintptr_t;
-
-template <class T>
-T* at(Address address) {
-    return reinterpret_cast<T*>(address);
-}
 
 class CpuEngine {
    public:
@@ -74,32 +68,6 @@ class CpuEngine {
     pid_t owner_ = 0;
 };
 
-Workspace make_workspace(int num_roots, int num_actions, const Rules& rules, const nb::dict& memory) {
-    const auto pointer = [&](const char* name) { return nb::cast<Address>(memory[name]); };
-    Workspace work{};
-    work.layout = make_layout(num_actions, rules.num_simulations + 1);
-    work.rules = rules;
-    work.num_roots = num_roots;
-    work.latent_bytes = nb::cast<std::int64_t>(memory["latent_bytes"]);
-    work.state_bytes = nb::cast<std::int64_t>(memory["state_bytes"]);
-    work.trees = at<char>(pointer("trees"));
-    work.exploration = at<float>(pointer("exploration"));
-    work.considered = at<std::uint16_t>(pointer("considered"));
-    work.root_bias = at<float>(pointer("root_bias"));
-    work.seeds = at<std::uint64_t>(pointer("seeds"));
-    work.latent_pool = at<char>(pointer("latent_pool"));
-    work.state_pool = at<char>(pointer("state_pool"));
-    work.leaf_latents = at<char>(pointer("leaf_latents"));
-    work.leaf_states = at<char>(pointer("leaf_states"));
-    work.leaf_actions = at<std::int64_t>(pointer("leaf_actions"));
-    work.leaf_parents = at<std::int64_t>(pointer("leaf_parents"));
-    work.leaf_is_reset = at<std::int32_t>(pointer("leaf_is_reset"));
-    work.root_visits = at<std::int32_t>(pointer("root_visits"));
-    work.root_q = at<float>(pointer("root_q"));
-    work.root_values = at<float>(pointer("root_values"));
-    return work;
-}
-
 }  // namespace
 }  // namespace xtra
 
@@ -138,6 +106,14 @@ NB_MODULE(_native, module) {
         .def("step", &CpuEngine::step, release)
         .def_prop_ro("instruction_set", &CpuEngine::instruction_set);
 
+    module.def("instruction_sets", [] {
+        nb::list found;
+        for (const char* name : {"portable", "avx2", "avx512"}) {
+            if (find_cpu_kernels(name)) found.append(name);
+        }
+        return found;
+    });
     module.attr("MAX_ACTIONS") = kMaxActions;
     module.attr("TREE_HEADER_BYTES") = sizeof(TreeHeader);
+    module.attr("TREE_ERROR_OFFSET") = offsetof(TreeHeader, error);
 }

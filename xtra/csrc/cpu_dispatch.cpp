@@ -5,12 +5,14 @@
 namespace xtra {
 
 extern const CpuKernels cpu_kernels_portable;
+extern const CpuKernels cpu_kernels_emulated_warp;
 #if defined(XTRA_X86)
 extern const CpuKernels cpu_kernels_avx2;
 extern const CpuKernels cpu_kernels_avx512;
 #endif
 
 const CpuKernels* find_cpu_kernels(const char* name) {
+    if (name && std::strcmp(name, cpu_kernels_emulated_warp.name) == 0) return &cpu_kernels_emulated_warp;
     const auto wanted = [&](const CpuKernels& kernels) { return name == nullptr || std::strcmp(name, kernels.name) == 0; };
 #if defined(XTRA_X86)
     __builtin_cpu_init();

@@ -9,7 +9,7 @@ namespace xtra {
 
 enum class MinMax : std::int32_t { exact, released, per_node };
 enum class RootPolicy : std::int32_t { puct, gumbel };
-enum class Error : std::int32_t { none, prior, value, value_prefix };
+enum class Error : std::int32_t { none, prior, value, value_prefix, valid_actions };
 
 struct Rules {
     float discount;

@@ -96,6 +96,7 @@ class Search {
         header.scale = 1.0f;
         for (int action = 0; action < num_actions_; ++action) header.num_valid += valid[action];
         header.root_value = checked(value, Error::value);
+        if (header.num_valid == 0) fail(Error::valid_actions);
         NodeHeader& node = tree_.node(0);
         node = {};
         node.value_sum = header.root_value;
@@ -373,7 +374,8 @@ class Search {
             key = tied ? key : greatest;
             greatest = key > greatest ? key : greatest;
         }
-        return 127 - static_cast<int>(team_.max(greatest) & 127u);
+        const int action = 127 - static_cast<int>(team_.max(greatest) & 127u);
+        return action < num_actions_ ? action : num_actions_ - 1;  // no valid action, hence no key: an error by now, but no crash
     }
 
     XTRA_INLINE void report() {

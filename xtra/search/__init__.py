@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from xtra.search.config import SearchConfig as SearchConfig
     from xtra.search.functions import FunctionModel as FunctionModel
+    from xtra.search.graphed import GraphedSearch as GraphedSearch
     from xtra.search.noise import dirichlet_noise as dirichlet_noise
     from xtra.search.noise import gumbel_noise as gumbel_noise
     from xtra.search.simulate import search as search
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "FunctionModel": "functions",
+    "GraphedSearch": "graphed",
     "ModelOutput": "types",
     "SearchConfig": "config",
     "SearchModel": "types",

@@ -1,5 +1,10 @@
+from xtra.search.engine import EngineName
+
 MAX_ACTIONS: int
 TREE_HEADER_BYTES: int
+TREE_ERROR_OFFSET: int
+
+def instruction_sets() -> list[EngineName]: ...
 
 class Layout:
     node_bytes: int

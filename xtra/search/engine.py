@@ -9,17 +9,24 @@ from torch import Tensor
 
 from xtra.search.types import ModelOutput
 
-EngineName = Literal["auto", "native", "reference"]
-"""`auto` takes the fastest for the device; the others are for tests and comparisons."""
+EngineName = Literal["auto", "reference", "portable", "avx2", "avx512", "emulated_warp", "offload"]
+"""`auto` takes the fastest for the device; the others are for tests and comparisons: the NumPy definition, the CPU engine for one
+instruction set, the CUDA path on 32 threads, and trees on the CPU with latents wherever the network is."""
+
+ERROR_FIELDS = {1: "policy_logits", 2: "value", 3: "value_prefix", 4: "valid_actions"}
+"""What was wrong, by the number that the engines report (csrc/rules.hpp, Error)."""
 
 
-class BadOutput(Exception):
-    """A model's output that cannot be searched with: which root, which field of ModelOutput."""
+class BadOutput(ValueError):
+    """A model's output that cannot be searched with."""
 
-    def __init__(self, root: int, field: str) -> None:
-        super().__init__(f"{field} of root {root}")
-        self.root = root
-        self.field = field
+    def __init__(self, source: str, root: int, error: int) -> None:
+        """source: the method it came from.  error: a key of `ERROR_FIELDS`."""
+        field = ERROR_FIELDS[error]
+        wanted = (
+            "has no valid action; expected at least one" if field == "valid_actions" else "is not finite; expected finite numbers"
+        )
+        super().__init__(f"{source}: {field} of root {root} {wanted}")
 
 
 class Roots(NamedTuple):

@@ -112,6 +112,11 @@ class Memory:
         if self.seeds is not None and roots.seeds is not None:
             self.seeds.copy_(roots.seeds.view(torch.int64))
 
+    def errors(self) -> Tensor:
+        """int32 `[B]`: 0, or a key of `ERROR_FIELDS`; where the tree header keeps it."""
+        offset = _native.TREE_ERROR_OFFSET
+        return self.trees[:, offset : offset + 4].contiguous().view(torch.int32).squeeze(1)
+
     def statistics(self) -> RootStatistics:
         """A copy of what the last step left."""
         return RootStatistics(self.visits.clone(), self.q.clone(), self.values.clone())

@@ -13,8 +13,7 @@ from xtra.search.engine import BadOutput, Roots, RootStatistics
 from xtra.search.memory import Memory, rules
 from xtra.search.types import ModelOutput
 
-ERROR_FIELDS = {1: "policy_logits", 2: "value", 3: "value_prefix"}
-"""Fields of ModelOutput by the number that the engines report (csrc/rules.hpp, Error)."""
+INITIAL, RECURRENT = "initial_inference", "recurrent_inference"
 
 
 class NativeEngine:
@@ -23,7 +22,7 @@ class NativeEngine:
     def __init__(
         self, config: SearchConfig, output: ModelOutput, seeded: bool, num_threads: int, instruction_set: str = ""
     ) -> None:
-        """instruction_set: `portable`, `avx2`, `avx512`; empty takes the best that this processor has. All give the same bits."""
+        """instruction_set: `portable`, `avx2`, `avx512` or `emulated_warp`; empty: this processor's best. All give the same bits."""
         batch, num_actions = output.policy_logits.shape
         self._memory = memory = Memory(config, output, seeded=seeded, device=output.policy_logits.device)
         self._engine = _native.CpuEngine(batch, num_actions, rules(config), memory.addresses(), num_threads, instruction_set)
@@ -33,7 +32,7 @@ class NativeEngine:
         """See `Engine.begin`."""
         self._memory.accept(roots)
         latent, state, _, value, _ = (tensor.data_ptr() for tensor in output)
-        raise_if_bad(self._engine.begin(roots.priors.data_ptr(), value, latent, state, roots.valid.data_ptr()))
+        raise_if_bad(INITIAL, self._engine.begin(roots.priors.data_ptr(), value, latent, state, roots.valid.data_ptr()))
 
     def step(self, simulation: int, priors: Tensor, output: ModelOutput) -> None:
         """See `Engine.step`."""
@@ -41,7 +40,7 @@ class NativeEngine:
         found = self._engine.step(
             simulation, priors.data_ptr(), value.data_ptr(), prefix.data_ptr(), latent.data_ptr(), state.data_ptr()
         )
-        raise_if_bad(found)
+        raise_if_bad(RECURRENT, found)
 
     def finish(self) -> RootStatistics:
         """See `Engine.finish`."""
@@ -52,7 +51,7 @@ class NativeEngine:
         return self._memory.read_nodes()
 
 
-def raise_if_bad(found: tuple[int, int] | None) -> None:
+def raise_if_bad(source: str, found: tuple[int, int] | None) -> None:
     """Turns the engines' (root, error) into `BadOutput`."""
     if found is not None:
-        raise BadOutput(found[0], ERROR_FIELDS[found[1]])
+        raise BadOutput(source, *found)

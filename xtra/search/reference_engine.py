@@ -74,11 +74,9 @@ class ReferenceEngine:
         self.actions = torch.tensor([action for _, action in leaves], dtype=torch.int64)
 
     def _refuse(self, output: ModelOutput) -> None:
-        fields = {
-            "policy_logits": output.policy_logits.isnan().logical_and(self._valid).any(1),
-            "value": ~output.value.isfinite(),
-            "value_prefix": ~output.value_prefix.isfinite() if self._latents else torch.zeros(()),
-        }
-        for field, bad in fields.items():
-            if bool(bad.any()):
-                raise BadOutput(int(bad.nonzero()[0]), field)
+        bad = [output.policy_logits.isnan().logical_and(self._valid).any(1), ~output.value.isfinite()]
+        if self._latents:
+            bad.append(~output.value_prefix.isfinite())
+        for error, rows in enumerate(bad, start=1):
+            if bool(rows.any()):
+                raise BadOutput("recurrent_inference" if self._latents else "initial_inference", int(rows.nonzero()[0]), error)

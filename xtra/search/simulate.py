@@ -12,9 +12,11 @@ from torch import Tensor
 from xtra.search import idle
 from xtra.search.checks import OutputGuard, check_arguments
 from xtra.search.config import SearchConfig
-from xtra.search.engine import BadOutput, Engine, EngineName, Roots
+from xtra.search.cuda import CudaEngine, cuda_is_built
+from xtra.search.engine import Engine, EngineName, Roots, RootStatistics
 from xtra.search.gumbel import improved_policy
 from xtra.search.native import NativeEngine
+from xtra.search.offload import OffloadEngine
 from xtra.search.reference_engine import ReferenceEngine
 from xtra.search.tree import Tree
 from xtra.search.types import ModelOutput, SearchModel, SearchResult
@@ -47,16 +49,27 @@ def search(
     config = config or SearchConfig()
     output = model.initial_inference(observations)
     check_arguments(output, valid_actions, seeds, noise, num_threads)
-    roots = _prepare(config, output, valid_actions, seeds, noise)
+    masked = None if bool(valid_actions.all()) else ~valid_actions
+    roots = prepare(config, output, valid_actions, masked, seeds, noise)
     key = _key(engine, config, output, seeds is not None, num_threads)
     trees = idle.take(key, lambda: _make_engine(engine, config, output, seeds is not None, num_threads))
-    _simulate(model, trees, config, roots, output)
-    return _conclude(trees, key, config, roots, output)
+    simulate(model, trees, config, roots, output)
+    found = trees.finish()
+    tree = Tree(trees.read_nodes)
+    weakref.finalize(tree, idle.give_back, key, trees).atexit = False  # once nobody can look into this tree any more
+    return conclude(config, roots, output, found, tree)
 
 
-def _prepare(config: SearchConfig, output: ModelOutput, valid: Tensor, seeds: Tensor | None, noise: Tensor | None) -> Roots:
-    masked = None if bool(valid.all()) else ~valid
-    priors, bias = _priors(output, masked), None
+def prepare(
+    config: SearchConfig,
+    output: ModelOutput,
+    valid: Tensor,
+    masked: Tensor | None,
+    seeds: Tensor | None,
+    noise: Tensor | None,
+) -> Roots:
+    """The roots' priors. `masked`: see `Roots`."""
+    priors, bias = priors_of(output, masked), None
     if config.policy == "gumbel":
         bias = output.policy_logits if noise is None else output.policy_logits + noise
     elif noise is not None:
@@ -64,29 +77,23 @@ def _prepare(config: SearchConfig, output: ModelOutput, valid: Tensor, seeds: Te
     return Roots(valid, masked, priors, bias, seeds)
 
 
-def _priors(output: ModelOutput, masked: Tensor | None) -> Tensor:
+def priors_of(output: ModelOutput, masked: Tensor | None) -> Tensor:
     logits = output.policy_logits
     return (logits if masked is None else logits.masked_fill(masked, -torch.inf)).softmax(-1)
 
 
-def _simulate(model: SearchModel, engine: Engine, config: SearchConfig, roots: Roots, output: ModelOutput) -> None:
-    guard, source = OutputGuard(output), "initial_inference"
-    try:
-        engine.begin(roots, output)
-        source = "recurrent_inference"
-        for simulation in range(config.num_simulations):
-            output = model.recurrent_inference(engine.latent, engine.value_prefix_state, engine.actions)
-            guard.check(output)
-            engine.step(simulation, _priors(output, roots.masked), output)
-    except BadOutput as error:
-        raise ValueError(f"{source}: {error.field} of root {error.root} is not finite; expected finite numbers") from None
+def simulate(model: SearchModel, engine: Engine, config: SearchConfig, roots: Roots, output: ModelOutput) -> None:
+    """All simulations. Raises ValueError for outputs that cannot be searched with."""
+    guard = OutputGuard(output)
+    engine.begin(roots, output)
+    for simulation in range(config.num_simulations):
+        output = model.recurrent_inference(engine.latent, engine.value_prefix_state, engine.actions)
+        guard.check(output)
+        engine.step(simulation, priors_of(output, roots.masked), output)
 
 
-def _conclude(engine: Engine, key: Hashable, config: SearchConfig, roots: Roots, output: ModelOutput) -> SearchResult:
-    """The result. The engine serves another search once nobody can look into this one's tree any more."""
-    found = engine.finish()
-    tree = Tree(engine.read_nodes)
-    weakref.finalize(tree, idle.give_back, key, engine).atexit = False
+def conclude(config: SearchConfig, roots: Roots, output: ModelOutput, found: RootStatistics, tree: Tree) -> SearchResult:
+    """The policy target and the greedy choice, from what the search found."""
     if roots.bias is None:
         weights, actions = found.visits / config.num_simulations, found.visits.argmax(1)
     else:
@@ -102,6 +109,11 @@ def _key(name: EngineName, config: SearchConfig, output: ModelOutput, seeded: bo
 
 
 def _make_engine(name: EngineName, config: SearchConfig, output: ModelOutput, seeded: bool, num_threads: int) -> Engine:
+    device = output.policy_logits.device
     if name == "reference":
         return ReferenceEngine(config, output)
-    return NativeEngine(config, output, seeded, num_threads)
+    if name == "auto" and device.type == "cuda" and cuda_is_built():
+        return CudaEngine(config, output, seeded)
+    if name == "offload" or device.type != "cpu":
+        return OffloadEngine(config, output, seeded, num_threads)
+    return NativeEngine(config, output, seeded, num_threads, "" if name == "auto" else name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from torch import Tensor
 
@@ -28,8 +28,8 @@ class ModelOutput(NamedTuple):
 class SearchModel(Protocol):
     """What can be searched: two inferences, each for the whole batch of roots at once."""
 
-    def initial_inference(self, observations: Tensor, /) -> ModelOutput:
-        """Encodes observations `[B, ...]`; its `value_prefix_state` is zero."""
+    def initial_inference(self, observations: Any, /) -> ModelOutput:
+        """Encodes B observations; its `value_prefix_state` is zero."""
 
     def recurrent_inference(self, latent: Tensor, value_prefix_state: Tensor, actions: Tensor, /) -> ModelOutput:
         """Imagines one action, int64 `[B]`, from each latent. The arguments are overwritten by the next simulation."""

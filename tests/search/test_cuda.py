@@ -1,0 +1,69 @@
+"""The CUDA engine. Without a GPU its path is tested as an emulated warp (test_exactness.py); these need a device."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from xtra.search import GraphedSearch, ModelOutput, SearchConfig, SearchResult, search
+from xtra.search.cuda import cuda_is_built
+
+BATCH, ACTIONS = 37, 18
+
+
+class TableModel(nn.Module):
+    """Looks everything up, so that devices agree on what they hand to the search."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(0)
+        self.table = nn.Parameter(torch.randn(256, ACTIONS + 2, generator=generator), requires_grad=False)
+
+    def infer(self, latent: Tensor, state: Tensor) -> ModelOutput:
+        row = self.table[latent]
+        prefix = state[:, 0] + row[:, 0]
+        return ModelOutput(latent, prefix[:, None].contiguous(), prefix, row[:, 1].contiguous(), row[:, 2:].contiguous())
+
+    def initial_inference(self, observations: Tensor) -> ModelOutput:
+        return self.infer(observations, torch.zeros(len(observations), 1, device=observations.device))
+
+    def recurrent_inference(self, latent: Tensor, value_prefix_state: Tensor, actions: Tensor) -> ModelOutput:
+        return self.infer((latent * 31 + actions * 7 + 1) % 256, value_prefix_state)
+
+
+def run(device: str, policy: str) -> SearchResult:
+    valid = torch.ones(BATCH, ACTIONS, dtype=torch.bool, device=device)
+    observations = torch.arange(BATCH, device=device)
+    config = SearchConfig(num_simulations=30, policy=policy)
+    return search(TableModel().to(device), observations, config, valid_actions=valid, seeds=observations)
+
+
+def test_a_graphed_search_refuses_the_cpu() -> None:
+    valid = torch.ones(BATCH, ACTIONS, dtype=torch.bool)
+    with pytest.raises(ValueError, match="observations are on cpu; GraphedSearch needs a CUDA device"):
+        GraphedSearch(TableModel(), SearchConfig())(torch.arange(BATCH), valid_actions=valid)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available() or not cuda_is_built(), reason="needs a CUDA device and the CUDA engine")
+@pytest.mark.parametrize("policy", ["puct", "gumbel"])
+def test_the_graph_and_the_plain_stream_give_the_same_numbers(policy: str) -> None:
+    plain = run("cuda", policy)
+    valid = torch.ones(BATCH, ACTIONS, dtype=torch.bool, device="cuda")
+    graphed = GraphedSearch(TableModel().cuda(), SearchConfig(num_simulations=30, policy=policy))
+    roots = torch.arange(BATCH, device="cuda")
+    for _ in range(2):
+        result = graphed(roots, valid_actions=valid, seeds=roots)
+        for name in ("visit_counts", "root_values", "action_weights", "actions"):
+            assert torch.equal(getattr(result, name), getattr(plain, name)), name
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available() or not cuda_is_built(), reason="needs a CUDA device and the CUDA engine")
+def test_the_gpus_trees_equal_the_cpus_given_the_same_priors() -> None:
+    """Softmax differs between devices in its last bit, so priors are compared first and visits where they agree."""
+    gpu, cpu = run("cuda", "puct"), run("cpu", "puct")
+    same_priors = (gpu.tree.nodes["prior"] == cpu.tree.nodes["prior"]).all(axis=(1, 2))
+    assert (gpu.tree.nodes["q"][same_priors] == cpu.tree.nodes["q"][same_priors]).all()
+    assert (gpu.visit_counts.cpu() == cpu.visit_counts).all(1).float().mean() > 0.95

@@ -1,0 +1,47 @@
+// The CUDA engine as Python sees it; bindings.cpp says why tensors arrive as addresses. Loads without a GPU or driver.
+#include <nanobind/nanobind.h>
+
+#include <stdexcept>
+
+#include "cuda_kernels.hpp"
+#include "workspace_bindings.hpp"
+
+namespace nb = nanobind;
+
+namespace xtra {
+namespace {
+
+class CudaEngine {
+   public:
+    explicit CudaEngine(const Workspace& work) : work_(work) {}
+
+    void begin(Address priors, Address values, Address latents, Address states, Address valid, Address stream) const {
+        const Outputs outputs{at<float>(priors), at<float>(values), nullptr, at<char>(latents), at<char>(states)};
+        check(cuda_begin(work_, outputs, at<bool>(valid), at<void>(stream)));
+    }
+    void step(int simulation, Address priors, Address values, Address prefixes, Address latents, Address states, Address stream) const {
+        const Outputs outputs{at<float>(priors), at<float>(values), at<float>(prefixes), at<char>(latents), at<char>(states)};
+        check(cuda_step(work_, outputs, simulation, at<void>(stream)));
+    }
+
+   private:
+    static void check(const char* error) {
+        if (error) throw std::runtime_error(error);
+    }
+    const Workspace work_;
+};
+
+}  // namespace
+}  // namespace xtra
+
+NB_MODULE(_cuda, module) {
+    using namespace xtra;
+    const auto release = nb::call_guard<nb::gil_scoped_release>();
+    nb::class_<CudaEngine>(module, "CudaEngine")
+        .def("__init__",
+             [](CudaEngine* self, int num_roots, int num_actions, const Rules& rules, const nb::dict& memory) {
+                 new (self) CudaEngine(make_workspace(num_roots, num_actions, rules, memory));
+             })
+        .def("begin", &CudaEngine::begin, release)
+        .def("step", &CudaEngine::step, release);
+}

@@ -1,0 +1,64 @@
+// Compile with --fmad=false: the engines are equal bit for bit.
+#include <cuda_runtime.h>
+
+#include "cuda_kernels.hpp"
+#include "search.hpp"
+#include "warp_team.hpp"
+
+namespace xtra {
+namespace {
+
+constexpr int kWarpsPerBlock = 4;
+
+struct CudaLanes {
+    __device__ __forceinline__ int lane() const { return threadIdx.x % 32; }
+    __device__ __forceinline__ void sync() const { __syncwarp(); }
+    template <class Value>
+    __device__ __forceinline__ Value from_lane(Value value, int distance) const {
+        return __shfl_xor_sync(0xFFFFFFFFu, value, distance);
+    }
+};
+
+__device__ __forceinline__ int root_of_warp() { return (blockIdx.x * blockDim.x + threadIdx.x) / 32; }
+
+template <int Chunks>
+__global__ void begin_kernel(const __grid_constant__ Workspace work, const Outputs outputs, const bool* valid) {
+    const int root = root_of_warp();
+    if (root >= work.num_roots) return;
+    Search(WarpTeam<CudaLanes, Chunks>{{}, work.layout.num_actions}, work, root).begin(outputs, valid);
+}
+
+template <int Chunks>
+__global__ void step_kernel(const __grid_constant__ Workspace work, const Outputs outputs, int simulation) {
+    const int root = root_of_warp();
+    if (root >= work.num_roots) return;
+    Search(WarpTeam<CudaLanes, Chunks>{{}, work.layout.num_actions}, work, root).step(outputs, simulation);
+}
+
+template <class Kernel, class Last>
+const char* launch(Kernel kernel, const Workspace& work, const Outputs& outputs, Last last, void* stream) {
+    const int blocks = (work.num_roots + kWarpsPerBlock - 1) / kWarpsPerBlock;
+    kernel<<<blocks, 32 * kWarpsPerBlock, 0, static_cast<cudaStream_t>(stream)>>>(work, outputs, last);
+    const cudaError_t error = cudaGetLastError();
+    return error == cudaSuccess ? nullptr : cudaGetErrorString(error);
+}
+
+}  // namespace
+
+const char* cuda_begin(const Workspace& work, const Outputs& outputs, const bool* valid, void* stream) {
+    switch (warp_chunks(work.layout.num_actions)) {
+        case 1: return launch(begin_kernel<1>, work, outputs, valid, stream);
+        case 2: return launch(begin_kernel<2>, work, outputs, valid, stream);
+        default: return launch(begin_kernel<4>, work, outputs, valid, stream);
+    }
+}
+
+const char* cuda_step(const Workspace& work, const Outputs& outputs, int simulation, void* stream) {
+    switch (warp_chunks(work.layout.num_actions)) {
+        case 1: return launch(step_kernel<1>, work, outputs, simulation, stream);
+        case 2: return launch(step_kernel<2>, work, outputs, simulation, stream);
+        default: return launch(step_kernel<4>, work, outputs, simulation, stream);
+    }
+}
+
+}  // namespace xtra

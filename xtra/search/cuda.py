@@ -1,0 +1,63 @@
+"""The CUDA engine: trees, latents and states stay on the device, one kernel per simulation on the caller's stream."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from xtra.search.config import SearchConfig
+from xtra.search.engine import BadOutput, Roots, RootStatistics
+from xtra.search.memory import Memory, rules
+from xtra.search.types import ModelOutput
+
+
+def cuda_is_built() -> bool:
+    """Whether this installation has the CUDA engine."""
+    return find_spec("xtra.search._cuda") is not None
+
+
+class CudaEngine:
+    """See `xtra.search.engine.Engine`. Nothing waits for the device before `finish`, so all of it can be captured as a graph."""
+
+    def __init__(self, config: SearchConfig, output: ModelOutput, seeded: bool) -> None:
+        from xtra.search import _cuda
+
+        batch, num_actions = output.policy_logits.shape
+        self._device = output.policy_logits.device
+        self.memory = memory = Memory(config, output, seeded=seeded, device=self._device)
+        self._engine = _cuda.CudaEngine(batch, num_actions, rules(config), memory.addresses())
+        self.latent, self.value_prefix_state, self.actions = memory.latent, memory.state, memory.actions
+
+    def begin(self, roots: Roots, output: ModelOutput) -> None:
+        """See `Engine.begin`."""
+        self.memory.accept(roots)
+        latent, state, _, value, _ = (tensor.data_ptr() for tensor in output)
+        self._engine.begin(roots.priors.data_ptr(), value, latent, state, roots.valid.data_ptr(), self._stream())
+
+    def step(self, simulation: int, priors: Tensor, output: ModelOutput) -> None:
+        """See `Engine.step`."""
+        latent, state, prefix, value, _ = (tensor.data_ptr() for tensor in output)
+        self._engine.step(simulation, priors.data_ptr(), value, prefix, latent, state, self._stream())
+
+    def finish(self) -> RootStatistics:
+        """See `Engine.finish`. Waits for the device once, to learn whether all outputs were finite."""
+        self.raise_errors()
+        return self.memory.statistics()
+
+    def raise_errors(self) -> None:
+        """Raises `BadOutput` for the first root whose outputs could not be used."""
+        errors = self.memory.errors().cpu()
+        if bool(errors.any()):
+            root = int(errors.nonzero()[0])
+            raise BadOutput("the model", root, int(errors[root]))
+
+    def read_nodes(self) -> NDArray[Any]:
+        """See `Engine.read_nodes`."""
+        return self.memory.read_nodes()
+
+    def _stream(self) -> int:
+        return int(torch.cuda.current_stream(self._device).cuda_stream)

@@ -1,0 +1,99 @@
+"""A whole search, networks included, captured once as a CUDA graph and replayed at every call: the host copies inputs alone."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from xtra.search.checks import check_arguments
+from xtra.search.config import SearchConfig
+from xtra.search.cuda import CudaEngine
+from xtra.search.engine import Roots
+from xtra.search.simulate import conclude, prepare, simulate
+from xtra.search.tree import Tree
+from xtra.search.types import ModelOutput, SearchModel, SearchResult
+
+WARM_UP_SEARCHES = 3
+"""Searches on a side stream before the capture, for lazy initialisation and autotuning; PyTorch's advice for CUDA graphs."""
+
+
+class GraphedSearch:
+    """`search` for one model and one batch shape on a CUDA device; same arguments, same numbers, one graph launch a call.
+
+    The graph reads the model's parameters where they are: updating them in place is seen; replacing them (`.to()`, another module,
+    `train()` against `eval()`) needs a new GraphedSearch. The model must be capturable: no host synchronisation, no control flow
+    that depends on data. Arguments that are None at the first call stay None.
+    """
+
+    def __init__(self, model: SearchModel, config: SearchConfig) -> None:
+        self._model, self._config = model, config
+        self._graph: torch.cuda.CUDAGraph | None = None
+
+    @torch.no_grad()
+    def __call__(
+        self, observations: Tensor, *, valid_actions: Tensor, seeds: Tensor | None = None, noise: Tensor | None = None
+    ) -> SearchResult:
+        """See `search`. The tree is a view of this search until the next call; the other results are the caller's."""
+        given = {"observations": observations, "valid_actions": valid_actions, "seeds": seeds, "noise": noise}
+        if self._graph is None:
+            self._capture(given)
+        self._refill(given)
+        assert self._graph is not None
+        self._graph.replay()
+        return self._read()
+
+    def _capture(self, given: dict[str, Tensor | None]) -> None:
+        self._inputs = {name: None if tensor is None else tensor.clone() for name, tensor in given.items()}
+        observations = self._inputs["observations"]
+        assert observations is not None
+        if observations.device.type != "cuda":
+            raise ValueError(
+                f"observations are on {observations.device}; GraphedSearch needs a CUDA device, `search` runs anywhere"
+            )
+        output = self._model.initial_inference(observations)
+        valid, seeds, noise = (self._inputs[name] for name in ("valid_actions", "seeds", "noise"))
+        assert valid is not None
+        check_arguments(output, valid, seeds, noise, num_threads=1)
+        self._engine = CudaEngine(self._config, output, seeds is not None)
+        side = torch.cuda.Stream(observations.device)  # type: ignore[no-untyped-call]
+        side.wait_stream(torch.cuda.current_stream(observations.device))
+        with torch.cuda.stream(side):
+            for _ in range(WARM_UP_SEARCHES):
+                self._search()
+        torch.cuda.current_stream(observations.device).wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self._roots, self._output = self._search()
+        self._graph = graph
+
+    def _search(self) -> tuple[Roots, ModelOutput]:
+        """All that the graph contains; nothing in it waits for the device."""
+        valid = self._inputs["valid_actions"]
+        assert valid is not None
+        output = self._model.initial_inference(self._inputs["observations"])
+        roots = prepare(self._config, output, valid, ~valid, self._inputs["seeds"], self._inputs["noise"])
+        simulate(self._model, self._engine, self._config, roots, output)
+        return roots, output
+
+    def _refill(self, given: dict[str, Tensor | None]) -> None:
+        for name, tensor in given.items():
+            held = self._inputs[name]
+            if (held is None) != (tensor is None):
+                raise ValueError(f"{name} was {_presence(held)} when this search was captured and is {_presence(tensor)} now")
+            if held is None or tensor is None:
+                continue
+            if held.shape != tensor.shape or held.dtype != tensor.dtype or held.device != tensor.device:
+                raise ValueError(
+                    f"{name} is {tensor.dtype} {list(tensor.shape)} on {tensor.device}; "
+                    f"this search was captured with {held.dtype} {list(held.shape)} on {held.device}"
+                )
+            held.copy_(tensor)
+
+    def _read(self) -> SearchResult:
+        self._engine.raise_errors()
+        output = ModelOutput(*(tensor.clone() for tensor in self._output))
+        return conclude(self._config, self._roots, output, self._engine.memory.statistics(), Tree(self._engine.read_nodes))
+
+
+def _presence(tensor: Tensor | None) -> str:
+    return "absent" if tensor is None else "given"
