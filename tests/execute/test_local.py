@@ -33,19 +33,21 @@ def test_jobs_run_after_their_inputs_and_running_again_computes_nothing(bench: A
 
 
 def test_a_failure_stops_what_needs_it_and_nothing_else(bench: Any) -> None:
-    bad, nan, killed, good = (bench.job(name, fault=name) for name in ("raise", "diverge", "kill", ""))
+    bad, nan, killed, exits, good = (bench.job(name, fault=name) for name in ("raise", "diverge", "kill", "exit", ""))
     after_bad, after_nan, last = bench.job("x", bad), bench.job("y", nan), bench.job("z", good)
-    places = bench.run(bad, nan, killed, good, after_bad, after_nan, last)
+    places = bench.run(bad, nan, killed, exits, good, after_bad, after_nan, last)
     assert places == {
         "raise": Place.FAILED,
         "diverge": Place.DIVERGED,
         "kill": Place.FAILED,
+        "exit": Place.FAILED,
         "": Place.COMPLETE,
         "x": Place.BLOCKED,
         "y": Place.BLOCKED,
         "z": Place.COMPLETE,
     }
     assert "SIGKILL" in bench.error(killed)
+    assert "ended with status 5" in bench.error(exits)
     assert "the ball went through the floor" in bench.store.log_file(bad.key).read_text()
 
 

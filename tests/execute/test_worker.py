@@ -75,10 +75,6 @@ def test_a_failing_stage_leaves_its_traceback_and_can_be_run_again(bench: Any, c
     assert run_here(bench, job) is Exit.FAILED
 
 
-def test_a_stage_that_exits_has_failed(bench: Any) -> None:
-    assert run_here(bench, bench.job("exits", fault="exit")) is Exit.FAILED
-
-
 def test_a_diverged_run_is_committed_as_such_and_not_retried(bench: Any) -> None:
     job = bench.job("nan", fault="diverge")
     assert [run_here(bench, job), run_here(bench, job)] == [Exit.DONE, Exit.DONE]

@@ -25,6 +25,7 @@ class Executor(StrEnum):
     """Where jobs run."""
 
     LOCAL = "local"
+    SLURM = "slurm"
 
 
 def run(
@@ -33,6 +34,11 @@ def run(
     seeds: SeedsOption = None,
     only: OnlyOption = None,
     executor: Annotated[Executor, typer.Option(help="Where jobs run.")] = Executor.LOCAL,
+    profile: Annotated[
+        Path | None,
+        typer.Option(envvar="XTRA_SLURM_PROFILE", metavar="FILE", dir_okay=False, help="What this site wants of SLURM jobs."),
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="With slurm: stay until the jobs are over, then report.")] = False,
     workers: Annotated[int | None, typer.Option(min=1, help="Cores to use at once; all of this machine's if not given.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be run, and run nothing.")] = False,
     results: ResultsOption = Path("results"),
@@ -52,7 +58,11 @@ def run(
     if dry_run:
         _show_plan(plan, Store(results / "store"))
         return
-    _execute(plan, Store(results / "store"), workers, console)
+    store = Store(results / "store")
+    if executor is Executor.LOCAL:
+        _execute(plan, store, workers, console)
+    elif not _launch(plan, store, results, profile, wait, console):
+        return
     _conclude(plan, suite, results, console, no_report)
 
 
@@ -61,6 +71,17 @@ def _show_plan(plan: Plan, store: Store) -> None:
     from xtra.suite.show import cached_keys
 
     print_plan(plan, cached_keys(plan, store))
+
+
+def _launch(plan: Plan, store: Store, results: Path, profile: Path | None, wait: bool, console: Console) -> bool:
+    """Submits to SLURM. Returns whether there is nothing left to wait for."""
+    from xtra.cli.slurm_launch import launch
+
+    try:
+        return launch(plan, store, results, profile, wait, console)
+    except KeyboardInterrupt:
+        typer.echo("the jobs go on without this process; the same command goes on waiting", err=True)
+        raise typer.Exit(130) from None
 
 
 def _execute(plan: Plan, store: Store, workers: int | None, console: Console) -> None:

@@ -43,6 +43,7 @@ def status(
         typer.echo(f"{store.root}: no jobs yet; `xtra-bench run suites/quick.yaml` makes some")
         return
     _print(survey(store, keys), labels)
+    _print_queue(results, keys)
 
 
 def _print(standings: Sequence[Standing], labels: Mapping[str, str]) -> None:
@@ -66,3 +67,19 @@ def _print(standings: Sequence[Standing], labels: Mapping[str, str]) -> None:
             console.print(f"{state}: {labels.get(standing.key, '')} [{standing.key}]  {said}".rstrip(), soft_wrap=True)
         if len(found) > SHOWN:
             console.print(f"... and {len(found) - SHOWN} more {state}")
+
+
+def _print_queue(results: Path, keys: Sequence[str]) -> None:
+    """What SLURM says of these jobs, where any were ever submitted. Silence of the controller is no news of the jobs."""
+    from collections import Counter
+
+    from xtra.execute.slurm_queue import SlurmError, Submissions
+
+    try:
+        wanted = set(keys)
+        states = Counter(entry.state.lower() for key, entry in Submissions(results / "slurm").queued().items() if key in wanted)
+    except SlurmError as error:
+        typer.echo(f"SLURM: unknown ({error})")
+        return
+    if states:
+        typer.echo("SLURM: " + ", ".join(f"{count} {state}" for state, count in sorted(states.items())))

@@ -78,7 +78,7 @@ def run_job(store_root: str, key: str, stages: str = STAGES) -> Exit:
     except ClaimLostError as error:
         print(error, file=sys.stderr)
         return Exit.CLAIM_LOST
-    except (Exception, SystemExit) as error:
+    except Exception as error:
         return _fail(store, key, f"{type(error).__name__}: {error}\n\n{traceback.format_exc()}")
     finally:
         attempt.claim.release()

@@ -39,14 +39,19 @@ class Owner:
     pid: int
     born: float
     lease_seconds: float
+    allocation: str | None = None
+    """The SLURM job it runs in. Found again by a worker of the same SLURM job, it is what the scheduler killed and requeued."""
 
     @classmethod
     def this_process(cls, lease_seconds: float) -> Owner:
         born = psutil.Process().create_time()
-        return cls(secrets.token_hex(16), socket.gethostname(), _machine(), os.getpid(), born, lease_seconds)
+        token, allocation = secrets.token_hex(16), os.environ.get("SLURM_JOB_ID")
+        return cls(token, socket.gethostname(), _machine(), os.getpid(), born, lease_seconds, allocation)
 
     def known_dead(self) -> bool:
-        """True when the process ran in this container and is gone; False also means that it cannot be known from here."""
+        """True when the process ran in this container or this SLURM job and is gone. False when it lives, or that is unknown."""
+        if self.allocation is not None and self.allocation == os.environ.get("SLURM_JOB_ID"):
+            return True
         if self.machine != _machine():
             return False
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import subprocess
@@ -14,6 +15,9 @@ from typing import Any
 import psutil
 
 PACKAGE = Path(__file__).resolve().parents[1]
+
+SNAPSHOT_RECORD = "snapshot.json"
+"""Beside the package in a snapshot of the code: where it was taken from."""
 
 RECORDED_PACKAGES = ("xtra-bench", "torch", "numpy", "gymnasium", "ale-py", "pydantic")
 """Their versions can change a result."""
@@ -52,7 +56,11 @@ def hardware() -> dict[str, Any]:
 
 @cache
 def code_commit() -> tuple[str | None, bool | None]:
-    """Commit of the checkout that this package is part of, and whether the package differs from it."""
+    """Commit of the checkout that this package is part of, or is a snapshot of, and whether the package differs from it."""
+    snapshot = PACKAGE.parent / SNAPSHOT_RECORD
+    if snapshot.exists():
+        record = json.loads(snapshot.read_bytes())
+        return record["git_commit"], record["git_dirty"]
     if _git("ls-files", "--error-unmatch", "__init__.py") is None:
         return None, None
     changes = _git("status", "--porcelain", "--", ".")

@@ -1,0 +1,33 @@
+"""`xtra-bench cancel`: takes a suite's jobs out of the SLURM queue."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xtra.cli.suite_options import OnlyOption, ResultsOption, SeedsOption, SetOption, load_plan
+
+
+def cancel(
+    suite: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="A suite file; without one, every job submitted from this directory.")
+    ] = None,
+    overrides: SetOption = None,
+    seeds: SeedsOption = None,
+    only: OnlyOption = None,
+    results: ResultsOption = Path("results"),
+) -> None:
+    """Cancel queued and running SLURM jobs. What they checkpointed stays; `run` goes on from there."""
+    from xtra.execute.slurm_queue import SlurmError, Submissions, cancel
+
+    plan = None if suite is None else load_plan(suite, overrides, seeds, only)
+    try:
+        queued = Submissions(results.resolve() / "slurm").queued()
+        chosen = [entry for key, entry in queued.items() if plan is None or key in plan.jobs]
+        cancel(chosen)
+    except SlurmError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from None
+    typer.echo(f"cancelled {len(chosen)} of {len(queued)} queued jobs")

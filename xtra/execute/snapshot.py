@@ -1,0 +1,81 @@
+"""A copy of this code, made when jobs are submitted: what is edited in the checkout meanwhile does not reach queued jobs.
+
+Content-addressed: the same code is copied once. Dependencies are not copied; they come from the environment as jobs find it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import shutil
+from collections.abc import Iterator
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+
+from xtra.store.files import json_text
+from xtra.store.provenance import SNAPSHOT_RECORD, code_commit
+
+PACKAGES = ("xtra", "xtra_analysis")
+
+BOOTSTRAP = '''\
+"""Runs a worker on the code beside this file, ahead of any installed (or editable) copy."""
+import sys
+from importlib.machinery import PathFinder
+from pathlib import Path
+
+
+class SnapshotFinder:
+    root = str(Path(__file__).resolve().parent)
+
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return PathFinder.find_spec(name, [cls.root]) if name in {packages} else None
+
+
+sys.meta_path.insert(0, SnapshotFinder)
+from xtra.execute.worker import main
+
+sys.exit(main())
+'''
+
+
+def take_snapshot(directory: Path) -> Path:
+    """Copies the code to `directory/<digest>/` unless it is there. Returns the file that runs a worker on the copy."""
+    files = dict(_files())
+    digest = hashlib.sha256()
+    for name, path in sorted(files.items()):
+        digest.update(f"{name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+    target = directory / digest.hexdigest()[:16]
+    if not target.exists():
+        temporary = directory / f".{secrets.token_hex(8)}.tmp"
+        for name, path in files.items():
+            (temporary / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, temporary / name)
+        commit, dirty = code_commit()
+        (temporary / SNAPSHOT_RECORD).write_text(json_text({"git_commit": commit, "git_dirty": dirty}), encoding="utf-8")
+        (temporary / "bootstrap.py").write_text(BOOTSTRAP.replace("{packages}", repr(PACKAGES)), encoding="utf-8")
+        _move(temporary, target)
+    return target / "bootstrap.py"
+
+
+def _files() -> Iterator[tuple[str, Path]]:
+    """Every file of the packages by its path in the copy; compiled modules of an editable install lie elsewhere than the rest."""
+    for package in PACKAGES:
+        spec = find_spec(package)
+        for root in (spec and spec.submodule_search_locations) or ():
+            for path in Path(root).rglob("*"):
+                if path.is_file() and "__pycache__" not in path.parts:
+                    yield f"{package}/{path.relative_to(root).as_posix()}", path
+    for installed in metadata.files("xtra-bench") or ():
+        if installed.parts[0] in PACKAGES and installed.suffix in (".so", ".pyd"):
+            yield installed.as_posix(), Path(str(installed.locate()))
+
+
+def _move(temporary: Path, target: Path) -> None:
+    try:
+        temporary.rename(target)
+    except OSError:
+        if not target.exists():
+            raise
+        shutil.rmtree(temporary)  # another launcher was faster
