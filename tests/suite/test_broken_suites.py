@@ -96,7 +96,27 @@ def test_a_value_of_the_wrong_shape_causes_no_further_complaints(tmp_path: Path)
     assert messages == ["methods.0: 'nothing' is not a mapping"]
 
 
-def test_one_key_may_break_many_things_and_only_the_first_are_printed(tmp_path: Path) -> None:
+def test_a_cycle_is_told_once_where_it_is_and_not_where_it_is_used(tmp_path: Path) -> None:
+    methods = "methods:\n  - {name: Outside, base: A}\n  - {name: A, base: B}\n  - {name: B, base: A}\n"
+    text = SOUND.split("methods:")[0] + methods
+    (problem,) = load(text, tmp_path / "suite.yaml").problems
+    assert (problem.place.line, problem.message) == (10, "bases form a cycle: A -> B -> A")
+
+
+def test_a_cycle_hidden_by_a_duplicate_name_is_found(tmp_path: Path) -> None:
+    methods = "methods:\n  - {name: A, base: B}\n  - {name: B, base: A}\n  - {name: A}\n"
+    text = SOUND.split("methods:")[0] + methods
+    messages = {problem.message for problem in load(text, tmp_path / "suite.yaml").problems}
+    assert messages == {"bases form a cycle: A -> B -> A", "duplicate method name 'A'"}
+
+
+def test_a_byte_order_mark_and_windows_line_ends_are_no_mistake(tmp_path: Path) -> None:
+    path = tmp_path / "suite.yaml"
+    path.write_bytes(b"\xef\xbb\xbf" + SOUND.replace("\n", "\r\n").encode())
+    assert load_suite(path).suite == "example"
+
+
+def test_of_very_many_mistakes_only_the_first_are_printed(tmp_path: Path) -> None:
     rendered = load(SOUND + "".join(f"key{number}: 1\n" for number in range(500)), tmp_path / "suite.yaml").render()
     assert rendered.endswith("500 problems, of which the first 20 are shown")
     assert rendered.count("unknown key") == 20

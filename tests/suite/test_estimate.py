@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,8 +31,10 @@ def two_seeds() -> Plan:
 
 def test_jobs_of_one_kind_differ_in_game_and_seed_alone() -> None:
     jobs = [job for job in plan(load_suite(CATCH)).jobs.values() if job.stage == "train"]
+    games = [job for job in plan(load_suite(CATCH.with_name("quick.yaml"))).jobs.values() if job.stage == "train"]
     other = [job for job in plan(load_suite(CATCH, ["agent.search.num_simulations=2"])).jobs.values() if job.stage == "train"]
     assert len({kind(job) for job in jobs}) == 1
+    assert len({kind(job) for job in games}) == 1 < len({job.config["environment"]["game"] for job in games})
     assert kind(jobs[0]) != kind(other[0])
 
 
@@ -52,6 +55,14 @@ def test_the_mean_of_finished_jobs_is_taken_and_damaged_records_are_passed_over(
     assert finished_costs(store) == {kind(trains[0]): Cost(20.0, 0.0)}
     (store.directory(trains[0].key) / "manifest.json").write_text("{", encoding="utf-8")
     assert finished_costs(store) == {kind(trains[0]): Cost(30.0, 0.0)}
+
+
+def test_a_job_waits_for_the_slowest_of_its_inputs(two_seeds: Plan) -> None:
+    inputs = [Job("slow", 1, {}), Job("fast", 1, {})]
+    last = Job("last", 1, {}, {"in": tuple(job.key for job in inputs)})
+    graph = replace(two_seeds, jobs={job.key: job for job in (*inputs, last)})
+    costs = {kind(job): Cost(seconds, 0) for job, seconds in zip((*inputs, last), (7200, 3600, 3600), strict=True)}
+    assert estimate(graph, (), costs).longest_hours == 3.0
 
 
 def test_unknown_kinds_are_counted_and_not_guessed(two_seeds: Plan, tmp_path: Path) -> None:

@@ -99,11 +99,11 @@ def test_every_setting_of_a_protocol_exists_for_every_agent(protocol: str) -> No
 
 def test_a_method_inherits_agent_and_preset_from_its_nearest_base_that_names_them() -> None:
     data = suite()
-    data["methods"][0] |= {"preset": "tiny", "agent": "random"}
-    data["methods"][1] |= {"preset": "xtra"}
-    spec = SuiteSpec.model_validate_json(json.dumps(data))
+    data["methods"][0] |= {"preset": "tiny", "agent": "efficientzero"}
+    data["methods"][1] |= {"preset": "small", "agent": "random"}
+    spec = SuiteSpec.model_validate_json(json.dumps(data | {"preset": "xtra"}))
     assert agent_of(spec, spec.method("method")) == "random"
-    assert layers(spec, spec.method("method"))[1] == PRESETS["xtra"].settings_for("random")
+    assert layers(spec, spec.method("method"))[1] == PRESETS["small"].settings_for("random")
 
 
 def test_an_agent_is_spared_the_settings_of_another(tmp_path: Path) -> None:

@@ -75,6 +75,7 @@ TINY = Preset(
             "agent.network.frame_stack": 2,
             "agent.network.channels": 16,
             "agent.network.num_halvings": 1,
+            "agent.network.action_encoding": "one_hot_planes",
             "agent.network.head_channels": 4,
             "agent.network.head_hidden": 32,
             "agent.network.lstm_hidden": 32,
@@ -89,6 +90,7 @@ TINY = Preset(
             "agent.optimizer.batch_size": 64,
             "agent.optimizer.learning_rate": 0.02,
             "agent.optimizer.warmup_updates": 50,
+            "agent.optimizer.unroll_batch_norm": "joint",
             "agent.optimizer.augmentation": "none",
             "agent.replay.min_transitions": 500,
         }
