@@ -82,10 +82,10 @@ def find(study: Study, seed: int = 0) -> Findings:
 
 
 def _ladder(study: Study, seed: int) -> pd.DataFrame:
-    """Variants against the primary method, where there are at least two beside it and the baseline."""
+    """Variants against the primary method, where there are any beside it and the baseline."""
     primary = primary_method(study)
     variants = [name for name in study.learners if name not in (primary, study.baseline)]
-    if primary is None or primary == study.baseline or len(variants) < 2:
+    if primary is None or primary == study.baseline or not variants:
         return pd.DataFrame(columns=COMPARISON_COLUMNS)
     others = [name for name in study.learners if name != primary]
     return compare(study.scores[study.scores["method"].isin([primary, *others])], primary, seed)

@@ -38,6 +38,11 @@ class Look:
     marker: str
 
 
+def short(name: str, length: int = 30) -> str:
+    """A name for a label: cut where it is too long for any figure."""
+    return name if len(name) <= length else name[: length - 1] + "…"
+
+
 def looks(methods: Sequence[str]) -> dict[str, Look]:
     """A look for each method; equal names look equal in every report, whatever the order of the methods."""
     taken: set[int] = set()

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from xtra_analysis.palette import MUTED, looks
+from xtra_analysis.palette import MUTED, looks, short
 from xtra_analysis.style import new_figure, xtra_style
 
 TITLES = {"iqm": "IQM", "median": "Median", "mean": "Mean", "optimality_gap": "Optimality gap ↓"}
@@ -49,7 +49,7 @@ def interval_rows(axes: Axes, rows: pd.DataFrame, methods: list[str]) -> None:
             markeredgecolor="white",
             markeredgewidth=0.7,
         )
-    axes.set_yticks(range(len(methods)), labels=methods)
+    axes.set_yticks(range(len(methods)), labels=[short(method) for method in methods])
     axes.set_ylim(len(methods) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")

@@ -9,7 +9,7 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 
 from xtra_analysis.figures.aggregates import interval_rows, reference_line
-from xtra_analysis.palette import RULE
+from xtra_analysis.palette import RULE, short
 from xtra_analysis.style import new_figure, xtra_style
 
 UNSTABLE_MARK = " *"
@@ -20,7 +20,10 @@ def comparison(table: pd.DataFrame) -> Figure:
     """Of `compare`'s rows: the mean ratio to the baseline (line at 1) and the probability of improvement (line at ½)."""
     methods = list(dict.fromkeys(table["method"]))
     baseline = str(table["baseline"].iloc[0])
-    panels = [("mean_ratio", f"Mean score / {baseline}", 1.0), ("probability_of_improvement", f"P(better than {baseline})", 0.5)]
+    panels = [
+        ("mean_ratio", f"Mean score / {short(baseline, 22)}", 1.0),
+        ("probability_of_improvement", f"P(better than {short(baseline, 18)})", 0.5),
+    ]
     with xtra_style():
         figure = new_figure(8.6, 1.0 + 0.33 * len(methods))
         for axes, (statistic, title, neutral) in zip(figure.subplots(1, 2, sharey=True), panels, strict=True):
@@ -42,7 +45,7 @@ def ladder(table: pd.DataFrame) -> Figure:
         axes.barh(range(len(methods)), change["estimate"], height=0.62, color=RULE, zorder=0.6)
         interval_rows(axes, change, methods)
         reference_line(axes, 0.0)
-        axes.set_xlabel(f"Change against {table['baseline'].iloc[0]}, %")
+        axes.set_xlabel(f"Change against {short(str(table['baseline'].iloc[0]))}, %")
     return figure
 
 
@@ -64,7 +67,8 @@ def game_ratios(table: pd.DataFrame) -> Figure:
         axes.grid(visible=False)
         axes.xaxis.tick_top()
         axes.tick_params(length=0, rotation=0)
-        axes.set_xticklabels(games, rotation=35, ha="left")
+        axes.set_xticklabels([short(game, 20) for game in games], rotation=35, ha="left")
+        axes.set_yticklabels([short(method) for method in methods])
     return figure
 
 

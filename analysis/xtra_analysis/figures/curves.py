@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from xtra_analysis.figures.aggregates import reference_line
-from xtra_analysis.palette import FAINT, Look, looks
+from xtra_analysis.palette import FAINT, Look, looks, short
 from xtra_analysis.style import new_figure, xtra_style
 
 MAX_COLUMNS = 4
@@ -31,7 +31,7 @@ def learning_curves(
         panels = figure.subplots(height, width, squeeze=False)
         for axes, game in zip(panels.flat, games, strict=False):
             _draw_game(axes, curves[curves["game"] == game], value, drawn, methods if emphasis is None else emphasis)
-            axes.set_title(game)
+            axes.set_title(short(game, 20))
         for axes in panels.flat[len(games) :]:
             axes.set_visible(False)
         figure.supxlabel("Env steps", fontsize=10.5)
@@ -64,7 +64,7 @@ def sample_efficiency(
         if reference is not None:
             reference_line(axes, reference, vertical=False)
         label_steps(axes)
-        axes.set(xlabel=x_label, ylabel=y_label)
+        axes.set(xlabel=x_label, ylabel=short(y_label, 40))
         handles = legend_handles({name: drawn[name] for name in strong})
         if len(strong) < len(methods):
             handles.append(Line2D([], [], color=FAINT, linewidth=1.0, label="other methods"))
@@ -83,7 +83,7 @@ def draw_band(axes: Axes, x: Iterable[float], part: pd.DataFrame, look: Look) ->
 def legend_handles(drawn: dict[str, Look], markers: bool = True) -> list[Line2D]:
     """A line for each method, with its marker if lines have them."""
     return [
-        Line2D([], [], color=look.color, marker=look.marker if markers else None, label=method, markeredgecolor="white")
+        Line2D([], [], color=look.color, marker=look.marker if markers else None, label=short(method), markeredgecolor="white")
         for method, look in drawn.items()
     ]
 

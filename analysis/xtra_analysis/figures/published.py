@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from xtra.protocol.scores import PublishedScore
-from xtra_analysis.palette import FAINT, MUTED, looks
+from xtra_analysis.palette import FAINT, MUTED, looks, short
 from xtra_analysis.style import new_figure, xtra_style
 
 PER_ROW = 3
@@ -32,7 +32,7 @@ def published_bars(ours: pd.DataFrame, published: Sequence[PublishedScore]) -> F
             labels += _their_bars(axes, [one for one in published if one.game == game], len(labels))
             axes.set_yticks(range(len(labels)), labels=labels)
             axes.invert_yaxis()
-            axes.set_title(game)
+            axes.set_title(short(game))
             axes.grid(visible=False, axis="y")
             axes.tick_params(axis="y", length=0, labelsize=8.5)
             axes.locator_params(axis="x", nbins=4)
@@ -45,7 +45,7 @@ def _our_bars(axes: Axes, rows: pd.DataFrame, colors: dict[str, str]) -> list[st
     for place, row in enumerate(rows.itertuples(index=False)):
         axes.barh(place, row.mean, color=colors[row.method], height=0.7)
         axes.errorbar(row.mean, place, xerr=row.std, color="black", linewidth=0.9, capsize=2)
-    return [f"{row.method} (ours)" for row in rows.itertuples(index=False)]
+    return [f"{short(row.method)} (ours)" for row in rows.itertuples(index=False)]
 
 
 def _their_bars(axes: Axes, scores: Sequence[PublishedScore], first: int) -> list[str]:

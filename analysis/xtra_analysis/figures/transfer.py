@@ -9,7 +9,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from xtra_analysis.figures.curves import MAX_COLUMNS, add_legend, label_steps, legend_handles
-from xtra_analysis.palette import looks
+from xtra_analysis.palette import looks, short
 from xtra_analysis.style import new_figure, xtra_style
 
 
@@ -27,7 +27,7 @@ def task_weights(table: pd.DataFrame) -> Figure:
                 average = part.groupby("updates")["weight"].mean()
                 look = drawn[source]
                 axes.plot(average.index, average, color=look.color, marker=look.marker, markersize=3.5, linewidth=1.4)
-            axes.set_title(game)
+            axes.set_title(short(game, 20))
             axes.set_ylim(-0.04, 1.04)
             label_steps(axes)
             axes.tick_params(labelbottom=True)
@@ -53,5 +53,6 @@ def gradient_similarity(table: pd.DataFrame) -> Figure:
         axes.set(xlabel="Target game", ylabel="Source game")
         axes.grid(visible=False)
         axes.tick_params(length=0, rotation=0)
-        axes.set_xticklabels(axes.get_xticklabels(), rotation=35, ha="right")
+        axes.set_xticklabels([short(game, 20) for game in matrix.columns], rotation=35, ha="right")
+        axes.set_yticklabels([short(game, 20) for game in matrix.index])
     return figure

@@ -59,7 +59,7 @@ def _table(findings: Findings) -> Table:
     frame = pd.DataFrame({"method": findings.study.methods}).merge(iqm, on="method", how="left")
     frame = frame.merge(ratios[["method", "estimate", "low", "high"]], on="method", how="left", suffixes=("", "_ratio"))
     for column in ("min_runs", "max_runs", "num_games"):
-        frame[column] = frame[column].fillna(0).astype(int)
+        frame[column] = frame[column].astype("float64").fillna(0).astype(int)
     columns = [
         METHOD,
         Column("IQM", lambda row: number(row.estimate)),

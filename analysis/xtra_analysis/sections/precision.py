@@ -7,7 +7,7 @@ import pandas as pd
 from xtra_analysis.content import Column, Paragraph, Section, Table
 from xtra_analysis.findings import Findings
 from xtra_analysis.formatting import NONE, counted, number, percent
-from xtra_analysis.power import MAX_SEEDS, needed_seeds_table, relative_spread
+from xtra_analysis.power import MAX_SEEDS, Spread, needed_seeds_table, relative_spread
 from xtra_analysis.sections.cells import METHOD
 
 
@@ -17,26 +17,30 @@ def precision(findings: Findings) -> Section | None:
     blocks: list[Table | Paragraph] = []
     spread = relative_spread(study.complete, study.learners)
     if spread is not None:
-        seeds = len(study.info.seeds)
-        smallest = spread.detectable_ratio(seeds)
-        size = f"{counted(seeds, 'seed')} × {counted(len(spread.games), 'game')}"
-        sentence = (
-            "One seed cannot tell a difference from chance."
-            if seeds < 2
-            else f"With {size} this study can see differences of {percent(smallest, 1)} or more between two methods."
-        )
-        blocks.append(Paragraph(f"{sentence} (Mean ratio over games, two-sided test at 5 %, found four times in five.)"))
-        columns = [
-            Column("Difference to be seen", lambda row: percent(row.effect), numeric=False),
-            Column(
-                "Seeds per game and method", lambda row: f"more than {MAX_SEEDS:,}" if pd.isna(row.seeds) else f"{row.seeds:,}"
-            ),
-        ]
-        note = f"From the spread between seeds seen here, on {counted(len(spread.games), 'game')}."
-        blocks.append(Table("seeds_needed", "Seeds needed", needed_seeds_table(spread), columns, [note]))
+        blocks += [Paragraph(_sentence(spread, len(study.info.seeds))), _needed(spread)]
+    elif len(study.complete):
+        blocks.append(Paragraph("One seed cannot tell a difference from chance: no game has two runs of a method."))
     if len(findings.worst_case):
         blocks.append(_worst_case(findings))
     return Section("precision", "What this study can see", blocks) if blocks else None
+
+
+def _sentence(spread: Spread, seeds: int) -> str:
+    size = f"{counted(seeds, 'seed')} × {counted(len(spread.games), 'game')}"
+    smallest = percent(spread.detectable_ratio(seeds), 1)
+    return (
+        f"With {size} this study can see differences of {smallest} or more between two methods. "
+        "(Mean ratio over games, two-sided test at 5 %, found four times in five.)"
+    )
+
+
+def _needed(spread: Spread) -> Table:
+    columns = [
+        Column("Difference to be seen", lambda row: percent(row.effect), numeric=False),
+        Column("Seeds per game and method", lambda row: f"more than {MAX_SEEDS:,}" if pd.isna(row.seeds) else f"{row.seeds:,}"),
+    ]
+    note = f"From the spread between seeds seen here, on {counted(len(spread.games), 'game')}."
+    return Table("seeds_needed", "Seeds needed", needed_seeds_table(spread), columns, [note])
 
 
 def _worst_case(findings: Findings) -> Table:

@@ -1,0 +1,156 @@
+"""Intervals that stay honest with few runs, and what they refuse to say."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pandas as pd
+import pytest
+from xtra_analysis.aggregates import AGGREGATES, mean
+from xtra_analysis.bootstrap import generator, joint_distribution
+from xtra_analysis.compare import compare, compare_games, denominator_is_unstable, holm
+from xtra_analysis.estimates import estimate
+from xtra_analysis.intervals import effective_degrees_of_freedom, pool_spread, small_sample_interval
+from xtra_analysis.power import Spread, relative_spread
+
+ROOT = Path(__file__).parents[2]
+COVERAGE = ROOT / "results" / "ours" / "interval_coverage.csv"
+
+
+def frame_of(scores: dict[tuple[str, str], list[float]]) -> pd.DataFrame:
+    rows = [
+        {"method": method, "game": game, "seed": seed, "status": "complete", "score": value, "normalized": value}
+        for (method, game), values in scores.items()
+        for seed, value in enumerate(values)
+    ]
+    return pd.DataFrame(rows)
+
+
+def test_one_seed_gives_no_interval() -> None:
+    table = estimate(frame_of({("a", "g"): [1.0], ("a", "h"): [2.0]}), reps=100)
+    assert table["estimate"].notna().all()
+    assert table[["low", "high", "percentile_low", "percentile_high"]].isna().all(axis=None)
+
+
+def test_runs_all_alike_give_no_small_sample_interval() -> None:
+    table = estimate(frame_of({("a", "g"): [1.0, 1.0, 1.0]}), reps=100)
+    assert table[["low", "high"]].isna().all(axis=None)
+
+
+def test_with_equal_games_every_run_counts_and_with_one_that_dominates_only_its_own() -> None:
+    random = np.random.default_rng(0)
+    equal = np.tile(random.standard_normal((5, 1)), (1, 10))
+    assert effective_degrees_of_freedom(mean, [equal]) == pytest.approx(10 * 4)
+    dominated = equal * np.where(np.arange(10) == 0, 1.0, 1e-6)
+    assert effective_degrees_of_freedom(mean, [dominated]) == pytest.approx(4, rel=1e-6)
+
+
+def test_the_interval_of_one_normal_game_is_students() -> None:
+    """One game, the mean: estimate ± t(0.975, n - 1) · s / sqrt(n), whatever the bootstrap adds is Monte-Carlo error."""
+    scores = np.array([[1.0], [2.0], [4.0], [7.0]])
+    drawn = joint_distribution(mean, [scores], 200_000, generator(0))
+    interval = small_sample_interval(mean, [scores], drawn)
+    reach = 3.182446305 * scores.std(ddof=1) / 2
+    assert (interval.high - interval.low) / 2 == pytest.approx(reach, rel=0.01)
+    assert (interval.high + interval.low) / 2 == pytest.approx(3.5)
+
+
+def test_pooling_moves_no_mean_and_shrinks_no_spread() -> None:
+    scores = np.random.default_rng(1).lognormal(size=(4, 6))
+    scores[3, 2] = np.nan
+    pooled = pool_spread(scores)
+    np.testing.assert_allclose(np.nanmean(pooled, axis=0), np.nanmean(scores, axis=0))
+    assert (np.nanstd(pooled, axis=0) >= np.nanstd(scores, axis=0) - 1e-12).all()
+
+
+def test_ratios_by_hand() -> None:
+    table = compare(frame_of({("b", "g"): [1.0, 3.0], ("b", "h"): [10.0], ("m", "g"): [4.0, 4.0], ("m", "h"): [5.0]}), "b")
+    ratios = table.set_index("statistic")["estimate"]
+    assert ratios["mean_ratio"] == pytest.approx((4 / 2 + 5 / 10) / 2)
+    assert ratios["probability_of_improvement"] == pytest.approx((1.0 + 0.0) / 2)
+
+
+def test_the_baselines_own_uncertainty_is_in_the_interval() -> None:
+    steady, noisy = [10.0, 10.1, 9.9, 10.0, 10.05], [10.0, 16.0, 5.0, 8.0, 11.0]
+    method = [12.0, 12.2, 11.9, 12.1, 12.0]
+    widths = []
+    for baseline in (steady, noisy):
+        row = compare(frame_of({("b", "g"): baseline, ("m", "g"): method}), "b").iloc[0]
+        widths.append(row["high"] - row["low"])
+    assert widths[1] > 10 * widths[0]
+
+
+def test_a_ratio_to_a_baseline_near_zero_is_flagged_and_kept_out_of_averages() -> None:
+    frame = frame_of(
+        {
+            ("b", "ok"): [5.0, 6.0, 7.0],
+            ("m", "ok"): [6.0, 7.0, 8.0],
+            ("b", "bad"): [-1.0, 0.5, 1.0],
+            ("m", "bad"): [3.0, 4.0, 5.0],
+        }
+    )
+    games = compare_games(frame, "b").set_index("game")
+    assert bool(games.loc["bad", "unstable"]) and not bool(games.loc["ok", "unstable"])
+    assert np.isnan(games.loc["bad", "low"])
+    table = compare(frame, "b").set_index("statistic")
+    assert table.loc["mean_ratio", "num_games"] == 1
+    assert table.loc["probability_of_improvement", "num_games"] == 2
+
+
+def test_fiellers_condition_by_hand() -> None:
+    """Mean 2, s = 1, n = 4: the 95 % interval is 2 ± 3.18 · 0.5, above zero. With s = 2 it reaches zero."""
+    spread = np.array([-1.0, -1.0, 1.0, 1.0]) * np.sqrt(3) / 2
+    assert not denominator_is_unstable(2.0 + spread)
+    assert denominator_is_unstable(2.0 + 2 * spread)
+
+
+def test_holms_correction_by_hand() -> None:
+    np.testing.assert_allclose(holm(np.array([0.01, 0.04, 0.03])), [0.03, 0.06, 0.06])
+
+
+def test_more_seeds_see_smaller_differences() -> None:
+    spread = Spread(("g", "h"), np.array([0.04, 0.16]))
+    sizes = [spread.detectable_ratio(seeds) for seeds in (2, 3, 5, 10, 50)]
+    assert sizes == sorted(sizes, reverse=True)
+    assert np.isnan(spread.detectable_ratio(1))
+    needed = spread.seeds_needed(0.2)
+    assert needed is not None
+    assert spread.detectable_ratio(needed) <= 0.2 < spread.detectable_ratio(needed - 1)
+
+
+def test_the_detectable_difference_by_hand() -> None:
+    """One game, spread 20 %, 8 seeds: (t(0.975, 14) + t(0.8, 14)) · 0.2 · sqrt(2/8)."""
+    assert Spread(("g",), np.array([0.04])).detectable_ratio(8) == pytest.approx((2.144787 + 0.868055) * 0.1, rel=1e-5)
+
+
+def test_the_relative_spread_is_that_of_the_rows() -> None:
+    spread = relative_spread(frame_of({("a", "g"): [1.0, 3.0], ("b", "g"): [10.0, 10.0]}), ["a", "b"])
+    assert spread is not None
+    assert spread.relative_variance.tolist() == [pytest.approx((2.0 / 4.0 + 0.0) / 2)]
+
+
+def test_the_committed_study_shows_what_the_report_claims() -> None:
+    study = pd.read_csv(COVERAGE)
+    claimed = study[(study["population"] != "extreme_skew") & study["statistic"].isin([*AGGREGATES, "mean_ratio"])]
+    assert set(claimed["runs"]) == {3, 5}
+    assert claimed["simulations"].min() >= 1000
+    assert claimed["small_sample_coverage"].min() >= 0.94
+    assert claimed["percentile_coverage"].max() < 0.97
+
+
+@pytest.mark.slow
+def test_the_study_can_be_repeated_in_small() -> None:
+    table = _coverage_study().coverage("skewed", 10, 3, 200).set_index("statistic")
+    assert table.loc["iqm", "small_sample_coverage"] >= 0.93
+    assert table.loc["iqm", "percentile_coverage"] <= 0.93
+
+
+def _coverage_study() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("coverage_study", ROOT / "analysis" / "coverage_study.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

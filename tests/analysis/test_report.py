@@ -1,0 +1,260 @@
+"""The report as a reader gets it: what it says and refuses, that it is the same each time, that nothing injects into it."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pandas as pd
+import pytest
+import xtra_analysis
+from typer.testing import CliRunner
+from xtra_analysis import InputError, estimate, figures, load, write_report
+from xtra_analysis.palette import looks
+from xtra_analysis.study import read_study
+from xtra_analysis.synthetic import METHODS, SyntheticMethod
+
+MakeRun = Callable[..., Path]
+HOSTILE = "</text></svg><script>alert(1)</script>\"'&$x^$ {{ 7*7 }} <img src=x onerror=alert(2)>"
+
+
+class Elements(HTMLParser):
+    """Every tag and attribute of a page, and the text outside them."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.text = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+        self.ids += [value or "" for name, value in attrs if name == "id"]
+        self.links += [value or "" for name, value in attrs if name in ("href", "src", "xlink:href")]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def page_of(report: Path) -> str:
+    return (report / "report.html").read_text(encoding="utf-8")
+
+
+def test_the_first_screen_has_question_answer_figure_table_and_what_is_missing(small_report: Path) -> None:
+    page = page_of(small_report)
+    first = page[page.index("<header") : page.index("<nav")]
+    assert "Does a world model pretrained on similar games" in first
+    assert re.search(r"XTRA scored \d+ % (higher|lower) than EfficientZero \(95 % interval", first)
+    assert first.count("<svg") == 1 and first.count("<table") == 1
+    assert re.search(r"Missing: \d+ of 48 runs: .*\(diverged\)|\(missing\)", first)
+
+
+def test_every_cell_without_a_score_is_listed_by_name(small_run: Path, small_report: Path) -> None:
+    scores = load(small_run)
+    gaps = scores[scores["status"] != "complete"]
+    with (small_report / "tables" / "missing.csv").open(newline="") as file:
+        listed = {(row["method"], row["game"], int(row["seed"]), row["status"]) for row in csv.DictReader(file)}
+    assert len(gaps) > 0
+    assert listed == set(gaps[["method", "game", "seed", "status"]].itertuples(index=False, name=None))
+
+
+def test_a_planned_cell_without_a_row_is_missing_too(make_run: MakeRun) -> None:
+    run = make_run("run")
+    lines = (run / "scores.csv").read_text().splitlines(keepends=True)
+    (run / "scores.csv").write_text("".join(lines[:-1]))
+    dropped = lines[-1].split(",")
+    frame = load(run)
+    row = frame[(frame["method"] == dropped[3]) & (frame["game"] == dropped[5]) & (frame["seed"] == int(dropped[6]))]
+    assert row["status"].tolist() == ["missing"]
+
+
+def test_equal_rows_and_seed_give_equal_bytes_in_another_process(small_run: Path, small_report: Path, tmp_path: Path) -> None:
+    code = "import pathlib, sys, xtra_analysis as x; x.write_report([pathlib.Path(sys.argv[1])], pathlib.Path(sys.argv[2]))"
+    subprocess.run([sys.executable, "-c", code, small_run, tmp_path], check=True, env=os.environ | {"PYTHONHASHSEED": "7"})
+    ours = {path.relative_to(small_report): path.read_bytes() for path in small_report.rglob("*") if path.is_file()}
+    theirs = {path.relative_to(tmp_path): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert ours == theirs
+
+
+def test_the_page_is_one_file_that_asks_for_nothing(small_report: Path) -> None:
+    page = page_of(small_report)
+    elements = Elements(page)
+    assert all(link.startswith(("#", "data:")) for link in elements.links)
+    assert not elements.tags & {"script", "link-stylesheet", "iframe", "object", "form"}
+    assert "@import" not in page and not re.search(r"url\((?!#)", page)
+    assert "default-src 'none'" in page
+
+
+def test_ids_are_unique_although_many_figures_are_inlined(small_report: Path) -> None:
+    ids = Elements(page_of(small_report)).ids
+    assert len(ids) == len(set(ids))
+
+
+def test_every_figure_has_alt_text_and_a_caption_and_every_table_and_figure_a_file(small_report: Path) -> None:
+    page = page_of(small_report)
+    assert page.count('role="img"') == page.count("<figure") == len(list((small_report / "figures").glob("*.svg")))
+    assert page.count("<figcaption>") + page.count("<summary>") >= page.count("<figure")
+    assert page.count("<table>") == len(list((small_report / "tables").glob("*.csv")))
+    for figure in (small_report / "figures").glob("*.svg"):
+        assert ElementTree.parse(figure).getroot().get("aria-label")
+
+
+def test_rows_come_as_parquet_too(small_run: Path, small_report: Path) -> None:
+    pd.testing.assert_frame_equal(pd.read_parquet(small_report / "rows" / "scores.parquet"), load(small_run), check_dtype=False)
+
+
+def test_a_wiring_run_says_so_and_answers_nothing(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run("wiring", proves="wiring", synthetic=False, protocol="atari-smoke", protocol_name="atari-smoke")
+    page = page_of(write_report([run], tmp_path / "out").parent)
+    assert "proves the wiring, not learning" in page
+    assert "Beside published scores" not in page
+    assert "XTRA scored" not in page
+
+
+def test_synthetic_rows_are_marked(small_report: Path) -> None:
+    assert '<div class="banner" role="note">Synthetic' in page_of(small_report)
+
+
+def test_protocols_are_never_mixed(make_run: MakeRun) -> None:
+    runs = [make_run("one"), make_run("two", protocol="atari100k+training.env_steps=50000")]
+    with pytest.raises(InputError, match=r"atari100k\+training.env_steps=50000.*never put together"):
+        read_study(runs)
+
+
+def test_runs_of_one_protocol_make_one_study_with_ragged_seeds(make_run: MakeRun, tmp_path: Path) -> None:
+    runs = [make_run("one"), make_run("two", methods=METHODS[:1], seeds=range(3, 6))]
+    table = estimate(load(runs), reps=200).set_index(["method", "statistic"])
+    assert table.loc[("EfficientZero", "iqm"), "max_runs"] == 6
+    assert table.loc[("XTRA", "iqm"), "max_runs"] == 3
+    assert write_report(runs, tmp_path / "out").is_file()
+
+
+def test_rows_that_contradict_each_other_are_refused(make_run: MakeRun) -> None:
+    runs = [make_run("one"), make_run("two", seed=1)]
+    with pytest.raises(InputError, match=r"two different rows for .*method EfficientZero.*give only one"):
+        read_study(runs)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda run: (run / "run.json").unlink(), "it has no run.json"),
+        (lambda run: (run / "run.json").write_text("{"), "is not JSON"),
+        (lambda run: (run / "run.json").write_text('{"schema_version": 99}'), "schema_version 99"),
+        (lambda run: (run / "run.json").write_text('{"schema_version": 1}'), "key 'suite' is missing"),
+        (lambda run: (run / "scores.csv").unlink(), "has no scores.csv"),
+        (lambda run: (run / "scores.csv").write_text("a,b\n1,2\n"), "columns"),
+        (lambda run: (run / "scores.csv").write_text((run / "scores.csv").read_text().replace(",32,", ",many,")), "num_episodes"),
+    ],
+)
+def test_broken_runs_are_told_apart_without_a_traceback(make_run: MakeRun, spoil: Callable[[Path], object], message: str) -> None:
+    from xtra.cli.report import report
+
+    run = make_run("broken")
+    spoil(run)
+    import typer
+
+    app = typer.Typer()
+    app.command()(report)
+    result = CliRunner().invoke(app, [str(run)])
+    assert result.exit_code == 2
+    assert message in result.output
+    assert "Traceback" not in result.output
+
+
+def test_a_study_without_any_score_still_has_a_report(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run("empty")
+    for name in ("scores", "curves", "episodes", "costs", "task_weights"):
+        path = run / f"{name}.csv"
+        path.write_text(path.read_text().splitlines()[0] + "\n")
+    page = page_of(write_report([run], tmp_path / "out").parent)
+    assert "No run has finished yet" in page
+
+
+def test_one_seed_and_one_method_have_a_report_that_says_what_it_lacks(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run("single", methods=METHODS[:1], seeds=range(1))
+    page = page_of(write_report([run], tmp_path / "out").parent)
+    assert "one seed gives no interval" in page
+    assert "One seed cannot tell a difference from chance" in page
+
+
+def test_games_of_unknown_human_score_are_left_out_of_normalized_scores_by_name(small_report: Path, small_run: Path) -> None:
+    assert "Left out here, for want of such a reference: Carnival" in page_of(small_report)
+    assert load(small_run).query("game == 'Carnival'")["normalized"].isna().all()
+
+
+def test_hostile_labels_stay_labels(make_run: MakeRun, tmp_path: Path) -> None:
+    hostile = [dataclasses.replace(method, name=f"{method.name} {HOSTILE}") for method in METHODS[:3]]
+    run = make_run(
+        "hostile",
+        methods=[SyntheticMethod("EfficientZero", "efficientzero", "plain", 1.0), *hostile[1:]],
+        games=("Alien", HOSTILE),
+        question=HOSTILE,
+        suite=HOSTILE,
+        protocol_summary=HOSTILE,
+    )
+    info = json.loads((run / "run.json").read_text())
+    info["provenance"]["suite_text"] = HOSTILE
+    (run / "run.json").write_text(json.dumps(info))
+
+    report = write_report([run], tmp_path / "out").parent
+
+    elements = Elements(page_of(report))
+    assert not elements.tags & {"script", "img"}
+    assert not {name for name in elements.attributes if name.startswith("on")}
+    assert elements.text.count("<script>alert(1)</script>") > 10
+    assert "{{ 7*7 }}" in elements.text
+    for figure in (report / "figures").glob("*.svg"):
+        assert {element.tag.split("}")[-1] for element in ElementTree.parse(figure).getroot().iter()}.isdisjoint(
+            {"script", "img"}
+        )
+
+
+def test_recollected_numbers_are_labelled_and_enter_no_estimate(
+    small_report: Path, small_run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert "recollected, unverified" in page_of(small_report)
+    svg = (small_report / "figures" / "published.svg").read_text(encoding="utf-8")
+    assert "recollected, unverified" in svg and "<pattern" in svg
+    monkeypatch.setattr("xtra_analysis.sections.published.published_scores", lambda: ())
+    without = write_report([small_run], tmp_path / "out").parent
+    for table in ("overview", "aggregates", "comparison", "game_ratios", "ladder", "seeds_needed", "games"):
+        assert (without / "tables" / f"{table}.csv").read_bytes() == (small_report / "tables" / f"{table}.csv").read_bytes()
+
+
+def test_a_methods_colour_does_not_depend_on_the_others_or_their_order() -> None:
+    names = [method.name for method in METHODS]
+    assert looks(names)["XTRA"] == looks(["XTRA"])["XTRA"] == looks(["Random", "XTRA"])["XTRA"]
+    assert looks(names) == {name: looks(names[::-1])[name] for name in names}
+    assert len({look.color for look in looks(names).values()}) == len(names)
+
+
+def test_figures_are_made_without_any_screen_state(small_run: Path) -> None:
+    import matplotlib.pyplot as plt
+
+    before = {key: value for key, value in plt.rcParams.items() if key != "backend"}
+    figure = figures.aggregates(estimate(load(small_run), reps=200))
+    assert [axes.get_title(loc="left") for axes in figure.axes][:2] == ["IQM", "Median"]
+    assert plt.get_fignums() == []
+    assert {key: value for key, value in plt.rcParams.items() if key != "backend"} == before
+
+
+def test_neither_torch_nor_a_browser_is_needed_and_the_command_line_loads_no_pandas() -> None:
+    code = "import sys, xtra_analysis; assert 'torch' not in sys.modules; print(len(xtra_analysis.__all__))"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert int(done.stdout) == len(xtra_analysis.__all__)
+    code = "import sys, xtra.cli.report, xtra.stages.report; assert not {'torch', 'pandas', 'matplotlib'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
