@@ -13,6 +13,7 @@
 #include <tuple>
 
 #include "cpu_kernels.hpp"
+#include "hash_model.hpp"
 #include "thread_pool.hpp"
 #include "workspace_bindings.hpp"
 
@@ -105,6 +106,23 @@ NB_MODULE(_native, module) {
         .def("begin", &CpuEngine::begin, release)
         .def("step", &CpuEngine::step, release)
         .def_prop_ro("instruction_set", &CpuEngine::instruction_set);
+
+    nb::class_<HashModel>(module, "HashModel")
+        .def("__init__",
+             [](HashModel* self, int num_roots, int num_actions, unsigned num_rows, const nb::dict& memory) {
+                 const auto pointer = [&](const char* name) { return nb::cast<Address>(memory[name]); };
+                 new (self) HashModel{num_roots, num_actions, num_rows,
+                                      at<float>(pointer("logits")), at<float>(pointer("values")), at<float>(pointer("rewards")),
+                                      at<std::uint32_t>(pointer("latents_out")), at<float>(pointer("states_out")),
+                                      at<float>(pointer("prefixes_out")), at<float>(pointer("values_out")),
+                                      at<float>(pointer("logits_out"))};
+             })
+        .def(
+            "infer",
+            [](const HashModel& self, Address latents, Address states, Address actions) {
+                self.infer(at<std::uint32_t>(latents), at<float>(states), at<std::int64_t>(actions));
+            },
+            release);
 
     module.def("instruction_sets", [] {
         nb::list found;

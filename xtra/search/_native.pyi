@@ -32,6 +32,10 @@ class Rules:
         unvisited_min: bool,
     ) -> None: ...
 
+class HashModel:
+    def __init__(self, num_roots: int, num_actions: int, num_rows: int, memory: dict[str, int]) -> None: ...
+    def infer(self, latents: int, states: int, actions: int) -> None: ...
+
 class CpuEngine:
     instruction_set: str
     def __init__(

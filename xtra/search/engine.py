@@ -58,12 +58,17 @@ class RootStatistics(NamedTuple):
 class Engine(Protocol):
     """Trees, latents and recurrent states of one batch of roots; memory is bound when it is made and serves many searches."""
 
-    latent: Tensor
-    """`[B, ...]`: what the next inference reads; overwritten by `begin` and `step`."""
-    value_prefix_state: Tensor
-    """`[B, ...]`, as above."""
-    actions: Tensor
-    """int64 `[B]`, as above."""
+    @property
+    def latent(self) -> Tensor:
+        """`[B, ...]`: what the next inference reads; overwritten by `begin` and `step`."""
+
+    @property
+    def value_prefix_state(self) -> Tensor:
+        """`[B, ...]`, as above."""
+
+    @property
+    def actions(self) -> Tensor:
+        """int64 `[B]`, as above."""
 
     def begin(self, roots: Roots, output: ModelOutput) -> None:
         """Plants the roots and selects the first leaves."""

@@ -1,0 +1,116 @@
+"""Where a search's time goes: tree, network and the glue between them, in microseconds per simulation step of a batch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from xtra.perf.engines import Cell
+from xtra.perf.hash_model import NativeHashModel, root_latents
+from xtra.search import ModelOutput, SearchConfig, SearchModel
+from xtra.search.engine import Engine, Roots
+from xtra.search.memory import Memory
+from xtra.search.native import NativeEngine
+from xtra.search.simulate import prepare, simulate
+
+
+class Stopwatch:
+    """Adds up what passes through it."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    def timed(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """`function`, its time added up."""
+
+        def run(*arguments: Any) -> Any:
+            begun = time.perf_counter()
+            result = function(*arguments)
+            self.seconds += time.perf_counter() - begun
+            return result
+
+        return run
+
+
+class TimedModel:
+    """A model whose recurrent inferences are timed."""
+
+    def __init__(self, model: SearchModel, watch: Stopwatch) -> None:
+        self.initial_inference = model.initial_inference
+        self.recurrent_inference = watch.timed(model.recurrent_inference)
+
+
+class TimedEngine:
+    """An engine whose steps are timed."""
+
+    def __init__(self, engine: Engine, watch: Stopwatch) -> None:
+        self._engine = engine
+        self.step = watch.timed(engine.step)
+        self.begin, self.finish, self.read_nodes = engine.begin, engine.finish, engine.read_nodes
+
+    @property
+    def latent(self) -> Tensor:
+        return self._engine.latent
+
+    @property
+    def value_prefix_state(self) -> Tensor:
+        return self._engine.value_prefix_state
+
+    @property
+    def actions(self) -> Tensor:
+        return self._engine.actions
+
+
+@torch.no_grad()
+def split(model: SearchModel, observations: Any, cell: Cell, num_searches: int) -> dict[str, float]:
+    """Median microseconds per step, and the share of the search that is outside the network."""
+    config = SearchConfig(num_simulations=cell.num_simulations)
+    output = model.initial_inference(observations)
+    output = ModelOutput(*(tensor.clone() for tensor in output))
+    valid = torch.ones(cell.batch, cell.num_actions, dtype=torch.bool)
+    roots = prepare(config, output, valid, None, torch.arange(cell.batch), None)
+    engine = NativeEngine(config, output, True, cell.num_threads)
+    rows = [_one(model, engine, config, roots, output) for _ in range(num_searches + 1)][1:]
+    tree, network, whole = (median(column) / cell.num_simulations * 1e6 for column in zip(*rows, strict=True))
+    return {
+        "tree_us": tree,
+        "glue_us": whole - tree - network,
+        "network_us": network,
+        "outside_network_fraction": (whole - network) / whole,
+    }
+
+
+def _one(
+    model: SearchModel, engine: Engine, config: SearchConfig, roots: Roots, output: ModelOutput
+) -> tuple[float, float, float]:
+    tree, network = Stopwatch(), Stopwatch()
+    begun = time.perf_counter()
+    simulate(TimedModel(model, network), TimedEngine(engine, tree), config, roots, output)
+    return tree.seconds, network.seconds, time.perf_counter() - begun
+
+
+def split_tree_only(cell: Cell, num_searches: int) -> dict[str, float]:
+    """The same with the hash model in the network's place, and the memory of the trees."""
+    model = NativeHashModel(cell.batch, cell.num_actions)
+    observations = root_latents(cell.batch)
+    memory = Memory(
+        SearchConfig(num_simulations=cell.num_simulations),
+        model.initial_inference(observations),
+        seeded=True,
+        device=torch.device("cpu"),
+    )
+    measured = split(model, observations, cell, num_searches)
+    return measured | {"bytes_per_root": memory.trees.shape[1], "bytes_per_node": memory.trees.shape[1] / memory.slots}
+
+
+def split_network(preset: str, cell: Cell, num_searches: int) -> dict[str, float]:
+    """The same with the EfficientZero network of that preset, untrained, in evaluation mode."""
+    from xtra.perf.networks import network_of
+
+    network, observations = network_of(preset, cell.batch)
+    return split(network, observations, cell, num_searches)
