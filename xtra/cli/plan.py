@@ -29,7 +29,7 @@ def plan(
 
     from xtra.store.store import Store
     from xtra.suite.estimate import estimate, finished_costs, sentence
-    from xtra.suite.show import cached_keys, to_record
+    from xtra.suite.show import cached_keys, shared_with, to_record
 
     planned, store = load_plan(suite, overrides, seeds, only), Store(results / "store")
     cached = cached_keys(planned, store)
@@ -38,6 +38,8 @@ def plan(
         typer.echo(json.dumps({**to_record(planned, cached), "estimate": asdict(cost)}, indent=2))
     else:
         print_plan(planned, cached)
+        for other, count in shared_with(planned, suite.parent).items():
+            typer.echo(f"{count} of these jobs belong to suite {other} too.")
         typer.echo(sentence(cost, len(planned.jobs) - len(cached)))
 
 

@@ -11,5 +11,11 @@ def validate(suite: SuiteArgument, overrides: SetOption = None, seeds: SeedsOpti
     """Check a suite file: exit status 0 if it can be run, 2 with every mistake, its place and its remedy if not."""
     plan = load_plan(suite, overrides, seeds)
     spec = plan.spec
-    counts = f"{len(spec.methods)} methods x {len(spec.targets)} games x {len(spec.seeds)} seeds"
-    typer.echo(f"ok: {spec.suite} version {spec.version}: {counts} = {len(plan.cells)} cells, {len(plan.jobs)} jobs")
+    factors = {"method": spec.methods, "game": spec.targets, "seed": spec.seeds}
+    product = " x ".join(_counted(len(values), noun) for noun, values in factors.items())
+    sums = f"{_counted(len(plan.cells), 'cell')}, {_counted(len(plan.jobs), 'job')}"
+    typer.echo(f"ok: {spec.suite} version {spec.version}: {product} = {sums}")
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from xtra.store.store import Store
+from xtra.suite.errors import SuiteError
+from xtra.suite.load import load_suite
 from xtra.suite.plan import Plan
+from xtra.suite.plan import plan as make_plan
+
+MAX_COMPARED = 50
+"""Suites that a plan is compared with."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,19 @@ def by_method(plan: Plan, cached: Collection[str]) -> dict[tuple[str, str, str],
     for cell in plan.cells:
         keys.setdefault((cell.method, cell.agent, cell.protocol), []).append(cell.evaluate_key)
     return {identity: _share(own, cached) for identity, own in keys.items()}
+
+
+def shared_with(plan: Plan, directory: Path) -> dict[str, int]:
+    """How many of the plan's jobs the other suites in a directory stand on too, by suite; broken files are passed over."""
+    shared: dict[str, int] = {}
+    for path in sorted(directory.glob("*.yaml"))[:MAX_COMPARED]:
+        try:
+            other = make_plan(load_suite(path))
+        except SuiteError:
+            continue
+        if other.suite != plan.suite and (common := plan.jobs.keys() & other.jobs.keys()):
+            shared[other.suite] = len(common)
+    return shared
 
 
 def to_record(plan: Plan, cached: Collection[str]) -> dict[str, Any]:
