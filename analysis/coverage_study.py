@@ -50,8 +50,8 @@ def skewed(random: np.random.Generator, runs: int, games: int) -> Array:
 
 
 def heavy_tails(random: np.random.Generator, runs: int, games: int) -> Array:
-    """Student's t with 3 degrees of freedom, never below the random agent."""
-    return levels(games) * np.maximum(1.0 + 0.25 * random.standard_t(3, (runs, games)), 0.0)
+    """Student's t with 3 degrees of freedom, never below a twentieth of the level."""
+    return levels(games) * np.maximum(1.0 + 0.25 * random.standard_t(3, (runs, games)), 0.05)
 
 
 def collapsing(random: np.random.Generator, runs: int, games: int) -> Array:

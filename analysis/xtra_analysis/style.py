@@ -52,6 +52,8 @@ RC: dict[Any, Any] = {
 
 SVG = "http://www.w3.org/2000/svg"
 XLINK = "http://www.w3.org/1999/xlink"
+COORDINATES = ("d", "x", "y", "width", "height", "transform", "points")
+_LONG_NUMBER = re.compile(r"-?\d+\.\d{3,}")
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
 
 
@@ -84,6 +86,7 @@ def to_svg(figure: Figure, name: str, alt: str) -> str:
             parent.remove(sheet)  # it would style the whole page
     for element in root.iter():
         _prefix_ids(element, name)
+        _shorten_numbers(element)
     root.set("role", "img")
     root.set("aria-label", alt)
     root.set("style", "stroke-linejoin: round; stroke-linecap: butt")
@@ -100,3 +103,10 @@ def _prefix_ids(element: ElementTree.Element, prefix: str) -> None:
             element.set(key, f"#{prefix}-{value[1:]}")
         elif "url(#" in value:
             element.set(key, _REFERENCE.sub(lambda match: f"url(#{prefix}-{match[1]})", value))
+
+
+def _shorten_numbers(element: ElementTree.Element) -> None:
+    """A hundredth of a point is finer than any screen; matplotlib's six decimals double the page."""
+    for key in COORDINATES:
+        if key in element.attrib:
+            element.set(key, _LONG_NUMBER.sub(lambda match: f"{float(match[0]):.2f}", element.attrib[key]))

@@ -17,7 +17,7 @@ FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars",
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--enable-logging=stderr",
 )  # fmt: skip
-PROBE = """
+PROBE = r"""
 <script>
 addEventListener("load", () => {
   const wide = [...document.querySelectorAll("body *")].filter(e => {
@@ -26,7 +26,9 @@ addEventListener("load", () => {
   });
   const labels = [];
   for (const svg of document.querySelectorAll("svg")) {
-    const boxes = [...svg.querySelectorAll("text")].map(t => [t.textContent, t.getBoundingClientRect()]);
+    const turned = t => /rotate\(-?(?!0[ ,)])/.test(t.getAttribute("transform") ?? "");
+    const upright = [...svg.querySelectorAll("text")].filter(t => !turned(t));
+    const boxes = upright.map(t => [t.textContent, t.getBoundingClientRect()]);
     boxes.forEach(([a, p], i) => boxes.slice(i + 1).forEach(([b, q]) => {
       const x = Math.min(p.right, q.right) - Math.max(p.left, q.left), y = Math.min(p.bottom, q.bottom) - Math.max(p.top, q.top);
       if (x > 3 && y > 0.5 * Math.min(p.height, q.height)) labels.push(a + " | " + b);

@@ -14,6 +14,13 @@ GAMES = Column("Games", lambda row: str(row.num_games))
 SEEDS = Column("Seeds", lambda row: runs(row.min_runs, row.max_runs))
 
 
+def band_text(points: pd.DataFrame) -> str:
+    """What to say about the bands of a curve, or about their absence."""
+    if points["low"].isna().all():
+        return "One seed gives no interval, so there are no bands."
+    return "Bands: 95 % intervals that allow for few seeds."
+
+
 def wide_estimates(table: pd.DataFrame) -> pd.DataFrame:
     """Rows (method, statistic) → one row per method, with `<statistic>_estimate`, `_low`, `_high`; methods keep their order."""
     counts = table.groupby("method", sort=False).agg(

@@ -7,7 +7,7 @@ from xtra_analysis.compute import hours_label, hours_per_run, over_hours
 from xtra_analysis.content import Column, Picture, Section, Table
 from xtra_analysis.findings import Findings
 from xtra_analysis.formatting import number
-from xtra_analysis.sections.cells import METHOD
+from xtra_analysis.sections.cells import METHOD, band_text
 
 
 def efficiency(findings: Findings) -> Section | None:
@@ -24,7 +24,7 @@ def efficiency(findings: Findings) -> Section | None:
                 ),
                 f"Line chart: score divided by {baseline}'s final score over env steps, mean over games, one line per method.",
                 f"The paper's Figure 1: score over {baseline}'s final mean, averaged over games, while learning. The dashed line "
-                f"is where {baseline} ends. Bands: 95 %, allowing for few seeds in both.",
+                f"is where {baseline} ends. {band_text(relative)}",
                 wide=False,
             )
         )
@@ -34,7 +34,7 @@ def efficiency(findings: Findings) -> Section | None:
                 "sample_efficiency",
                 figures.sample_efficiency(points, emphasis=findings.emphasis),
                 "Line chart: interquartile mean of the normalized score over env steps, one line per method.",
-                "IQM of the normalized score over env steps. Bands: 95 %, allowing for few seeds.",
+                f"IQM of the normalized score over env steps. {band_text(points)}",
                 wide=False,
             )
         )

@@ -43,7 +43,7 @@ def game_scores(study: Study) -> pd.DataFrame:
 def _table(study: Study) -> Table:
     scores = game_scores(study)
     methods = [name for name in study.methods if name in set(scores["method"])]
-    cells = {(row.game, row.method): f"{number(row.mean)} ± {number(row.std)} ({row.num_runs})" for row in scores.itertuples()}
+    cells = {(row.game, row.method): _score_text(row) for row in scores.itertuples()}
     columns = [Column("Game", lambda row: row.game, numeric=False)]
     columns += [Column(name, partial(_cell, cells, name)) for name in methods]
     wide = scores.pivot(index="game", columns="method", values=["mean", "std", "num_runs"])
@@ -55,6 +55,11 @@ def _table(study: Study) -> Table:
         columns,
         ["Mean ± standard deviation over seeds (number of seeds). One seed has no deviation."],
     )
+
+
+def _score_text(row: Any) -> str:
+    spread = "" if pd.isna(row.std) else f" ± {number(row.std)}"
+    return f"{number(row.mean)}{spread} ({row.num_runs})"
 
 
 def _cell(cells: Mapping[tuple[str, str], str], method: str, row: Any) -> str:

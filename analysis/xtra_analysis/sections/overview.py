@@ -7,8 +7,8 @@ import pandas as pd
 from xtra_analysis import figures
 from xtra_analysis.content import Column, Paragraph, Picture, Section, Table
 from xtra_analysis.findings import Findings
-from xtra_analysis.formatting import counted, number, span
-from xtra_analysis.sections.cells import METHOD, SEEDS
+from xtra_analysis.formatting import counted, listed, number, span
+from xtra_analysis.sections.cells import GAMES, METHOD, SEEDS, band_text
 
 
 def overview(findings: Findings) -> Section:
@@ -18,6 +18,7 @@ def overview(findings: Findings) -> Section:
         blocks.append(_figure(findings))
     blocks.append(_table(findings))
     blocks.append(missing_line(findings))
+    blocks += incomplete_methods(findings)
     return Section("overview", "Overview", blocks)
 
 
@@ -33,6 +34,21 @@ def missing_line(findings: Findings) -> Paragraph:
     )
 
 
+def incomplete_methods(findings: Findings) -> list[Paragraph]:
+    """A warning for each method without any score on a game that others have: its aggregates are of other games."""
+    games = {name: set(part["game"]) for name, part in findings.study.complete.groupby("method", sort=False)}
+    everywhere = set().union(*games.values())
+    return [
+        Paragraph(
+            f"{name} has no score on {listed(sorted(everywhere - own))}; its aggregates are over other games than those of "
+            "complete methods and cannot be compared with them.",
+            warning=True,
+        )
+        for name, own in games.items()
+        if own != everywhere
+    ]
+
+
 def _figure(findings: Findings) -> Picture:
     points = findings.efficiency
     if len(points) and points.groupby("method")["env_steps"].nunique().max() > 1:
@@ -40,7 +56,7 @@ def _figure(findings: Findings) -> Picture:
             "overview",
             figures.sample_efficiency(points, emphasis=findings.emphasis),
             "Line chart: interquartile mean of the normalized score over env steps, one line per method.",
-            "IQM of the normalized score while learning. Bands are 95 % intervals that allow for few seeds.",
+            f"IQM of the normalized score while learning. {band_text(points)}",
             wide=False,
         )
     rows = findings.estimates[findings.estimates["statistic"] == "iqm"]
@@ -75,4 +91,5 @@ def _table(findings: Findings) -> Table:
                 "95 % interval", lambda row: "" if row.method == findings.study.baseline else span(row.low_ratio, row.high_ratio)
             ),
         ]
-    return Table("overview", "Methods", frame, [*columns, SEEDS])
+    counts = [SEEDS, GAMES] if iqm["num_games"].nunique() > 1 else [SEEDS]
+    return Table("overview", "Methods", frame, [*columns, *counts])
