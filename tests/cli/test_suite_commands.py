@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib import import_module, metadata
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from xtra.cli import main
 from xtra.cli.main import app
 from xtra.suite.load import load_suite
 from xtra.suite.plan import plan
@@ -82,6 +84,16 @@ def test_names_are_printed_as_they_are(tmp_path: Path) -> None:
     path = tmp_path / "marked.yaml"
     path.write_text(CATCH.read_text(encoding="utf-8").replace("name: EfficientZero", "name: '[red]A :smile:'"), encoding="utf-8")
     assert "[red]A :smile:" in CliRunner().invoke(app, ["plan", str(path)]).stdout
+
+
+def test_every_file_of_a_command_is_mounted() -> None:
+    folder = Path(main.__file__).parent
+    commands = [path.stem for path in folder.glob("*.py") if path.stem in dir(import_module(f"xtra.cli.{path.stem}"))]
+    assert sorted(set(commands) - {"main"}) == sorted(main.COMMANDS)
+
+
+def test_the_version_is_that_of_the_installed_package() -> None:
+    assert CliRunner().invoke(app, ["--version"]).stdout == f"xtra-bench {metadata.version('xtra-bench')}\n"
 
 
 def test_schema_prints_json() -> None:

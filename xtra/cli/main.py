@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.util import find_spec
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from xtra.suite.errors import SuiteError
 
-COMMANDS = ("run", "plan", "validate", "status", "logs", "cancel", "gc", "report", "schema", "perf")
+COMMANDS = ("run", "plan", "validate", "status", "logs", "cancel", "report", "schema", "perf")
 """In the order of `--help`. Each is the module `xtra.cli.<name>`, with a function `<name>` or a group `app`."""
 
 
@@ -19,10 +18,10 @@ class Commands(TyperGroup):
     """Imports a sub-command when it is asked for, and turns a broken suite into its message and exit status 2."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return [name for name in COMMANDS if find_spec(f"xtra.cli.{name}") is not None]
+        return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name not in self.list_commands(ctx):
+        if cmd_name not in COMMANDS:
             return None
         module = import_module(f"xtra.cli.{cmd_name}")
         group = getattr(module, "app", None)
@@ -42,8 +41,20 @@ class Commands(TyperGroup):
 app = typer.Typer(name="xtra-bench", cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"xtra-bench {version('xtra-bench')}")
+        raise typer.Exit
+
+
 @app.callback()
-def callback() -> None:
+def callback(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
     """Benchmarks and ablations of cross-task transfer in model-based reinforcement learning.
 
     Start with: xtra-bench run suites/quick.yaml
