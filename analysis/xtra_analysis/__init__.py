@@ -1,9 +1,11 @@
 """Result rows → estimates, figures and the report. Needs no torch; `load`, `estimate` and `write_report` are the way in."""
 
+from xtra_analysis import figures
 from xtra_analysis.compare import compare, compare_games
-from xtra_analysis.curves import sample_efficiency
+from xtra_analysis.curves import relative_efficiency, sample_efficiency
 from xtra_analysis.errors import InputError
 from xtra_analysis.estimates import estimate
+from xtra_analysis.profiles import performance_profiles
 from xtra_analysis.report import write_report
 from xtra_analysis.study import Study, load, read_study
 
@@ -13,8 +15,11 @@ __all__ = [
     "compare",
     "compare_games",
     "estimate",
+    "figures",
     "load",
+    "performance_profiles",
     "read_study",
+    "relative_efficiency",
     "sample_efficiency",
     "write_report",
 ]

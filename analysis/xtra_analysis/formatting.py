@@ -26,7 +26,7 @@ def span(low: float, high: float) -> str:
 
 def percent(value: float | None, digits: int = 0) -> str:
     """A share as per cent."""
-    return NONE if value is None or math.isnan(value) else _minus(f"{100 * value:.{digits}f}") + " %"
+    return NONE if value is None or math.isnan(value) else _minus(f"{100 * value:.{digits}f}") + "\u00a0%"
 
 
 def probability(value: float) -> str:

@@ -57,7 +57,7 @@ def test_the_first_screen_has_question_answer_figure_table_and_what_is_missing(s
     page = page_of(small_report)
     first = page[page.index("<header") : page.index("<nav")]
     assert "Does a world model pretrained on similar games" in first
-    assert re.search(r"XTRA scored \d+ % (higher|lower) than EfficientZero \(95 % interval", first)
+    assert re.search(r"XTRA scored \d+\u00a0% (higher|lower) than EfficientZero \(95 % interval", first)
     assert first.count("<svg") == 1 and first.count("<table") == 1
     assert re.search(r"Missing: \d+ of 48 runs: .*\(diverged\)|\(missing\)", first)
 

@@ -53,7 +53,7 @@ def sample_efficiency(
     strong = [name for name in methods if emphasis is None or name in emphasis]
     drawn = looks(methods)
     with xtra_style():
-        figure = new_figure(6.2, 4.1)
+        figure = new_figure(5.3, 3.7)
         axes = figure.subplots()
         for method in (name for name in methods if name not in strong):
             part = points[points["method"] == method]

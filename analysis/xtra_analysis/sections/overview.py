@@ -12,14 +12,11 @@ from xtra_analysis.sections.cells import GAMES, METHOD, SEEDS, band_text
 
 
 def overview(findings: Findings) -> Section:
-    """The figure that answers the question, the table of methods, and what is missing."""
-    blocks: list[Table | Picture | Paragraph] = []
+    """What is missing, the figure that answers the question, and the table of methods."""
+    blocks: list[Table | Picture | Paragraph] = [missing_line(findings), *incomplete_methods(findings)]
     if len(findings.estimates):
         blocks.append(_figure(findings))
-    blocks.append(_table(findings))
-    blocks.append(missing_line(findings))
-    blocks += incomplete_methods(findings)
-    return Section("overview", "Overview", blocks)
+    return Section("overview", "Overview", [*blocks, _table(findings)])
 
 
 def missing_line(findings: Findings) -> Paragraph:
@@ -76,20 +73,19 @@ def _table(findings: Findings) -> Table:
     frame = frame.merge(ratios[["method", "estimate", "low", "high"]], on="method", how="left", suffixes=("", "_ratio"))
     for column in ("min_runs", "max_runs", "num_games"):
         frame[column] = frame[column].astype("float64").fillna(0).astype(int)
-    columns = [
-        METHOD,
+    columns = [METHOD]
+    if len(ratios):
+        baseline = str(findings.study.baseline)
+        columns += [
+            Column(f"×\u00a0{baseline}", lambda row: "1" if row.method == baseline else number(row.estimate_ratio)),
+            Column("95 % interval", lambda row: "" if row.method == baseline else span(row.low_ratio, row.high_ratio)),
+        ]
+    columns += [
         Column("IQM", lambda row: number(row.estimate)),
         Column("95 % interval", lambda row: span(row.low, row.high)),
     ]
-    if len(ratios):
-        columns += [
-            Column(
-                f"×\u00a0{findings.study.baseline}",
-                lambda row: "1" if row.method == findings.study.baseline else number(row.estimate_ratio),
-            ),
-            Column(
-                "95 % interval", lambda row: "" if row.method == findings.study.baseline else span(row.low_ratio, row.high_ratio)
-            ),
-        ]
     counts = [SEEDS, GAMES] if iqm["num_games"].nunique() > 1 else [SEEDS]
-    return Table("overview", "Methods", frame, [*columns, *counts])
+    known = int(iqm["num_games"].max()) if len(iqm) else 0
+    partial = known < len(findings.study.info.games)
+    notes = [f"IQM of the normalized score, over the {counted(known, 'game')} whose scale is known."] if known and partial else []
+    return Table("overview", "Methods", frame, [*columns, *counts], notes)
