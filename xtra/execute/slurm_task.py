@@ -16,9 +16,12 @@ from submitit.core.utils import DelayedSubmission
 CLAIMED_ELSEWHERE = 3
 """`xtra.execute.worker.Exit.CLAIMED_ELSEWHERE`."""
 
+LAST_SECONDS = 600
+"""To wait for SLURM to end a job whose node it takes back. A job that ends by itself has failed, and is not requeued."""
+
 
 class SlurmTask:
-    """Calls `command STORE KEY`. `checkpoint` is submitit's hook: the task is requeued as it is, its files say where it was."""
+    """Calls `command STORE KEY --parent PID` and succeeds when the job's result is in the store."""
 
     def __init__(self, command: Sequence[str]) -> None:
         self.command = list(command)
@@ -28,13 +31,14 @@ class SlurmTask:
         while status == CLAIMED_ELSEWHERE:  # by another launcher, or by a node that was lost: its claim has to go stale
             time.sleep(10)
             status = self._run(store_root, key, log_file)
-        if status in (128 + signal.SIGTERM, 128 + signal.SIGINT):
-            # SLURM is taking the node back. Ending now would be a failure, which is not requeued: wait to be ended.
-            time.sleep(600)
+        if status == 128 + signal.SIGTERM:
+            time.sleep(LAST_SECONDS)
         if status != 0:
             raise RuntimeError(f"{key} ended with status {status}; its own words are in {log_file}")
 
     def checkpoint(self, store_root: str, key: str, log_file: str) -> DelayedSubmission:
+        """submitit's hook before it requeues the job: nothing to save, its files say where it was. SLURM may signal twice."""
+        signal.signal(signal.SIGUSR2, signal.SIG_IGN)
         return DelayedSubmission(self, store_root, key, log_file)
 
     def _run(self, store_root: str, key: str, log_file: str) -> int:
@@ -42,15 +46,10 @@ class SlurmTask:
         environment = {**os.environ, "PYTHONHASHSEED": "0"}
         with open(log_file, "ab") as log:  # noqa: PTH123 - a string crosses the pickle, whatever the Python version
             # A process group of its own: submitit's USR2 is for this process, and would kill the worker.
-            worker = subprocess.Popen(
-                arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log, process_group=0, env=environment
-            )
+            worker = subprocess.Popen(arguments, stdout=log, stderr=log, env=environment, process_group=0)
         try:
             return worker.wait()
-        except BaseException:  # submitit exits from its signal handler
+        except BaseException:  # submitit has requeued the job, or failed to, in its signal handler, and exits
             worker.terminate()
-            try:
-                worker.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                worker.kill()
+            time.sleep(LAST_SECONDS)
             raise

@@ -30,7 +30,7 @@ class SnapshotFinder:
 
     @classmethod
     def find_spec(cls, name, path=None, target=None):
-        return PathFinder.find_spec(name, [cls.root]) if name in {packages} else None
+        return PathFinder.find_spec(name, path or [cls.root]) if name.partition(".")[0] in {packages} else None
 
 
 sys.meta_path.insert(0, SnapshotFinder)

@@ -1,0 +1,182 @@
+"""On a real SLURM: whatever goes wrong, the next `run` brings all to the undisturbed result, and computes nothing twice."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from xtra.execute.slurm_profile import SlurmProfile
+from xtra.execute.slurm_queue import SlurmError, cancel
+from xtra.execute.snapshot import take_snapshot
+from xtra.store.job import Job
+from xtra.store.store import State
+
+pytestmark = pytest.mark.slurm
+Undisturbed = Callable[[str, int], str]
+HERE = Path(__file__).parent
+
+
+def only_with_accounting(request: pytest.FixtureRequest) -> None:
+    if "without accounting" in request.node.name:
+        pytest.skip("asked of one kind of cluster")
+
+
+def worker_of(bench: Any, job: Job) -> psutil.Process:
+    """The process that computes the job; it runs on this host."""
+    found = [p for p in psutil.process_iter(["cmdline"]) if {job.key, "--parent"} <= set(p.info["cmdline"] or ())]
+    assert len(found) == 1
+    return found[0]
+
+
+def launcher(bench: Any, *jobs: Job, max_array_size: int = 1001, code: Path | None = None) -> subprocess.Popen[bytes]:
+    arguments = [bench.store.root, str(max_array_size), *(job.key for job in jobs)]
+    environment = {**os.environ, "XTRA_TEST_CODE": str(code or "")}
+    return subprocess.Popen([sys.executable, HERE / "launcher.py", *arguments], env=environment)
+
+
+def test_a_graph_runs_as_arrays_behind_each_other(bench: Any) -> None:
+    trains = [bench.job(f"t{number}", steps=2) for number in range(3)]
+    scores = [bench.job(f"s{number}", train) for number, train in enumerate(trains)]
+    last = bench.job("last", *scores)
+    submitted = bench.submit(*trains, *scores, last)
+    assert submitted.calls == 3
+    assert set(bench.wait(*trains, *scores, last)) == {State.COMPLETE}
+    assert set(bench.computed().values()) == {1}
+    again = bench.submit(*trains, *scores, last)
+    assert (len(again.finished), again.calls) == (7, 0)
+
+
+def test_a_failure_cancels_what_needs_it_and_nothing_else(bench: Any) -> None:
+    trains = [bench.job("bad", fault="raise"), bench.job("good")]
+    scores = [bench.job(f"after {train.config['name']}", train) for train in trains]
+    bench.submit(*trains, *scores)
+    assert bench.wait(*trains, *scores) == [State.FAILED, State.COMPLETE, State.INTERRUPTED, State.COMPLETE]
+    assert "the ball went through the floor" in bench.error(trains[0])
+    assert set(bench.submit(*trains, *scores).new) == {trains[0].key, scores[0].key}
+
+
+@pytest.mark.parametrize("fault", ["SIGKILL", "scancel"])
+def test_a_killed_job_is_submitted_again_and_goes_on(bench: Any, undisturbed: Undisturbed, fault: str) -> None:
+    job, other = bench.job("a", steps=40, seconds=0.1), bench.job("b")
+    bench.submit(job, other)
+    bench.wait_for_steps("a", 5)
+    if fault == "SIGKILL":
+        worker_of(bench, job).kill()
+    else:
+        cancel([bench.slurm().submissions.queued()[job.key]])
+    assert bench.wait(job, other)[0] in (State.INTERRUPTED, State.FAILED)
+    assert set(bench.submit(job, other).new) == {job.key}
+    assert bench.wait(job, other) == [State.COMPLETE, State.COMPLETE]
+    assert bench.result(job) == undisturbed("a", 40)
+    assert max(bench.computed().values()) == 1
+
+
+def test_two_launches_at_once_submit_and_compute_each_job_once(bench: Any) -> None:
+    jobs = [bench.job(f"j{number}", steps=2) for number in range(4)]
+    jobs += [bench.job(f"k{number}", job) for number, job in enumerate(jobs)]
+    both = [launcher(bench, *jobs), launcher(bench, *jobs)]
+    assert [process.wait(timeout=60) for process in both] == [0, 0]
+    assert len(list((bench.store.root.parent / "slurm").glob("*/submission.json"))) == 2
+    assert set(bench.wait(*jobs)) == {State.COMPLETE}
+    assert set(bench.computed().values()) == {1}
+
+
+def test_a_preempted_job_requeues_itself_and_goes_on(
+    bench: Any, undisturbed: Undisturbed, request: pytest.FixtureRequest
+) -> None:
+    only_with_accounting(request)
+    bench.use("spot", nodelist="sim1")
+    job = bench.job("a", cpus=2, steps=60, seconds=0.1)
+    bench.submit(job)
+    bench.wait_for_steps("a", 3)
+    subprocess.run(["sbatch", "-p", "main", "-w", "sim1", "-c2", "-o", "/dev/null", "--wrap", "sleep 1"], check=True)
+    assert bench.wait(job, seconds=90) == [State.COMPLETE]
+    assert bench.store.log_file(job.key).read_text().count("UTC: count-") == 2
+    assert bench.result(job) == undisturbed("a", 60)
+    assert max(bench.computed().values()) == 1
+
+
+def test_the_jobs_of_a_lost_node_run_elsewhere(bench: Any, undisturbed: Undisturbed, request: pytest.FixtureRequest) -> None:
+    only_with_accounting(request)
+    job = bench.job("a", steps=60, seconds=0.1)
+    bench.submit(job)
+    bench.wait_for_steps("a", 3)
+    node = subprocess.check_output(["squeue", "--noheader", "--format", "%N"], text=True).strip()
+    subprocess.run(["scontrol", "update", f"nodename={node}", "state=down", "reason=test"], check=True)
+    assert bench.wait(job, seconds=90) == [State.COMPLETE]
+    assert bench.store.log_file(job.key).read_text().count("UTC: count-") == 2
+    assert bench.result(job) == undisturbed("a", 60)
+
+
+def test_a_controller_that_is_away_is_unknown_and_stops_nothing(bench: Any, cluster: Any, request: pytest.FixtureRequest) -> None:
+    only_with_accounting(request)
+    first = bench.job("a", steps=50, seconds=0.1)
+    second = bench.job("b", first)
+    bench.submit(first, second)
+    bench.wait_for_steps("a", 5)
+    cluster.stop_controller()
+    try:
+        assert bench.state(first) is State.RUNNING
+        with pytest.raises(SlurmError, match="squeue"):
+            bench.slurm().submissions.queued()
+        with pytest.raises(SlurmError):
+            bench.submit(first, second)
+    finally:
+        cluster.up()
+    assert bench.wait(first, second) == [State.COMPLETE, State.COMPLETE]
+    assert set(bench.computed().values()) == {1}
+
+
+def test_a_launcher_killed_half_way_through_submitting_loses_and_repeats_nothing(
+    bench: Any, request: pytest.FixtureRequest
+) -> None:
+    only_with_accounting(request)
+    jobs = [bench.job(f"j{number}") for number in range(8)]
+    process = launcher(bench, *jobs, max_array_size=2)
+    folder = bench.store.root.parent / "slurm"
+    while len(list(folder.glob("*/submission.json"))) < 2:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    submitted = bench.submit(*jobs)
+    assert submitted.new
+    assert len(submitted.new) < 8
+    states = bench.wait(*jobs, seconds=120)
+    if set(states) != {State.COMPLETE}:  # killed between sbatch and the pickles: those tasks found nothing to run
+        bench.submit(*jobs)
+        states = bench.wait(*jobs)
+    assert set(states) == {State.COMPLETE}
+    assert set(bench.computed().values()) == {1}
+
+
+def test_queued_jobs_run_the_code_they_were_submitted_with(bench: Any, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    only_with_accounting(request)
+    checkout = tmp_path / "checkout"
+    shutil.copytree(take_snapshot(tmp_path / "copies").parent, checkout)
+    (checkout / "snapshot.json").unlink()
+    first = bench.job("a", steps=20, seconds=0.1)
+    second = bench.job("b", first)
+    assert launcher(bench, first, second, code=checkout).wait() == 0
+    for module in ("worker", "slurm_task"):
+        (checkout / "xtra" / "execute" / f"{module}.py").write_text("half a li")
+    assert bench.wait(first, second) == [State.COMPLETE, State.COMPLETE]
+
+
+def test_a_full_queue_holds_the_rest_back_until_the_next_run(bench: Any, request: pytest.FixtureRequest) -> None:
+    only_with_accounting(request)
+    bench.profile = SlurmProfile(max_queued=2)
+    jobs = [bench.job(f"j{number}") for number in range(3)]
+    assert bench.submit(*jobs).held == [jobs[2].key]
+    bench.wait(*jobs)
+    assert list(bench.submit(*jobs).new) == [jobs[2].key]
+    assert set(bench.wait(*jobs)) == {State.COMPLETE}
