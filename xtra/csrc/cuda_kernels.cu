@@ -13,6 +13,7 @@ constexpr int kWarpsPerBlock = 4;
 struct CudaLanes {
     __device__ __forceinline__ int lane() const { return threadIdx.x % 32; }
     __device__ __forceinline__ void sync() const { __syncwarp(); }
+    __device__ __forceinline__ std::uint32_t ballot(bool here) const { return __ballot_sync(0xFFFFFFFFu, here); }
     template <class Value>
     __device__ __forceinline__ Value from_lane(Value value, int distance) const {
         return __shfl_xor_sync(0xFFFFFFFFu, value, distance);

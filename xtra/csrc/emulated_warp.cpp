@@ -36,6 +36,12 @@ class EmulatedLanes {
         return received;
     }
 
+    std::uint32_t ballot(bool here) const {
+        std::uint32_t bits = here ? 1u << lane_ : 0u;
+        for (int distance = 16; distance > 0; distance /= 2) bits |= from_lane(bits, distance);
+        return bits;
+    }
+
    private:
     Exchange* exchange_;
     int lane_;

@@ -4,6 +4,10 @@
 // action a lane. Comparisons give masks, `mask ? a : b` selects, and reductions follow one order on all teams (reference.py).
 #pragma once
 
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 #include <cstring>
 
 #include "tree.hpp"
@@ -63,6 +67,16 @@ struct PackTeam {
     }
 
     XTRA_INLINE bool any(bool here) const { return here; }
+    // One bit a lane.
+    XTRA_INLINE std::uint32_t ballot(Int mask) const {
+#if defined(__AVX2__)
+        return static_cast<std::uint32_t>(_mm256_movemask_ps(reinterpret_cast<__m256>(mask)));
+#else
+        std::uint32_t bits = 0;
+        for (int lane = 0; lane < lanes; ++lane) bits |= static_cast<std::uint32_t>(mask[lane] & 1) << lane;
+        return bits;
+#endif
+    }
 
     XTRA_INLINE void copy(char* to, const char* from, std::int64_t bytes) const { std::memcpy(to, from, bytes); }
     XTRA_INLINE void clear(char* to, std::int64_t bytes) const { std::memset(to, 0, bytes); }

@@ -356,7 +356,8 @@ class Search {
     }
     XTRA_INLINE Int visits_of_nobody() const { return team_.actions(0) & 0; }
 
-    // The valid action of the best score; among ties the greatest key, whose last 7 bits put the lowest index first.
+    // The valid action of the best score; among ties the greatest key, whose last 7 bits put the lowest index first, or the lowest
+    // index. With no valid action at all, which is an error by now, action 0.
     XTRA_INLINE int pick(const Float* score, const Int* valid, int simulation, int depth) const {
         Float best = team_.all(-__builtin_inff());
         for (int chunk = 0; chunk < kChunks; ++chunk) {
@@ -364,18 +365,27 @@ class Search {
             best = here > best ? here : best;
         }
         const float threshold = team_.max(best) - kTieTolerance;
-        const std::uint64_t state = work_.seeds ? mix(tree_.header().seed, simulation, depth) : 0;
+        Int tied[kChunks];
+        int num_tied = 0, lowest = 0;
+        for (int chunk = kChunks - 1; chunk >= 0; --chunk) {
+            tied[chunk] = score[chunk] < threshold ? valid[chunk] & 0 : valid[chunk];
+            const std::uint32_t bits = team_.ballot(tied[chunk]);
+            num_tied += count_bits(bits);
+            if (bits != 0) lowest = chunk * Team::lanes + lowest_bit(bits);
+        }
+        return num_tied > 1 && work_.seeds ? break_tie(tied, simulation, depth) : lowest;
+    }
+
+    XTRA_INLINE int break_tie(const Int* tied, int simulation, int depth) const {
+        const std::uint64_t state = mix(tree_.header().seed, simulation, depth);
         Key greatest = team_.to_key(team_.actions(0)) & 0u;
         for (int chunk = 0; chunk < kChunks; ++chunk) {
             const Key action = team_.to_key(team_.actions(chunk));
-            Key key = 127u - action;
-            if (work_.seeds) key |= tie_key(state, action) & ~127u;
-            const Int tied = score[chunk] < threshold ? valid[chunk] & 0 : valid[chunk];
-            key = tied ? key : greatest;
+            Key key = (tie_key(state, action) & ~127u) | (127u - action);
+            key = tied[chunk] ? key : greatest;
             greatest = key > greatest ? key : greatest;
         }
-        const int action = 127 - static_cast<int>(team_.max(greatest) & 127u);
-        return action < num_actions_ ? action : num_actions_ - 1;  // no valid action, hence no key: an error by now, but no crash
+        return 127 - static_cast<int>(team_.max(greatest) & 127u);
     }
 
     XTRA_INLINE void report() {

@@ -62,6 +62,22 @@ struct Layout {
     std::int64_t tree_bytes;
 };
 
+XTRA_INLINE int count_bits(std::uint32_t bits) {
+#if defined(__CUDA_ARCH__)
+    return __popc(bits);
+#else
+    return __builtin_popcount(bits);
+#endif
+}
+
+XTRA_INLINE int lowest_bit(std::uint32_t bits) {
+#if defined(__CUDA_ARCH__)
+    return __ffs(bits) - 1;
+#else
+    return __builtin_ctz(bits);
+#endif
+}
+
 // Actions that a row is read as: whole packs of eight, in as many widths as are compiled.
 inline int padded_actions(int num_actions) {
     for (const int chunks : {1, 2, 3, 4, 6, 8, 12}) {

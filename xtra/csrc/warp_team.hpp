@@ -50,7 +50,8 @@ struct WarpTeam {
     XTRA_INLINE float min(float value) const {
         return butterfly(value, [](float a, float b) { return a < b ? a : b; });
     }
-    XTRA_INLINE bool any(bool here) const { return max<Key>(here ? 1u : 0u) != 0; }
+    XTRA_INLINE bool any(bool here) const { return hardware.ballot(here) != 0; }
+    XTRA_INLINE std::uint32_t ballot(Int mask) const { return hardware.ballot(mask != 0); }
 
     XTRA_INLINE void copy(char* to, const char* from, std::int64_t bytes) const {
         if (aligned(to, from, bytes, 16)) return move<Four>(to, from, bytes);
