@@ -57,6 +57,9 @@ RATIO_STATISTICS: dict[str, Callable[[Array, Array], Array]] = {
     "median_ratio": median_ratio,
     "iqm_ratio": iqm_ratio,
 }
+GAME_RATIO_COLUMNS = [
+    "method", "game", "estimate", "low", "high", "percentile_low", "percentile_high", "num_runs", "num_baseline_runs", "unstable",
+]  # fmt: skip
 LEANING = (iqm_ratio,)
 """Statistics whose bias needs the wider of two spreads (`coverage_study.py`)."""
 COMPARISON_COLUMNS = [
@@ -148,7 +151,7 @@ def compare_games(frame: pd.DataFrame, baseline: str, seed: int = 0) -> pd.DataF
                     "unstable": unstable,
                 }
             )
-    return pd.DataFrame(rows).drop(columns=["num_games", "min_runs", "max_runs"], errors="ignore")
+    return pd.DataFrame(rows, columns=GAME_RATIO_COLUMNS)
 
 
 def _game_row(samples: list[Array], random: np.random.Generator) -> dict[str, Any]:

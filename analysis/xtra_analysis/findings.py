@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from xtra_analysis.compare import COMPARISON_COLUMNS, compare, compare_games
+from xtra_analysis.compare import COMPARISON_COLUMNS, GAME_RATIO_COLUMNS, compare, compare_games
 from xtra_analysis.curves import CURVE_COLUMNS, relative_efficiency, sample_efficiency
 from xtra_analysis.estimates import estimate
 from xtra_analysis.profiles import performance_profiles
@@ -65,20 +65,27 @@ def primary_method(study: Study) -> str | None:
 
 def find(study: Study, seed: int = 0) -> Findings:
     """All estimates of the study. `seed` decides the resamples: equal rows and seed give equal numbers."""
-    baseline, curves, scores = study.baseline, study.tables["curves"], study.scores
+    yardstick, curves, scores = study.yardstick, study.tables["curves"], study.scores
     nothing = pd.DataFrame(columns=CURVE_COLUMNS)
     return Findings(
         study=study,
         seed=seed,
         estimates=estimate(scores, seed=seed),
         efficiency=sample_efficiency(curves, seed=seed) if len(curves) else nothing,
-        relative_efficiency=relative_efficiency(curves, scores, baseline, seed=seed) if baseline and len(curves) else nothing,
-        comparison=compare(scores, baseline, seed) if baseline else pd.DataFrame(columns=COMPARISON_COLUMNS),
-        game_ratios=compare_games(scores, baseline, seed) if baseline else pd.DataFrame(),
+        relative_efficiency=relative_efficiency(curves, scores, yardstick, seed=seed) if yardstick and len(curves) else nothing,
+        comparison=_comparison(study, seed),
+        game_ratios=compare_games(scores, yardstick, seed) if yardstick else pd.DataFrame(columns=GAME_RATIO_COLUMNS),
         ladder=_ladder(study, seed),
         profiles=performance_profiles(scores, seed=seed),
         worst_case=worst_case(scores),
     )
+
+
+def _comparison(study: Study, seed: int) -> pd.DataFrame:
+    if study.baseline is None:
+        return pd.DataFrame(columns=COMPARISON_COLUMNS)
+    table = compare(study.scores, study.baseline, seed)
+    return table if study.yardstick else table[table["statistic"] == "probability_of_improvement"]
 
 
 def _ladder(study: Study, seed: int) -> pd.DataFrame:

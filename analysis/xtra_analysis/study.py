@@ -68,6 +68,11 @@ class Study:
         return [method.name for method in self.info.methods if method.agent != RANDOM_AGENT]
 
     @property
+    def yardstick(self) -> str | None:
+        """The baseline, if it learns: a ratio to the score of a random agent would say little."""
+        return self.baseline if self.baseline in self.learners else None
+
+    @property
     def baseline(self) -> str | None:
         """The method that others are normalised by, where it has any score."""
         name = self.info.baseline

@@ -21,7 +21,7 @@ def comparison(findings: Findings) -> Section | None:
     if findings.comparison.empty:
         return None
     baseline = str(findings.study.baseline)
-    blocks: list[Table | Picture | Paragraph] = [Paragraph(_lead(baseline)), *_warnings(findings)]
+    blocks: list[Table | Picture | Paragraph] = [Paragraph(_lead(findings, baseline)), *_warnings(findings)]
     if len(findings.comparison[findings.comparison["statistic"] == "mean_ratio"]):
         blocks.append(_overall(findings, baseline))
     blocks.append(_table(findings))
@@ -31,7 +31,11 @@ def comparison(findings: Findings) -> Section | None:
     return Section("comparison", f"Compared with {baseline}", blocks)
 
 
-def _lead(baseline: str) -> str:
+def _lead(findings: Findings, baseline: str) -> str:
+    if findings.study.yardstick is None:
+        return (
+            f"P(better) is the chance that a run of the method beats a run of {baseline} on the same game; games count equally."
+        )
     return (
         f"In each game a method's mean score is divided by {baseline}'s; games count equally. Both are resampled, so the "
         f"intervals hold the uncertainty of {baseline} too."
@@ -77,10 +81,10 @@ def _table(findings: Findings) -> Table:
     ]
     notes = [
         "p: stratified permutation test of the ranks on which P(better) is built, exact at any number of seeds. "
-        "Corrected: Holm's method, for all methods compared here.",
-        "A mean of ratios leans upwards, by about (relative spread)² / seeds. The 95 % interval allows for it. "
-        "The CSV file has rliable's intervals too.",
+        "Corrected: Holm's method, for all methods compared here. The CSV file has rliable's intervals too."
     ]
+    if findings.study.yardstick:
+        notes.append("A mean of ratios leans upwards, by about (relative spread)² / seeds; the 95 % interval allows for it.")
     frame = wide.merge(tests, on="method", how="left")
     return Table("comparison", "Ratios and probability of improvement", frame, columns, notes, csv=findings.comparison)
 

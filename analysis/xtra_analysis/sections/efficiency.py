@@ -15,7 +15,7 @@ def efficiency(findings: Findings) -> Section | None:
     points, relative = findings.efficiency, findings.relative_efficiency
     blocks: list[Table | Picture] = []
     if len(relative):
-        baseline = findings.study.baseline
+        baseline = str(findings.study.yardstick)
         blocks.append(
             Picture(
                 "relative_efficiency",
@@ -55,17 +55,19 @@ def _hours(findings: Findings) -> list[Table | Picture]:
                 "compute_efficiency",
                 figures.sample_efficiency(over_hours(points, hours), x="hours", x_label=label, emphasis=findings.emphasis),
                 f"Line chart: interquartile mean of the normalized score over {label}, one line per method.",
-                f"The same over {label} of one run. A method that builds on others starts later, by its share of their cost; "
+                f"The same over {label} of one run. A method that builds on other jobs starts later, by its share of their cost; "
                 "time within training is taken to pass evenly.",
                 wide=False,
             )
         )
     columns = [
         METHOD,
+        Column("Preparation", lambda row: number(row.preparation_hours)),
         Column("Training", lambda row: number(row.training_hours)),
-        Column("Share of jobs in common", lambda row: number(row.other_hours)),
+        Column("Evaluation", lambda row: number(row.evaluation_hours)),
         Column("Total", lambda row: number(row.total_hours)),
         Column("On", lambda row: row.device, numeric=False),
         Column("Runs", lambda row: str(row.num_runs)),
     ]
-    return [*blocks, Table("costs", f"{label} of one run", hours, columns)]
+    notes = ["Preparation: the run's share of datasets, teachers and pretraining, which other runs use too."]
+    return [*blocks, Table("costs", f"{label} of one run", hours, columns, notes)]
