@@ -29,11 +29,11 @@ class Cluster:
 
     def __init__(self, accounting: bool) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="xs-", dir="/tmp"))  # short: it holds UNIX sockets
-        self._accounting = ["--accounting"] if accounting else []
+        self.accounting = accounting
 
     def up(self) -> None:
         """Starts whatever is not running."""
-        command = [HERE / "slurm-up", "--dir", self.directory, *self._accounting]
+        command = [HERE / "slurm-up", "--dir", self.directory, *(["--accounting"] if self.accounting else [])]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, timeout=180)
 
     def down(self) -> None:

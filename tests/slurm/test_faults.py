@@ -26,9 +26,11 @@ Undisturbed = Callable[[str, int], str]
 HERE = Path(__file__).parent
 
 
-def only_with_accounting(request: pytest.FixtureRequest) -> None:
-    if "without accounting" in request.node.name:
-        pytest.skip("asked of one kind of cluster")
+@pytest.fixture
+def once(cluster: Any) -> None:
+    """For faults whose outcome cannot depend on accounting: they are tried on one of the two clusters."""
+    if not cluster.accounting:
+        pytest.skip("tried on the other cluster")
 
 
 def worker_of(bench: Any, job: Job) -> psutil.Process:
@@ -91,10 +93,7 @@ def test_two_launches_at_once_submit_and_compute_each_job_once(bench: Any) -> No
     assert set(bench.computed().values()) == {1}
 
 
-def test_a_preempted_job_requeues_itself_and_goes_on(
-    bench: Any, undisturbed: Undisturbed, request: pytest.FixtureRequest
-) -> None:
-    only_with_accounting(request)
+def test_a_preempted_job_requeues_itself_and_goes_on(bench: Any, undisturbed: Undisturbed, once: None) -> None:
     bench.use("spot", nodelist="sim1")
     job = bench.job("a", cpus=2, steps=60, seconds=0.1)
     bench.submit(job)
@@ -106,8 +105,7 @@ def test_a_preempted_job_requeues_itself_and_goes_on(
     assert max(bench.computed().values()) == 1
 
 
-def test_the_jobs_of_a_lost_node_run_elsewhere(bench: Any, undisturbed: Undisturbed, request: pytest.FixtureRequest) -> None:
-    only_with_accounting(request)
+def test_the_jobs_of_a_lost_node_run_elsewhere(bench: Any, undisturbed: Undisturbed, once: None) -> None:
     job = bench.job("a", steps=60, seconds=0.1)
     bench.submit(job)
     bench.wait_for_steps("a", 3)
@@ -118,8 +116,7 @@ def test_the_jobs_of_a_lost_node_run_elsewhere(bench: Any, undisturbed: Undistur
     assert bench.result(job) == undisturbed("a", 60)
 
 
-def test_a_controller_that_is_away_is_unknown_and_stops_nothing(bench: Any, cluster: Any, request: pytest.FixtureRequest) -> None:
-    only_with_accounting(request)
+def test_a_controller_that_is_away_is_unknown_and_stops_nothing(bench: Any, cluster: Any, once: None) -> None:
     first = bench.job("a", steps=50, seconds=0.1)
     second = bench.job("b", first)
     bench.submit(first, second)
@@ -137,10 +134,7 @@ def test_a_controller_that_is_away_is_unknown_and_stops_nothing(bench: Any, clus
     assert set(bench.computed().values()) == {1}
 
 
-def test_a_launcher_killed_half_way_through_submitting_loses_and_repeats_nothing(
-    bench: Any, request: pytest.FixtureRequest
-) -> None:
-    only_with_accounting(request)
+def test_a_launcher_killed_half_way_through_submitting_loses_and_repeats_nothing(bench: Any, once: None) -> None:
     jobs = [bench.job(f"j{number}") for number in range(8)]
     process = launcher(bench, *jobs, max_array_size=2)
     folder = bench.store.root.parent / "slurm"
@@ -159,8 +153,7 @@ def test_a_launcher_killed_half_way_through_submitting_loses_and_repeats_nothing
     assert set(bench.computed().values()) == {1}
 
 
-def test_queued_jobs_run_the_code_they_were_submitted_with(bench: Any, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    only_with_accounting(request)
+def test_queued_jobs_run_the_code_they_were_submitted_with(bench: Any, tmp_path: Path, once: None) -> None:
     checkout = tmp_path / "checkout"
     shutil.copytree(take_snapshot(tmp_path / "copies").parent, checkout)
     (checkout / "snapshot.json").unlink()
@@ -172,8 +165,7 @@ def test_queued_jobs_run_the_code_they_were_submitted_with(bench: Any, tmp_path:
     assert bench.wait(first, second) == [State.COMPLETE, State.COMPLETE]
 
 
-def test_a_full_queue_holds_the_rest_back_until_the_next_run(bench: Any, request: pytest.FixtureRequest) -> None:
-    only_with_accounting(request)
+def test_a_full_queue_holds_the_rest_back_until_the_next_run(bench: Any, once: None) -> None:
     bench.profile = SlurmProfile(max_queued=2)
     jobs = [bench.job(f"j{number}") for number in range(3)]
     assert bench.submit(*jobs).held == [jobs[2].key]
