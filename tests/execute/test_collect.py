@@ -53,7 +53,7 @@ def finish_cell(store: Store, method: str = "EfficientZero", seed: int = 0, seco
 
 def test_a_complete_cell_leaves_its_rows_in_every_table(store: Store, tmp_path: Path) -> None:
     cell = finish_cell(store)
-    assert collect(store, [cell], ABOUT, tmp_path / "run") == {"complete": 1}
+    assert collect(store, [cell], ABOUT, tmp_path / "run") == {cell: "complete"}
     lines = (tmp_path / "run" / "scores.csv").read_text().splitlines()
     keys = f"{cell.train_key},{cell.evaluate_key}"
     assert lines[1] == f"made-up,1,catch,EfficientZero,efficientzero,Catch,0,complete,0.0,mean_episode_return,2,10,4,{keys}"
@@ -76,7 +76,7 @@ def test_cells_without_a_result_are_named_with_the_reason(store: Store, tmp_path
     store.work(failed_train.key).mkdir()
     store.error_file(failed_train.key).write_text("boom")
     cells += [diverged, failed, planned("Missing", 0)[2]]
-    assert collect(store, cells, ABOUT, tmp_path) == {"complete": 1, "diverged": 1, "failed": 1, "missing": 1}
+    assert list(collect(store, cells, ABOUT, tmp_path).values()) == ["complete", "diverged", "failed", "missing"]
     rows = {row["method"]: (row["status"], row["score"]) for row in read_csv(SCORES, tmp_path / "scores.csv")}
     assert rows == {
         "EfficientZero": ("complete", 0.0),
@@ -89,7 +89,7 @@ def test_cells_without_a_result_are_named_with_the_reason(store: Store, tmp_path
 def test_a_damaged_result_does_not_count(store: Store, tmp_path: Path) -> None:
     cell = finish_cell(store)
     (store.out(cell.evaluate_key) / "summary.json").write_text('{"score": 1000}')
-    assert collect(store, [cell], ABOUT, tmp_path) == {"missing": 1}
+    assert collect(store, [cell], ABOUT, tmp_path) == {cell: "missing"}
 
 
 def test_rows_are_the_same_whatever_the_order_and_however_long_it_took(tmp_path: Path) -> None:

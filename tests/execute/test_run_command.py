@@ -74,7 +74,8 @@ def test_a_failing_job_is_named_with_the_command_that_shows_its_log(directory: P
     assert failed.returncode == 1
     assert f"xtra-bench logs {key}" in failed.stdout
     assert "ModuleNotFoundError" in failed.stdout
-    assert "of 1 cells: 1 failed" in failed.stdout
+    assert "1 of 1 cells have no score" in failed.stdout
+    assert "failed: Random/Catch/0" in failed.stdout
     assert "Traceback" not in failed.stdout + failed.stderr
     logs = bench(directory, "logs")
     assert key in logs.stdout
@@ -110,6 +111,14 @@ def test_there_is_an_answer_and_no_traceback_where_there_is_nothing(directory: P
     assert said in answer.stdout + answer.stderr
     assert "Traceback" not in answer.stderr
     assert not (directory / "results").exists()
+
+
+def test_results_that_cannot_be_written_are_a_message(directory: Path) -> None:
+    (directory / "results").write_text("a file where a directory should be")
+    answer = bench(directory, "run", "suite.yaml")
+    assert answer.returncode == 2
+    assert "Traceback" not in answer.stderr
+    assert "results" in answer.stderr
 
 
 def test_the_launcher_imports_no_torch_and_no_pandas(directory: Path) -> None:

@@ -59,11 +59,15 @@ def run(
         _show_plan(plan, Store(results / "store"))
         return
     store = Store(results / "store")
-    if executor is Executor.LOCAL:
-        _execute(plan, store, workers, console)
-    elif not _launch(plan, store, results, profile, wait, console):
-        return
-    _conclude(plan, suite, results, console, no_report)
+    try:
+        if executor is Executor.LOCAL:
+            _execute(plan, store, workers, console)
+        elif not _launch(plan, store, results, profile, wait, console):
+            return
+        _conclude(plan, suite, results, console, no_report)
+    except OSError as error:
+        typer.echo(f"error: {error.filename or results}: {error.strerror}", err=True)
+        raise typer.Exit(2) from None
 
 
 def _show_plan(plan: Plan, store: Store) -> None:
@@ -129,14 +133,21 @@ def _conclude(plan: Plan, suite: Path, results: Path, console: Console, no_repor
 
     directory = run_directory(results, plan)
     statuses = collect(Store(results / "store"), plan.cells, describe(plan, suite.read_text(encoding="utf-8")), directory)
-    incomplete = [f"{count} {status}" for status, count in statuses.items() if status != "complete"]
+    incomplete = [f"{status}: {cell.name}" for cell, status in statuses.items() if status != "complete"]
     if incomplete:
-        console.print(f"of {len(plan.cells)} cells: {', '.join(incomplete)}; run again to try what failed once more")
-    if no_report:
-        typer.echo(directory)
-    else:
-        from xtra.stages.report import report
-
-        typer.echo(report([directory]))
+        console.print(f"{len(incomplete)} of {len(plan.cells)} cells have no score; the same command tries what failed once more")
+        for line in incomplete[:SHOWN_FAILURES]:
+            console.print(line, soft_wrap=True)
+    typer.echo(directory if no_report else _report(directory))
     if incomplete:
         raise typer.Exit(1)
+
+
+def _report(directory: Path) -> Path:
+    from xtra.stages.report import report
+
+    try:
+        return report([directory])
+    except (ValueError, OSError) as error:
+        typer.echo(f"error: the rows are in {directory}, but no report can be made of them: {error}", err=True)
+        raise typer.Exit(1) from None

@@ -36,8 +36,8 @@ class About:
     run: Mapping[str, Any]
 
 
-def collect(store: Store, cells: Sequence[Cell], about: About, run_dir: Path) -> Counter[str]:
-    """Writes the run's directory. Returns how many cells have which status (see `rows.STATUSES`)."""
+def collect(store: Store, cells: Sequence[Cell], about: About, run_dir: Path) -> dict[Cell, str]:
+    """Writes the run's directory. Returns the status of each cell (see `rows.STATUSES`)."""
     results = [_CellResult(store, cell) for cell in cells]
     run_dir.mkdir(parents=True, exist_ok=True)
     tables: tuple[tuple[Table, Iterable[Row]], ...] = (
@@ -52,7 +52,7 @@ def collect(store: Store, cells: Sequence[Cell], about: About, run_dir: Path) ->
     write_text_atomically(run_dir / "suite.yaml", about.suite_text)
     write_text_atomically(run_dir / "plan.json", json_text(about.plan))
     write_text_atomically(run_dir / "run.json", json_text(_run_record(store, cells, about, run_dir)))
-    return Counter(result.status for result in results)
+    return {result.cell: result.status for result in results}
 
 
 class _CellResult:
@@ -60,7 +60,7 @@ class _CellResult:
 
     def __init__(self, store: Store, cell: Cell) -> None:
         self._store = store
-        self._cell = cell
+        self.cell = cell
         self._manifests = {"evaluate": _whole(store, cell.evaluate_key)}
         if cell.train_key is not None:
             self._manifests["train"] = _whole(store, cell.train_key)
@@ -76,8 +76,8 @@ class _CellResult:
             "num_episodes": evaluated.get("num_episodes"),
             "env_steps": trained.get("env_steps"),
             "updates": trained.get("updates"),
-            "train_key": self._cell.train_key,
-            "evaluate_key": self._cell.evaluate_key,
+            "train_key": self.cell.train_key,
+            "evaluate_key": self.cell.evaluate_key,
         }
 
     def rows(self, role: str, file_name: str) -> Iterator[Row]:
@@ -86,7 +86,7 @@ class _CellResult:
             yield self._identity() | row
 
     def _identity(self) -> Row:
-        return {column: getattr(self._cell, column) for column in CELL}
+        return {column: getattr(self.cell, column) for column in CELL}
 
     def _output(self, role: str, file_name: str) -> Any:
         manifest = self._manifests.get(role)
@@ -103,7 +103,7 @@ class _CellResult:
         if evaluated is not None:
             return evaluated.status
         now = time.time()
-        standing = (job.key for key in self._cell.keys for job in _ancestry(self._store, key))
+        standing = (job.key for key in self.cell.keys for job in _ancestry(self._store, key))
         states = {self._store.state(key, now) for key in standing}
         return "diverged" if State.DIVERGED in states else "failed" if State.FAILED in states else "missing"
 
