@@ -42,15 +42,28 @@ struct PackTeam {
         std::memcpy(&pack, row + chunk * lanes, sizeof pack);
         return __builtin_convertvector(pack, Int);
     }
-    // A span is no row: lanes past its end give `otherwise`.
+    // A span is no row: lanes past its end are not read and give `otherwise`.
     XTRA_INLINE Float load_span(const float* span, int begin, int size, float otherwise) const {
+#if defined(__AVX2__)
+        const Int inside = Int{0, 1, 2, 3, 4, 5, 6, 7} < size - begin;
+        return inside ? reinterpret_cast<Float>(_mm256_maskload_ps(span + begin, reinterpret_cast<__m256i>(inside))) : all(otherwise);
+#else
         Float pack = all(otherwise);
-        if (begin + lanes <= size) {
-            std::memcpy(&pack, span + begin, sizeof pack);
-        } else {
-            for (int lane = 0; begin + lane < size; ++lane) pack[lane] = span[begin + lane];
-        }
+        for (int lane = 0; lane < lanes && begin + lane < size; ++lane) pack[lane] = span[begin + lane];
         return pack;
+#endif
+    }
+    XTRA_INLINE Int load_flags(const bool* flags, int chunk, int size) const {
+        Int pack{};
+        for (int lane = 0; lane < lanes && chunk * lanes + lane < size; ++lane) pack[lane] = flags[chunk * lanes + lane] ? -1 : 0;
+        return pack;
+    }
+    // Lanes past a row's end write into what follows it in the node.
+    XTRA_INLINE void store(float* row, int chunk, Float pack) const { std::memcpy(row + chunk * lanes, &pack, sizeof pack); }
+    template <class Count>
+    XTRA_INLINE void store(Count* row, int chunk, int value) const {
+        const Short pack = Short{} + static_cast<std::uint16_t>(value);
+        std::memcpy(row + chunk * lanes, &pack, sizeof pack);
     }
 
     XTRA_INLINE float sum(const Float* packs) const {
@@ -66,7 +79,6 @@ struct PackTeam {
         return fold(pack, [](auto a, auto b) { return a < b ? a : b; });
     }
 
-    XTRA_INLINE bool any(bool here) const { return here; }
     // One bit a lane.
     XTRA_INLINE std::uint32_t ballot(Int mask) const {
 #if defined(__AVX2__)

@@ -60,7 +60,7 @@ class Search {
     // Plants the root and selects the first leaf. `valid`: [B, A].
     XTRA_INLINE void begin(const Outputs& outputs, const bool* valid) {
         plant(outputs.values[root_], valid + root_ * num_actions_);
-        fill_edges(0, outputs.priors, [&](int action) { return valid[root_ * num_actions_ + action]; });
+        fill_edges(0, outputs.priors, [&](int chunk) { return team_.load_flags(valid + root_ * num_actions_, chunk, num_actions_); });
         store_recurrent(outputs, 0, false);
         team_.sync();
         select(0);
@@ -70,8 +70,7 @@ class Search {
     // Expands the leaf that simulation `simulation` selected, backs its value up, and selects the next leaf if there is one.
     XTRA_INLINE void step(const Outputs& outputs, int simulation) {
         const int slot = simulation + 1;
-        const float* root_prior = tree_.prior(0);
-        fill_edges(slot, outputs.priors, [&](int action) { return root_prior[action] >= 0.0f; });
+        fill_edges(slot, outputs.priors, [&](int chunk) { return validity(0, chunk); });
         if (team_.leader()) {
             attach(slot, checked(outputs.value_prefixes[root_], Error::value_prefix));
             back_up(slot, checked(outputs.values[root_], Error::value));
@@ -101,28 +100,28 @@ class Search {
         node = {};
         node.value_sum = header.root_value;
         node.visits = 1;
-        node.parent = node.action = node.next = node.previous = kNoNode;
+        node.parent = node.action = node.next = kNoNode;
     }
 
-    template <class IsValid>
-    XTRA_INLINE void fill_edges(int slot, const float* priors, IsValid is_valid) {
+    // `validity_of(chunk)`: the mask of valid actions.
+    template <class ValidityOf>
+    XTRA_INLINE void fill_edges(int slot, const float* priors, ValidityOf validity_of) {
         const float* from = priors + static_cast<std::int64_t>(root_) * num_actions_;
-        float* prior = tree_.prior(slot);
-        float* q = tree_.q(slot);
-        std::uint16_t* child_visits = tree_.child_visits(slot);
-        std::int16_t* child = tree_.child(slot);
-        bool bad = false;
-        team_.for_actions(num_actions_, [&](int action) {
-            const bool valid = is_valid(action);
-            const bool usable = from[action] >= 0.0f && from[action] <= kLargest;
-            bad |= valid & !usable;
-            prior[action] = valid ? (usable ? from[action] : 0.0f) : kInvalidPrior;
-        });
-        team_.for_actions(num_actions_, [&](int action) { q[action] = 0.0f; });
-        team_.for_actions(num_actions_, [&](int action) { child_visits[action] = 0; });
-        team_.for_actions(num_actions_, [&](int action) { child[action] = kNoNode; });
-        if (team_.any(bad) && team_.leader()) fail(Error::prior);
+        Int bad = no_action();
+        for (int chunk = 0; chunk < kChunks; ++chunk) {
+            const Int valid = validity_of(chunk);
+            const Float given = team_.load_span(from, chunk * Team::lanes, num_actions_, 0.0f);
+            const Int usable = (given >= 0.0f) & (given <= kLargest);
+            bad = bad | (usable ? no_action() : valid);
+            const Float prior = usable ? given : team_.all(0.0f);
+            team_.store(tree_.prior(slot), chunk, valid ? prior : team_.all(kInvalidPrior));
+        }
+        for (int chunk = 0; chunk < kChunks; ++chunk) team_.store(tree_.q(slot), chunk, team_.all(0.0f));
+        for (int chunk = 0; chunk < kChunks; ++chunk) team_.store(tree_.child_visits(slot), chunk, 0);
+        for (int chunk = 0; chunk < kChunks; ++chunk) team_.store(tree_.child(slot), chunk, kNoNode);
+        if (team_.ballot(bad) != 0 && team_.leader()) fail(Error::prior);
     }
+    XTRA_INLINE Int no_action() const { return team_.actions(0) & 0; }
 
     XTRA_INLINE void attach(int slot, float value_prefix) {
         const TreeHeader& header = tree_.header();
@@ -320,12 +319,12 @@ class Search {
         const TreeHeader& header = tree_.header();
         Float prior[kChunks], q[kChunks], seen_prior[kChunks], seen_q[kChunks];
         Int visits[kChunks];
-        Int most = team_.load(tree_.child_visits(0), 0) & 0;
+        Int most = no_action();
         for (int chunk = 0; chunk < kChunks; ++chunk) {
             prior[chunk] = team_.load(tree_.prior(0), chunk);
             q[chunk] = team_.load(tree_.q(0), chunk);
             valid[chunk] = validity(0, chunk);
-            visits[chunk] = valid[chunk] ? team_.load(tree_.child_visits(0), chunk) : visits_of_nobody();
+            visits[chunk] = valid[chunk] ? team_.load(tree_.child_visits(0), chunk) : no_action();
             most = visits[chunk] > most ? visits[chunk] : most;
             seen_prior[chunk] = visits[chunk] > 0 ? prior[chunk] : team_.all(0.0f);
             seen_q[chunk] = visits[chunk] > 0 ? prior[chunk] * q[chunk] : team_.all(0.0f);
@@ -354,7 +353,6 @@ class Search {
             score[chunk] = (team_.load_span(bias, chunk * Team::lanes, num_actions_, 0.0f) + scale * rescaled) + penalty;
         }
     }
-    XTRA_INLINE Int visits_of_nobody() const { return team_.actions(0) & 0; }
 
     // The valid action of the best score; among ties the greatest key, whose last 7 bits put the lowest index first, or the lowest
     // index. With no valid action at all, which is an error by now, action 0.
@@ -368,7 +366,7 @@ class Search {
         Int tied[kChunks];
         int num_tied = 0, lowest = 0;
         for (int chunk = kChunks - 1; chunk >= 0; --chunk) {
-            tied[chunk] = score[chunk] < threshold ? valid[chunk] & 0 : valid[chunk];
+            tied[chunk] = score[chunk] < threshold ? no_action() : valid[chunk];
             const std::uint32_t bits = team_.ballot(tied[chunk]);
             num_tied += count_bits(bits);
             if (bits != 0) lowest = chunk * Team::lanes + lowest_bit(bits);

@@ -33,11 +33,9 @@ struct NodeHeader {
     std::int16_t action;
     std::int16_t depth;
     std::int16_t num_children;
-    std::int16_t next;      // in the released code's depth-first order
-    std::int16_t previous;  // in that order
-    std::int16_t unused;
+    std::int16_t next;  // in the released code's depth-first order
 };
-static_assert(sizeof(NodeHeader) == 32);
+static_assert(sizeof(NodeHeader) == 28);
 
 struct TreeHeader {
     std::uint64_t seed;
@@ -52,7 +50,8 @@ struct TreeHeader {
 };
 static_assert(sizeof(TreeHeader) == 64);
 
-// Offsets and strides in bytes. Rows are read in packs of eight, past their end but never past their node's.
+// Offsets and strides in bytes. Rows are read and first written in packs of eight, past their end but never past their node's; so
+// they are written in this order.
 struct Layout {
     std::int32_t num_actions;
     std::int32_t num_slots;
@@ -97,8 +96,8 @@ inline Layout make_layout(int num_actions, int num_slots) {
     layout.q = layout.prior + 4 * num_actions;
     layout.child_visits = layout.q + 4 * num_actions;
     layout.child = layout.child_visits + 2 * num_actions;
-    const int last_read = larger(layout.q + 4 * padded, layout.child_visits + 2 * padded);
-    layout.node_bytes = round_up(larger(layout.child + 2 * num_actions, last_read), 64);
+    const int end = larger(layout.q + 4 * padded, layout.child + 2 * padded);
+    layout.node_bytes = round_up(end, 64);
     layout.span = sizeof(TreeHeader) + num_slots * layout.node_bytes;
     layout.tree_bytes = layout.span + round_up(4 * num_slots, 64);
     return layout;

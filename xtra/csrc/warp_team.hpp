@@ -38,6 +38,18 @@ struct WarpTeam {
         return index < size ? span[index] : otherwise;
     }
 
+    XTRA_INLINE Int load_flags(const bool* flags, int chunk, int size) const {
+        const int action = actions(chunk);
+        return action < size && flags[action];
+    }
+    XTRA_INLINE void store(float* row, int chunk, float value) const {
+        if (actions(chunk) < num_actions) row[actions(chunk)] = value;
+    }
+    template <class Count>
+    XTRA_INLINE void store(Count* row, int chunk, int value) const {
+        if (actions(chunk) < num_actions) row[actions(chunk)] = static_cast<Count>(value);
+    }
+
     XTRA_INLINE float sum(const Float* packs) const {
         float total = 0.0f;
         for (int chunk = 0; chunk < Chunks; ++chunk) total += packs[chunk];
@@ -50,7 +62,6 @@ struct WarpTeam {
     XTRA_INLINE float min(float value) const {
         return butterfly(value, [](float a, float b) { return a < b ? a : b; });
     }
-    XTRA_INLINE bool any(bool here) const { return hardware.ballot(here) != 0; }
     XTRA_INLINE std::uint32_t ballot(Int mask) const { return hardware.ballot(mask != 0); }
 
     XTRA_INLINE void copy(char* to, const char* from, std::int64_t bytes) const {
