@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 from xtra.execute.local import LocalQueue, Place
+from xtra.execute.machine import Machine
 from xtra.store.job import Job, Resources
 from xtra.store.store import State, Store
 
@@ -33,7 +34,7 @@ class Bench:
         return job
 
     def queue(self, *jobs: Job, cpus: int = 2) -> LocalQueue:
-        return LocalQueue(self.store, {job.key: job for job in jobs}, cpus, self.stages)
+        return LocalQueue(self.store, {job.key: job for job in jobs}, Machine(cpus, 1000.0), self.stages)
 
     def run(self, *jobs: Job, cpus: int = 2) -> dict[str, Place]:
         """Runs the jobs to the end; where each one stands then, by name."""

@@ -67,8 +67,10 @@ STAGES = {"count": Stage("count", 1, CountConfig, "light_stages")}
 
 if __name__ == "__main__":
     from xtra.execute.local import LocalQueue
+    from xtra.execute.machine import Machine
     from xtra.store.store import Store
 
     store = Store(Path(sys.argv[1]))
-    queue = LocalQueue(store, {key: store.job(key) for key in sys.argv[3:]}, int(sys.argv[2]), "light_stages:STAGES")
+    machine = Machine(int(sys.argv[2]), 1000.0)
+    queue = LocalQueue(store, {key: store.job(key) for key in sys.argv[3:]}, machine, "light_stages:STAGES")
     queue.run(lambda queue: None)

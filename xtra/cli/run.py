@@ -94,13 +94,14 @@ def _execute(plan: Plan, store: Store, workers: int | None, console: Console) ->
 
     from xtra.cli.progress import LiveView, PlainView
     from xtra.execute.labels import plan_labels
-    from xtra.execute.local import LocalQueue, available_cores
+    from xtra.execute.local import LocalQueue
+    from xtra.execute.machine import Machine
 
     view = LiveView if console.is_terminal else PlainView
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     try:
-        queue = LocalQueue(store, plan.jobs, workers or available_cores())
+        queue = LocalQueue(store, plan.jobs, Machine.this(workers))
         with view(console, plan_labels(plan)) as shown:
             queue.run(shown.update)
     except KeyboardInterrupt:

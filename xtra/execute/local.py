@@ -1,4 +1,4 @@
-"""A queue over this machine's cores: starts a worker process for every job whose inputs are complete.
+"""A queue over this machine: starts a worker process for every job whose inputs are complete.
 
 The queue knows nothing that is not in the store. Killed at any moment, it is started again and goes on; beside another queue on
 the same store it waits for the jobs that the other one has claimed.
@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 
+from xtra.execute.machine import Grant, Machine
 from xtra.execute.worker import STAGES, Exit
 from xtra.store.errors import DamagedError
 from xtra.store.files import write_text_atomically
@@ -30,11 +31,6 @@ ELSEWHERE_SECONDS = 1.0
 
 STOP_SECONDS = 10.0
 """Granted to workers between SIGTERM and SIGKILL."""
-
-
-def available_cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Place(StrEnum):
@@ -55,16 +51,16 @@ OVER = frozenset({Place.COMPLETE, Place.DIVERGED, Place.FAILED, Place.BLOCKED})
 @dataclass(frozen=True)
 class _Worker:
     process: subprocess.Popen[bytes]
-    cpus: int
+    grant: Grant
 
 
 class LocalQueue:
-    """Runs `jobs` (in topological order) on `cpus` cores. `places` says where each one stands."""
+    """Runs `jobs` (in topological order) within what `machine` can bear. `places` says where each one stands."""
 
-    def __init__(self, store: Store, jobs: Mapping[str, Job], cpus: int, stages: str = STAGES) -> None:
+    def __init__(self, store: Store, jobs: Mapping[str, Job], machine: Machine, stages: str = STAGES) -> None:
         self.store = store
         self.jobs = jobs
-        self.cpus = cpus
+        self._machine = machine
         self.places: dict[str, Place] = {}
         self._stages = stages
         self._workers: dict[str, _Worker] = {}
@@ -99,21 +95,22 @@ class LocalQueue:
         return Place(manifest.status) if manifest else None
 
     def _start_ready(self) -> None:
-        free = self.cpus - sum(worker.cpus for worker in self._workers.values())
         for key in self.keys_at(Place.WAITING):
             inputs = {self.places.get(needed, Place.COMPLETE) for needed in self.jobs[key].input_keys}
             if inputs & (OVER - {Place.COMPLETE}):
                 self.places[key] = Place.BLOCKED
             elif inputs <= {Place.COMPLETE}:
-                cpus = min(self.jobs[key].resources.cpus, self.cpus)  # a job that wants more than there is gets all there is
-                if cpus <= free:
-                    free -= self._start(key, cpus)
+                self._start(key)
 
-    def _start(self, key: str, cpus: int) -> int:
-        """Starts a worker unless another process has the job. Returns the cores taken."""
+    def _start(self, key: str) -> None:
+        """Starts a worker, unless the machine is full or another process has the job."""
+        grant = self._machine.take(self.jobs[key].resources)
+        if grant is None:
+            return
         if self.store.state(key, time.time()) is State.RUNNING:
+            self._machine.give_back(grant)
             self.places[key] = Place.ELSEWHERE
-            return 0
+            return
         self.store.work(key).mkdir(exist_ok=True)
         command = [sys.executable, "-P", "-m", "xtra.execute.worker", str(self.store.root), key]
         options = ["--stages", self._stages, "--parent", str(os.getpid())]
@@ -124,11 +121,10 @@ class LocalQueue:
                 stdout=log,
                 stderr=log,
                 process_group=0,  # the terminal's Ctrl-C reaches the queue alone, which then stops its workers
-                env={**os.environ, "PYTHONHASHSEED": "0"},
+                env={**os.environ, "PYTHONHASHSEED": "0", **grant.environment()},
             )
-        self._workers[key] = _Worker(process, cpus)
+        self._workers[key] = _Worker(process, grant)
         self.places[key] = Place.RUNNING
-        return cpus
 
     def _reap(self) -> None:
         for key, worker in list(self._workers.items()):
@@ -136,6 +132,7 @@ class LocalQueue:
             if status is None:
                 continue
             del self._workers[key]
+            self._machine.give_back(worker.grant)
             if status in (Exit.CLAIMED_ELSEWHERE, Exit.CLAIM_LOST):
                 self.places[key] = Place.ELSEWHERE
             else:

@@ -21,6 +21,7 @@ class Resources:
     gpus: int = 0
     memory_gb: float = 4.0
     hours: float = 24.0
+    jobs_per_gpu: int = 1
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,8 @@ class ResourcesSpec(Config):
     """Main memory in GB."""
     hours: float = Field(Resources().hours, gt=0, examples=[24.0])
     """Time limit in hours."""
+    jobs_per_gpu: int = Field(Resources().jobs_per_gpu, ge=1, examples=[1])
+    """Jobs that share one GPU, where each of them is too small to fill it."""
 
 
 class MethodSpec(Config):

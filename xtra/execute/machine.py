@@ -1,0 +1,81 @@
+"""What this machine can bear at once: cores, memory and GPUs, handed out to jobs and taken back."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import psutil
+
+from xtra.store.job import Resources
+
+
+@dataclass(frozen=True)
+class Grant:
+    """A job's part of the machine; `share` is its part of each of `gpus`."""
+
+    cpus: int
+    memory_gb: float
+    gpus: tuple[str, ...]
+    share: Fraction
+
+    def environment(self) -> Mapping[str, str]:
+        """What the job's process is told. A job that asks for no GPU is told nothing."""
+        return {"CUDA_VISIBLE_DEVICES": ",".join(self.gpus)} if self.gpus else {}
+
+
+class Machine:
+    """A job that asks for more than there is gets all there is: it runs alone, and slower."""
+
+    def __init__(self, cpus: int, memory_gb: float, gpus: Sequence[str] = ()) -> None:
+        self.cpus = cpus
+        self.memory_gb = memory_gb
+        self._free_cpus = cpus
+        self._free_memory = memory_gb
+        self._free_gpus = dict.fromkeys(gpus, Fraction(1))
+
+    @classmethod
+    def this(cls, cpus: int | None = None) -> Machine:
+        """All of this machine that the process may use, or `cpus` of its cores."""
+        return cls(cpus or _cores(), psutil.virtual_memory().total / 2**30, _visible_gpus())
+
+    def take(self, asked: Resources) -> Grant | None:
+        """A part for a job; None while there is not enough left."""
+        cpus, memory = min(asked.cpus, self.cpus), min(asked.memory_gb, self.memory_gb)
+        share = Fraction(1, asked.jobs_per_gpu)
+        count = min(asked.gpus, len(self._free_gpus))
+        # The fullest GPU that has room first, so that sharers sit together and whole GPUs stay free.
+        gpus = sorted((free, name) for name, free in self._free_gpus.items() if free >= share)[:count]
+        if cpus > self._free_cpus or memory > self._free_memory or len(gpus) < count:
+            return None
+        return self._move(Grant(cpus, memory, tuple(name for _, name in gpus), share), -1)
+
+    def give_back(self, grant: Grant) -> None:
+        """Frees a job's part."""
+        self._move(grant, 1)
+
+    def _move(self, grant: Grant, sign: int) -> Grant:
+        self._free_cpus += sign * grant.cpus
+        self._free_memory += sign * grant.memory_gb
+        for name in grant.gpus:
+            self._free_gpus[name] += sign * grant.share
+        return grant
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _visible_gpus() -> list[str]:
+    """Names for CUDA_VISIBLE_DEVICES: those it lists already, else every GPU that the driver lists."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [name for name in visible.split(",") if name]
+    try:
+        listing = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True, timeout=20, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [str(index) for index in range(len(listing.splitlines()))]
