@@ -8,7 +8,7 @@ from xtra_analysis.figures.aggregates import TITLES
 from xtra_analysis.findings import Findings
 from xtra_analysis.formatting import counted, listed
 from xtra_analysis.headline import NORMALIZED_MEANING
-from xtra_analysis.sections.cells import GAMES, METHOD, SEEDS, estimate_columns, wide_estimates
+from xtra_analysis.sections.cells import GAMES, METHOD, SEEDS, estimate_columns, spoken, wide_estimates
 
 
 def aggregates(findings: Findings) -> Section | None:
@@ -19,10 +19,11 @@ def aggregates(findings: Findings) -> Section | None:
     unknown = sorted(set(findings.study.complete.loc[findings.study.complete["normalized"].isna(), "game"]))
     if unknown:
         lead += f" Left out here, for want of such a reference: {listed(unknown)}."
+    iqm = findings.estimates[findings.estimates["statistic"] == "iqm"]
     picture = Picture(
         "aggregates",
         figures.aggregates(findings.estimates),
-        "Points with intervals for four aggregates of the normalized score, one row per method.",
+        f"Points with intervals for four aggregates of the normalized score of each method. IQM: {spoken(iqm)}",
         f"Estimates over {counted(int(findings.estimates['num_games'].max()), 'game')}. Thin line: 95 % interval that allows "
         "for few seeds. Thick line: rliable's percentile interval, too narrow at few seeds.",
     )

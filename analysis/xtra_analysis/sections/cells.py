@@ -21,6 +21,12 @@ def band_text(points: pd.DataFrame) -> str:
     return "Bands: 95 % intervals that allow for few seeds."
 
 
+def spoken(rows: pd.DataFrame) -> str:
+    """The estimates of a figure for those who cannot see it; of a curve, its last point."""
+    last = rows.groupby("method", sort=False).tail(1)
+    return "; ".join(f"{row.method} {number(row.estimate)}" for row in last.itertuples()) + "."
+
+
 def wide_estimates(table: pd.DataFrame) -> pd.DataFrame:
     """Rows (method, statistic) → one row per method, with `<statistic>_estimate`, `_low`, `_high`; methods keep their order."""
     counts = table.groupby("method", sort=False).agg(

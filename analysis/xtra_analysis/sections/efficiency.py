@@ -7,7 +7,7 @@ from xtra_analysis.compute import hours_label, hours_per_run, over_hours
 from xtra_analysis.content import Column, Picture, Section, Table
 from xtra_analysis.findings import Findings
 from xtra_analysis.formatting import number
-from xtra_analysis.sections.cells import METHOD, band_text
+from xtra_analysis.sections.cells import METHOD, band_text, spoken
 
 
 def efficiency(findings: Findings) -> Section | None:
@@ -22,7 +22,8 @@ def efficiency(findings: Findings) -> Section | None:
                 figures.sample_efficiency(
                     relative, y_label=f"Mean score / {baseline} at the end", reference=1.0, emphasis=findings.emphasis
                 ),
-                f"Line chart: score divided by {baseline}'s final score over env steps, mean over games, one line per method.",
+                f"Line chart: score divided by {baseline}'s final score over env steps, mean over games. "
+                f"At the end: {spoken(relative)}",
                 f"The paper's Figure 1: score over {baseline}'s final mean, averaged over games, while learning. The dashed line "
                 f"is where {baseline} ends. {band_text(relative)}",
                 wide=False,
@@ -33,7 +34,7 @@ def efficiency(findings: Findings) -> Section | None:
             Picture(
                 "sample_efficiency",
                 figures.sample_efficiency(points, emphasis=findings.emphasis),
-                "Line chart: interquartile mean of the normalized score over env steps, one line per method.",
+                f"Line chart: interquartile mean of the normalized score over env steps. At the end: {spoken(points)}",
                 f"IQM of the normalized score over env steps. {band_text(points)}",
                 wide=False,
             )

@@ -8,13 +8,13 @@ from xtra_analysis import figures
 from xtra_analysis.content import Column, Paragraph, Picture, Section, Table
 from xtra_analysis.findings import Findings
 from xtra_analysis.formatting import counted, listed, number, span
-from xtra_analysis.sections.cells import GAMES, METHOD, SEEDS, band_text
+from xtra_analysis.sections.cells import GAMES, METHOD, SEEDS, band_text, spoken
 
 
 def overview(findings: Findings) -> Section:
     """What is missing, the figure that answers the question, and the table of methods."""
     blocks: list[Table | Picture | Paragraph] = [missing_line(findings), *incomplete_methods(findings)]
-    if len(findings.estimates):
+    if len(findings.estimates) or len(findings.relative_efficiency):
         blocks.append(_figure(findings))
     return Section("overview", "Overview", [*blocks, _table(findings)])
 
@@ -47,20 +47,33 @@ def incomplete_methods(findings: Findings) -> list[Paragraph]:
 
 
 def _figure(findings: Findings) -> Picture:
-    points = findings.efficiency
+    """The paper's Figure 1 where there is a baseline, else the learning curve, else the aggregate itself."""
+    relative, points = findings.relative_efficiency, findings.efficiency
+    if len(relative):
+        baseline = str(findings.study.yardstick)
+        return Picture(
+            "overview",
+            figures.sample_efficiency(
+                relative, y_label=f"Mean score / {baseline} at the end", emphasis=findings.emphasis, reference=1.0
+            ),
+            f"Line chart: score divided by {baseline}'s final score over env steps, mean over games. "
+            f"At the end: {spoken(relative)}",
+            f"Score over {baseline}'s final mean while learning, averaged over games. {band_text(relative)}",
+            wide=False,
+        )
     if len(points) and points.groupby("method")["env_steps"].nunique().max() > 1:
         return Picture(
             "overview",
             figures.sample_efficiency(points, emphasis=findings.emphasis),
-            "Line chart: interquartile mean of the normalized score over env steps, one line per method.",
+            f"Line chart: interquartile mean of the normalized score over env steps. At the end: {spoken(points)}",
             f"IQM of the normalized score while learning. {band_text(points)}",
             wide=False,
         )
-    rows = findings.estimates[findings.estimates["statistic"] == "iqm"]
+    iqm = findings.estimates[findings.estimates["statistic"] == "iqm"]
     return Picture(
         "overview",
-        figures.aggregates(rows),
-        "Points with intervals: interquartile mean of the normalized score of each method.",
+        figures.aggregates(iqm),
+        f"Points with intervals: interquartile mean of the normalized score. {spoken(iqm)}",
         "IQM of the normalized score. Thin line: 95 % interval that allows for few seeds; thick line: rliable's.",
         wide=False,
     )
