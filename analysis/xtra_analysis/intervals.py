@@ -17,6 +17,9 @@ from xtra_analysis.aggregates import Array
 LEVEL = 0.95
 """Of every interval in a report."""
 
+STUDENT_LEVEL = 0.965
+"""What t is asked for, so that skewed and failing populations are held about as often as LEVEL says (`coverage_study.py`)."""
+
 LARGEST_RELATIVE_SPREAD = 2.0
 """Above this a game's mean is too near zero to measure a spread by."""
 
@@ -76,7 +79,7 @@ def small_sample_interval(
         bounds = percentile_interval(distribution)
         spread = max(spread, max(middle - bounds.low, bounds.high - middle) / float(stats.norm.ppf(0.5 * (1 + LEVEL))))
     freedom = effective_degrees_of_freedom(statistic, samples) * (fewest - 1) / (fewest + 1)
-    student = float(stats.t.ppf(0.5 * (1 + LEVEL), max(freedom, fewest - 1)))
+    student = float(stats.t.ppf(0.5 * (1 + STUDENT_LEVEL), max(freedom, fewest - 1)))
     reach = student * spread * float(np.sqrt(fewest / (fewest - 1)))
     return Interval(center - reach, center + reach)
 
