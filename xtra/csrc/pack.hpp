@@ -90,8 +90,14 @@ struct PackTeam {
 #endif
     }
 
-    XTRA_INLINE void copy(char* to, const char* from, std::int64_t bytes) const { std::memcpy(to, from, bytes); }
-    XTRA_INLINE void clear(char* to, std::int64_t bytes) const { std::memset(to, 0, bytes); }
+    XTRA_INLINE void copy(char* to, const char* from, std::int64_t bytes) const {
+        if (bytes == 4) {  // one number, as tabular models have: no call
+            std::memcpy(to, from, 4);
+        } else {
+            std::memcpy(to, from, static_cast<std::size_t>(bytes));
+        }
+    }
+    XTRA_INLINE void clear(char* to, std::int64_t bytes) const { std::memset(to, 0, static_cast<std::size_t>(bytes)); }
 
     // Calls `visit(action)` for every action of the row.
     template <class Visit>

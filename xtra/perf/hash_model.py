@@ -64,6 +64,7 @@ class NativeHashModel:
             value=torch.zeros(batch),
             policy_logits=torch.zeros(batch, num_actions),
         )
+        self._arrays = [tensor.numpy() for tensor in self._output]
         latent, state, prefix, value, logits = (tensor.data_ptr() for tensor in self._output)
         memory = {
             "logits": given.logits.ctypes.data,
@@ -80,10 +81,11 @@ class NativeHashModel:
     def initial_inference(self, observations: NDArray[np.uint32], /) -> ModelOutput:
         """See `SearchModel`; observations: uint32 `[B]` latents."""
         rows = observations % NUM_ROWS
-        self._output.latent.copy_(torch.from_numpy(observations.view(np.int32)))
-        self._output.value_prefix_state.zero_()
-        self._output.value.copy_(torch.from_numpy(self._tables.values[rows]))
-        self._output.policy_logits.copy_(torch.from_numpy(self._tables.logits[rows]))
+        latent, state, _prefix, value, logits = self._arrays
+        latent[:] = observations.view(np.int32)
+        state[:] = 0
+        self._tables.values.take(rows, out=value)
+        self._tables.logits.take(rows, axis=0, out=logits)
         return self._output
 
     def recurrent_inference(self, latent: Tensor, value_prefix_state: Tensor, actions: Tensor, /) -> ModelOutput:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from xtra.perf.engines import Absent, Cell, Found
 from xtra.perf.hash_model import MULTIPLIER, NUM_ROWS, root_latents, successors, tables
@@ -34,43 +36,63 @@ def load_lightzero_tree() -> Any:
 
 
 class LightZeroSearcher:
-    """The loop of LightZero's `EfficientZeroMCTSCtree.search`, step by step, with the hash model in NumPy for the network."""
+    """The loop of LightZero's `EfficientZeroMCTSCtree.search`, conversion by conversion: latents and both LSTM states
+    gathered root by root, everything to torch and back. The network is the hash model in NumPy, without bins to decode."""
 
     def __init__(self, cell: Cell) -> None:
         self._tree = load_lightzero_tree()
         self._cell = cell
         self._tables = tables(cell.num_actions)
-        self._roots = root_latents(cell.batch)
+        self._roots = root_latents(cell.batch)[:, None]
         self._legal = [list(range(cell.num_actions)) for _ in range(cell.batch)]
         rng = np.random.default_rng(0)
         self._noise = rng.dirichlet(np.full(cell.num_actions, 0.3), size=cell.batch).tolist()
 
     def __call__(self, index: int) -> Found:
-        batch, tree, given = self._cell.batch, self._tree, self._tables
-        rows = self._roots % NUM_ROWS
+        batch, tree = self._cell.batch, self._tree
         to_play = [-1] * batch
         roots = tree.Roots(batch, self._legal)
-        roots.prepare(0.25, self._noise, [0.0] * batch, given.logits[rows].tolist(), to_play)
-        latents, states = [self._roots], [np.zeros(batch, dtype=np.float32)]
+        logits = self._tables.logits[self._roots[:, 0] % NUM_ROWS]
+        roots.prepare(0.25, self._noise, [0.0] * batch, logits.tolist(), to_play)
+        latents = [self._roots.view(np.int32)]
+        cells, hiddens = [np.zeros((1, batch, 1), dtype=np.float32)], [np.zeros((1, batch, 1), dtype=np.float32)]
         min_max = tree.MinMaxStatsList(batch)
         min_max.set_delta(0.01)
         for simulation in range(self._cell.num_simulations):
             results = tree.ResultsWrapper(num=batch)
             slots, places, actions, virtual = tree.batch_traverse(roots, 19652, 1.25, DISCOUNT, min_max, results, to_play)
-            latent = np.asarray([latents[slot][place] for slot, place in zip(slots, places, strict=True)])
-            state = np.asarray([states[slot][place] for slot, place in zip(slots, places, strict=True)])
-            latent = successors(latent, np.asarray(actions, dtype=np.uint32))
-            rows = latent % NUM_ROWS
-            state = state + given.rewards[rows]
-            prefix, value, logits = state.tolist(), given.values[rows].tolist(), given.logits[rows].tolist()
+            leaves = list(zip(slots, places, strict=True))
+            latent_in = torch.from_numpy(np.asarray([latents[slot][place] for slot, place in leaves]))
+            cell_state = torch.from_numpy(np.asarray([cells[slot][0][place] for slot, place in leaves])).unsqueeze(0)
+            hidden = torch.from_numpy(np.asarray([hiddens[slot][0][place] for slot, place in leaves])).unsqueeze(0)
+            chosen = torch.from_numpy(np.asarray(actions)).long()
+            latent, cell_state, hidden, prefix, value, policy = self._infer(latent_in, cell_state, hidden, chosen)
+            latents.append(latent.detach().cpu().numpy())
+            prefixes = prefix.detach().cpu().numpy().reshape(-1).tolist()
+            values = value.detach().cpu().numpy().reshape(-1).tolist()
             resets = np.asarray(results.get_search_len()) % LSTM_HORIZON == 0
-            state[resets] = 0
-            latents.append(latent)
-            states.append(state)
+            for states, state in ((cells, cell_state), (hiddens, hidden)):
+                states.append(state.detach().cpu().numpy())
+                states[-1][:, resets, :] = 0
+            is_reset = resets.astype(np.int32).tolist()
             tree.batch_backpropagate(
-                simulation + 1, DISCOUNT, prefix, value, logits, min_max, results, resets.astype(np.int32).tolist(), virtual
+                simulation + 1, DISCOUNT, prefixes, values, policy.cpu().numpy().tolist(), min_max, results, is_reset, virtual
             )
         return Found(np.asarray(roots.get_distributions()), np.asarray(roots.get_values()))
+
+    def _infer(self, latent: Tensor, cell: Tensor, hidden: Tensor, actions: Tensor) -> tuple[Tensor, ...]:
+        after = successors(latent.numpy().view(np.uint32)[:, 0], actions.numpy().astype(np.uint32))
+        rows = after % NUM_ROWS
+        total = cell.numpy() + self._tables.rewards[rows][None, :, None]
+        outputs = (
+            after.view(np.int32)[:, None],
+            total,
+            hidden.numpy() + 1,
+            total[0],
+            self._tables.values[rows],
+            self._tables.logits[rows],
+        )
+        return tuple(torch.from_numpy(output) for output in outputs)
 
 
 class MctxSearcher:

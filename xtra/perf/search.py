@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
+from itertools import product
 from statistics import median
 from typing import Any
 
@@ -40,6 +42,7 @@ def tree_only(cells: list[Cell], names: list[str], num_rounds: int) -> list[dict
         samples = measure(cell, taking_part, num_rounds, cores[-cell.num_threads :])
         report.append(cell._asdict() | {"engines": {name: _describe(cell, found) for name, found in samples.items()}})
         report[-1]["times_faster"] = _times_faster(samples)
+        report[-1]["times_less_processor"] = _times_less_processor(samples)
     return report
 
 
@@ -56,14 +59,20 @@ def _describe(cell: Cell, samples: Samples) -> dict[str, Any]:
 
 
 def _times_faster(samples: dict[str, Samples]) -> dict[str, float]:
-    """Of `xtra` (of `xtra_gumbel` where the peer is a Gumbel search too), by peer."""
+    """Median over rounds, by "ours/peer"; our Gumbel search is held against the peers' Gumbel searches alone."""
     ratios = {}
-    for name, peer in samples.items():
-        ours = samples.get("xtra_gumbel" if "gumbel" in name else "xtra")
-        if ours is not None and not name.startswith("xtra") and peer.absent is None:
-            rounds = zip(peer.seconds, ours.seconds, strict=True)
-            ratios[name] = median(theirs / our for theirs, our in rounds)
+    for ours, peer in product(samples, samples):
+        if peer.startswith("xtra") or samples[peer].absent is not None:
+            continue
+        if ours == "xtra" or (ours == "xtra_gumbel" and "gumbel" in peer):
+            rounds = zip(samples[peer].seconds, samples[ours].seconds, strict=True)
+            ratios[f"{ours}/{peer}"] = median(theirs / our for theirs, our in rounds)
     return ratios
+
+
+def _times_less_processor(samples: dict[str, Samples]) -> dict[str, float]:
+    """The same by processor time, which other processes disturb less."""
+    return _times_faster({name: replace(found, seconds=found.cpu_seconds) for name, found in samples.items()})
 
 
 def thread_scaling(cell: Cell, num_rounds: int) -> dict[str, float]:

@@ -39,17 +39,18 @@ def check_arguments(output: ModelOutput, valid: Tensor, seeds: Tensor | None, no
     _require_dense_rows("initial_inference: latent", output.latent, batch, device)
     _require_dense_rows("initial_inference: value_prefix_state", output.value_prefix_state, batch, device)
     require("valid_actions", valid, (batch, num_actions), (torch.bool,), device)
-    some = valid.any(1)
-    if not bool(some.all()):
-        raise ValueError(f"valid_actions of root {int((~some).nonzero()[0])} has no valid action; expected at least one")
     if seeds is not None:
         require("seeds", seeds, (batch,), (torch.int64, torch.uint64), device)
     if noise is not None:
         require("noise", noise, (batch, num_actions), (torch.float32,), device)
-        if not bool(noise.isfinite().all()):
-            raise ValueError("noise has entries that are not finite; expected finite numbers")
     if num_threads < 1:
         raise ValueError(f"num_threads is {num_threads}; expected at least 1")
+
+
+def blame_noise(noise: Tensor | None) -> None:
+    """Called when a root's prior turned out to be unusable: raises ValueError if the noise mixed into it is why."""
+    if noise is not None and not bool(noise.isfinite().all()):
+        raise ValueError("noise has entries that are not finite; expected finite numbers")
 
 
 class OutputGuard:

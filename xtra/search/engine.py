@@ -23,10 +23,10 @@ class BadOutput(ValueError):
     def __init__(self, source: str, root: int, error: int) -> None:
         """source: the method it came from.  error: a key of `ERROR_FIELDS`."""
         field = ERROR_FIELDS[error]
-        wanted = (
-            "has no valid action; expected at least one" if field == "valid_actions" else "is not finite; expected finite numbers"
-        )
-        super().__init__(f"{source}: {field} of root {root} {wanted}")
+        if field == "valid_actions":
+            super().__init__(f"valid_actions of root {root} has no valid action; expected at least one")
+        else:
+            super().__init__(f"{source}: {field} of root {root} is not finite; expected finite numbers")
 
 
 class Roots(NamedTuple):

@@ -20,7 +20,7 @@ WARM_UP_SEARCHES = 3
 class GraphedSearch:
     """`search` for one model and one batch shape on a CUDA device; same arguments, same numbers, one graph launch a call.
 
-    The graph reads the model's parameters where they are: updating them in place is seen; replacing them (`.to()`, another module,
+    The graph reads the model's parameters where they are: updates in place are seen; replacing them (`.to()`, another model,
     `train()` against `eval()`) needs a new GraphedSearch. The model must be capturable: no host synchronisation, no control flow
     that depends on data. Arguments that are None at the first call stay None.
     """

@@ -22,7 +22,7 @@ class NativeEngine:
     def __init__(
         self, config: SearchConfig, output: ModelOutput, seeded: bool, num_threads: int, instruction_set: str = ""
     ) -> None:
-        """instruction_set: `portable`, `avx2`, `avx512` or `emulated_warp`; empty: this processor's best. All give the same bits."""
+        """instruction_set: `portable`, `avx2`, `avx512` or `emulated_warp`; empty: the best here. All give the same bits."""
         batch, num_actions = output.policy_logits.shape
         self._memory = memory = Memory(config, output, seeded=seeded, device=output.policy_logits.device)
         self._engine = _native.CpuEngine(batch, num_actions, rules(config), memory.addresses(), num_threads, instruction_set)

@@ -74,6 +74,8 @@ class ReferenceEngine:
         self.actions = torch.tensor([action for _, action in leaves], dtype=torch.int64)
 
     def _refuse(self, output: ModelOutput) -> None:
+        if not bool(self._valid.any(1).all()):
+            raise BadOutput("search", int((~self._valid.any(1)).nonzero()[0]), 4)
         bad = [output.policy_logits.isnan().logical_and(self._valid).any(1), ~output.value.isfinite()]
         if self._latents:
             bad.append(~output.value_prefix.isfinite())

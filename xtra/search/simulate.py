@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from xtra.search import idle
-from xtra.search.checks import OutputGuard, check_arguments
+from xtra.search.checks import OutputGuard, blame_noise, check_arguments
 from xtra.search.config import SearchConfig
 from xtra.search.cuda import CudaEngine, cuda_is_built
-from xtra.search.engine import Engine, EngineName, Roots, RootStatistics
+from xtra.search.engine import BadOutput, Engine, EngineName, Roots, RootStatistics
 from xtra.search.gumbel import improved_policy
 from xtra.search.native import NativeEngine
 from xtra.search.offload import OffloadEngine
@@ -53,8 +53,12 @@ def search(
     roots = prepare(config, output, valid_actions, masked, seeds, noise)
     key = _key(engine, config, output, seeds is not None, num_threads)
     trees = idle.take(key, lambda: _make_engine(engine, config, output, seeds is not None, num_threads))
-    simulate(model, trees, config, roots, output)
-    found = trees.finish()
+    try:
+        simulate(model, trees, config, roots, output)
+        found = trees.finish()
+    except BadOutput:
+        blame_noise(noise)
+        raise
     tree = Tree(trees.read_nodes)
     weakref.finalize(tree, idle.give_back, key, trees).atexit = False  # once nobody can look into this tree any more
     return conclude(config, roots, output, found, tree)
@@ -73,7 +77,7 @@ def prepare(
     if config.policy == "gumbel":
         bias = output.policy_logits if noise is None else output.policy_logits + noise
     elif noise is not None:
-        priors = priors * (1 - config.root_exploration_fraction) + noise * config.root_exploration_fraction
+        priors = priors.lerp(noise, config.root_exploration_fraction)
     return Roots(valid, masked, priors, bias, seeds)
 
 
