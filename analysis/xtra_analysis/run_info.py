@@ -46,6 +46,7 @@ REQUIRED = (
     "suite", "suite_version", "question", "protocol", "protocol_name", "protocol_summary", "proves", "normalization",
     "games", "seeds", "methods", "baseline", "preset", "provenance",
 )  # fmt: skip
+CHOICES = {"proves": ("learning", "wiring"), "normalization": ("human", "maximum")}
 
 
 def read_run_info(run: Path) -> RunInfo:
@@ -55,6 +56,9 @@ def read_run_info(run: Path) -> RunInfo:
     missing = [key for key in REQUIRED if key not in content]
     if missing:
         raise InputError(f"{path}: key {missing[0]!r} is missing. Collect the run again: `xtra-bench run SUITE` rewrites it.")
+    for key, valid in CHOICES.items():
+        if content[key] not in valid:
+            raise InputError(f"{path}: {key} is {content[key]!r}; valid are {' and '.join(valid)}. Collect the run again.")
     try:
         return _run_info(content)
     except (TypeError, KeyError, ValueError, AttributeError) as error:

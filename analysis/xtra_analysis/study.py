@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from xtra.protocol.scores import reference_scores
-from xtra.store.rows import CELL_KEY, TABLES, Table, read_csv
+from xtra.store.rows import CELL_KEY, STATUSES, TABLES, Table, read_csv
 from xtra_analysis.errors import InputError
 from xtra_analysis.run_info import Method, RunInfo, read_run_info
 
@@ -99,6 +100,7 @@ def read_study(runs: Sequence[Path]) -> Study:
     infos = tuple(read_run_info(run) for run in runs)
     _refuse_mixture(runs, infos)
     tables = {table.name: _read_table(runs, table) for table in TABLES}
+    _check_scores(infos, tables["scores"])
     tables["scores"] = _with_planned_cells(infos, tables["scores"])
     tables = {name: _in_suite_order(infos, frame) for name, frame in tables.items()}
     for name in ("scores", "curves"):
@@ -146,6 +148,26 @@ def _read_table(runs: Sequence[Path], table: Table) -> pd.DataFrame:
         )
     kinds = {column: "float64" for column, kind in table.columns.items() if kind is float}
     return frame.astype(kinds).sort_values(list(table.key), kind="stable", ignore_index=True)
+
+
+def _check_scores(infos: Sequence[RunInfo], scores: pd.DataFrame) -> None:
+    """Refuses rows that `run.json` does not know, and complete cells without a score."""
+    valid = {
+        "protocol": {infos[0].protocol},
+        "method": {method.name for info in infos for method in info.methods},
+        "status": set(STATUSES),
+    }
+    for column, names in valid.items():
+        strange = sorted(set(scores[column]) - names)
+        if strange:
+            raise InputError(f"scores.csv: {column} {strange[0]!r} is none of {', '.join(sorted(names))}. Collect the run again.")
+    hollow = scores[(scores["status"] == "complete") & ~np.isfinite(scores["score"])]
+    if len(hollow):
+        row = hollow.iloc[0]
+        raise InputError(
+            f"scores.csv: {row['method']} on {row['game']}, seed {row['seed']}, is complete but its score is {row['score']}. "
+            "Collect the run again."
+        )
 
 
 def _with_planned_cells(infos: Sequence[RunInfo], scores: pd.DataFrame) -> pd.DataFrame:

@@ -10,7 +10,7 @@ from xtra_analysis.aggregates import interquartile_mean, mean, median
 
 from xtra.protocol.scores import PublishedAggregate, PublishedScore, published_aggregates, published_scores, reference_scores
 
-CATCH_SIZE = 10
+CATCH_COLUMNS = 5
 FALLS = 9
 """Rows the ball falls; as many actions an episode has."""
 
@@ -31,14 +31,14 @@ def test_published_aggregates_of_efficientzero_follow_from_its_game_scores() -> 
 
 def test_a_random_agent_on_catch_expects_the_score_in_the_table() -> None:
     """Dynamic programming over the paddle's column; the ball's column is fixed from the start and independent of it."""
-    paddle = [Fraction(1, CATCH_SIZE)] * CATCH_SIZE
+    paddle = [Fraction(column == CATCH_COLUMNS // 2) for column in range(CATCH_COLUMNS)]
     for _ in range(FALLS):
-        after = [Fraction(0)] * CATCH_SIZE
+        after = [Fraction(0)] * CATCH_COLUMNS
         for column, chance in enumerate(paddle):
             for move in (0, 1, -1):
-                after[min(max(column + move, 0), CATCH_SIZE - 1)] += chance / 3
+                after[min(max(column + move, 0), CATCH_COLUMNS - 1)] += chance / 3
         paddle = after
-    caught = sum(chance * Fraction(1, CATCH_SIZE) for chance in paddle)
+    caught = sum(chance * Fraction(1, CATCH_COLUMNS) for chance in paddle)
 
     assert float(2 * caught - 1) == reference_scores()["Catch"].random
     assert reference_scores()["Catch"].reference == 1.0

@@ -17,10 +17,8 @@ from xml.etree import ElementTree
 import pandas as pd
 import pytest
 import xtra_analysis
-from typer.testing import CliRunner
-from xtra_analysis import InputError, estimate, figures, load, write_report
+from xtra_analysis import estimate, figures, load, write_report
 from xtra_analysis.palette import looks
-from xtra_analysis.study import read_study
 from xtra_analysis.synthetic import METHODS, SyntheticMethod
 
 MakeRun = Callable[..., Path]
@@ -71,16 +69,6 @@ def test_every_cell_without_a_score_is_listed_by_name(small_run: Path, small_rep
     assert listed == set(gaps[["method", "game", "seed", "status"]].itertuples(index=False, name=None))
 
 
-def test_a_planned_cell_without_a_row_is_missing_too(make_run: MakeRun) -> None:
-    run = make_run("run")
-    lines = (run / "scores.csv").read_text().splitlines(keepends=True)
-    (run / "scores.csv").write_text("".join(lines[:-1]))
-    dropped = lines[-1].split(",")
-    frame = load(run)
-    row = frame[(frame["method"] == dropped[3]) & (frame["game"] == dropped[5]) & (frame["seed"] == int(dropped[6]))]
-    assert row["status"].tolist() == ["missing"]
-
-
 def test_equal_rows_and_seed_give_equal_bytes_in_another_process(small_run: Path, small_report: Path, tmp_path: Path) -> None:
     code = "import pathlib, sys, xtra_analysis as x; x.write_report([pathlib.Path(sys.argv[1])], pathlib.Path(sys.argv[2]))"
     subprocess.run([sys.executable, "-c", code, small_run, tmp_path], check=True, env=os.environ | {"PYTHONHASHSEED": "7"})
@@ -126,53 +114,6 @@ def test_a_wiring_run_says_so_and_answers_nothing(make_run: MakeRun, tmp_path: P
 
 def test_synthetic_rows_are_marked(small_report: Path) -> None:
     assert '<div class="banner" role="note">Synthetic' in page_of(small_report)
-
-
-def test_protocols_are_never_mixed(make_run: MakeRun) -> None:
-    runs = [make_run("one"), make_run("two", protocol="atari100k+training.env_steps=50000")]
-    with pytest.raises(InputError, match=r"atari100k\+training.env_steps=50000.*never put together"):
-        read_study(runs)
-
-
-def test_runs_of_one_protocol_make_one_study_with_ragged_seeds(make_run: MakeRun, tmp_path: Path) -> None:
-    runs = [make_run("one"), make_run("two", methods=METHODS[:1], seeds=range(3, 6))]
-    table = estimate(load(runs), reps=200).set_index(["method", "statistic"])
-    assert table.loc[("EfficientZero", "iqm"), "max_runs"] == 6
-    assert table.loc[("XTRA", "iqm"), "max_runs"] == 3
-    assert write_report(runs, tmp_path / "out").is_file()
-
-
-def test_rows_that_contradict_each_other_are_refused(make_run: MakeRun) -> None:
-    runs = [make_run("one"), make_run("two", seed=1)]
-    with pytest.raises(InputError, match=r"two different rows for .*method EfficientZero.*give only one"):
-        read_study(runs)
-
-
-@pytest.mark.parametrize(
-    ("spoil", "message"),
-    [
-        (lambda run: (run / "run.json").unlink(), "it has no run.json"),
-        (lambda run: (run / "run.json").write_text("{"), "is not JSON"),
-        (lambda run: (run / "run.json").write_text('{"schema_version": 99}'), "schema_version 99"),
-        (lambda run: (run / "run.json").write_text('{"schema_version": 1}'), "key 'suite' is missing"),
-        (lambda run: (run / "scores.csv").unlink(), "has no scores.csv"),
-        (lambda run: (run / "scores.csv").write_text("a,b\n1,2\n"), "columns"),
-        (lambda run: (run / "scores.csv").write_text((run / "scores.csv").read_text().replace(",32,", ",many,")), "num_episodes"),
-    ],
-)
-def test_broken_runs_are_told_apart_without_a_traceback(make_run: MakeRun, spoil: Callable[[Path], object], message: str) -> None:
-    from xtra.cli.report import report
-
-    run = make_run("broken")
-    spoil(run)
-    import typer
-
-    app = typer.Typer()
-    app.command()(report)
-    result = CliRunner().invoke(app, [str(run)])
-    assert result.exit_code == 2
-    assert message in result.output
-    assert "Traceback" not in result.output
 
 
 def test_a_study_without_any_score_still_has_a_report(make_run: MakeRun, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from xtra_analysis import figures
 from xtra_analysis.content import Column, Paragraph, Picture, Section, Table
 from xtra_analysis.findings import Findings
 from xtra_analysis.formatting import percent, probability
-from xtra_analysis.sections.cells import METHOD, SEEDS, spoken
+from xtra_analysis.sections.cells import METHOD, SEEDS, sample_text, spoken
 
 
 def ablations(findings: Findings) -> Section | None:
@@ -32,7 +32,7 @@ def ablations(findings: Findings) -> Section | None:
             figures.ladder(findings.ladder),
             f"Horizontal bars: mean change of score of each variant against {findings.primary}. Ratios: {spoken(table)}",
             f"Mean over games of the score over {findings.primary}'s, as a change in per cent. Thin line: 95 % interval that "
-            "allows for few seeds; thick line: rliable's.",
+            f"allows for few seeds; thick line: rliable's. {sample_text(table)}",
         ),
         Table("ladder", f"Change against {findings.primary}", frame, columns),
     ]

@@ -6,9 +6,9 @@ from xtra_analysis import figures
 from xtra_analysis.content import Paragraph, Picture, Section, Table
 from xtra_analysis.figures.aggregates import TITLES
 from xtra_analysis.findings import Findings
-from xtra_analysis.formatting import counted, listed
+from xtra_analysis.formatting import listed
 from xtra_analysis.headline import NORMALIZED_MEANING
-from xtra_analysis.sections.cells import GAMES, METHOD, SEEDS, estimate_columns, spoken, wide_estimates
+from xtra_analysis.sections.cells import GAMES, METHOD, SEEDS, estimate_columns, sample_text, spoken, wide_estimates
 
 
 def aggregates(findings: Findings) -> Section | None:
@@ -24,8 +24,8 @@ def aggregates(findings: Findings) -> Section | None:
         "aggregates",
         figures.aggregates(findings.estimates),
         f"Points with intervals for four aggregates of the normalized score of each method. IQM: {spoken(iqm)}",
-        f"Estimates over {counted(int(findings.estimates['num_games'].max()), 'game')}. Thin line: 95 % interval that allows "
-        "for few seeds. Thick line: rliable's percentile interval, too narrow at few seeds.",
+        "Thin line: 95 % interval that allows for few seeds. Thick line: rliable's percentile interval, too narrow at few seeds. "
+        + sample_text(findings.estimates),
     )
     columns = [METHOD]
     for statistic, heading in TITLES.items():

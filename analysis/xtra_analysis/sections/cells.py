@@ -14,11 +14,17 @@ GAMES = Column("Games", lambda row: str(row.num_games))
 SEEDS = Column("Seeds", lambda row: runs(row.min_runs, row.max_runs))
 
 
+def sample_text(rows: pd.DataFrame) -> str:
+    """How many games and seeds stand behind a figure's estimates."""
+    games = runs(int(rows["num_games"].min()), int(rows["num_games"].max()))
+    return f"Games: {games}; seeds of each: {runs(int(rows['min_runs'].min()), int(rows['max_runs'].max()))}."
+
+
 def band_text(points: pd.DataFrame) -> str:
-    """What to say about the bands of a curve, or about their absence."""
-    if points["low"].isna().all():
-        return "One seed gives no interval, so there are no bands."
-    return "Bands: 95 % intervals that allow for few seeds."
+    """What to say about the bands of a curve, or about their absence, and how many runs they come from."""
+    silent = points["low"].isna().all()
+    bands = "One seed gives no interval, so there are no bands." if silent else "Bands: 95 % intervals that allow for few seeds."
+    return f"{bands} {sample_text(points)}"
 
 
 def spoken(rows: pd.DataFrame) -> str:

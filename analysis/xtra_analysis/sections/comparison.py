@@ -6,7 +6,7 @@ from xtra_analysis import figures
 from xtra_analysis.content import Column, Paragraph, Picture, Section, Table
 from xtra_analysis.findings import Findings
 from xtra_analysis.formatting import listed, number, probability, span
-from xtra_analysis.sections.cells import GAMES, METHOD, SEEDS, estimate_columns, spoken, wide_estimates
+from xtra_analysis.sections.cells import GAMES, METHOD, SEEDS, estimate_columns, sample_text, spoken, wide_estimates
 
 STATISTICS = {
     "mean_ratio": "Mean ratio",
@@ -63,7 +63,7 @@ def _overall(findings: Findings, baseline: str) -> Picture:
         f"Points with intervals: mean ratio to {baseline} and probability of doing better than it. Ratios: {spoken(ratios)}",
         f"Left: mean over games of the ratio to {baseline}; beyond the dashed line is better. Right: chance that a run of the "
         f"method beats a run of {baseline} on the same game. Thin line: 95 % interval that allows for few seeds; thick: "
-        "rliable's.",
+        f"rliable's. {sample_text(ratios)}",
     )
 
 

@@ -1,0 +1,80 @@
+"""Runs become one study, or are refused with a message that teaches."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+from xtra_analysis import InputError, estimate, load, write_report
+from xtra_analysis.study import read_study
+from xtra_analysis.synthetic import METHODS
+
+from xtra.cli.report import report
+
+MakeRun = Callable[..., Path]
+
+
+def rewrite(path: Path, pattern: str, replacement: str) -> None:
+    path.write_text(re.sub(pattern, replacement, path.read_text()))
+
+
+def test_a_planned_cell_without_a_row_is_missing_too(make_run: MakeRun) -> None:
+    run = make_run("run")
+    lines = (run / "scores.csv").read_text().splitlines(keepends=True)
+    (run / "scores.csv").write_text("".join(lines[:-1]))
+    dropped = lines[-1].split(",")
+    frame = load(run)
+    row = frame[(frame["method"] == dropped[3]) & (frame["game"] == dropped[5]) & (frame["seed"] == int(dropped[6]))]
+    assert row["status"].tolist() == ["missing"]
+
+
+def test_protocols_are_never_mixed(make_run: MakeRun) -> None:
+    runs = [make_run("one"), make_run("two", protocol="atari100k+training.env_steps=50000")]
+    with pytest.raises(InputError, match=r"atari100k\+training.env_steps=50000.*never put together"):
+        read_study(runs)
+
+
+def test_runs_of_one_protocol_make_one_study_with_ragged_seeds(make_run: MakeRun, tmp_path: Path) -> None:
+    runs = [make_run("one"), make_run("two", methods=METHODS[:1], seeds=range(3, 6))]
+    table = estimate(load(runs), reps=200).set_index(["method", "statistic"])
+    assert table.loc[("EfficientZero", "iqm"), "max_runs"] == 6
+    assert table.loc[("XTRA", "iqm"), "max_runs"] == 3
+    assert write_report(runs, tmp_path / "out").is_file()
+
+
+def test_rows_that_contradict_each_other_are_refused(make_run: MakeRun) -> None:
+    runs = [make_run("one"), make_run("two", seed=1)]
+    with pytest.raises(InputError, match=r"two different rows for .*method EfficientZero.*give only one"):
+        read_study(runs)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda run: (run / "run.json").unlink(), "it has no run.json"),
+        (lambda run: (run / "run.json").write_text("{"), "is not JSON"),
+        (lambda run: (run / "run.json").write_text('{"schema_version": 99}'), "schema_version 99"),
+        (lambda run: (run / "run.json").write_text('{"schema_version": 1}'), "key 'suite' is missing"),
+        (lambda run: rewrite(run / "run.json", '"human"', '"elo"'), "normalization is 'elo'; valid are human and maximum"),
+        (lambda run: (run / "scores.csv").unlink(), "has no scores.csv"),
+        (lambda run: rewrite(run / "scores.csv", ",complete,", ",done,"), "status 'done' is none of complete"),
+        (lambda run: rewrite(run / "scores.csv", "XTRA", "XTRO"), "method 'XTRO' is none of EfficientZero, XTRA"),
+        (lambda run: rewrite(run / "scores.csv", "atari100k", "atari200k"), "protocol 'atari200k' is none of atari100k"),
+        (lambda run: rewrite(run / "scores.csv", r"complete,[0-9.]+", "complete,nan"), "is complete but its score is nan"),
+        (lambda run: (run / "scores.csv").write_text("a,b\n1,2\n"), "columns"),
+        (lambda run: rewrite(run / "scores.csv", ",32,", ",many,"), "num_episodes"),
+    ],
+)
+def test_broken_runs_are_told_apart_without_a_traceback(make_run: MakeRun, spoil: Callable[[Path], object], message: str) -> None:
+    run = make_run("broken")
+    spoil(run)
+    app = typer.Typer()
+    app.command()(report)
+    result = CliRunner().invoke(app, [str(run)])
+    assert result.exit_code == 2
+    assert message in result.output
+    assert "Traceback" not in result.output
