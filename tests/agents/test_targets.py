@@ -47,7 +47,9 @@ def test_older_transitions_look_less_far_ahead(age: int, steps: int) -> None:
     assert td_horizon(np.array([age]), TargetConfig()).tolist() == [steps]
 
 
-@pytest.mark.parametrize(("update", "rate"), [(0, 0.0), (500, 0.1), (1_000, 0.2), (100_999, 0.2), (101_000, 0.02), (119_999, 0.02)])
+@pytest.mark.parametrize(
+    ("update", "rate"), [(0, 0.0), (500, 0.1), (1_000, 0.2), (100_999, 0.2), (101_000, 0.02), (119_999, 0.02)]
+)
 def test_the_learning_rate_warms_up_and_drops_late(update: int, rate: float) -> None:
     assert learning_rate(update, EfficientZeroConfig().optimizer) == pytest.approx(rate)
 

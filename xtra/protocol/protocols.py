@@ -57,7 +57,13 @@ ATARI_SMOKE = Protocol(
     name="atari-smoke",
     family="atari",
     summary="A few hundred env steps of real Atari, evaluated on 4 episodes cut at 400 env steps: proves wiring, not learning.",
-    settings=_ATARI_100K | {"training.env_steps": 240, "evaluation.num_episodes": 4, "evaluation.max_episode_env_steps": 400},
+    settings=_ATARI_100K
+    | {
+        "environment.max_episode_env_steps": 400,
+        "training.env_steps": 240,
+        "evaluation.num_episodes": 4,
+        "evaluation.max_episode_env_steps": 400,
+    },
     proves="wiring",
 )
 CATCH = Protocol(

@@ -33,7 +33,8 @@ METRICS_INTERVAL = 20
 
 
 def run(config: TrainConfig, context: StageContext) -> None:
-    """Leaves network.pt, curve.json, summary.json, metrics.jsonl and replay/. Goes on from `work/checkpoints` if there are any."""
+    """Leaves network.pt, curve.json, summary.json, metrics.jsonl and replay/. Goes on from `work/checkpoints` if there are
+    any."""
     training = OnlineTraining(config, prepare_torch(config.training.num_threads), context)
     training.resume()
     try:

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from xtra.agents.efficientzero.config import EfficientZeroConfig
+from xtra.agents.efficientzero.config import EfficientZeroConfig, OptimizerConfig
 from xtra.agents.efficientzero.losses import Losses, TensorBatch, total_loss, unroll_losses
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
 from xtra.agents.efficientzero.observation import augment, to_observations
@@ -67,10 +67,7 @@ class EfficientZeroLearner:
         self._acting = copy.deepcopy(self._network).eval()
         self._target = copy.deepcopy(self._network).eval()
         self._next_target = copy.deepcopy(self._network).eval()
-        sgd = config.optimizer
-        self._optimizer = torch.optim.SGD(
-            self._network.parameters(), lr=sgd.learning_rate, momentum=sgd.momentum, weight_decay=sgd.weight_decay
-        )
+        self._optimizer = make_optimizer(self._network, config.optimizer)
         self._planner = Planner(config.search, GAMES[environment.game].action_ids, seed, num_threads)
         self._targets = TargetMaker(config, self._planner, seed)
         self._player = EfficientZeroPlayer(config, environment, self._acting, num_threads)
@@ -168,7 +165,7 @@ class EfficientZeroLearner:
         if not math.isfinite(loss.item()):
             raise FloatingPointError(f"update {update}: the loss is {loss.item()}")
         self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self._network.parameters(), self._config.optimizer.max_gradient_norm)
         rate = learning_rate(update, self._config.optimizer)
         for group in self._optimizer.param_groups:
@@ -198,6 +195,14 @@ def make_network(
         network = EfficientZeroNetwork(config.network, environment.frame_size)
     # Channels last is up to twice as fast, on CPU and on GPU.
     return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def make_optimizer(network: EfficientZeroNetwork, config: OptimizerConfig) -> torch.optim.Optimizer:
+    """Over all parameters; the learning rate is set at every update."""
+    rate, decay = config.learning_rate, config.weight_decay
+    if config.method == "adam":
+        return torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=decay)
+    return torch.optim.SGD(network.parameters(), lr=rate, momentum=config.momentum, weight_decay=decay)
 
 
 def sample_actions(policies: NDArray[np.float32], exponent: float, rng: np.random.Generator) -> NDArray[np.int64]:

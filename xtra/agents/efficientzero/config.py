@@ -27,6 +27,11 @@ class NetworkConfig(Config):
     is."""
     blocks_per_stage: int = Field(1, ge=1)
     """Residual blocks per encoder stage. [E]: 1; XTRA's code [C]: 4."""
+    latent_scaling: Literal["none", "min_max"] = "none"
+    """What keeps latents in bounds as the model is unrolled: nothing ([E], [C]), or each latent scaled to [0, 1] (MuZero)."""
+    action_encoding: Literal["scalar_plane", "one_hot_planes"] = "scalar_plane"
+    """How dynamics sees an action: one plane of id / 18 ([E], [C]), or 18 planes of which one is set (MuZero). The former tells
+    RIGHT (3) from LEFT (4) by 0.06, which costs small networks dear."""
     head_channels: int = Field(16, ge=1)
     """Channels of the 1x1 convolutions before the value, policy and value-prefix heads. [E]: 16."""
     head_hidden: int = Field(32, ge=1)
@@ -88,8 +93,10 @@ class OptimizerConfig(Config):
 
     batch_size: int = Field(256, ge=1)
     """Samples per update. [E]: 256."""
+    method: Literal["sgd", "adam"] = "sgd"
+    """SGD with momentum ([E], [C]), or AdamW, which small networks learn sparse rewards with in far fewer updates."""
     learning_rate: float = Field(0.2, gt=0.0)
-    """Peak learning rate. [E]: 0.2."""
+    """Peak learning rate. [E]: 0.2 (of SGD)."""
     warmup_updates: int = Field(1_000, ge=0)
     """Updates of linear warm-up from 0. [E]: 1,000."""
     decay_rate: float = Field(0.1, gt=0.0, le=1.0)
@@ -110,6 +117,10 @@ class OptimizerConfig(Config):
     """Loss weight of the value. [E]: 0.25."""
     consistency_weight: float = Field(2.0, ge=0.0)
     """Loss weight of the self-supervised consistency; 0 switches it off. [E]: 2."""
+    unroll_batch_norm: Literal["per_step", "episode"] = "per_step"
+    """What batch norm sees in training: each unroll step by itself, past an episode's end too ([E]); or all steps within episodes
+    together, as acting does, which normalises by one running mean. Small games with short episodes are lost without the
+    latter."""
     augmentation: Literal["shift_intensity", "none"] = "shift_intensity"
     """Random shift by 4 pixels, then intensity. [E]: yes."""
     augmentation_shift: int = Field(4, ge=0)

@@ -6,15 +6,17 @@ gradient is scaled by 1/K as a whole and by 1/2 at each step through the dynamic
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
+from torch.nn import Sequential, functional
 
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
 from xtra.agents.efficientzero.support import to_categorical, to_scalar
+from xtra.protocol.games import NUM_ACTIONS
 
 
 @dataclass(frozen=True)
@@ -72,29 +74,81 @@ class Masks:
 
 def unroll_losses(network: EfficientZeroNetwork, batch: TensorBatch, config: EfficientZeroConfig) -> Losses:
     """The four terms of one batch. The network must be in training mode: batch norm sees this batch."""
-    support, horizon = config.network.support, config.search.lstm_horizon
+    support = config.network.support
     masks = Masks.of(batch.alive, config.targets.mask_past_end)
-    latent = network.representation(batch.observation)
-    policy_logits, value_logits = network.prediction(latent)
-    policy = cross_entropy(policy_logits, batch.policies[:, 0]) * masks.policy[:, 0]
-    value = scalar_loss(value_logits, batch.values[:, 0], support) * masks.value[:, 0]
-    value_errors = (to_scalar(value_logits.detach(), support) - batch.values[:, 0]).abs()
-    value_prefix, consistency = torch.zeros_like(value), torch.zeros_like(value)
-    wanted = project_targets(network, batch) if config.optimizer.consistency_weight > 0 else None
-    state = network.zero_lstm_state(len(latent), latent.device)
-    for k in range(batch.actions.shape[1]):
-        if k % horizon == 0:
-            state = torch.zeros_like(state)
-        latent, state, prefix_logits = network.dynamics(latent, state, batch.actions[:, k])
-        policy_logits, value_logits = network.prediction(latent)
-        value_prefix = value_prefix + scalar_loss(prefix_logits, batch.value_prefixes[:, k], support) * masks.after[:, k]
-        policy = policy + cross_entropy(policy_logits, batch.policies[:, k + 1]) * masks.policy[:, k + 1]
-        value = value + scalar_loss(value_logits, batch.values[:, k + 1], support) * masks.value[:, k + 1]
-        if wanted is not None:
-            similarity = functional.cosine_similarity(network.projection(latent), wanted[:, k], dim=-1, eps=1e-5)
-            consistency = consistency - similarity * masks.consistency[:, k]
-        latent.register_hook(halve)
-    return Losses(value_prefix, policy, value, consistency, value_errors)
+    steps = Steps(config.optimizer.unroll_batch_norm == "episode")
+    latents = unroll(network, batch, masks, steps)
+    predictions = steps.over(lambda latent: torch.cat(network.prediction(latent), dim=-1), latents, masks.value)
+    policy_logits, value_logits = predictions[..., :NUM_ACTIONS], predictions[..., NUM_ACTIONS:]
+    prefix_logits = unroll_value_prefixes(network, latents[1:], masks, steps, config.search.lstm_horizon)
+    consistency = torch.zeros_like(batch.weights)
+    if config.optimizer.consistency_weight > 0:
+        consistency = consistency_loss(network, batch, latents[1:], masks, steps)
+    return Losses(
+        value_prefix=(scalar_loss(prefix_logits, batch.value_prefixes, support) * masks.after).sum(1),
+        policy=(cross_entropy(policy_logits, batch.policies) * masks.policy).sum(1),
+        value=(scalar_loss(value_logits, batch.values, support) * masks.value).sum(1),
+        consistency=consistency,
+        value_errors=(to_scalar(value_logits[:, 0].detach(), support) - batch.values[:, 0]).abs(),
+    )
+
+
+@dataclass(frozen=True)
+class Steps:
+    """How modules run over the unroll, which decides what their batch norm sees.
+
+    episode_only: all steps that count, together, and nothing past an episode's end. Else each step by itself, past the end or
+    not, as released: harmless where episodes are long, but a game of 9 steps is normalised by what never happened.
+    """
+
+    episode_only: bool
+
+    def once(self, module: Callable[..., Tensor], mask: Tensor, *inputs: Tensor) -> Tensor:
+        """The module on inputs `[B, ...]`; with `episode_only` on the rows of mask `[B]` alone, 0 elsewhere."""
+        if not self.episode_only:
+            return module(*inputs)
+        rows = mask.nonzero().squeeze(1)
+        outputs = module(*(x[rows] for x in inputs))
+        return outputs.new_zeros(len(mask), *outputs.shape[1:]).index_copy(0, rows, outputs)
+
+    def over(self, module: Callable[[Tensor], Tensor], steps: Sequence[Tensor], mask: Tensor) -> Tensor:
+        """`[B, K, X]`: the module on K inputs `[B, ...]`, of which mask `[B, K]` tells what counts."""
+        if not self.episode_only:
+            return torch.stack([module(step) for step in steps], dim=1)
+        outputs = self.once(module, mask.t().flatten(), torch.cat(list(steps)))
+        return outputs.view(len(steps), len(mask), -1).transpose(0, 1)
+
+
+def unroll(network: EfficientZeroNetwork, batch: TensorBatch, masks: Masks, steps: Steps) -> list[Tensor]:
+    """K + 1 latents `[B, C, H, H]`: of the first observation, and after each action."""
+    latents: list[Tensor] = [network.representation(batch.observation)]
+    for k, actions in enumerate(batch.actions.unbind(1)):
+        latents.append(steps.once(network.dynamics.transition, masks.after[:, k], latents[-1], actions))
+        if latents[-1].requires_grad:
+            latents[-1].register_hook(halve)
+    return latents
+
+
+def unroll_value_prefixes(
+    network: EfficientZeroNetwork, latents: list[Tensor], masks: Masks, steps: Steps, lstm_horizon: int
+) -> Tensor:
+    """Logits `[B, K, S]`; the LSTM starts from zero every `lstm_horizon` steps, as it does in the search."""
+    features = steps.over(network.dynamics.stem, latents, masks.after).transpose(0, 1)
+    outputs = torch.cat([network.dynamics.lstm(chunk)[0] for chunk in features.split(lstm_horizon)])
+    return steps.over(network.dynamics.value_prefix, outputs.unbind(0), masks.after)
+
+
+def consistency_loss(
+    network: EfficientZeroNetwork, batch: TensorBatch, latents: list[Tensor], masks: Masks, steps: Steps
+) -> Tensor:
+    """`[B]`: minus the cosine between the projected latents and those of the observations that really followed."""
+    with torch.no_grad():
+        project = Sequential(network.representation, network.projection.projector)
+        count = batch.next_observations.shape[1]
+        flat_mask, flat = masks.consistency.flatten(), batch.next_observations.flatten(0, 1)
+        wanted = steps.once(project, flat_mask, flat).view(-1, count, network.config.projection_size)
+    projected = steps.over(network.projection, latents, masks.consistency)
+    return -(functional.cosine_similarity(projected, wanted, dim=-1, eps=1e-5) * masks.consistency).sum(1)
 
 
 def total_loss(losses: Losses, batch: TensorBatch, config: EfficientZeroConfig) -> Tensor:
@@ -110,21 +164,13 @@ def total_loss(losses: Losses, batch: TensorBatch, config: EfficientZeroConfig) 
 
 
 def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
-    """`[B]`: -sum of target log softmax(logits), both `[B, X]`. A target of zeros gives 0."""
+    """`[...]`: -sum of target log softmax(logits), both `[..., X]`. A target of zeros gives 0."""
     return -(target * logits.float().log_softmax(-1)).sum(-1)
 
 
 def scalar_loss(logits: Tensor, target: Tensor, support: int) -> Tensor:
-    """`[B]`: cross-entropy of bins `[B, S]` with the two-hot category of the scalar `[B]`."""
+    """`[...]`: cross-entropy of bins `[..., S]` with the two-hot category of the scalar `[...]`."""
     return cross_entropy(logits, to_categorical(target, support))
-
-
-@torch.no_grad()
-def project_targets(network: EfficientZeroNetwork, batch: TensorBatch) -> Tensor:
-    """`[B, K, P]`: the projections of the observations that really followed, the consistency loss's fixed side."""
-    observations = batch.next_observations.flatten(0, 1)
-    projections = network.projection.projector(network.representation(observations))
-    return projections.unflatten(0, batch.next_observations.shape[:2])  # type: ignore[no-any-return]
 
 
 def halve(gradient: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from xtra.agents.efficientzero.blocks import ResidualBlock, conv3x3, head_layers, head_stem, residual_blocks
 from xtra.agents.efficientzero.config import NetworkConfig
@@ -34,10 +35,10 @@ class Representation(nn.Module):
         for _ in range(config.num_halvings - 2):
             stages += [nn.AvgPool2d(3, stride=2, padding=1), residual_blocks(blocks, channels, momentum)]
         self.stages = nn.Sequential(*stages)
+        self._scaling = config.latent_scaling
 
     def forward(self, observation: Tensor) -> Tensor:
-        latent: Tensor = self.stages(observation)
-        return latent
+        return scale_latent(self.stages(observation), self._scaling)
 
 
 class Dynamics(nn.Module):
@@ -46,7 +47,9 @@ class Dynamics(nn.Module):
     def __init__(self, config: NetworkConfig, latent_size: int) -> None:
         super().__init__()
         channels, momentum = config.channels, config.batch_norm_momentum
-        self.conv = conv3x3(channels + 1, channels)
+        self._scaling = config.latent_scaling
+        self._one_hot = config.action_encoding == "one_hot_planes"
+        self.conv = conv3x3(channels + (NUM_ACTIONS if self._one_hot else 1), channels)
         self.bn = nn.BatchNorm2d(channels, momentum=momentum)
         self.block = residual_blocks(1, channels, momentum)
         self.stem = head_stem(channels, config.head_channels, momentum)
@@ -55,13 +58,28 @@ class Dynamics(nn.Module):
         self.head = head_layers(config.lstm_hidden, config.head_hidden, 2 * config.support + 1, momentum)
 
     def forward(self, latent: Tensor, lstm_state: Tensor, actions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        plane = (actions.to(latent.dtype) / NUM_ACTIONS).view(-1, 1, 1, 1).expand(-1, 1, *latent.shape[2:])
-        x = self.bn(self.conv(torch.cat([latent, plane], dim=1)))
-        latent = self.block((x + latent).relu())
+        latent = self.transition(latent, actions)
         h, c = lstm_state.unbind(1)
         out, (h, c) = self.lstm(self.stem(latent).unsqueeze(0), (h.unsqueeze(0).contiguous(), c.unsqueeze(0).contiguous()))
-        logits = self.head(self.lstm_bn(out.squeeze(0)).relu())
-        return latent, torch.stack([h.squeeze(0), c.squeeze(0)], dim=1), logits
+        return latent, torch.stack([h.squeeze(0), c.squeeze(0)], dim=1), self.value_prefix(out.squeeze(0))
+
+    def transition(self, latent: Tensor, actions: Tensor) -> Tensor:
+        """The next latent alone."""
+        x = self.bn(self.conv(torch.cat([latent, self._action_planes(latent, actions)], dim=1)))
+        return scale_latent(self.block((x + latent).relu()), self._scaling)
+
+    def value_prefix(self, lstm_output: Tensor) -> Tensor:
+        """LSTM outputs `[B, L]` to logits `[B, S]`."""
+        logits: Tensor = self.head(self.lstm_bn(lstm_output).relu())
+        return logits
+
+    def _action_planes(self, latent: Tensor, actions: Tensor) -> Tensor:
+        """`[B, 1 or 18, H, H]`."""
+        if self._one_hot:
+            planes = functional.one_hot(actions, NUM_ACTIONS).to(latent.dtype)
+        else:
+            planes = (actions.to(latent.dtype) / NUM_ACTIONS).unsqueeze(1)
+        return planes[:, :, None, None].expand(-1, -1, *latent.shape[2:])
 
 
 class Prediction(nn.Module):
@@ -145,6 +163,15 @@ class EfficientZeroNetwork(nn.Module):
         support = self.config.support
         prefix, value = to_scalar(prefix_logits, support), to_scalar(value_logits, support)
         return ModelOutput(channels_last(latent), state, prefix, value, policy_logits.float())
+
+
+def scale_latent(latent: Tensor, scaling: str) -> Tensor:
+    """`min_max`: each sample's latent to [0, 1], over all its entries."""
+    if scaling == "none":
+        return latent
+    low = latent.amin((1, 2, 3), keepdim=True)
+    high = latent.amax((1, 2, 3), keepdim=True)
+    return (latent - low) / (high - low).clamp_min(1e-5)
 
 
 def channels_last(latent: Tensor) -> Tensor:
