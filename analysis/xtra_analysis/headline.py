@@ -55,7 +55,7 @@ def _verdict(findings: Findings, primary: str, ratio: pd.Series) -> str:
     if clear and (pd.isna(p_value) or p_value < 0.05):
         return f"The difference is larger than the seeds explain{tested}."
     if clear or p_value < 0.05:
-        return f"The evidence is mixed: the interval and the test disagree{tested}."
+        return f"Interval and rank test disagree{tested}, so the question stays open."
     return f"With these seeds that cannot be told from no difference{tested}."
 
 

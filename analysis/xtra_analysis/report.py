@@ -13,6 +13,7 @@ from xtra_analysis.content import Picture, Section, Table
 from xtra_analysis.findings import Findings, find
 from xtra_analysis.formatting import counted
 from xtra_analysis.headline import answer
+from xtra_analysis.labels import label, printable
 from xtra_analysis.run_info import RunInfo
 from xtra_analysis.sections.ablations import ablations
 from xtra_analysis.sections.aggregates import aggregates
@@ -91,7 +92,7 @@ def _extent(study: Study) -> str:
 
 def _provenance(info: RunInfo) -> ProvenanceEntry:
     facts = info.provenance
-    commit = str(facts.get("git_commit") or "not known")
+    commit = label(facts.get("git_commit") or "not known")
     changed = " with uncommitted changes" if facts.get("git_dirty") else ""
     return ProvenanceEntry(
         f"{info.suite}, version {info.suite_version}",
@@ -100,12 +101,12 @@ def _provenance(info: RunInfo) -> ProvenanceEntry:
                 "Suite",
                 f"{info.suite}, version {info.suite_version}; preset {info.preset}; seeds {', '.join(map(str, info.seeds))}",
             ),
-            ("Collected", str(facts.get("created", "not known"))),
+            ("Collected", label(facts.get("created", "not known"))),
             ("xtra-bench", f"{facts.get('xtra_version', 'not known')}, commit {commit}{changed}"),
             ("Software", f"Python {facts.get('python', '?')}, torch {facts.get('torch', '?')}, {facts.get('platform', '?')}"),
             ("Hardware", "; ".join(str(one) for one in facts.get("hardware", [])) or "not known"),
         ],
-        str(facts.get("suite_text", "")),
+        printable(str(facts.get("suite_text", ""))),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from xtra.store.rows import SCHEMA_VERSION
 from xtra_analysis.errors import InputError
+from xtra_analysis.labels import label
 
 
 @dataclass(frozen=True)
@@ -84,19 +85,19 @@ def _read(run: Path, path: Path) -> dict[str, Any]:
 
 def _run_info(content: Mapping[str, Any]) -> RunInfo:
     return RunInfo(
-        suite=str(content["suite"]),
+        suite=label(content["suite"]),
         suite_version=int(content["suite_version"]),
-        question=str(content["question"]),
-        protocol=str(content["protocol"]),
-        protocol_name=str(content["protocol_name"]),
-        protocol_summary=str(content["protocol_summary"]),
-        proves=str(content["proves"]),
-        normalization=str(content["normalization"]),
-        games=tuple(str(game) for game in content["games"]),
+        question=label(content["question"]),
+        protocol=label(content["protocol"]),
+        protocol_name=label(content["protocol_name"]),
+        protocol_summary=label(content["protocol_summary"]),
+        proves=label(content["proves"]),
+        normalization=label(content["normalization"]),
+        games=tuple(label(game) for game in content["games"]),
         seeds=tuple(int(seed) for seed in content["seeds"]),
-        methods=tuple(Method(str(m["name"]), str(m["agent"]), str(m.get("description") or "")) for m in content["methods"]),
-        baseline=None if content["baseline"] is None else str(content["baseline"]),
-        preset=str(content["preset"]),
+        methods=tuple(Method(label(m["name"]), label(m["agent"]), label(m.get("description") or "")) for m in content["methods"]),
+        baseline=None if content["baseline"] is None else label(content["baseline"]),
+        preset=label(content["preset"]),
         synthetic=bool(content.get("synthetic", False)),
         provenance=dict(content["provenance"]),
     )

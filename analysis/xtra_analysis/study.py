@@ -16,6 +16,7 @@ import pandas as pd
 from xtra.protocol.scores import reference_scores
 from xtra.store.rows import CELL_KEY, STATUSES, TABLES, Table, read_csv
 from xtra_analysis.errors import InputError
+from xtra_analysis.labels import label
 from xtra_analysis.run_info import Method, RunInfo, read_run_info
 
 RANDOM_AGENT = "random"
@@ -146,6 +147,8 @@ def _read_table(runs: Sequence[Path], table: Table) -> pd.DataFrame:
         raise InputError(
             f"{table.file_name}: two different rows for {cell}. The runs overlap but disagree; give only one of them."
         )
+    for column in (name for name, kind in table.columns.items() if kind is str):
+        frame[column] = frame[column].map(label)
     kinds = {column: "float64" for column, kind in table.columns.items() if kind is float}
     return frame.astype(kinds).sort_values(list(table.key), kind="stable", ignore_index=True)
 

@@ -22,7 +22,7 @@ from xtra_analysis.palette import looks
 from xtra_analysis.synthetic import METHODS, SyntheticMethod
 
 MakeRun = Callable[..., Path]
-HOSTILE = "</text></svg><script>alert(1)</script>\"'&$x^$ {{ 7*7 }} <img src=x onerror=alert(2)>"
+HOSTILE = "\x0b\u202e</text></svg><script>alert(1)</script>\"'&$x^$ {{ 7*7 }} <img src=x onerror=alert(2)>"
 
 
 class Elements(HTMLParser):
