@@ -15,10 +15,10 @@ from typing import Any
 import psutil
 import pytest
 
-from xtra.execute.slurm_profile import SlurmProfile
+from xtra.execute.slurm_profile import SlurmProfile, StageProfile
 from xtra.execute.slurm_queue import SlurmError, cancel
 from xtra.execute.snapshot import take_snapshot
-from xtra.store.job import Job
+from xtra.store.job import Job, Resources
 from xtra.store.store import State
 
 pytestmark = pytest.mark.slurm
@@ -125,8 +125,6 @@ def test_a_controller_that_is_away_is_unknown_and_stops_nothing(bench: Any, clus
     try:
         assert bench.state(first) is State.RUNNING
         with pytest.raises(SlurmError, match="squeue"):
-            bench.slurm().submissions.queued()
-        with pytest.raises(SlurmError):
             bench.submit(first, second)
     finally:
         cluster.up()
@@ -172,3 +170,22 @@ def test_a_full_queue_holds_the_rest_back_until_the_next_run(bench: Any, once: N
     bench.wait(*jobs)
     assert list(bench.submit(*jobs).new) == [jobs[2].key]
     assert set(bench.wait(*jobs)) == {State.COMPLETE}
+
+
+@pytest.mark.slow
+def test_a_job_longer_than_its_time_limit_runs_as_a_chain(bench: Any, undisturbed: Undisturbed, once: None) -> None:
+    light = bench.job("a", steps=900, seconds=0.1)
+    job = Job(light.stage, light.version, light.config, resources=Resources(memory_gb=0.1, hours=1 / 60))
+    bench.submit(job)
+    assert bench.wait(job, seconds=300) == [State.COMPLETE]
+    assert bench.store.log_file(job.key).read_text().count("UTC: count-") >= 2
+    assert bench.result(job) == undisturbed("a", 900)
+    assert max(bench.computed().values()) == 1
+
+
+def test_the_logs_of_a_job_whose_worker_never_started_are_slurms(bench: Any, once: None) -> None:
+    bench.profile = SlurmProfile(default=StageProfile(setup=("echo no such module >&2; exit 3",)))
+    job = bench.job("a")
+    bench.submit(job)
+    assert bench.wait(job) == [State.INTERRUPTED]
+    assert "no such module" in bench.slurm().submissions.logs(job.key)[-1].read_text()

@@ -198,6 +198,18 @@ def test_the_heartbeat_keeps_a_short_lease_alive_and_notices_a_takeover(store: S
         assert lost == [1]
 
 
+def test_what_a_requeued_slurm_job_held_before_is_its_own_again(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "_machine", lambda: "another node")
+    monkeypatch.setenv("SLURM_JOB_ID", "77")
+    begin(store)
+    monkeypatch.undo()
+    assert store.begin(JOB.key) is None
+    monkeypatch.setenv("SLURM_JOB_ID", "77")  # two processes in one interactive allocation
+    assert store.begin(JOB.key) is None
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    assert begin(store).claim.number == 2
+
+
 def _claim(directory: Path, barrier: Path) -> bool:
     while not barrier.exists():
         time.sleep(0.001)

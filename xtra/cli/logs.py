@@ -22,6 +22,7 @@ def logs(
 ) -> None:
     """Show the last lines of the jobs that failed, or of those whose key matches."""
     from xtra.execute.labels import job_label
+    from xtra.execute.slurm_queue import Submissions
     from xtra.execute.status import job_or_none, last_words
     from xtra.store.store import Store
 
@@ -33,6 +34,9 @@ def logs(
         job = job_or_none(store, key)
         typer.echo(f"==> {key}{'' if job is None else f' ({job_label(job)})'}: {store.work(key) / 'log.txt'}")
         typer.echo(last_words(store, key, lines) + "\n")
+        for log in Submissions(results / "slurm").logs(key)[-1:]:
+            typer.echo(f"--> {log}")
+            typer.echo("\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]) + "\n")
 
 
 def _failed(store: Store) -> list[str]:

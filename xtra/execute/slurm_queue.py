@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import re
 import subprocess
@@ -59,6 +58,15 @@ class Submissions:
                 found[keys[index]] = Queued(slurm_id, state, reason)
         return found
 
+    def logs(self, key: str) -> list[Path]:
+        """What SLURM and submitit said around a job, the latest start last; the job's own words are in its log in the store."""
+        found: list[Path] = []
+        for record in self.directory.glob("*/submission.json"):
+            keys = self._keys(record.parent.name)
+            if key in keys:
+                found += record.parent.glob("*_0_log.out" if len(keys) == 1 else f"*_{keys.index(key)}_0_log.out")
+        return sorted(found, key=lambda path: path.stat().st_mtime)
+
     def _keys(self, job_name: str) -> list[str]:
         try:
             record = json.loads((self.directory / job_name.removeprefix(NAME_PREFIX) / "submission.json").read_bytes())
@@ -94,5 +102,6 @@ def run_slurm(command: Sequence[str], environment: Mapping[str, str] | None = No
 
 
 def _squeue() -> list[list[str]]:
-    listing = run_slurm(["squeue", "--noheader", "--array", "--user", getpass.getuser(), "--format", "%i|%j|%T|%r"])
+    # Of all users: a colleague may have submitted jobs of the same store.
+    listing = run_slurm(["squeue", "--noheader", "--array", "--format", "%i|%j|%T|%r"])
     return [line.split("|", 3) for line in listing.splitlines() if f"|{NAME_PREFIX}" in line]

@@ -40,17 +40,17 @@ class Owner:
     born: float
     lease_seconds: float
     allocation: str | None = None
-    """The SLURM job it runs in. Found again by a worker of the same SLURM job, it is what the scheduler killed and requeued."""
+    """The SLURM job that it runs in, and how often that job was restarted: `123.0`."""
 
     @classmethod
     def this_process(cls, lease_seconds: float) -> Owner:
         born = psutil.Process().create_time()
-        token, allocation = secrets.token_hex(16), os.environ.get("SLURM_JOB_ID")
+        token, allocation = secrets.token_hex(16), _allocation()
         return cls(token, socket.gethostname(), _machine(), os.getpid(), born, lease_seconds, allocation)
 
     def known_dead(self) -> bool:
-        """True when the process ran in this container or this SLURM job and is gone. False when it lives, or that is unknown."""
-        if self.allocation is not None and self.allocation == os.environ.get("SLURM_JOB_ID"):
+        """True when it ran in this container and is gone, or in this SLURM job before a restart. False also when not known."""
+        if _was_requeued(self.allocation, _allocation()):
             return True
         if self.machine != _machine():
             return False
@@ -183,6 +183,18 @@ def _server_time(directory: Path) -> float:
         return probe.stat().st_mtime
     finally:
         probe.unlink(missing_ok=True)
+
+
+def _allocation() -> str | None:
+    job = os.environ.get("SLURM_JOB_ID")
+    return None if job is None else f"{job}.{os.environ.get('SLURM_RESTART_COUNT', '0')}"
+
+
+def _was_requeued(theirs: str | None, ours: str | None) -> bool:
+    """Whether `theirs` is an earlier start of our SLURM job: SLURM ends one before it begins the next."""
+    if theirs is None or ours is None or theirs == ours:
+        return False
+    return theirs.partition(".")[0] == ours.partition(".")[0]
 
 
 def _machine() -> str:
