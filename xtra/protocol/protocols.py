@@ -70,7 +70,7 @@ CATCH = Protocol(
     name="catch",
     family="catch",
     summary="The built-in pixel game Catch: one ball an episode, +1 caught, -1 missed; 100 evaluation episodes.",
-    settings={"training.env_steps": 12_000, "evaluation.num_episodes": 100, "evaluation.max_episode_env_steps": 100},
+    settings={"training.env_steps": 5_000, "evaluation.num_episodes": 100, "evaluation.max_episode_env_steps": 100},
     normalization="maximum",
 )
 

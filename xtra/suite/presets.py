@@ -67,7 +67,7 @@ TINY = Preset(
         "environment.frame_size": 10,
         "training.updates_per_env_step": 0.2,
         "training.final_updates": 0,
-        "training.curve_interval": 1_000,
+        "training.curve_interval": 500,
         "training.curve_episodes": 32,
     },
     agents={
