@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import typer
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 from xtra_analysis import InputError, estimate, load, write_report
 from xtra_analysis.study import read_study
 from xtra_analysis.synthetic import METHODS
@@ -16,6 +16,12 @@ from xtra_analysis.synthetic import METHODS
 from xtra.cli.report import report
 
 MakeRun = Callable[..., Path]
+
+
+def invoke(*arguments: str) -> Result:
+    app = typer.Typer()
+    app.command()(report)
+    return CliRunner().invoke(app, arguments)
 
 
 def rewrite(path: Path, pattern: str, replacement: str) -> None:
@@ -30,6 +36,14 @@ def test_a_planned_cell_without_a_row_is_missing_too(make_run: MakeRun) -> None:
     frame = load(run)
     row = frame[(frame["method"] == dropped[3]) & (frame["game"] == dropped[5]) & (frame["seed"] == int(dropped[6]))]
     assert row["status"].tolist() == ["missing"]
+
+
+def test_the_command_prints_the_path_of_the_page_beside_the_rows(make_run: MakeRun) -> None:
+    run = make_run("run")
+    result = invoke(str(run), "--seed", "3")
+    assert result.exit_code == 0
+    assert result.output.splitlines()[-1] == str(run / "report.html")
+    assert "bootstrap seed 3" in (run / "report.html").read_text(encoding="utf-8")
 
 
 def test_protocols_are_never_mixed(make_run: MakeRun) -> None:
@@ -72,9 +86,7 @@ def test_rows_that_contradict_each_other_are_refused(make_run: MakeRun) -> None:
 def test_broken_runs_are_told_apart_without_a_traceback(make_run: MakeRun, spoil: Callable[[Path], object], message: str) -> None:
     run = make_run("broken")
     spoil(run)
-    app = typer.Typer()
-    app.command()(report)
-    result = CliRunner().invoke(app, [str(run)])
+    result = invoke(str(run))
     assert result.exit_code == 2
     assert message in result.output
     assert "Traceback" not in result.output
