@@ -9,10 +9,10 @@ import pandas as pd
 from scipy import stats
 
 from xtra_analysis.aggregates import Array
+from xtra_analysis.intervals import STUDENT_LEVEL
 
 POWER = 0.8
 """The chance to find a difference that is there."""
-SIGNIFICANCE = 0.05
 EFFECTS = (0.05, 0.10, 0.20, 0.50)
 """Relative differences for which needed seeds are listed."""
 MAX_SEEDS = 2_000
@@ -26,7 +26,7 @@ class Spread:
     relative_variance: Array
 
     def detectable_ratio(self, seeds: int) -> float:
-        """The smallest difference of the mean ratio to a baseline that `seeds` per game and method find with power 0.8 at 5 %.
+        """The smallest change of the mean ratio that a report's interval tells from none, with power 0.8, at so many seeds.
 
         Both methods are taken to spread alike. NaN below two seeds.
         """
@@ -37,7 +37,7 @@ class Spread:
             return 0.0
         error = np.sqrt(contributions.sum()) / len(self.games)
         freedom = contributions.sum() ** 2 / (contributions**2 / (2.0 * (seeds - 1))).sum()
-        return float((stats.t.ppf(1 - SIGNIFICANCE / 2, freedom) + stats.t.ppf(POWER, freedom)) * error)
+        return float((stats.t.ppf(0.5 * (1 + STUDENT_LEVEL), freedom) + stats.t.ppf(POWER, freedom)) * error)
 
     def seeds_needed(self, effect: float) -> int | None:
         """The smallest number of seeds that can detect a relative difference of `effect`; None above MAX_SEEDS."""

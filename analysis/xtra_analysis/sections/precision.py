@@ -30,7 +30,7 @@ def _sentence(spread: Spread, seeds: int) -> str:
     smallest = percent(spread.detectable_ratio(seeds), 1)
     return (
         f"With {size} this study can see differences of {smallest} or more between two methods. "
-        "(Mean ratio over games, two-sided test at 5 %, found four times in five.)"
+        "(Mean ratio over games, told from no difference by the intervals used here, four times in five.)"
     )
 
 
