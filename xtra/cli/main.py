@@ -10,7 +10,7 @@ from typer.core import TyperGroup
 
 from xtra.suite.errors import SuiteError
 
-COMMANDS = ("run", "plan", "validate", "status", "logs", "cancel", "report", "schema", "perf")
+COMMANDS = ("run", "plan", "validate", "status", "logs", "cancel", "gc", "report", "schema", "perf")
 """In the order of `--help`. Each is the module `xtra.cli.<name>`, with a function `<name>` or a group `app`."""
 
 
