@@ -1,5 +1,5 @@
-// The CPU engine as Python sees it. Tensors arrive as addresses: xtra/search/native.py has checked their types and shapes and keeps
-// them alive, which costs a tenth of DLPack's four conversions per simulation.
+// The CPU engine as Python sees it. Tensors arrive as addresses: xtra/search/native.py has checked their types and
+// shapes and keeps them alive, which costs a tenth of DLPack's four conversions per simulation.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/string.h>
@@ -24,27 +24,34 @@ namespace xtra {
 namespace {
 
 class CpuEngine {
-   public:
+  public:
     CpuEngine(const Workspace& work, int num_threads, const std::string& instruction_set)
-        : work_(work), num_threads_(num_threads),
+        : work_(work),
+          num_threads_(num_threads),
           kernels_(find_cpu_kernels(instruction_set.empty() ? nullptr : instruction_set.c_str())) {
-        if (!kernels_) throw std::invalid_argument("this processor or build has no instruction set '" + instruction_set + "'");
+        if (!kernels_)
+            throw std::invalid_argument("this processor or build has no instruction set '" + instruction_set + "'");
     }
 
     // Returns the first root whose outputs could not be used and the Error, if any.
-    std::optional<std::tuple<int, int>> begin(Address priors, Address values, Address latents, Address states, Address valid) {
+    std::optional<std::tuple<int, int>> begin(Address priors, Address values, Address latents, Address states,
+                                              Address valid) {
         const Outputs outputs{at<float>(priors), at<float>(values), nullptr, at<char>(latents), at<char>(states)};
-        pool().run(work_.num_roots, [&](int first, int last) { kernels_->begin(work_, outputs, at<bool>(valid), first, last); });
+        pool().run(work_.num_roots,
+                   [&](int first, int last) { kernels_->begin(work_, outputs, at<bool>(valid), first, last); });
         return first_error();
     }
-    std::optional<std::tuple<int, int>> step(int simulation, Address priors, Address values, Address prefixes, Address latents, Address states) {
-        const Outputs outputs{at<float>(priors), at<float>(values), at<float>(prefixes), at<char>(latents), at<char>(states)};
-        pool().run(work_.num_roots, [&](int first, int last) { kernels_->step(work_, outputs, simulation, first, last); });
+    std::optional<std::tuple<int, int>> step(int simulation, Address priors, Address values, Address prefixes,
+                                             Address latents, Address states) {
+        const Outputs outputs{at<float>(priors), at<float>(values), at<float>(prefixes), at<char>(latents),
+                              at<char>(states)};
+        pool().run(work_.num_roots,
+                   [&](int first, int last) { kernels_->step(work_, outputs, simulation, first, last); });
         return first_error();
     }
     const char* instruction_set() const { return kernels_->name; }
 
-   private:
+  private:
     std::optional<std::tuple<int, int>> first_error() const {
         for (int root = 0; root < work_.num_roots; ++root) {
             const auto* header = reinterpret_cast<const TreeHeader*>(work_.trees + root * work_.layout.tree_bytes);
@@ -76,7 +83,8 @@ NB_MODULE(_native, module) {
     using namespace xtra;
 
     nb::class_<Layout>(module, "Layout")
-        .def("__init__", [](Layout* self, int num_actions, int num_slots) { new (self) Layout(make_layout(num_actions, num_slots)); })
+        .def("__init__", [](Layout* self, int num_actions,
+                            int num_slots) { new (self) Layout(make_layout(num_actions, num_slots)); })
         .def_ro("node_bytes", &Layout::node_bytes)
         .def_ro("tree_bytes", &Layout::tree_bytes)
         .def_ro("prior", &Layout::prior)
@@ -85,23 +93,34 @@ NB_MODULE(_native, module) {
         .def_ro("child", &Layout::child);
 
     nb::class_<Rules>(module, "Rules")
-        .def("__init__",
-             [](Rules* self, float discount, float value_delta_max, float gumbel_value_scale, float gumbel_visit_offset,
-                int num_simulations, int lstm_horizon, int max_considered_actions, int min_max, int policy, bool node_visits,
-                bool unvisited_min) {
-                 new (self) Rules{discount,        value_delta_max, gumbel_value_scale,     gumbel_visit_offset,
-                                  num_simulations, lstm_horizon,    max_considered_actions, static_cast<MinMax>(min_max),
-                                  static_cast<RootPolicy>(policy),  node_visits,            unvisited_min};
-             },
-             nb::kw_only(), "discount"_a, "value_delta_max"_a, "gumbel_value_scale"_a, "gumbel_visit_offset"_a, "num_simulations"_a,
-             "lstm_horizon"_a, "max_considered_actions"_a, "min_max"_a, "policy"_a, "node_visits"_a, "unvisited_min"_a);
+        .def(
+            "__init__",
+            [](Rules* self, float discount, float value_delta_max, float gumbel_value_scale, float gumbel_visit_offset,
+               int num_simulations, int lstm_horizon, int max_considered_actions, int min_max, int policy,
+               bool node_visits, bool unvisited_min) {
+                new (self) Rules{discount,
+                                 value_delta_max,
+                                 gumbel_value_scale,
+                                 gumbel_visit_offset,
+                                 num_simulations,
+                                 lstm_horizon,
+                                 max_considered_actions,
+                                 static_cast<MinMax>(min_max),
+                                 static_cast<RootPolicy>(policy),
+                                 node_visits,
+                                 unvisited_min};
+            },
+            nb::kw_only(), "discount"_a, "value_delta_max"_a, "gumbel_value_scale"_a, "gumbel_visit_offset"_a,
+            "num_simulations"_a, "lstm_horizon"_a, "max_considered_actions"_a, "min_max"_a, "policy"_a, "node_visits"_a,
+            "unvisited_min"_a);
 
     const auto release = nb::call_guard<nb::gil_scoped_release>();
     nb::class_<CpuEngine>(module, "CpuEngine")
         .def("__init__",
-             [](CpuEngine* self, int num_roots, int num_actions, const Rules& rules, const nb::dict& memory, int num_threads,
-                const std::string& instruction_set) {
-                 new (self) CpuEngine(make_workspace(num_roots, num_actions, rules, memory), num_threads, instruction_set);
+             [](CpuEngine* self, int num_roots, int num_actions, const Rules& rules, const nb::dict& memory,
+                int num_threads, const std::string& instruction_set) {
+                 new (self)
+                     CpuEngine(make_workspace(num_roots, num_actions, rules, memory), num_threads, instruction_set);
              })
         .def("begin", &CpuEngine::begin, release)
         .def("step", &CpuEngine::step, release)
@@ -111,10 +130,16 @@ NB_MODULE(_native, module) {
         .def("__init__",
              [](HashModel* self, int num_roots, int num_actions, unsigned num_rows, const nb::dict& memory) {
                  const auto pointer = [&](const char* name) { return nb::cast<Address>(memory[name]); };
-                 new (self) HashModel{num_roots, num_actions, num_rows,
-                                      at<float>(pointer("logits")), at<float>(pointer("values")), at<float>(pointer("rewards")),
-                                      at<std::uint32_t>(pointer("latents_out")), at<float>(pointer("states_out")),
-                                      at<float>(pointer("prefixes_out")), at<float>(pointer("values_out")),
+                 new (self) HashModel{num_roots,
+                                      num_actions,
+                                      num_rows,
+                                      at<float>(pointer("logits")),
+                                      at<float>(pointer("values")),
+                                      at<float>(pointer("rewards")),
+                                      at<std::uint32_t>(pointer("latents_out")),
+                                      at<float>(pointer("states_out")),
+                                      at<float>(pointer("prefixes_out")),
+                                      at<float>(pointer("values_out")),
                                       at<float>(pointer("logits_out"))};
              })
         .def(

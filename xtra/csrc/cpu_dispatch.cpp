@@ -13,7 +13,9 @@ extern const CpuKernels cpu_kernels_avx512;
 
 const CpuKernels* find_cpu_kernels(const char* name) {
     if (name && std::strcmp(name, cpu_kernels_emulated_warp.name) == 0) return &cpu_kernels_emulated_warp;
-    const auto wanted = [&](const CpuKernels& kernels) { return name == nullptr || std::strcmp(name, kernels.name) == 0; };
+    const auto wanted = [&](const CpuKernels& kernels) {
+        return name == nullptr || std::strcmp(name, kernels.name) == 0;
+    };
 #if defined(XTRA_X86)
     __builtin_cpu_init();
     const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi2") && __builtin_cpu_supports("fma");

@@ -12,14 +12,22 @@ namespace {
 template <class Run>
 XTRA_INLINE void with_team(const Workspace& work, Run run) {
     switch (padded_actions(work.layout.num_actions) / 8) {
-        case 1: return run(PackTeam<1>{});
-        case 2: return run(PackTeam<2>{});
-        case 3: return run(PackTeam<3>{});
-        case 4: return run(PackTeam<4>{});
-        case 6: return run(PackTeam<6>{});
-        case 8: return run(PackTeam<8>{});
-        case 12: return run(PackTeam<12>{});
-        default: return run(PackTeam<16>{});
+        case 1:
+            return run(PackTeam<1>{});
+        case 2:
+            return run(PackTeam<2>{});
+        case 3:
+            return run(PackTeam<3>{});
+        case 4:
+            return run(PackTeam<4>{});
+        case 6:
+            return run(PackTeam<6>{});
+        case 8:
+            return run(PackTeam<8>{});
+        case 12:
+            return run(PackTeam<12>{});
+        default:
+            return run(PackTeam<16>{});
     }
 }
 

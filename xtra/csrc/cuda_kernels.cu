@@ -48,17 +48,23 @@ const char* launch(Kernel kernel, const Workspace& work, const Outputs& outputs,
 
 const char* cuda_begin(const Workspace& work, const Outputs& outputs, const bool* valid, void* stream) {
     switch (warp_chunks(work.layout.num_actions)) {
-        case 1: return launch(begin_kernel<1>, work, outputs, valid, stream);
-        case 2: return launch(begin_kernel<2>, work, outputs, valid, stream);
-        default: return launch(begin_kernel<4>, work, outputs, valid, stream);
+        case 1:
+            return launch(begin_kernel<1>, work, outputs, valid, stream);
+        case 2:
+            return launch(begin_kernel<2>, work, outputs, valid, stream);
+        default:
+            return launch(begin_kernel<4>, work, outputs, valid, stream);
     }
 }
 
 const char* cuda_step(const Workspace& work, const Outputs& outputs, int simulation, void* stream) {
     switch (warp_chunks(work.layout.num_actions)) {
-        case 1: return launch(step_kernel<1>, work, outputs, simulation, stream);
-        case 2: return launch(step_kernel<2>, work, outputs, simulation, stream);
-        default: return launch(step_kernel<4>, work, outputs, simulation, stream);
+        case 1:
+            return launch(step_kernel<1>, work, outputs, simulation, stream);
+        case 2:
+            return launch(step_kernel<2>, work, outputs, simulation, stream);
+        default:
+            return launch(step_kernel<4>, work, outputs, simulation, stream);
     }
 }
 

@@ -1,5 +1,5 @@
-// The CUDA engine: one warp a root, asynchronous on the caller's stream, no allocation, nothing to wait for; so a search can be
-// captured as a graph.
+// The CUDA engine: one warp a root, asynchronous on the caller's stream, no allocation, nothing to wait for; so a
+// search can be captured as a graph.
 #pragma once
 
 #include "rules.hpp"

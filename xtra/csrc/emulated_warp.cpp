@@ -1,4 +1,5 @@
-// A warp of 32 threads on the CPU: the CUDA path where there is no GPU, for tests. Slow; a missing sync() is a race that TSan sees.
+// A warp of 32 threads on the CPU: the CUDA path where there is no GPU, for tests. Slow; a missing sync() is a race
+// that TSan sees.
 #include <barrier>
 #include <cstring>
 #include <thread>
@@ -18,7 +19,7 @@ struct Exchange {
 };
 
 class EmulatedLanes {
-   public:
+  public:
     EmulatedLanes(Exchange* exchange, int lane) : exchange_(exchange), lane_(lane) {}
 
     int lane() const { return lane_; }
@@ -42,7 +43,7 @@ class EmulatedLanes {
         return bits;
     }
 
-   private:
+  private:
     Exchange* exchange_;
     int lane_;
     mutable int turn_ = 0;
@@ -64,9 +65,12 @@ void run_roots(const Workspace& work, int first, int last, Run run) {
 template <class Run>
 void with_chunks(const Workspace& work, int first, int last, Run run) {
     switch (warp_chunks(work.layout.num_actions)) {
-        case 1: return run_roots<1>(work, first, last, run);
-        case 2: return run_roots<2>(work, first, last, run);
-        default: return run_roots<4>(work, first, last, run);
+        case 1:
+            return run_roots<1>(work, first, last, run);
+        case 2:
+            return run_roots<2>(work, first, last, run);
+        default:
+            return run_roots<4>(work, first, last, run);
     }
 }
 

@@ -1,4 +1,5 @@
-// A model that costs next to nothing, for measuring the tree alone: a latent is a 32-bit hash, its outputs a row of fixed tables.
+// A model that costs next to nothing, for measuring the tree alone: a latent is a 32-bit hash, its outputs a row of
+// fixed tables.
 #pragma once
 
 #include <cstdint>
@@ -28,7 +29,8 @@ struct HashModel {
             latents_out[root] = latent;
             states_out[root] = prefixes_out[root] = states[root] + rewards[row];
             values_out[root] = values[row];
-            std::memcpy(logits_out + static_cast<std::int64_t>(root) * num_actions, logits + static_cast<std::int64_t>(row) * num_actions,
+            std::memcpy(logits_out + static_cast<std::int64_t>(root) * num_actions,
+                        logits + static_cast<std::int64_t>(row) * num_actions,
                         sizeof(float) * static_cast<std::size_t>(num_actions));
         }
     }

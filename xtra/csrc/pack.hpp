@@ -1,7 +1,9 @@
-// The CPU's team: one thread works on packs of eight actions, which the compiler maps to whatever vectors the machine has.
+// The CPU's team: one thread works on packs of eight actions, which the compiler maps to whatever vectors the machine
+// has.
 //
-// A team is how search.hpp sees the hardware. It holds an action row as packs: here eight actions a pack, in cuda_team.hpp one
-// action a lane. Comparisons give masks, `mask ? a : b` selects, and reductions follow one order on all teams (reference.py).
+// A team is how search.hpp sees the hardware. It holds an action row as packs: here eight actions a pack, in
+// cuda_team.hpp one action a lane. Comparisons give masks, `mask ? a : b` selects, and reductions follow one order on
+// all teams (reference.py).
 #pragma once
 
 #if defined(__AVX2__)
@@ -46,7 +48,8 @@ struct PackTeam {
     XTRA_INLINE Float load_span(const float* span, int begin, int size, float otherwise) const {
 #if defined(__AVX2__)
         const Int inside = Int{0, 1, 2, 3, 4, 5, 6, 7} < size - begin;
-        return inside ? reinterpret_cast<Float>(_mm256_maskload_ps(span + begin, reinterpret_cast<__m256i>(inside))) : all(otherwise);
+        return inside ? reinterpret_cast<Float>(_mm256_maskload_ps(span + begin, reinterpret_cast<__m256i>(inside)))
+                      : all(otherwise);
 #else
         Float pack = all(otherwise);
         for (int lane = 0; lane < lanes && begin + lane < size; ++lane) pack[lane] = span[begin + lane];
@@ -55,11 +58,14 @@ struct PackTeam {
     }
     XTRA_INLINE Int load_flags(const bool* flags, int chunk, int size) const {
         Int pack{};
-        for (int lane = 0; lane < lanes && chunk * lanes + lane < size; ++lane) pack[lane] = flags[chunk * lanes + lane] ? -1 : 0;
+        for (int lane = 0; lane < lanes && chunk * lanes + lane < size; ++lane)
+            pack[lane] = flags[chunk * lanes + lane] ? -1 : 0;
         return pack;
     }
     // Lanes past a row's end write into what follows it in the node.
-    XTRA_INLINE void store(float* row, int chunk, Float pack) const { std::memcpy(row + chunk * lanes, &pack, sizeof pack); }
+    XTRA_INLINE void store(float* row, int chunk, Float pack) const {
+        std::memcpy(row + chunk * lanes, &pack, sizeof pack);
+    }
     template <class Count>
     XTRA_INLINE void store(Count* row, int chunk, int value) const {
         const Short pack = Short{} + static_cast<std::uint16_t>(value);
@@ -68,7 +74,8 @@ struct PackTeam {
 
     XTRA_INLINE float sum(const Float* packs) const {
         Float lanes32[4] = {};
-        for (int chunk = 0; chunk < Chunks; ++chunk) lanes32[chunk % 4] += packs[chunk];  // virtual lanes 0-7, 8-15, 16-23, 24-31
+        for (int chunk = 0; chunk < Chunks; ++chunk)
+            lanes32[chunk % 4] += packs[chunk];  // virtual lanes 0-7, 8-15, 16-23, 24-31
         return fold((lanes32[0] + lanes32[2]) + (lanes32[1] + lanes32[3]), [](auto a, auto b) { return a + b; });
     }
     template <class Pack>
@@ -105,7 +112,7 @@ struct PackTeam {
         for (int action = 0; action < num_actions; ++action) visit(action);
     }
 
-   private:
+  private:
     // Folds lanes 4, 2, 1 apart, as a warp does after 16 and 8.
     template <class Pack, class Combine>
     XTRA_INLINE auto fold(Pack pack, Combine combine) const {

@@ -33,11 +33,12 @@ struct Workspace {
     std::int64_t latent_bytes;  // of one root's latent; 0 if the caller moves latents itself
     std::int64_t state_bytes;
 
-    char* trees;                      // [B, tree_bytes]
-    const float* exploration;         // [S + 2] pUCT's factor by visits
-    const std::uint16_t* considered;  // [A + 1, S] sequential halving: visits of the actions considered, by how many there are
-    const float* root_bias;           // [B, A] Gumbel + logits; null under pUCT
-    const std::uint64_t* seeds;       // [B], or null: ties go to the lowest index
+    char* trees;               // [B, tree_bytes]
+    const float* exploration;  // [S + 2] pUCT's factor by visits
+    const std::uint16_t*
+        considered;          // [A + 1, S] sequential halving: visits of the actions considered, by how many there are
+    const float* root_bias;  // [B, A] Gumbel + logits; null under pUCT
+    const std::uint64_t* seeds;  // [B], or null: ties go to the lowest index
 
     char* latent_pool;  // [B, S + 1, latent_bytes]
     char* state_pool;

@@ -1,5 +1,6 @@
-// Select, expand and back up in ONE tree, for every team (pack.hpp, warp.cuh, the tests' emulated warp). Equal, operation by
-// operation, to xtra/search/reference.py, which says where each rule comes from; compile without contraction of a*b+c.
+// Select, expand and back up in ONE tree, for every team (pack.hpp, warp.cuh, the tests' emulated warp). Equal,
+// operation by operation, to xtra/search/reference.py, which says where each rule comes from; compile without
+// contraction of a*b+c.
 #pragma once
 
 #include "rules.hpp"
@@ -22,7 +23,8 @@ XTRA_INLINE Span make_span(float low, float high, float value_delta_max) {
 }
 
 XTRA_INLINE std::uint64_t mix(std::uint64_t seed, int simulation, int depth) {
-    const std::uint64_t counter = (static_cast<std::uint64_t>(simulation) << 16) + static_cast<std::uint64_t>(depth) + 1;
+    const std::uint64_t counter =
+        (static_cast<std::uint64_t>(simulation) << 16) + static_cast<std::uint64_t>(depth) + 1;
     std::uint64_t state = seed + 0x9E3779B97F4A7C15ull * counter;
     state = (state ^ (state >> 30)) * 0xBF58476D1CE4E5B9ull;
     state = (state ^ (state >> 27)) * 0x94D049BB133111EBull;
@@ -52,22 +54,28 @@ class Search {
     const int num_actions_;
     const Tree tree_;
 
-   public:
+  public:
     XTRA_INLINE Search(Team team, const Workspace& work, int root)
-        : team_(team), work_(work), rules_(work.rules), root_(root), num_actions_(work.layout.num_actions),
+        : team_(team),
+          work_(work),
+          rules_(work.rules),
+          root_(root),
+          num_actions_(work.layout.num_actions),
           tree_{work.trees + root * work.layout.tree_bytes, &work.layout} {}
 
     // Plants the root and selects the first leaf. `valid`: [B, A].
     XTRA_INLINE void begin(const Outputs& outputs, const bool* valid) {
         plant(outputs.values[root_], valid + root_ * num_actions_);
-        fill_edges(0, outputs.priors, [&](int chunk) { return team_.load_flags(valid + root_ * num_actions_, chunk, num_actions_); });
+        fill_edges(0, outputs.priors,
+                   [&](int chunk) { return team_.load_flags(valid + root_ * num_actions_, chunk, num_actions_); });
         store_recurrent(outputs, 0, false);
         team_.sync();
         select(0);
         load_recurrent();
     }
 
-    // Expands the leaf that simulation `simulation` selected, backs its value up, and selects the next leaf if there is one.
+    // Expands the leaf that simulation `simulation` selected, backs its value up, and selects the next leaf if there is
+    // one.
     XTRA_INLINE void step(const Outputs& outputs, int simulation) {
         const int slot = simulation + 1;
         fill_edges(slot, outputs.priors, [&](int chunk) { return validity(0, chunk); });
@@ -84,7 +92,7 @@ class Search {
         load_recurrent();
     }
 
-   private:
+  private:
     // Expansion
 
     XTRA_INLINE void plant(float value, const bool* valid) {
@@ -195,8 +203,8 @@ class Search {
         tree_.header().scale = measured.scale;
     }
 
-    // The released code takes an edge's reward by the prefix and reset flag of the node popped before it: preorder, highest action
-    // first. A new leaf enters that order in one place, so two rewards change.
+    // The released code takes an edge's reward by the prefix and reset flag of the node popped before it: preorder,
+    // highest action first. A new leaf enters that order in one place, so two rewards change.
     XTRA_INLINE void enter_depth_first_order(int slot) {
         NodeHeader& node = tree_.node(slot);
         int before = node.parent;
@@ -314,7 +322,8 @@ class Search {
         return make_span(team_.min(low), team_.max(high), rules_.value_delta_max);
     }
 
-    // Sequential halving: among the actions with as many visits as the plan considers now, by g + logits + sigma(completed Q).
+    // Sequential halving: among the actions with as many visits as the plan considers now, by g + logits +
+    // sigma(completed Q).
     XTRA_INLINE void score_gumbel(int simulation, Float* score, Int* valid) const {
         const TreeHeader& header = tree_.header();
         Float prior[kChunks], q[kChunks], seen_prior[kChunks], seen_q[kChunks];
@@ -344,18 +353,20 @@ class Search {
         const float width = team_.max(high) - least;
         const float most_visits = static_cast<float>(team_.max(most));
         const float scale = rules_.gumbel_value_scale * (rules_.gumbel_visit_offset + most_visits);
-        const int considered = header.num_valid < rules_.max_considered_actions ? header.num_valid : rules_.max_considered_actions;
+        const int considered =
+            header.num_valid < rules_.max_considered_actions ? header.num_valid : rules_.max_considered_actions;
         const int planned = work_.considered[considered * rules_.num_simulations + simulation];
         const float* bias = work_.root_bias + static_cast<std::int64_t>(root_) * num_actions_;
         for (int chunk = 0; chunk < kChunks; ++chunk) {
             const Float rescaled = (q[chunk] - least) / (width > 1e-8f ? width : 1e-8f);
             const Float penalty = visits[chunk] == planned ? team_.all(0.0f) : team_.all(-1e30f);
-            score[chunk] = (team_.load_span(bias, chunk * Team::lanes, num_actions_, 0.0f) + scale * rescaled) + penalty;
+            score[chunk] =
+                (team_.load_span(bias, chunk * Team::lanes, num_actions_, 0.0f) + scale * rescaled) + penalty;
         }
     }
 
-    // The valid action of the best score; among ties the greatest key, whose last 7 bits put the lowest index first, or the lowest
-    // index. With no valid action at all, which is an error by now, action 0.
+    // The valid action of the best score; among ties the greatest key, whose last 7 bits put the lowest index first, or
+    // the lowest index. With no valid action at all, which is an error by now, action 0.
     XTRA_INLINE int pick(const Float* score, const Int* valid, int simulation, int depth) const {
         Float best = team_.all(-__builtin_inff());
         for (int chunk = 0; chunk < kChunks; ++chunk) {
@@ -405,7 +416,8 @@ class Search {
     }
     XTRA_INLINE void store_recurrent(const Outputs& outputs, int slot, bool reset) {
         if (work_.latent_bytes == 0) return;
-        team_.copy(pooled(work_.latent_pool, slot, work_.latent_bytes), outputs.latents + root_ * work_.latent_bytes, work_.latent_bytes);
+        team_.copy(pooled(work_.latent_pool, slot, work_.latent_bytes), outputs.latents + root_ * work_.latent_bytes,
+                   work_.latent_bytes);
         char* state = pooled(work_.state_pool, slot, work_.state_bytes);
         if (reset) {
             team_.clear(state, work_.state_bytes);
@@ -417,8 +429,10 @@ class Search {
         team_.sync();
         if (work_.latent_bytes == 0) return;
         const int slot = tree_.header().leaf_parent;
-        team_.copy(work_.leaf_latents + root_ * work_.latent_bytes, pooled(work_.latent_pool, slot, work_.latent_bytes), work_.latent_bytes);
-        team_.copy(work_.leaf_states + root_ * work_.state_bytes, pooled(work_.state_pool, slot, work_.state_bytes), work_.state_bytes);
+        team_.copy(work_.leaf_latents + root_ * work_.latent_bytes, pooled(work_.latent_pool, slot, work_.latent_bytes),
+                   work_.latent_bytes);
+        team_.copy(work_.leaf_states + root_ * work_.state_bytes, pooled(work_.state_pool, slot, work_.state_bytes),
+                   work_.state_bytes);
     }
 };
 

@@ -1,5 +1,5 @@
-// Threads over roots. A search calls `run` once per simulation, every few microseconds when the network is fast, so a worker spins
-// for a moment before it sleeps.
+// Threads over roots. A search calls `run` once per simulation, every few microseconds when the network is fast, so a
+// worker spins for a moment before it sleeps.
 #pragma once
 
 #include <atomic>
@@ -10,7 +10,7 @@
 namespace xtra {
 
 class ThreadPool {
-   public:
+  public:
     using Work = std::function<void(int first, int last)>;
 
     explicit ThreadPool(int num_threads) : num_threads_(num_threads) {
@@ -28,7 +28,8 @@ class ThreadPool {
 
     int num_threads() const { return num_threads_; }
 
-    // Calls `work` on fixed shares of 0, …, size - 1 and returns when all are done. Not to be called by two threads at once.
+    // Calls `work` on fixed shares of 0, …, size - 1 and returns when all are done. Not to be called by two threads at
+    // once.
     void run(int size, const Work& work) {
         if (num_threads_ == 1) return work(0, size);
         size_ = size;
@@ -39,7 +40,7 @@ class ThreadPool {
         wait_until(unfinished_, [](int left) { return left == 0; });
     }
 
-   private:
+  private:
     static constexpr int kSpins = 20'000;  // tens of microseconds
 
     void announce() {

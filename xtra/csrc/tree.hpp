@@ -1,5 +1,6 @@
-// One root's tree in memory. A node is a slot: a header, then its edges as rows of A entries. Children are not nodes until they
-// are expanded. xtra/search/tree.py lists the same fields; xtra/search/reference.py defines what is done with them.
+// One root's tree in memory. A node is a slot: a header, then its edges as rows of A entries. Children are not nodes
+// until they are expanded. xtra/search/tree.py lists the same fields; xtra/search/reference.py defines what is done
+// with them.
 #pragma once
 
 #include <cstdint>
@@ -39,7 +40,7 @@ static_assert(sizeof(NodeHeader) == 28);
 
 struct TreeHeader {
     std::uint64_t seed;
-    float low;    // Q is normalised as (q - low) * scale
+    float low;  // Q is normalised as (q - low) * scale
     float scale;
     float root_value;
     std::int32_t leaf_parent;  // the edge that the next inference expands
@@ -50,8 +51,8 @@ struct TreeHeader {
 };
 static_assert(sizeof(TreeHeader) == 64);
 
-// Offsets and strides in bytes. Rows are read and first written in packs of eight, past their end but never past their node's; so
-// they are written in this order.
+// Offsets and strides in bytes. Rows are read and first written in packs of eight, past their end but never past their
+// node's; so they are written in this order.
 struct Layout {
     std::int32_t num_actions;
     std::int32_t num_slots;

@@ -1,5 +1,6 @@
-// A warp as a team: one action a lane, a row of more than 32 actions in several chunks. `Lanes` is the hardware: cuda_lanes.cuh on a
-// GPU, emulated_warp.cpp where there is none. Reductions are butterflies, so every lane ends with the same bits as pack.hpp.
+// A warp as a team: one action a lane, a row of more than 32 actions in several chunks. `Lanes` is the hardware:
+// cuda_lanes.cuh on a GPU, emulated_warp.cpp where there is none. Reductions are butterflies, so every lane ends with
+// the same bits as pack.hpp.
 #pragma once
 
 #include "tree.hpp"
@@ -77,7 +78,7 @@ struct WarpTeam {
         for (int action = hardware.lane(); action < count; action += lanes) visit(action);
     }
 
-   private:
+  private:
     struct alignas(16) Four {
         std::uint32_t words[4];
     };

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -55,7 +57,8 @@ class GraphedSearch:
         assert valid is not None
         check_arguments(output, valid, seeds, noise, num_threads=1)
         self._engine = CudaEngine(self._config, output, seeds is not None)
-        side = torch.cuda.Stream(observations.device)  # type: ignore[no-untyped-call]
+        new_stream: Any = torch.cuda.Stream  # typed or not, depending on how torch was built
+        side = new_stream(observations.device)
         side.wait_stream(torch.cuda.current_stream(observations.device))
         with torch.cuda.stream(side):
             for _ in range(WARM_UP_SEARCHES):
