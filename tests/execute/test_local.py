@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -78,7 +77,7 @@ def test_ctrl_c_stops_the_workers_and_the_next_run_goes_on(bench: Any, wait_unti
     launcher = bench.launcher(*jobs)
     wait_until(lambda: len({name.split()[0] for name in bench.computed()}) == 2)
     launcher.send_signal(signal.SIGINT)
-    assert launcher.wait(timeout=10) == -signal.SIGINT
+    assert launcher.wait(timeout=30) == -signal.SIGINT
     assert not workers_of(bench)
     assert all(bench.state(job) is State.INTERRUPTED for job in jobs)
     assert set(bench.run(*jobs).values()) == {Place.COMPLETE}
@@ -141,9 +140,8 @@ def test_a_progress_file_that_makes_no_sense_is_no_progress(tmp_path: Any, conte
     assert read_progress(tmp_path) is None
 
 
-def test_the_queue_starts_no_worker_when_everything_is_there(bench: Any) -> None:
+def test_the_queue_starts_no_worker_when_everything_is_there(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     jobs = [bench.job(str(number)) for number in range(3)]
     bench.run(*jobs)
-    began = time.monotonic()
-    bench.run(*jobs)
-    assert time.monotonic() - began < 0.3
+    monkeypatch.setattr("xtra.execute.local.subprocess.Popen", None)
+    assert set(bench.run(*jobs).values()) == {Place.COMPLETE}
