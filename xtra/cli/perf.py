@@ -63,5 +63,11 @@ def render(measured: dict[str, Any]) -> str:
     for row in measured["network"]:
         outside = f"{100 * row['outside_network_fraction']:.1f} % outside the network"
         lines.append(f"preset {row['preset']}, {row['batch']} roots: {outside}, {row['network_us']:.0f} us per inference")
+    lines.extend(
+        f"CUDA, preset {row['preset']}, {row['batch']} roots: {row['simulations_per_second']:,.0f} simulations/s, "
+        f"{100 * row['outside_network_fraction']:.1f} % outside the network, {row['kernels_per_simulation']:.0f} kernels each, "
+        f"{row['host_waits_per_search']:.0f} host waits a search, GPU busy {100 * row['gpu_busy_fraction']:.0f} %"
+        for row in measured.get("cuda", [])
+    )
     lines.append(f"CUDA: {measured['machine']['cuda']}")
     return "\n".join(lines)

@@ -13,9 +13,11 @@ from typing import Any
 import torch
 
 from xtra.perf.engines import ENGINES, Cell
+from xtra.perf.on_cuda import measure_on_cuda
 from xtra.perf.rounds import Samples, measure
 from xtra.perf.split import split_network, split_tree_only
 from xtra.search import _native
+from xtra.search.cuda import cuda_is_built
 
 STANDARD_CELLS = [
     Cell(1, 18, 50),
@@ -97,6 +99,11 @@ def report(*, names: list[str], num_rounds: int, long: bool, presets: list[str],
     result["network"] = [
         {"preset": preset} | network_cell._asdict() | split_network(preset, network_cell, num_searches=1) for preset in presets
     ]
+    if torch.cuda.is_available() and cuda_is_built():
+        cuda_cell = Cell(1536, 18, 50)
+        result["cuda"] = [
+            {"preset": each} | cuda_cell._asdict() | measure_on_cuda(each, cuda_cell, num_rounds) for each in presets
+        ]
     return result
 
 
