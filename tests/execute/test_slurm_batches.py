@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from xtra.execute.slurm import Batch, batches, kinds, parameters
+from xtra.execute.slurm import parameters
+from xtra.execute.slurm_arrays import Batch, batches, kinds
 from xtra.execute.slurm_profile import ProfileError, SlurmProfile, StageProfile, load_profile
 from xtra.execute.snapshot import take_snapshot
 from xtra.store.job import Job, Resources
@@ -71,8 +72,7 @@ def test_many_different_waits_become_one_that_survives_single_failures() -> None
 
 def test_what_a_job_asks_for_reaches_sbatch() -> None:
     site = StageProfile(partition="gpu", qos="long", sbatch={"nice": 7}, setup=("module load cuda",))
-    asked = Job("train", 1, {}, resources=Resources(cpus=3, gpus=1, memory_gb=1.5, hours=0.01))
-    found = parameters(asked, site, "xtra-0", "afterok:7")
+    found = parameters(Resources(cpus=3, gpus=1, memory_gb=1.5, hours=0.01), site, "afterok:7")
     assert found["mem"] == "1536M"
     assert found["time"] == 1
     assert found["gpus_per_node"] == 1
@@ -117,5 +117,7 @@ def test_a_worker_runs_on_the_snapshot_and_not_on_what_is_installed(tmp_path: Pa
     assert take_snapshot(tmp_path) == bootstrap
     assert len(list(tmp_path.iterdir())) == 1
     (bootstrap.parent / "xtra" / "execute" / "worker.py").write_text("def main():\n    print(__file__)\n    return 0\n")
-    done = subprocess.run([sys.executable, bootstrap], capture_output=True, text=True, check=True, env={**os.environ})
+    done = subprocess.run(
+        [sys.executable, bootstrap, "xtra.execute.worker"], capture_output=True, text=True, check=True, env={**os.environ}
+    )
     assert done.stdout.strip() == str(bootstrap.parent / "xtra" / "execute" / "worker.py")

@@ -62,7 +62,7 @@ def run(
     try:
         if executor is Executor.LOCAL:
             _execute(plan, store, workers, console)
-        elif not _launch(plan, store, results, profile, wait, console):
+        elif not _launch(plan, suite, results, profile, wait, console):
             return
         _conclude(plan, suite, results, console, no_report)
     except OSError as error:
@@ -77,12 +77,12 @@ def _show_plan(plan: Plan, store: Store) -> None:
     print_plan(plan, cached_keys(plan, store))
 
 
-def _launch(plan: Plan, store: Store, results: Path, profile: Path | None, wait: bool, console: Console) -> bool:
+def _launch(plan: Plan, suite: Path, results: Path, profile: Path | None, wait: bool, console: Console) -> bool:
     """Submits to SLURM. Returns whether there is nothing left to wait for."""
     from xtra.cli.slurm_launch import launch
 
     try:
-        return launch(plan, store, results, profile, wait, console)
+        return launch(plan, suite, results, profile, wait, console)
     except KeyboardInterrupt:
         typer.echo("the jobs go on without this process; the same command goes on waiting", err=True)
         raise typer.Exit(130) from None

@@ -66,9 +66,10 @@ def load_profile(path: Path | None) -> SlurmProfile:
         raise ProfileError(f"{path}: is not YAML: {error}") from None
     except ValidationError as error:
         raise ProfileError("\n".join(_explain(path, problem["loc"], problem["msg"]) for problem in error.errors())) from None
-    unknown = sorted(set(profile.stages) - set(STAGES))
+    known = (*STAGES, "report")
+    unknown = sorted(set(profile.stages) - set(known))
     if unknown:
-        raise ProfileError(f"{path}: stages.{unknown[0]}: no such stage; there are {', '.join(STAGES)}")
+        raise ProfileError(f"{path}: stages.{unknown[0]}: no such stage; there are {', '.join(known)}")
     return profile
 
 

@@ -19,8 +19,9 @@ from xtra.store.provenance import SNAPSHOT_RECORD, code_commit
 PACKAGES = ("xtra", "xtra_analysis")
 
 BOOTSTRAP = '''\
-"""Runs a worker on the code beside this file, ahead of any installed (or editable) copy."""
+"""Runs `main` of the module named first on the code beside this file, ahead of any installed (or editable) copy."""
 import sys
+from importlib import import_module
 from importlib.machinery import PathFinder
 from pathlib import Path
 
@@ -34,14 +35,12 @@ class SnapshotFinder:
 
 
 sys.meta_path.insert(0, SnapshotFinder)
-from xtra.execute.worker import main
-
-sys.exit(main())
+sys.exit(import_module(sys.argv.pop(1)).main())
 '''
 
 
 def take_snapshot(directory: Path) -> Path:
-    """Copies the code to `directory/<digest>/` unless it is there. Returns the file that runs a worker on the copy."""
+    """Copies the code to `directory/<digest>/` unless it is there. Returns the program that runs a module on the copy."""
     files = dict(_files())
     digest = hashlib.sha256()
     for name, path in sorted(files.items()):
