@@ -10,7 +10,9 @@ import typer
 from xtra.cli.suite_options import OnlyOption, ResultsOption, SeedsOption, SetOption, load_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Sequence
+
+    from rich.console import Console
 
     from xtra.execute.status import Standing
 
@@ -25,35 +27,47 @@ def status(
     overrides: SetOption = None,
     seeds: SeedsOption = None,
     only: OnlyOption = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it again every two seconds, until nothing is left to do.")] = False,
     results: ResultsOption = Path("results"),
 ) -> None:
     """Show how many jobs of each stage are done, running, failed and to come, from the files of the store alone."""
+    import time
+
+    from rich.console import Console
+
     from xtra.execute.labels import job_label, plan_labels
     from xtra.execute.status import job_or_none, survey
     from xtra.store.store import Store
 
-    store = Store(results / "store")
-    if suite is None:
-        keys = list(store.keys())
-        labels = {key: job_label(job) for key in keys if (job := job_or_none(store, key)) is not None}
-    else:
-        plan = load_plan(suite, overrides, seeds, only)
-        keys, labels = list(plan.jobs), plan_labels(plan)
+    store, console = Store(results / "store"), Console(markup=False, emoji=False, highlight=False)
+    plan = None if suite is None else load_plan(suite, overrides, seeds, only)
+    labels = {} if plan is None else plan_labels(plan)
+    keys = list(store.keys() if plan is None else plan.jobs)
     if not keys:
         typer.echo(f"{store.root}: no jobs yet; `xtra-bench run suites/quick.yaml` makes some")
         return
-    _print(survey(store, keys), labels)
-    _print_queue(results, keys)
+
+    def label(key: str) -> str:
+        job = job_or_none(store, key)
+        return labels.get(key) or (job_label(job) if job else "")
+
+    while True:
+        standings = survey(store, keys)
+        if watch:
+            console.clear()
+        _print(console, standings, label)
+        _print_queue(results, keys)
+        if not watch or all(standing.state.final for standing in standings):
+            return
+        time.sleep(2)
 
 
-def _print(standings: Sequence[Standing], labels: Mapping[str, str]) -> None:
-    from rich.console import Console
+def _print(console: Console, standings: Sequence[Standing], label: Callable[[str], str]) -> None:
     from rich.table import Table
 
     from xtra.execute.status import by_stage
     from xtra.store.store import State
 
-    console = Console(markup=False, emoji=False, highlight=False)
     counts = by_stage(standings)
     states = [state for state in State if any(count[state] for count in counts.values())]
     table = Table("stage", "jobs", *states)
@@ -64,7 +78,7 @@ def _print(standings: Sequence[Standing], labels: Mapping[str, str]) -> None:
         found = [standing for standing in standings if standing.state is state]
         for standing in found[:SHOWN]:
             said = standing.reason or ("" if standing.progress is None else str(standing.progress))
-            console.print(f"{state}: {labels.get(standing.key, '')} [{standing.key}]  {said}".rstrip(), soft_wrap=True)
+            console.print(f"{state}: {label(standing.key)} [{standing.key}]  {said}".rstrip(), soft_wrap=True)
         if len(found) > SHOWN:
             console.print(f"... and {len(found) - SHOWN} more {state}")
 
