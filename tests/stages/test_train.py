@@ -46,7 +46,8 @@ def outputs(directory: Path) -> dict[str, Any]:
     out = directory / "out"
     network = torch.load(out / "network.pt", weights_only=True)
     files = {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.suffix in {".json", ".jsonl"}}
-    return {"network": network, "files": files}
+    segments = sorted(path.name for path in (out / "replay").iterdir())  # a segment's name holds its hash
+    return {"network": network, "files": files | {"segments": "\n".join(segments).encode()}}
 
 
 def equal(a: dict[str, Any], b: dict[str, Any]) -> bool:

@@ -67,9 +67,14 @@ class ReplayBuffer:
         return (self.num_rows - self.oldest_row) * self.num_envs
 
     @property
+    def max_rows(self) -> int:
+        """Rows held before the oldest is overwritten."""
+        return self._capacity - 1
+
+    @property
     def oldest_row(self) -> int:
         """Rows before this one are overwritten."""
-        return max(0, self.num_rows - self._capacity + 1)
+        return max(0, self.num_rows - self.max_rows)
 
     def append(
         self,

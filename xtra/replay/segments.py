@@ -55,18 +55,20 @@ class Segment:
 
 
 class ReplayLog:
-    """The segments of one replay under `directory`, in order, without gaps. At most `capacity` rows may be added between two
-    calls."""
+    """The segments of one replay under `directory`, in order, without gaps. A row must be written
+    before the replay overwrites it."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.segments: list[Segment] = []
 
     def extend(self, replay: ReplayBuffer) -> None:
-        """Writes the rows added since the last call as a new segment."""
+        """Writes the rows added since the last call as a new segment. Raises ValueError if some are overwritten already."""
         first_row = self.segments[-1].end_row if self.segments else 0
         if first_row == replay.num_rows:
             return
+        if first_row < replay.oldest_row:
+            raise ValueError(f"rows {first_row} to {replay.oldest_row - 1} are overwritten and were never written down")
         self.directory.mkdir(parents=True, exist_ok=True)
         temporary = write_temporary(self.directory, lambda file: _write(file, replay, first_row))
         name = f"rows-{first_row:09d}-{replay.num_rows:09d}-{sha256(temporary)}"

@@ -23,11 +23,14 @@ from xtra.envs.make import make_training_environment
 from xtra.envs.stacks import FrameStacks
 from xtra.replay.segments import ReplayLog
 from xtra.rng import derive_seed
+from xtra.search.engine import BadOutput
 from xtra.stages.config import TrainConfig
 from xtra.stages.context import Diverged, StageContext
 from xtra.store.checkpoint import Checkpoints
 from xtra.store.errors import DamagedError
 
+SEGMENT_ROWS = 1_000
+"""Rows after which a segment of the replay is written, checkpoint or not; fewer if the replay holds fewer."""
 METRICS_INTERVAL = 20
 """Updates between lines in metrics.jsonl."""
 
@@ -40,7 +43,7 @@ def run(config: TrainConfig, context: StageContext) -> None:
     try:
         while training.move():
             pass
-    except FloatingPointError as error:
+    except (FloatingPointError, BadOutput) as error:
         training.save_outputs()
         raise Diverged(str(error)) from error
     training.save_outputs()
@@ -50,7 +53,6 @@ def run(config: TrainConfig, context: StageContext) -> None:
 class Budget:
     """How many rows and updates a run makes, and how many updates are due after how many env steps."""
 
-    num_envs: int
     env_steps: int
     final_updates: int
     updates_per_env_step: float
@@ -84,7 +86,6 @@ class OnlineTraining:
         self._num_envs = agent.acting.num_envs
         window = agent.targets.num_unroll_steps + agent.targets.td_steps
         self.budget = Budget(
-            num_envs=self._num_envs,
             # Rows are whole: a budget that N does not divide is rounded up.
             env_steps=-(-training.env_steps // self._num_envs) * self._num_envs,
             final_updates=training.final_updates,
@@ -95,7 +96,7 @@ class OnlineTraining:
             agent,
             config.environment,
             num_updates=self.budget.num_updates,
-            collecting_updates=self.budget.collecting_updates,
+            env_step_updates=int(self.budget.updates_per_env_step * self.budget.env_steps),
             seed=config.seed,
             num_threads=training.num_threads,
             device=device,
@@ -129,6 +130,8 @@ class OnlineTraining:
         self.replay.append(stacks[:, -1], decision.actions, step.rewards, step.terminal, decision.policies, decision.root_values)
         self._stacks.push(step.frames, step.terminal)
         self.env_steps += self._num_envs
+        if self.replay.num_rows % min(SEGMENT_ROWS, self.replay.max_rows) == 0:
+            self._log.extend(self.replay)
         self._returns += step.rewards
         for episode_return in self._returns[step.episode_end].tolist():
             self._context.telemetry.metrics(env_steps=self.env_steps, updates=self.updates, episode_return=episode_return)
@@ -194,7 +197,7 @@ class OnlineTraining:
         """Goes back to the newest checkpoint that is good and whose segments are, or to the start if there is none."""
         for _, path in self._checkpoints.good():
             # Our own file, checksummed: it may hold NumPy arrays.
-            state = torch.load(path, weights_only=False)
+            state = torch.load(path, map_location="cpu", weights_only=False)
             try:
                 self._log.load(state["segments"], self.replay)
             except DamagedError as error:

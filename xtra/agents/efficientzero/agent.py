@@ -30,7 +30,7 @@ from xtra.rng import derive_seed, stream
 
 
 class EfficientZeroPlayer:
-    """A trained network that plays greedily: the most visited action, no noise."""
+    """A trained network that plays greedily, without noise: the most visited action, or the winner of sequential halving."""
 
     def __init__(
         self, config: EfficientZeroConfig, environment: EnvironmentConfig, network: EfficientZeroNetwork, num_threads: int
@@ -43,11 +43,12 @@ class EfficientZeroPlayer:
     def play(self, stacks: NDArray[np.uint8], env_step: int) -> NDArray[np.int64]:
         """Ties go to the lowest action id."""
         result = self._planner.exploit(self._network, to_observations(stacks, self._device))
-        return result.action_weights.argmax(-1).cpu().numpy().astype(np.int64)
+        return result.actions.cpu().numpy()
 
 
 class EfficientZeroLearner:
-    """The agent while it learns one game. num_updates: all that will be made; collecting_updates: those made while collecting."""
+    """The agent while it learns one game. num_updates: all that will be made; env_step_updates: those that the whole
+    budget of env steps is worth, by which temperatures are scheduled."""
 
     def __init__(
         self,
@@ -55,13 +56,13 @@ class EfficientZeroLearner:
         environment: EnvironmentConfig,
         *,
         num_updates: int,
-        collecting_updates: int,
+        env_step_updates: int,
         seed: int,
         num_threads: int,
         device: torch.device,
     ) -> None:
         self._config, self._num_updates, self._seed, self._device = config, num_updates, seed, device
-        self._temperature_span = collecting_updates if config.acting.temperature_span == "env_steps" else num_updates
+        self._temperature_span = env_step_updates if config.acting.temperature_span == "env_steps" else num_updates
         self.frame_stack = config.network.frame_stack
         self._network = make_network(config, environment, seed, device)
         self._acting = copy.deepcopy(self._network).eval()
@@ -78,7 +79,10 @@ class EfficientZeroLearner:
         return ReplayBuffer(self._config.replay, num_envs, frame_shape, NUM_ACTIONS, window, expected_transitions)
 
     def act(self, stacks: NDArray[np.uint8], row: int, updates: int) -> Decision:
-        """Samples actions in proportion to visits^(1/temperature); uniformly until updates begin, if so configured."""
+        """Samples actions in proportion to visits^(1/temperature); uniformly until updates begin, if so configured.
+
+        The root policy `gumbel` explores by its own noise: it plays the winner of sequential halving (Danihelka et al., 2022).
+        """
         rng = stream(self._seed, "act", row)
         valid = np.array(self._planner.action_ids)
         if updates == 0 and self._config.acting.random_until_training:
@@ -87,8 +91,11 @@ class EfficientZeroLearner:
             return Decision(rng.choice(valid, len(stacks)), policies, np.zeros(len(stacks), np.float32))
         result = self._planner.explore(self._acting, to_observations(stacks, self._device), "act", row)
         policies = result.action_weights.cpu().numpy()
-        exponent = 1 / temperature(updates, self._temperature_span, self._config.acting)
-        actions = sample_actions(policies, exponent, rng)
+        if self._config.search.policy == "gumbel":
+            actions = result.actions.cpu().numpy()
+        else:
+            exponent = 1 / temperature(updates, self._temperature_span, self._config.acting)
+            actions = sample_actions(policies, exponent, rng)
         return Decision(actions, policies, result.root_values.cpu().numpy())
 
     def play(self, stacks: NDArray[np.uint8], env_step: int) -> NDArray[np.int64]:
@@ -167,6 +174,9 @@ class EfficientZeroLearner:
         self._optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self._network.parameters(), self._config.optimizer.max_gradient_norm)
+        if not math.isfinite(norm.item()):
+            # Clipping by an infinite norm would write NaN into every weight.
+            raise FloatingPointError(f"update {update}: the norm of the gradient is {norm.item()}")
         rate = learning_rate(update, self._config.optimizer)
         for group in self._optimizer.param_groups:
             group["lr"] = rate

@@ -62,9 +62,9 @@ class ActingConfig(Config):
     temperatures: tuple[float, float, float] = (1.0, 0.5, 0.25)
     """Visit-count temperatures of the three phases of training. [E]: 1, 0.5, 0.25."""
     temperature_switches: tuple[float, float] = (0.5, 0.75)
-    """Shares of `temperature_updates` at which the temperature drops. [E]: 0.5, 0.75."""
+    """Shares of the span below at which the temperature drops. [E]: 0.5, 0.75."""
     temperature_span: Literal["env_steps", "updates"] = "env_steps"
-    """What those shares are of: updates while collecting ([E]: 100k), or all updates ([C]: 120k)."""
+    """What those shares are of: the updates that the env steps are worth ([E]: 100k), or all updates ([C]: 120k)."""
 
 
 class TargetConfig(Config):
@@ -118,8 +118,8 @@ class OptimizerConfig(Config):
     consistency_weight: float = Field(2.0, ge=0.0)
     """Loss weight of the self-supervised consistency; 0 switches it off. [E]: 2."""
     unroll_batch_norm: Literal["per_step", "episode"] = "per_step"
-    """What batch norm sees in training: each unroll step by itself, past an episode's end too ([E]); or all steps within episodes
-    together, as acting does, which normalises by one running mean. Small games with short episodes are lost without the
+    """What batch norm sees in training: each unroll step by itself, past an episode's end too ([E]); or only what happened, the
+    heads all steps together, as acting does, which normalises by one running mean. Games of few steps are lost without the
     latter."""
     augmentation: Literal["shift_intensity", "none"] = "shift_intensity"
     """Random shift by 4 pixels, then intensity. [E]: yes."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import Sequential, functional
+from torch.nn import functional
 
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
@@ -97,8 +97,9 @@ def unroll_losses(network: EfficientZeroNetwork, batch: TensorBatch, config: Eff
 class Steps:
     """How modules run over the unroll, which decides what their batch norm sees.
 
-    episode_only: all steps that count, together, and nothing past an episode's end. Else each step by itself, past the end or
-    not, as released: harmless where episodes are long, but a game of 9 steps is normalised by what never happened.
+    episode_only: only what happened; the heads see all unroll steps together, the dynamics each step's living samples. Else each
+    step by itself, past an episode's end or not, as released: harmless where episodes are long, but a game of 9 steps is
+    normalised by what never happened.
     """
 
     episode_only: bool
@@ -108,6 +109,9 @@ class Steps:
         if not self.episode_only:
             return module(*inputs)
         rows = mask.nonzero().squeeze(1)
+        if len(rows) == 1:
+            # Batch norm refuses a batch of one: it goes twice.
+            rows = rows.repeat(2)
         outputs = module(*(x[rows] for x in inputs))
         return outputs.new_zeros(len(mask), *outputs.shape[1:]).index_copy(0, rows, outputs)
 
@@ -142,11 +146,17 @@ def consistency_loss(
     network: EfficientZeroNetwork, batch: TensorBatch, latents: list[Tensor], masks: Masks, steps: Steps
 ) -> Tensor:
     """`[B]`: minus the cosine between the projected latents and those of the observations that really followed."""
+
+    def project(observation: Tensor) -> Tensor:
+        latent = network.representation(observation)
+        if not steps.episode_only:
+            # For its batch norm alone, which in EfficientZero's code sees the latents of real observations here.
+            network.prediction(latent)
+        out: Tensor = network.projection.projector(latent)
+        return out
+
     with torch.no_grad():
-        project = Sequential(network.representation, network.projection.projector)
-        count = batch.next_observations.shape[1]
-        flat_mask, flat = masks.consistency.flatten(), batch.next_observations.flatten(0, 1)
-        wanted = steps.once(project, flat_mask, flat).view(-1, count, network.config.projection_size)
+        wanted = steps.over(project, batch.next_observations.unbind(1), masks.consistency)
     projected = steps.over(network.projection, latents, masks.consistency)
     return -(functional.cosine_similarity(projected, wanted, dim=-1, eps=1e-5) * masks.consistency).sum(1)
 

@@ -9,7 +9,7 @@ from torch import Tensor
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
 from xtra.protocol.games import NUM_ACTIONS
 from xtra.rng import stream
-from xtra.search import SearchResult, dirichlet_noise, search
+from xtra.search import SearchResult, dirichlet_noise, gumbel_noise, search
 from xtra.search.config import SearchConfig
 
 
@@ -29,13 +29,16 @@ class Planner:
         rng = stream(self._seed, "search", *name)
         valid = self._valid_for(observations)
         seeds = rng.integers(2**63, size=len(observations), dtype=np.int64)
-        noise = dirichlet_noise(rng, valid, self._config.dirichlet_alpha)
+        if self._config.policy == "gumbel":
+            noise = gumbel_noise(rng, valid)
+        else:
+            noise = dirichlet_noise(rng, valid, self._config.dirichlet_alpha)
         return search(
             network,
             observations,
             self._config,
             valid_actions=valid.to(observations.device),
-            seeds=torch.from_numpy(seeds),
+            seeds=torch.from_numpy(seeds).to(observations.device),
             noise=torch.as_tensor(noise, dtype=torch.float32, device=observations.device),
             num_threads=self._num_threads,
         )

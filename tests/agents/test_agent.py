@@ -1,0 +1,191 @@
+"""The agent's parts working together: copies of the network, exploration, augmentation, batch norm over what happened."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from xtra.agents.efficientzero.agent import EfficientZeroLearner, sample_actions
+from xtra.agents.efficientzero.config import EfficientZeroConfig, OptimizerConfig
+from xtra.agents.efficientzero.losses import Steps
+from xtra.agents.efficientzero.network import EfficientZeroNetwork
+from xtra.agents.efficientzero.observation import augment, to_observations
+from xtra.agents.efficientzero.planning import Planner
+from xtra.envs.config import EnvironmentConfig
+from xtra.replay.buffer import ReplayBuffer, Sample
+from xtra.search.config import SearchConfig
+
+NETWORK = {"frame_stack": 2, "channels": 4, "num_halvings": 0, "head_channels": 2, "head_hidden": 8, "lstm_hidden": 8} | {
+    "support": 5, "projection_hidden": 8, "projection_size": 8, "predictor_hidden": 4
+}  # fmt: skip
+CPU = torch.device("cpu")
+
+
+def make_learner(**blocks: dict[str, Any]) -> EfficientZeroLearner:
+    settings: dict[str, dict[str, Any]] = {
+        "network": NETWORK,
+        "search": {"num_simulations": 3},
+        "acting": {"network_update_interval": 2},
+        "targets": {"target_update_interval": 3},
+        "optimizer": {"batch_size": 6, "warmup_updates": 0, "learning_rate": 0.05},
+    }
+    merged = {name: settings.get(name, {}) | blocks.get(name, {}) for name in {*settings, *blocks}}
+    return EfficientZeroLearner(
+        EfficientZeroConfig.model_validate(merged),
+        EnvironmentConfig(game="Catch", frame_size=10),
+        num_updates=20,
+        env_step_updates=20,
+        seed=0,
+        num_threads=1,
+        device=CPU,
+    )
+
+
+def fill(replay: ReplayBuffer, num_rows: int = 30) -> None:
+    rng = np.random.default_rng(0)
+    for row in range(num_rows):
+        frames = rng.integers(256, size=(2, 10, 10, 3), dtype=np.uint8)
+        rewards = rng.choice([-1.0, 0.0, 1.0], 2).astype(np.float32)
+        policies = rng.dirichlet(np.ones(18), 2).astype(np.float32)
+        ends = np.array([row % 4 == 3, row % 9 == 8])
+        replay.append(frames, rng.choice([0, 3, 4], 2), rewards, ends, policies, np.zeros(2, np.float32))
+
+
+def weights(state: dict[str, Any], which: str) -> torch.Tensor:
+    return torch.cat([tensor.flatten().double() for tensor in state[which].values()])
+
+
+def test_the_acting_and_target_networks_lag_as_configured() -> None:
+    learner = make_learner()
+    replay = learner.make_replay(2, (10, 10, 3), 200)
+    fill(replay)
+    learning = [weights(learner.state(), "network").clone()]
+    acting, target = [], []
+    for update in range(9):
+        learner.update(replay, update)
+        state = learner.state()
+        learning.append(weights(state, "network").clone())
+        acting.append(weights(state, "acting").clone())
+        target.append(weights(state, "target").clone())
+    # Acting: refreshed after updates 2, 4, 6, 8. Target: snapshots after 3, 6, 9 updates, each used one interval later.
+    for made, source in {1: 0, 2: 2, 3: 2, 8: 8, 9: 8}.items():
+        assert torch.equal(acting[made - 1], learning[source]), made
+    for made, source in {1: 0, 5: 0, 6: 3, 8: 3, 9: 6}.items():
+        assert torch.equal(target[made - 1], learning[source]), made
+
+
+@pytest.mark.parametrize(
+    "blocks",
+    [
+        {"optimizer": {"unroll_batch_norm": "episode", "method": "adam"}, "network": {"latent_scaling": "min_max"}},
+        {"network": {"action_encoding": "one_hot_planes"}, "targets": {"value_source": "search", "mask_past_end": "consistency"}},
+        {"search": {"policy": "gumbel", "num_simulations": 8}, "optimizer": {"consistency_weight": 0.0}},
+    ],
+)
+def test_every_switch_trains_to_finite_weights(blocks: dict[str, dict[str, Any]]) -> None:
+    blocks = {name: ({**NETWORK, **block} if name == "network" else block) for name, block in blocks.items()}
+    learner = make_learner(**blocks)
+    replay = learner.make_replay(2, (10, 10, 3), 200)
+    fill(replay)
+    before = weights(learner.state(), "network").clone()
+    for update in range(3):
+        assert np.isfinite(learner.update(replay, update)["loss"])
+    after = weights(learner.state(), "network")
+    assert torch.isfinite(after).all()
+    assert not torch.equal(before, after)
+
+
+def test_a_gradient_that_is_not_finite_never_reaches_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    learner = make_learner()
+    replay = learner.make_replay(2, (10, 10, 3), 200)
+    fill(replay)
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda *_: torch.tensor(float("inf")))
+    before = weights(learner.state(), "network").clone()
+    with pytest.raises(FloatingPointError, match="update 0: the norm of the gradient is inf"):
+        learner.update(replay, 0)
+    after = weights({"network": dict(learner._network.named_parameters())}, "network")
+    assert torch.isfinite(after).all()
+    assert torch.isfinite(before).all()
+
+
+def test_gumbel_explores_by_gumbel_noise_and_plays_its_winner(monkeypatch: pytest.MonkeyPatch) -> None:
+    learner = make_learner(search={"policy": "gumbel", "num_simulations": 8})
+    seen = {}
+    explore = learner._planner.explore
+
+    def recorded(*args: Any) -> Any:
+        seen["result"] = explore(*args)
+        return seen["result"]
+
+    monkeypatch.setattr(learner._planner, "explore", recorded)
+    decision = learner.act(np.random.default_rng(0).integers(256, size=(5, 2, 10, 10, 3), dtype=np.uint8), row=0, updates=1)
+    assert decision.actions.tolist() == seen["result"].actions.tolist()
+    assert set(decision.actions.tolist()) <= {0, 3, 4}
+
+
+def test_exploration_depends_on_its_name_and_seed_alone() -> None:
+    torch.manual_seed(0)
+    network = EfficientZeroNetwork(EfficientZeroConfig.model_validate({"network": NETWORK}).network, 10).eval()
+    observations = torch.rand(4, 6, 10, 10)
+    config = SearchConfig(num_simulations=12)
+
+    def counts(seed: int, *name: str | int) -> list[list[int]]:
+        counted: list[list[int]] = Planner(config, (0, 3, 4), seed, 1).explore(network, observations, *name).visit_counts.tolist()
+        return counted
+
+    assert counts(0, "act", 1) == counts(0, "act", 1)
+    assert counts(0, "act", 1) != counts(0, "act", 2)
+    assert counts(0, "act", 1) != counts(1, "act", 1)
+
+
+def test_actions_are_drawn_in_proportion_to_visits_to_the_power() -> None:
+    policies = np.tile(np.array([[0.0, 0.2, 0.0, 0.8]], np.float32), (20_000, 1))
+    actions = sample_actions(policies, 2.0, np.random.default_rng(0))
+    # 0.04 : 0.64.
+    assert set(actions.tolist()) == {1, 3}
+    assert (actions == 1).mean() == pytest.approx(0.04 / 0.68, abs=3 * np.sqrt(0.055 / 20_000))
+
+
+def test_augmentation_shifts_all_channels_of_a_sample_together_and_scales_their_intensity() -> None:
+    image = torch.zeros(200, 6, 12, 12)
+    image[:, :, 6, 6] = 1.0
+    out = augment(image, OptimizerConfig(), torch.Generator().manual_seed(0))
+    position = out.flatten(2).argmax(-1)
+    assert (position == position[:, :1]).all()
+    rows, columns = position[:, 0] // 12, position[:, 0] % 12
+    assert set(rows.tolist()) == set(columns.tolist()) == set(range(2, 11))
+    brightness = out.amax((1, 2, 3))
+    assert (out.amax((2, 3)) == brightness[:, None]).all()
+    assert brightness.min() >= 0.9
+    assert brightness.max() <= 1.1
+    assert brightness.std() == pytest.approx(0.05, rel=0.3)
+
+
+def test_next_observations_are_the_stacks_that_followed() -> None:
+    learner = make_learner(optimizer={"augmentation": "none"})
+    replay = learner.make_replay(2, (10, 10, 3), 200)
+    fill(replay)
+    sample = Sample(np.array([0, 4, 9]), np.array([1, 0, 1]), np.ones(3, np.float32))
+    batch = learner._to_device(learner._targets.make(replay, sample, learner._target, 0), 0)
+    for i, (row, env) in enumerate(zip(sample.rows, sample.envs, strict=True)):
+        for k in range(1, 6):
+            if batch.alive[i, k]:
+                expected = to_observations(replay.stacks(np.array([row + k]), np.array([env]), 2), CPU)[0]
+                assert torch.equal(batch.next_observations[i, k - 1], expected), (row, env, k)
+
+
+def test_batch_norm_over_the_episode_ignores_what_did_not_happen_even_if_one_row_is_left() -> None:
+    torch.manual_seed(0)
+    module = torch.nn.BatchNorm1d(3).train()
+    real = torch.randn(4, 3)
+    for count in (4, 1, 0):
+        mask = torch.arange(4) < count
+        garbage = torch.where(mask[:, None], real, torch.full_like(real, 1e6))
+        out = Steps(episode_only=True).once(module, mask, garbage)
+        assert (out[count:] == 0).all()
+        assert torch.isfinite(out).all()
+        if count == 4:
+            torch.testing.assert_close(out, torch.nn.functional.batch_norm(real, None, None, training=True))
+    assert module.running_mean is not None
+    assert module.running_mean.abs().max() < 10
