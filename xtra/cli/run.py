@@ -99,7 +99,8 @@ def _execute(plan: Plan, store: Store, workers: int | None, console: Console) ->
 
     view = LiveView if console.is_terminal else PlainView
     for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
+            signal.signal(number, signal.default_int_handler)
     try:
         queue = LocalQueue(store, plan.jobs, Machine.this(workers))
         with view(console, plan_labels(plan)) as shown:

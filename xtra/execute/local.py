@@ -112,6 +112,7 @@ class LocalQueue:
             self.places[key] = Place.ELSEWHERE
             return
         self.store.work(key).mkdir(exist_ok=True)
+        self.store.error_file(key).unlink(missing_ok=True)
         command = [sys.executable, "-P", "-m", "xtra.execute.worker", str(self.store.root), key]
         options = ["--stages", self._stages, "--parent", str(os.getpid())]
         with self.store.log_file(key).open("ab") as log:
