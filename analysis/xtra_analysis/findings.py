@@ -70,8 +70,8 @@ def find(study: Study, seed: int = 0) -> Findings:
     return Findings(
         study=study,
         seed=seed,
-        estimates=estimate(scores, seed=seed),
-        efficiency=sample_efficiency(curves, seed=seed) if len(curves) else nothing,
+        estimates=_within_scale(study, estimate(scores, seed=seed)),
+        efficiency=_within_scale(study, sample_efficiency(curves, seed=seed)) if len(curves) else nothing,
         relative_efficiency=relative_efficiency(curves, scores, yardstick, seed=seed) if yardstick and len(curves) else nothing,
         comparison=_comparison(study, seed),
         game_ratios=compare_games(scores, yardstick, seed) if yardstick else pd.DataFrame(columns=GAME_RATIO_COLUMNS),
@@ -79,6 +79,16 @@ def find(study: Study, seed: int = 0) -> Findings:
         profiles=performance_profiles(scores, seed=seed),
         worst_case=worst_case(scores),
     )
+
+
+def _within_scale(study: Study, table: pd.DataFrame) -> pd.DataFrame:
+    """Where 1 is the game's maximum, no interval reaches beyond it (nor below a gap of zero)."""
+    if study.info.normalization != "maximum":
+        return table
+    gap = table["statistic"] == "optimality_gap" if "statistic" in table else pd.Series(data=False, index=table.index)
+    highs = {name: table[name].where(gap, table[name].clip(upper=1.0)) for name in ("high", "percentile_high")}
+    lows = {name: table[name].where(~gap, table[name].clip(lower=0.0)) for name in ("low", "percentile_low")}
+    return table.assign(**highs, **lows)
 
 
 def _comparison(study: Study, seed: int) -> pd.DataFrame:

@@ -47,11 +47,7 @@ def _verdict(findings: Findings, primary: str, ratio: pd.Series) -> str:
     clear = ratio["low"] > 1 or ratio["high"] < 1
     improvement = findings.estimate(primary, "probability_of_improvement")
     p_value = float(improvement["p_holm"]) if improvement is not None else float("nan")
-    tested = (
-        ""
-        if pd.isna(p_value)
-        else f" (p {'=' if p_value >= 0.001 else ''} {probability(p_value)}, corrected for {_tests(findings)})"
-    )
+    tested = "" if pd.isna(p_value) else f" ({_p_text(findings, p_value)})"
     if clear and (pd.isna(p_value) or p_value < 0.05):
         return f"The difference is larger than the seeds explain{tested}."
     if clear or p_value < 0.05:
@@ -59,15 +55,22 @@ def _verdict(findings: Findings, primary: str, ratio: pd.Series) -> str:
     return f"With these seeds that cannot be told from no difference{tested}."
 
 
-def _tests(findings: Findings) -> str:
-    return counted(int(findings.comparison["p_value"].notna().sum()), "comparison")
+def _p_text(findings: Findings, p_value: float) -> str:
+    tests = int(findings.comparison["p_value"].notna().sum())
+    size = f"p = {probability(p_value)}" if p_value >= 0.001 else f"p {probability(p_value)}"
+    return f"{size}, corrected for {tests} comparisons" if tests > 1 else size
 
 
 def _score_sentence(findings: Findings, primary: str, iqm: pd.Series) -> str:
     meaning = NORMALIZED_MEANING.get(findings.study.info.normalization, "")
     where = f"over {counted(int(iqm['num_games']), 'game')}, {runs(iqm['min_runs'], iqm['max_runs'])} seeds each"
     bounds = f"95 % interval {span(iqm['low'], iqm['high'])}" if pd.notna(iqm["low"]) else _no_interval(iqm)
-    return f"{primary} reached a normalized score of {number(iqm['estimate'])} ({bounds}; {meaning}), {where}."
+    reached = f"{primary} reached a normalized score of {number(iqm['estimate'])} ({bounds}; {meaning}), {where}."
+    improvement = findings.estimate(primary, "probability_of_improvement")
+    if improvement is None:
+        return reached
+    chance = f"beats one of {improvement['baseline']} with probability {number(improvement['estimate'])}"
+    return f"{reached} A run of it {chance} ({_p_text(findings, float(improvement['p_holm']))})."
 
 
 def _no_interval(row: pd.Series) -> str:

@@ -11,6 +11,7 @@ from xtra_analysis.compute import hours_label, hours_per_run, over_hours
 from xtra_analysis.curves import common_points, relative_efficiency, sample_efficiency
 from xtra_analysis.estimates import estimate
 from xtra_analysis.findings import find
+from xtra_analysis.headline import answer
 from xtra_analysis.sensitivity import worst_case
 from xtra_analysis.study import read_study
 from xtra_analysis.synthetic import METHODS
@@ -80,3 +81,13 @@ def test_nothing_is_divided_by_a_random_agents_score(make_run: MakeRun) -> None:
     findings = find(read_study([make_run("run", methods=[METHODS[0], METHODS[-1]], baseline="Random")]))
     assert set(findings.comparison["statistic"]) == {"probability_of_improvement"}
     assert findings.game_ratios.empty and findings.relative_efficiency.empty
+
+
+def test_no_interval_reaches_beyond_the_maximum_of_a_game(make_run: MakeRun) -> None:
+    run = make_run(
+        "run", methods=[METHODS[0], METHODS[-1]], games=["Catch"], normalization="maximum", protocol="catch", baseline="Random"
+    )
+    findings = find(read_study([run]))
+    raised = findings.estimates[findings.estimates["statistic"] != "optimality_gap"]
+    assert raised["high"].max() <= 1.0 and findings.efficiency["high"].max() <= 1.0
+    assert "A run of it beats one of Random with probability" in answer(findings)

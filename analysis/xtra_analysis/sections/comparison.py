@@ -87,7 +87,8 @@ def _table(findings: Findings) -> Table:
     if findings.study.yardstick:
         notes.append("A mean of ratios leans upwards, by about (relative spread)² / seeds; the 95 % interval allows for it.")
     frame = wide.merge(tests, on="method", how="left")
-    return Table("comparison", "Ratios and probability of improvement", frame, columns, notes, csv=findings.comparison)
+    title = "Ratios and probability of improvement" if findings.study.yardstick else "Probability of improvement"
+    return Table("comparison", title, frame, columns, notes, csv=findings.comparison)
 
 
 def _heat_map(findings: Findings, baseline: str) -> Picture:
