@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -84,10 +85,11 @@ def test_nothing_is_divided_by_a_random_agents_score(make_run: MakeRun) -> None:
 
 
 def test_no_interval_reaches_beyond_the_maximum_of_a_game(make_run: MakeRun) -> None:
-    run = make_run(
-        "run", methods=[METHODS[0], METHODS[-1]], games=["Catch"], normalization="maximum", protocol="catch", baseline="Random"
-    )
-    findings = find(read_study([run]))
+    methods = [dataclasses.replace(METHODS[0], factor=2.7), METHODS[-1]]
+    run = make_run("run", methods=methods, games=["Catch"], normalization="maximum", protocol="catch", baseline="Random")
+    study = read_study([run])
+    assert estimate(study.scores, reps=200)["high"].max() > 1.0
+    findings = find(study)
     raised = findings.estimates[findings.estimates["statistic"] != "optimality_gap"]
     assert raised["high"].max() <= 1.0 and findings.efficiency["high"].max() <= 1.0
     assert "A run of it beats one of Random with probability" in answer(findings)
