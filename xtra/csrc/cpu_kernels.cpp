@@ -20,12 +20,8 @@ XTRA_INLINE void with_team(const Workspace& work, Run run) {
             return run(PackTeam<3>{});
         case 4:
             return run(PackTeam<4>{});
-        case 6:
-            return run(PackTeam<6>{});
         case 8:
             return run(PackTeam<8>{});
-        case 12:
-            return run(PackTeam<12>{});
         default:
             return run(PackTeam<16>{});
     }

@@ -80,7 +80,7 @@ XTRA_INLINE int lowest_bit(std::uint32_t bits) {
 
 // Actions that a row is read as: whole packs of eight, in as many widths as are compiled.
 inline int padded_actions(int num_actions) {
-    for (const int chunks : {1, 2, 3, 4, 6, 8, 12}) {
+    for (const int chunks : {1, 2, 3, 4, 8}) {
         if (num_actions <= 8 * chunks) return 8 * chunks;
     }
     return kMaxActions;
