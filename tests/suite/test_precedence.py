@@ -141,3 +141,11 @@ def test_lists_in_yaml_become_the_tuples_of_the_configuration(tmp_path: Path) ->
 def test_rows_are_labelled_by_what_they_change_of_the_protocol(settings: dict[str, Any], label: str, tmp_path: Path) -> None:
     spec = loaded(suite(set=settings), tmp_path)
     assert {protocol_label(spec, resolve(spec, method)) for method in spec.methods} == {label}
+
+
+@pytest.mark.parametrize("change", ["training.env_steps=9", "agent.replay.capacity=9"])
+def test_settings_that_are_wrong_together_are_told_before_anything_runs(change: str, tmp_path: Path) -> None:
+    with pytest.raises(SuiteError) as refused:
+        loaded(suite(), tmp_path, (change,))
+    # 4 environments, 5 unrolled and 5 bootstrap steps: 4 x 11.
+    assert f"{change.replace('=', ' is ')}, but 4 environments need 44 transitions" in refused.value.render()

@@ -125,8 +125,9 @@ def combinations(spec: SuiteSpec, document: Document) -> Found:
         except ValidationError as error:
             path = ("methods", index, "name")
             for detail in error.errors():
-                where = ".".join(str(part) for part in detail["loc"])
-                yield path, Problem(document.place(path), f"{shown(method.name)}: {where}: {detail['msg']}")
+                where = [".".join(str(part) for part in detail["loc"])] if detail["loc"] else []
+                message = detail["msg"].removeprefix("Value error, ")
+                yield path, Problem(document.place(path), ": ".join([shown(method.name), *where, message]))
 
 
 def _setting(document: Document, path: DataPath, value: Any, agents: Sequence[str]) -> Found:

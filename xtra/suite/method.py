@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from functools import cache
-from typing import Any, cast
+from typing import Any, Self, cast
 
-from pydantic import BaseModel
+from pydantic import BaseModel, model_validator
 from pydantic.fields import FieldInfo
 
 from xtra.agents.config import AGENTS, AgentConfig
@@ -39,6 +39,22 @@ class MethodConfig(Config):
     """Budget and intervals of training."""
     evaluation: EvaluationConfig = EvaluationConfig()
     """Episodes and caps of the final evaluation."""
+
+    @model_validator(mode="after")
+    def _replay_holds_a_window(self) -> Self:
+        """A transition is sampled once the steps its targets look at are there: they must fit into run and replay."""
+        if not isinstance(self.agent, EfficientZeroConfig):
+            return self
+        num_envs, targets = self.agent.acting.num_envs, self.agent.targets
+        needed = num_envs * (targets.num_unroll_steps + targets.td_steps + 1)
+        held = {"training.env_steps": self.training.env_steps, "agent.replay.capacity": self.agent.replay.capacity}
+        for path, value in held.items():
+            if value < needed:
+                raise ValueError(
+                    f"{path} is {value}, but {num_envs} environments need {needed} transitions before the first update: "
+                    f"agent.acting.num_envs x (agent.targets.num_unroll_steps + agent.targets.td_steps + 1)"
+                )
+        return self
 
 
 @cache

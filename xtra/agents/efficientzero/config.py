@@ -91,8 +91,8 @@ class TargetConfig(Config):
 class OptimizerConfig(Config):
     """SGD and its schedule, and how the loss is put together."""
 
-    batch_size: int = Field(256, ge=1)
-    """Samples per update. [E]: 256."""
+    batch_size: int = Field(256, ge=2)
+    """Samples per update; batch norm needs two. [E]: 256."""
     method: Literal["sgd", "adam"] = "sgd"
     """SGD with momentum ([E], [C]), or AdamW, which small networks learn sparse rewards with in far fewer updates."""
     learning_rate: float = Field(0.2, gt=0.0)
