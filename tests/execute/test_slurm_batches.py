@@ -6,12 +6,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from xtra.execute.slurm import parameters
+from xtra.execute.slurm import SlurmLauncher, parameters
 from xtra.execute.slurm_arrays import Batch, batches, kinds
 from xtra.execute.slurm_profile import ProfileError, SlurmProfile, StageProfile, load_profile
+from xtra.execute.slurm_queue import Queued, Submissions
 from xtra.execute.snapshot import take_snapshot
 from xtra.store.job import Job, Resources
 
@@ -121,3 +123,30 @@ def test_a_worker_runs_on_the_snapshot_and_not_on_what_is_installed(tmp_path: Pa
         [sys.executable, bootstrap, "xtra.execute.worker"], capture_output=True, text=True, check=True, env={**os.environ}
     )
     assert done.stdout.strip() == str(bootstrap.parent / "xtra" / "execute" / "worker.py")
+
+
+class NoCluster(SlurmLauncher):
+    """Submits to nowhere."""
+
+    def _submit_batch(self, batch: Batch, bootstrap: Path) -> dict[str, str]:
+        return {job.key: str(number) for number, job in enumerate(batch.jobs)}
+
+
+def test_exactly_what_can_be_run_and_is_missing_is_submitted(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("complete", "nan", "running", "queued", "missing")
+    complete, nan, running, queued, missing = first = [
+        bench.job(name, fault="diverge" if name == "nan" else "") for name in names
+    ]
+    after = [bench.job(f"after {name}", job) for name, job in zip(names, first, strict=True)]
+    last = bench.job("last", after[1])
+    bench.run(complete, nan)
+    attempt = bench.store.begin(running.key)
+    monkeypatch.setattr(Submissions, "queued", lambda self: {queued.key: Queued("7_1", "PENDING", "None")})
+    monkeypatch.setattr("xtra.execute.slurm.max_array_size", lambda: 1001)
+    launcher = NoCluster(bench.store, bench.store.root.parent / "slurm", SlurmProfile())
+    done = launcher.submit(plan(*first, *after, last))
+    assert done.finished == [complete.key, nan.key]
+    assert done.blocked == [after[1].key, last.key]
+    assert done.held == [running.key, after[2].key]
+    assert set(done.new) == {missing.key, after[0].key, after[3].key, after[4].key}
+    assert attempt.claim.held()

@@ -68,6 +68,8 @@ def _tell(submitted: Submitted, console: Console) -> None:
         f"{len(submitted.finished)} jobs complete, {len(submitted.queued)} queued before, "
         f"{len(submitted.new)} submitted in {submitted.calls} calls of sbatch"
     )
+    if submitted.blocked:
+        console.print(f"{len(submitted.blocked)} cannot be run: a job they read has diverged")
     if submitted.held:
         console.print(f"{len(submitted.held)} held back: computed by another process, waiting for one, or above the submit limit")
 

@@ -46,12 +46,16 @@ SIGNAL_SECONDS = 90
 
 @dataclass
 class Submitted:
-    """What a launch did. `held`: not submitted, because another process computes them or their inputs, or the queue is full."""
+    """What a launch did with each job.
+
+    held: not submitted, because another process computes it or an input, or the queue is full.  blocked: an input has diverged.
+    """
 
     new: dict[str, str] = field(default_factory=dict)
     queued: dict[str, Queued] = field(default_factory=dict)
     finished: list[str] = field(default_factory=list)
     held: list[str] = field(default_factory=list)
+    blocked: list[str] = field(default_factory=list)
     calls: int = 0
 
 
@@ -81,30 +85,30 @@ class SlurmLauncher:
         return done
 
     def _missing(self, jobs: Mapping[str, Job], done: Submitted) -> dict[str, Job]:
-        """What has to be submitted, with room in the queue; fills in what is finished and what is held back."""
+        """What has to be submitted, with room in the queue; fills in what has not to."""
         missing: dict[str, Job] = {}
         room = math.inf if self.profile.max_queued is None else self.profile.max_queued - len(done.queued)
         for key, job in jobs.items():
             self.store.add(job)
+            state = self._state(key)
             if key in done.queued:
                 continue
-            if self._finished(key):
+            if state.final:
                 done.finished.append(key)
-            elif (
-                len(missing) >= room
-                or self.store.state(key, time.time()) is State.RUNNING
-                or any(needed in done.held for needed in job.input_keys)
-            ):
+            elif any(needed in done.blocked or self._state(needed) is State.DIVERGED for needed in job.input_keys):
+                done.blocked.append(key)
+            elif len(missing) >= room or state is State.RUNNING or any(needed in done.held for needed in job.input_keys):
                 done.held.append(key)
             else:
                 missing[key] = job
         return missing
 
-    def _finished(self, key: str) -> bool:
+    def _state(self, key: str) -> State:
         try:
-            return self.store.verify(key, quick=True) is not None
+            self.store.verify(key, quick=True)
         except DamagedError:
-            return False
+            return State.DAMAGED
+        return self.store.state(key, time.time())
 
     def _submit_by_level(self, missing: Mapping[str, Job], done: Submitted, bootstrap: Path) -> None:
         slurm_ids = {key: entry.slurm_id for key, entry in done.queued.items()}
@@ -149,7 +153,8 @@ class SlurmLauncher:
             return [slurm_job.job_id for slurm_job in executor.map_array(task, *columns)]
         except (FailedJobError, FailedSubmissionError, OSError) as error:
             shutil.rmtree(folder)
-            raise SlurmError(f"sbatch refused {len(columns[0])} jobs: {error}") from None
+            kept = "what was submitted before stays queued, and the same command goes on from there"
+            raise SlurmError(f"sbatch refused {len(columns[0])} jobs: {error}; {kept}") from None
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
