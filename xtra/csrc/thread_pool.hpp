@@ -1,8 +1,10 @@
 // Threads over roots. A search calls `run` once per simulation, every few microseconds when the network is fast, so a
-// worker spins for a moment before it sleeps.
+// worker spins for a moment before it sleeps. The caller works too and takes whatever nobody has begun: on a busy
+// machine it does not wait for a worker that the system has put aside.
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 #include <functional>
 #include <thread>
 #include <vector>
@@ -13,71 +15,82 @@ class ThreadPool {
   public:
     using Work = std::function<void(int first, int last)>;
 
-    explicit ThreadPool(int num_threads) : num_threads_(num_threads) {
-        for (int index = 1; index < num_threads; ++index) {
-            workers_.emplace_back([this, index] { serve(index); });
-        }
+    explicit ThreadPool(int num_threads)
+        : num_shares_(num_threads == 1 ? 1u : 2u * static_cast<unsigned>(num_threads)) {
+        for (int index = 1; index < num_threads; ++index) workers_.emplace_back([this] { serve(); });
     }
     ~ThreadPool() {
-        stopping_ = true;
-        announce();
+        stopping_.store(true, std::memory_order_relaxed);
+        open_round();
         for (std::thread& worker : workers_) worker.join();
     }
     ThreadPool(const ThreadPool&) = delete;
     ThreadPool& operator=(const ThreadPool&) = delete;
 
-    int num_threads() const { return num_threads_; }
-
-    // Calls `work` on fixed shares of 0, …, size - 1 and returns when all are done. Not to be called by two threads at
-    // once.
+    // Calls `work` on shares of 0, …, size - 1 and returns when all are done. Not to be called by two threads at once.
     void run(int size, const Work& work) {
-        if (num_threads_ == 1) return work(0, size);
+        if (workers_.empty()) return work(0, size);
         size_ = size;
         work_ = &work;
-        unfinished_.store(num_threads_ - 1, std::memory_order_relaxed);
-        announce();
-        work_on_share(0);
-        wait_until(unfinished_, [](int left) { return left == 0; });
+        done_.store(0, std::memory_order_relaxed);
+        open_round();
+        work_on_open_shares();
+        wait_until(done_, [this](std::uint64_t done) { return done == num_shares_; });
     }
 
   private:
-    static constexpr int kSpins = 20'000;  // tens of microseconds
+    static constexpr int kSpins = 4'000;  // about a tenth of a millisecond
 
-    void announce() {
-        round_.fetch_add(1, std::memory_order_release);
-        round_.notify_all();
+    // The high half of `claims_` is the round, the low half the next share that nobody has taken.
+    static std::uint64_t round_of(std::uint64_t claims) { return claims >> 32; }
+    static std::uint32_t share_of(std::uint64_t claims) { return static_cast<std::uint32_t>(claims); }
+
+    void open_round() {
+        const std::uint64_t round = round_of(claims_.load(std::memory_order_relaxed)) + 1;
+        claims_.store(round << 32, std::memory_order_release);
+        claims_.notify_all();
     }
-    void serve(int index) {
-        for (int seen = 0;; ++seen) {
-            wait_until(round_, [seen](int round) { return round != seen; });
-            if (stopping_) return;
-            work_on_share(index);
-            if (unfinished_.fetch_sub(1, std::memory_order_release) == 1) unfinished_.notify_one();
+    void serve() {
+        for (std::uint64_t seen = 0;;) {
+            seen = round_of(wait_until(claims_, [seen](std::uint64_t claims) { return round_of(claims) != seen; }));
+            if (stopping_.load(std::memory_order_relaxed)) return;
+            work_on_open_shares();
         }
     }
-    void work_on_share(int index) {
-        const auto bound = [&](int i) { return static_cast<int>(static_cast<long long>(size_) * i / num_threads_); };
-        (*work_)(bound(index), bound(index + 1));
+    void work_on_open_shares() {
+        for (;;) {
+            std::uint64_t claims = claims_.load(std::memory_order_acquire);
+            const std::uint32_t share = share_of(claims);
+            if (share >= num_shares_) return;
+            if (!claims_.compare_exchange_weak(claims, claims + 1, std::memory_order_acq_rel)) continue;
+            // `run` cannot return, nor a new round open, before this share is done.
+            (*work_)(bound(share), bound(share + 1));
+            if (done_.fetch_add(1, std::memory_order_acq_rel) + 1 == num_shares_) done_.notify_one();
+        }
+    }
+    int bound(std::uint32_t share) const {
+        return static_cast<int>(static_cast<std::uint64_t>(size_) * share / num_shares_);
     }
     template <class Done>
-    static void wait_until(std::atomic<int>& value, Done done) {
+    static std::uint64_t wait_until(const std::atomic<std::uint64_t>& value, Done done) {
         for (int spin = 0; spin < kSpins; ++spin) {
-            if (done(value.load(std::memory_order_acquire))) return;
+            const std::uint64_t now = value.load(std::memory_order_acquire);
+            if (done(now)) return now;
 #if defined(__x86_64__)
             __builtin_ia32_pause();
 #endif
         }
         for (;;) {
-            const int now = value.load(std::memory_order_acquire);
-            if (done(now)) return;
+            const std::uint64_t now = value.load(std::memory_order_acquire);
+            if (done(now)) return now;
             value.wait(now, std::memory_order_acquire);
         }
     }
 
-    const int num_threads_;
+    const std::uint32_t num_shares_;
     std::vector<std::thread> workers_;
-    std::atomic<int> round_{0};
-    std::atomic<int> unfinished_{0};
+    std::atomic<std::uint64_t> claims_{0};
+    std::atomic<std::uint64_t> done_{0};
     std::atomic<bool> stopping_{false};
     const Work* work_ = nullptr;
     int size_ = 0;
