@@ -58,7 +58,7 @@ class Picture:
     @property
     def width(self) -> int:
         """Natural width in CSS pixels: a figure is never drawn larger."""
-        return round(self.figure.get_figwidth() * 96 * 1.15)
+        return round(float(self.figure.get_figwidth()) * 96 * 1.15)
 
 
 @dataclass(frozen=True)

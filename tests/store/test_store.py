@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import time
-from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -211,16 +210,24 @@ def test_what_a_requeued_slurm_job_held_before_is_its_own_again(store: Store, mo
     assert begin(store).claim.number == 2
 
 
-def _claim(directory: Path, barrier: Path) -> bool:
-    while not barrier.exists():
-        time.sleep(0.001)
-    return claims.acquire(directory) is not None
+TAKE_OVER = """
+import sys, time
+from pathlib import Path
+from xtra.store import claim
+directory, barrier = map(Path, sys.argv[1:])
+print("ready", flush=True)
+while not barrier.exists():
+    time.sleep(0.001)
+print(claim.acquire(directory) is not None)
+"""
 
 
 def test_of_many_that_take_over_one_stale_claim_exactly_one_wins(store: Store, tmp_path: Path) -> None:
     abandon(begin(store))
-    with get_context("forkserver").Pool(6) as pool:
-        results = [pool.apply_async(_claim, (store.directory(JOB.key), tmp_path / "go")) for _ in range(6)]
-        time.sleep(0.5)
-        (tmp_path / "go").touch()
-        assert sum(result.get(timeout=20) for result in results) == 1
+    command = [sys.executable, "-c", TAKE_OVER, str(store.directory(JOB.key)), str(tmp_path / "go")]
+    rivals = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(6)]
+    for rival in rivals:
+        assert rival.stdout is not None
+        assert rival.stdout.readline() == "ready\n"
+    (tmp_path / "go").touch()
+    assert sorted(rival.communicate(timeout=20)[0].strip() for rival in rivals) == ["False"] * 5 + ["True"]
