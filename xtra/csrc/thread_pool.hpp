@@ -1,6 +1,7 @@
 // Threads over roots. A search calls `run` once per simulation, every few microseconds when the network is fast, so a
-// worker spins for a moment before it sleeps. The caller works too and takes whatever nobody has begun: on a busy
-// machine it does not wait for a worker that the system has put aside.
+// worker spins for a moment before it sleeps. Each thread has a share of its own, round after round, whose trees stay
+// in its core's cache; the caller also takes shares that nobody has begun, and so does not wait for a worker that a
+// busy system has put aside.
 #pragma once
 
 #include <atomic>
@@ -15,9 +16,8 @@ class ThreadPool {
   public:
     using Work = std::function<void(int first, int last)>;
 
-    explicit ThreadPool(int num_threads)
-        : num_shares_(num_threads == 1 ? 1u : 2u * static_cast<unsigned>(num_threads)) {
-        for (int index = 1; index < num_threads; ++index) workers_.emplace_back([this] { serve(); });
+    explicit ThreadPool(int num_threads) : shares_(static_cast<std::size_t>(num_threads)) {
+        for (int index = 1; index < num_threads; ++index) workers_.emplace_back([this, index] { serve(index); });
     }
     ~ThreadPool() {
         stopping_.store(true, std::memory_order_relaxed);
@@ -33,43 +33,40 @@ class ThreadPool {
         size_ = size;
         work_ = &work;
         done_.store(0, std::memory_order_relaxed);
-        open_round();
-        work_on_open_shares();
-        wait_until(done_, [this](std::uint64_t done) { return done == num_shares_; });
+        const std::uint64_t round = open_round();
+        for (std::size_t share = 0; share < shares_.size(); ++share) work_on(share, round);
+        wait_until(done_, [this](std::uint64_t done) { return done == shares_.size(); });
     }
 
   private:
     static constexpr int kSpins = 4'000;  // about a tenth of a millisecond
 
-    // The high half of `claims_` is the round, the low half the next share that nobody has taken.
-    static std::uint64_t round_of(std::uint64_t claims) { return claims >> 32; }
-    static std::uint32_t share_of(std::uint64_t claims) { return static_cast<std::uint32_t>(claims); }
+    struct alignas(64) Share {
+        std::atomic<std::uint64_t> taken{0};  // the last round in which somebody took it
+    };
 
-    void open_round() {
-        const std::uint64_t round = round_of(claims_.load(std::memory_order_relaxed)) + 1;
-        claims_.store(round << 32, std::memory_order_release);
-        claims_.notify_all();
+    std::uint64_t open_round() {
+        const std::uint64_t round = round_.load(std::memory_order_relaxed) + 1;
+        round_.store(round, std::memory_order_release);
+        round_.notify_all();
+        return round;
     }
-    void serve() {
+    void serve(int index) {
         for (std::uint64_t seen = 0;;) {
-            seen = round_of(wait_until(claims_, [seen](std::uint64_t claims) { return round_of(claims) != seen; }));
+            seen = wait_until(round_, [seen](std::uint64_t round) { return round != seen; });
             if (stopping_.load(std::memory_order_relaxed)) return;
-            work_on_open_shares();
+            work_on(static_cast<std::size_t>(index), seen);
         }
     }
-    void work_on_open_shares() {
-        for (;;) {
-            std::uint64_t claims = claims_.load(std::memory_order_acquire);
-            const std::uint32_t share = share_of(claims);
-            if (share >= num_shares_) return;
-            if (!claims_.compare_exchange_weak(claims, claims + 1, std::memory_order_acq_rel)) continue;
-            // `run` cannot return, nor a new round open, before this share is done.
-            (*work_)(bound(share), bound(share + 1));
-            if (done_.fetch_add(1, std::memory_order_acq_rel) + 1 == num_shares_) done_.notify_one();
-        }
+    // Unless somebody else has taken it. `run` cannot return, nor a new round open, before a taken share is done.
+    void work_on(std::size_t share, std::uint64_t round) {
+        std::uint64_t before = round - 1;
+        if (!shares_[share].taken.compare_exchange_strong(before, round, std::memory_order_acq_rel)) return;
+        (*work_)(bound(share), bound(share + 1));
+        if (done_.fetch_add(1, std::memory_order_acq_rel) + 1 == shares_.size()) done_.notify_one();
     }
-    int bound(std::uint32_t share) const {
-        return static_cast<int>(static_cast<std::uint64_t>(size_) * share / num_shares_);
+    int bound(std::size_t share) const {
+        return static_cast<int>(static_cast<std::size_t>(size_) * share / shares_.size());
     }
     template <class Done>
     static std::uint64_t wait_until(const std::atomic<std::uint64_t>& value, Done done) {
@@ -87,9 +84,9 @@ class ThreadPool {
         }
     }
 
-    const std::uint32_t num_shares_;
+    std::vector<Share> shares_;
     std::vector<std::thread> workers_;
-    std::atomic<std::uint64_t> claims_{0};
+    std::atomic<std::uint64_t> round_{0};
     std::atomic<std::uint64_t> done_{0};
     std::atomic<bool> stopping_{false};
     const Work* work_ = nullptr;
