@@ -15,8 +15,13 @@ def dirichlet_noise(rng: np.random.Generator, valid_actions: Tensor, alpha: floa
     """
     valid = valid_actions.cpu().numpy()
     noise = np.zeros(valid.shape, dtype=np.float32)
-    for row, mask in zip(noise, valid, strict=True):
-        row[mask] = rng.dirichlet(np.full(int(mask.sum()), alpha))
+    counts = valid.sum(axis=1)
+    if (counts == counts[0]).all():
+        # The same numbers, drawn at once: a call per root costs more than the search of a small tree.
+        noise[valid] = rng.dirichlet(np.full(int(counts[0]), alpha), size=len(valid)).ravel()
+    else:
+        for row, mask, count in zip(noise, valid, counts.tolist(), strict=True):
+            row[mask] = rng.dirichlet(np.full(count, alpha))
     return torch.from_numpy(noise)
 
 
