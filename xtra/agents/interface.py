@@ -46,6 +46,10 @@ class Learner(Player, Protocol):
         """Optimiser step number `update` (from 0); returns metrics. Raises FloatingPointError when the loss is not finite."""
         ...
 
+    def finish(self) -> None:
+        """After the last update: play with the final network."""
+        ...
+
     def state(self) -> dict[str, Any]:
         """Everything `restore` needs to go on bit for bit."""
         ...

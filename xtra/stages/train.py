@@ -19,6 +19,7 @@ import torch
 from xtra.agents.device import prepare_torch
 from xtra.agents.efficientzero.agent import EfficientZeroLearner
 from xtra.agents.evaluation import mean_episode_return, play_episodes
+from xtra.agents.interface import Learner
 from xtra.envs.make import make_training_environment
 from xtra.envs.stacks import FrameStacks
 from xtra.replay.segments import ReplayLog
@@ -92,7 +93,7 @@ class OnlineTraining:
             updates_per_env_step=training.updates_per_env_step,
             first_update_env_step=max(agent.replay.min_transitions, self._num_envs * (window + 1)),
         )
-        self._learner = EfficientZeroLearner(
+        self._learner: Learner = EfficientZeroLearner(
             agent,
             config.environment,
             num_updates=self.budget.num_updates,

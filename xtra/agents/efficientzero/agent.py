@@ -200,7 +200,7 @@ def make_network(
     config: EfficientZeroConfig, environment: EnvironmentConfig, seed: int, device: torch.device
 ) -> EfficientZeroNetwork:
     """A network with weights drawn from the stream `network` of `seed`; the global generator is left as it was."""
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(derive_seed(seed, "network") % 2**63)
         network = EfficientZeroNetwork(config.network, environment.frame_size)
     # Channels last is up to twice as fast, on CPU and on GPU.
