@@ -1,0 +1,20 @@
+"""What a run says of itself before anything is computed."""
+
+from pathlib import Path
+
+import pytest
+
+from xtra.execute.suite_run import describe
+from xtra.suite.load import load_suite
+from xtra.suite.plan import plan
+
+SUITES = Path(__file__).resolve().parents[2] / "suites"
+
+
+@pytest.mark.parametrize(
+    ("suite", "changes", "proves"),
+    [("catch", (), "learning"), ("quick", (), "wiring"), ("catch", ("size=smoke",), "wiring")],
+)
+def test_a_run_that_teaches_nothing_says_so(suite: str, changes: tuple[str, ...], proves: str) -> None:
+    about = describe(plan(load_suite(SUITES / f"{suite}.yaml", changes)), "")
+    assert about.run["proves"] == proves
