@@ -68,8 +68,20 @@ class SlurmBench(Bench):
         deadline = time.monotonic() + seconds
         while self.slurm().submissions.queued():
             assert time.monotonic() < deadline, subprocess.check_output(["squeue"], text=True)
+            self._release_held()
             time.sleep(0.3)
         return [self.state(job) for job in jobs]
+
+    def _release_held(self) -> None:
+        """What an operator does when a requeued job came back to its node before its old processes had died there.
+
+        It happens on this cluster alone, whose nodes are one busy host: SLURM holds the job as "launch failed requeued held".
+        """
+        pending = subprocess.check_output(["squeue", "--noheader", "--states=PD", "--format=%A %r"], text=True)
+        for line in pending.splitlines():
+            number, reason = line.split(maxsplit=1)
+            if reason == "launch failed requeued held":
+                subprocess.run(["scontrol", "release", number], check=True)
 
     def wait_for_steps(self, name: str, steps: int = 1, seconds: float = 60) -> None:
         """Waits until a job has done so many steps."""
