@@ -18,3 +18,8 @@ SUITES = Path(__file__).resolve().parents[2] / "suites"
 def test_a_run_that_teaches_nothing_says_so(suite: str, changes: tuple[str, ...], proves: str) -> None:
     about = describe(plan(load_suite(SUITES / f"{suite}.yaml", changes)), "")
     assert about.run["proves"] == proves
+
+
+def test_a_run_says_what_of_its_protocol_it_overrides() -> None:
+    about = describe(plan(load_suite(SUITES / "catch.yaml", ("evaluation.num_episodes=2",))), "")
+    assert about.run["protocol_summary"].endswith("Overridden here: evaluation.num_episodes=2.")

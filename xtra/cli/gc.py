@@ -32,4 +32,6 @@ def gc(
         removed = sum(remove(store, garbage.key) for garbage in found)
         typer.echo(f"removed {removed} jobs, {total}")
     else:
-        typer.echo(f"{len(found)} jobs, {total}, could go; --yes removes them")
+        typer.echo(
+            f"{len(found)} jobs, {total}, could go: named by no run, untouched for {days:g} days (--days); --yes removes them"
+        )

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from xtra.protocol.protocols import PROTOCOLS
+from xtra.protocol.protocols import PROTOCOLS, Protocol
 from xtra.stages.collect import About
 from xtra.suite.plan import Plan
 from xtra.suite.show import to_record
@@ -24,6 +24,12 @@ def describe(plan: Plan, suite_text: str) -> About:
     return About(suite_text, to_record(plan, cached=()), _run_fields(plan))
 
 
+def _summary(label: str, protocol: Protocol) -> str:
+    """The protocol in a sentence, and what of it this run overrides, which the label tells."""
+    overridden = label.removeprefix(protocol.name).removeprefix("+")
+    return protocol.summary + (f" Overridden here: {overridden.replace('+', ', ')}." if overridden else "")
+
+
 def _run_fields(plan: Plan) -> dict[str, Any]:
     spec, protocol = plan.spec, PROTOCOLS[plan.spec.protocol]
     agents = {cell.method: cell.agent for cell in plan.cells}
@@ -38,7 +44,7 @@ def _run_fields(plan: Plan) -> dict[str, Any]:
         "question": spec.question,
         "protocol": plan.cells[0].protocol,
         "protocol_name": protocol.name,
-        "protocol_summary": protocol.summary,
+        "protocol_summary": _summary(plan.cells[0].protocol, protocol),
         # Tens of updates teach nothing, whatever the protocol.
         "proves": "wiring" if spec.size == "smoke" else protocol.proves,
         "normalization": protocol.normalization,

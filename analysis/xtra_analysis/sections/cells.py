@@ -22,8 +22,12 @@ def sample_text(rows: pd.DataFrame) -> str:
 
 def band_text(points: pd.DataFrame) -> str:
     """What to say about the bands of a curve, or about their absence, and how many runs they come from."""
-    silent = points["low"].isna().all()
-    bands = "One seed gives no interval, so there are no bands." if silent else "Bands: 95 % intervals that allow for few seeds."
+    if not points["low"].isna().all():
+        bands = "Bands: 95 % intervals that allow for few seeds."
+    elif points["max_runs"].max() > 1:
+        bands = "No interval can be given for these points, so there are no bands."
+    else:
+        bands = "One seed gives no interval, so there are no bands."
     return f"{bands} {sample_text(points)}"
 
 

@@ -16,13 +16,21 @@ def precision(findings: Findings) -> Section | None:
     study = findings.study
     blocks: list[Table | Paragraph] = []
     spread = relative_spread(study.complete, study.learners)
-    if spread is not None:
+    if spread is not None and spread.relative_variance.sum() > 0:
         blocks += [Paragraph(_sentence(spread, len(study.info.seeds))), _needed(spread)]
     elif len(study.complete):
-        blocks.append(Paragraph("One seed cannot tell a difference from chance: no game has two runs of a method."))
+        blocks.append(Paragraph(_why_not(study.complete, spread)))
     if len(findings.worst_case):
         blocks.append(_worst_case(findings))
     return Section("precision", "What this study can see", blocks) if blocks else None
+
+
+def _why_not(complete: pd.DataFrame, spread: Spread | None) -> str:
+    if spread is not None:
+        return "All seeds scored alike, so their spread says nothing about which differences this study can see."
+    if complete.groupby(["method", "game"]).size().max() < 2:
+        return "One seed cannot tell a difference from chance: no game has two runs of a method."
+    return "Which differences this study can see is told relative to mean scores, and no method has a positive one on two runs."
 
 
 def _sentence(spread: Spread, seeds: int) -> str:
