@@ -72,8 +72,9 @@ def compare(frame: pd.DataFrame, baseline: str, seed: int = 0) -> pd.DataFrame:
     """Ratios to the baseline and probability of improvement of every other method of a frame as `load` gives it.
 
     Only games in which both have a score count, and for ratios only those in which every run of the baseline is positive.
-    `p_value` is of a stratified permutation test of "no difference", exact at any number of runs; `p_holm` corrects it for the
-    number of methods compared. Both are given with the probability of improvement, on whose ranks the test is made.
+    `p_value` is of a stratified permutation test of "no difference", valid at any number of runs (10,000 shuffles, not all of
+    them); `p_holm` corrects it for the number of methods compared. Both are given with the probability of improvement, on whose
+    ranks the test is made.
     """
     complete = frame[(frame["status"] == "complete") & frame["score"].notna()]
     reference = complete[complete["method"] == baseline]
