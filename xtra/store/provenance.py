@@ -19,6 +19,9 @@ PACKAGE = Path(__file__).resolve().parents[1]
 SNAPSHOT_RECORD = "snapshot.json"
 """Beside the package in a snapshot of the code: where it was taken from."""
 
+BUILD_RECORD = "build.json"
+"""In the package as a wheel installs it: what CMake found in the checkout that the wheel was built from."""
+
 RECORDED_PACKAGES = ("xtra-bench", "torch", "numpy", "gymnasium", "ale-py", "pydantic")
 """Their versions can change a result."""
 
@@ -32,7 +35,7 @@ def package_version(name: str) -> str | None:
 
 
 def software() -> dict[str, Any]:
-    """Python, platform, package versions and the commit of this code (None when it does not run from a checkout)."""
+    """Python, platform, package versions and the commit of this code (None when nobody recorded it)."""
     commit, dirty = code_commit()
     return {
         "python": platform.python_version(),
@@ -56,15 +59,25 @@ def hardware() -> dict[str, Any]:
 
 @cache
 def code_commit() -> tuple[str | None, bool | None]:
-    """Commit of the checkout that this package is part of, or is a snapshot of, and whether the package differs from it."""
+    """Commit of the checkout that this package is part of, a snapshot of, or built from, and whether the package differs from it.
+
+    (None, None) for a package that was built without git.
+    """
     snapshot = PACKAGE.parent / SNAPSHOT_RECORD
     if snapshot.exists():
-        record = json.loads(snapshot.read_bytes())
-        return record["git_commit"], record["git_dirty"]
+        return _recorded(snapshot)
     if _git("ls-files", "--error-unmatch", "__init__.py") is None:
-        return None, None
+        return _recorded(PACKAGE / BUILD_RECORD)
     changes = _git("status", "--porcelain", "--", ".")
     return _git("rev-parse", "HEAD"), None if changes is None else bool(changes)
+
+
+def _recorded(path: Path) -> tuple[str | None, bool | None]:
+    try:
+        record = json.loads(path.read_bytes())
+        return record["git_commit"], record["git_dirty"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None, None
 
 
 def _git(*arguments: str) -> str | None:
