@@ -148,7 +148,9 @@ def test_a_path_that_is_no_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "quick.yaml").touch()
     os.mkfifo(tmp_path / "pipe")
     told = {}
-    for name in (".", "pipe", "quik.yaml", "absent/quick.yaml", "with\0null"):
+    (tmp_path / "suites").mkdir()
+    (tmp_path / "suites" / "catch.yaml").touch()
+    for name in (".", "pipe", "quik.yaml", "catch", "far.yaml", "absent/quick.yaml", "with\0null"):
         with pytest.raises(SuiteError) as caught:
             load_suite(tmp_path / name)
         told[name] = (caught.value.problems[0].message, caught.value.problems[0].remedy.replace(str(tmp_path), "DIR"))
@@ -156,6 +158,8 @@ def test_a_path_that_is_no_file_is_refused(tmp_path: Path) -> None:
         ".": ("is a directory", "name a suite file, such as suites/quick.yaml"),
         "pipe": ("is not a regular file", "name a suite file, such as suites/quick.yaml"),
         "quik.yaml": ("no such file", "did you mean DIR/quick.yaml?"),
+        "catch": ("no such file", "did you mean DIR/suites/catch.yaml?"),
+        "far.yaml": ("no such file", "name a suite file, such as suites/quick.yaml"),
         "absent/quick.yaml": ("no such file", "there is no directory DIR/absent"),
         "with\0null": ("cannot be read: embedded null byte", ""),
     }

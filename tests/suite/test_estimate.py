@@ -73,6 +73,21 @@ def test_unknown_kinds_are_counted_and_not_guessed(two_seeds: Plan, tmp_path: Pa
 
 def test_the_sentence_gives_units() -> None:
     assert sentence(Estimate(2.5, 4.0, 0.5, 0.25, 3), 9) == (
-        "To run: about 2.5 hours of jobs, 4 GPU-hours, at least 30 minutes from start to end, 0.25 GB; "
+        "To run: about 2.5 hours of jobs, 4 GPU-hours, at least 30 minutes from start to end, 250 MB; "
         "3 jobs are of kinds that have not finished here yet."
     )
+
+
+@pytest.mark.parametrize(
+    ("hours", "words"),
+    [
+        (0.0, "0 seconds"),
+        (1 / 3600, "1 second"),
+        (0.005, "18 seconds"),
+        (0.05, "3 minutes"),
+        (1.04, "1 hour"),
+        (1234.4, "1,234 hours"),
+    ],
+)
+def test_durations_are_told_in_the_unit_that_fits(hours: float, words: str) -> None:
+    assert sentence(Estimate(hours, 0.0, 0.0, 0.0, 0), 1).startswith(f"To run: about {words} of jobs, ")

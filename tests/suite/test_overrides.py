@@ -60,6 +60,17 @@ WRONG = {
         "agent.search.num_simulations is an integer >= 1 and <= 10000; its default is 50",
     ),
     "training.env_steps": ("is not of the form path=value", "for example: --set agent.search.num_simulations=16"),
+    "agent.optimizer.learning=4": (
+        "unknown setting 'agent.optimizer.learning'",
+        "did you mean agent.optimizer.learning_rate?",
+    ),
+    "training.foo=4": (
+        "unknown setting 'training.foo'",
+        "training has checkpoint_interval, curve_episodes, curve_interval, env_steps, final_updates, num_threads, "
+        "updates_per_env_step",
+    ),
+    "foo=4": ("unknown setting 'foo'", "a path starts with environment., agent., training. or evaluation."),
+    "seeds=0-3": ("seeds: '0-3' is not a list", "use --seeds, which takes ranges: --seeds 0,1,5-9"),
     "seeds=[-1]": ("seeds.0: -1 is not at least 0", "for example: seeds: [0, 1, 2]"),
     "seeds.0=1": ("`seeds` has no parts", "replace it as a whole: --set seeds=..."),
     "methods=[]": (

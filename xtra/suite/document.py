@@ -122,12 +122,15 @@ def _decode(raw: bytes, source: str) -> str:
 
 
 def _similar_file(path: Path) -> str:
-    try:
-        names = [entry.name for entry in path.parent.iterdir() if entry.suffix in (".yaml", ".yml")]
-    except OSError:
+    """A remedy for a path where nothing is: the suite beside it, or in `suites/`, whose bare name is nearest."""
+    if not path.parent.is_dir():
         return f"there is no directory {path.parent}"
-    close = nearest(path.name, names)
-    return f"did you mean {path.parent / close}?" if close else "name a suite file, such as suites/quick.yaml"
+    for directory in (path.parent, path.parent / "suites"):
+        suites = {file.stem: file for file in directory.glob("*.y*ml")}
+        close = nearest(path.stem, suites)
+        if close is not None:
+            return f"did you mean {suites[close]}?"
+    return "name a suite file, such as suites/quick.yaml"
 
 
 def _first_unprintable(text: str) -> int | None:

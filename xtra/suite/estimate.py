@@ -81,15 +81,26 @@ def sentence(found: Estimate, jobs: int) -> str:
     parts = [
         f"about {_duration(found.job_hours)} of jobs",
         f"at least {_duration(found.longest_hours)} from start to end",
-        f"{found.disk_gb:.2g} GB",
+        _size(found.disk_gb),
     ]
     if found.gpu_hours:
-        parts.insert(1, f"{found.gpu_hours:.2g} GPU-hours")
+        parts.insert(1, _duration(found.gpu_hours, "GPU-"))
     rest = f"; {found.unknown} jobs are of kinds that have not finished here yet" if found.unknown else ""
     return f"To run: {', '.join(parts)}{rest}."
 
 
-def _duration(hours: float) -> str:
-    if hours >= 1:
-        return f"{hours:.3g} hours"
-    return f"{hours * 60:.3g} minutes" if hours * 60 >= 1 else f"{hours * 3600:.2g} seconds"
+def _duration(hours: float, of: str = "") -> str:
+    unit, value = "hour", hours
+    if hours < 1:
+        unit, value = ("minute", hours * 60) if hours * 60 >= 1 else ("second", hours * 3600)
+    told = _round(value)
+    return f"{told} {of}{unit}{'' if told == '1' else 's'}"
+
+
+def _size(gigabytes: float) -> str:
+    return f"{_round(gigabytes)} GB" if gigabytes >= 1 else f"{_round(gigabytes * 1000)} MB"
+
+
+def _round(value: float) -> str:
+    """Two digits, more where they stand before the point."""
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from xtra.suite.document import Document, parse
-from xtra.suite.errors import Place, Problem, SuiteError
+from xtra.suite.errors import Place, Problem, SuiteError, shown
 from xtra.suite.spec import SuiteFile
 
 MAX_SEEDS = 1_000
@@ -74,4 +74,7 @@ def apply_to_document(document: Document, overrides: Iterable[Override]) -> None
             raise SuiteError([Problem(override.place, f"`{first}` cannot be replaced from the command line", remedy)])
         if rest and first != "resources":
             raise SuiteError([Problem(override.place, f"`{first}` has no parts", f"replace it as a whole: --set {first}=...")])
+        if first == "seeds" and not isinstance(override.value, list):
+            message = f"seeds: {shown(override.value)} is not a list"
+            raise SuiteError([Problem(override.place, message, "use --seeds, which takes ranges: --seeds 0,1,5-9")])
         document.put((first, *rest), override.value, override.place)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Collection, Iterable
+from difflib import SequenceMatcher
 from typing import Any
 
 from annotated_types import Ge, Gt, Le, Lt
@@ -12,11 +13,14 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from xtra.agents.config import AGENTS
-from xtra.suite.errors import Place, Problem, nearest, shown, words
+from xtra.suite.errors import Place, Problem, shown, words
 from xtra.suite.method import RESERVED, configure, leaves
 
 MAX_LISTED = 8
 """Fields named in a remedy."""
+
+MIN_LIKENESS = 0.65
+"""Of two last words, by difflib, for one to mean the other: `num_sims` means `num_simulations`, `sources` not `value_source`."""
 
 
 def setting_problem(
@@ -34,17 +38,17 @@ def setting_problem(
 
 
 def nearest_path(path: str, known: Iterable[str]) -> str | None:
-    """The path most likely meant: one that ends so, one spelled nearly so, or one whose last word is spelled nearly so."""
-    paths = sorted(known)
-    ending = [candidate for candidate in paths if candidate.endswith(f".{path}")]
-    if ending:
-        return ending[0]
-    close = nearest(path, paths)
-    if close is not None:
-        return close
-    by_leaf = {candidate.rpartition(".")[2]: candidate for candidate in reversed(paths)}
-    leaf = nearest(path.rpartition(".")[2], by_leaf)
-    return by_leaf[leaf] if leaf is not None else None
+    """The path most likely meant: one whose last word is spelled nearly so, of several the most alike. None if there is none."""
+    close = {candidate: likeness for candidate in known if (likeness := _likeness(_leaf(path), _leaf(candidate))) >= MIN_LIKENESS}
+    return max(sorted(close), key=lambda candidate: close[candidate] + _likeness(path, candidate), default=None)
+
+
+def _leaf(path: str) -> str:
+    return path.rpartition(".")[2]
+
+
+def _likeness(a: str, b: str) -> float:
+    return SequenceMatcher(None, a[:200].lower(), b[:200].lower(), autojunk=False).ratio()
 
 
 def _value_complaint(path: str, value: Any, agent: str) -> tuple[str, str] | None:
@@ -71,8 +75,13 @@ def _path_complaint(path: str, agents: Collection[str], also: Iterable[str]) -> 
     if inside:
         more = ", ..." if len(inside) > MAX_LISTED else ""
         return f"{path} is a block, not a setting", f"set its fields one by one: {', '.join(inside[:MAX_LISTED])}{more}"
-    close = nearest_path(path, everyone.union(also))
-    remedy = f"did you mean {close}?" if close else "a path starts with environment., agent., training. or evaluation."
+    block = path.rpartition(".")[0]
+    if close := nearest_path(path, everyone.union(also)):
+        remedy = f"did you mean {close}?"
+    elif siblings := sorted(_leaf(known) for known in everyone if block and known == f"{block}.{_leaf(known)}"):
+        remedy = f"{block} has {', '.join(siblings)}"
+    else:
+        remedy = "a path starts with environment., agent., training. or evaluation."
     return f"unknown setting {shown(path)}", remedy
 
 
