@@ -1,5 +1,8 @@
-"""Atari 2600 games on ale-py's C++ vector environment, preprocessed as EfficientZero does (RGB, area-resized, max of two
-frames)."""
+"""Atari 2600 games on ale-py's C++ vector environment, preprocessed as EfficientZero does (RGB, max of two frames, area-resized).
+
+The gray view takes the emulator's own luminance and is resized in the same way. CURL's code differs: it resizes bilinearly, and
+before it takes the maximum.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,7 @@ class AtariEmulators:
             noop_max=config.noop_max,
             img_height=config.frame_size,
             img_width=config.frame_size,
-            grayscale=False,
+            grayscale=config.color == "gray",
             stack_num=1,
             max_num_frames_per_episode=NEVER,
             reward_clipping=False,  # on by default in ale-py; scores need raw rewards
@@ -52,7 +55,7 @@ class AtariEmulators:
         """Seeded restart of the masked copies; a restarted game equals a fresh one of the same seed."""
         frames, info = self._vector.reset(seed=seeds[mask], options={"reset_mask": mask})
         self._frame_number = info["episode_frame_number"].astype(np.int64)
-        return np.ascontiguousarray(frames[:, 0])
+        return _owned(frames)
 
     def step(self, action_ids: NDArray[np.int64]) -> EmulatorStep:
         """One env step: `frame_skip` emulator frames."""
@@ -61,5 +64,10 @@ class AtariEmulators:
         # `ended` marks lost lives and game overs alike; only a game over restarts the frame counter.
         game_over = ended & (frame_number <= self._frame_number)
         self._frame_number = frame_number
-        # ale-py reuses its buffer for the next step.
-        return EmulatorStep(frames[:, 0].copy(), rewards.astype(np.float32), ended & ~game_over, game_over)
+        return EmulatorStep(_owned(frames), rewards.astype(np.float32), ended & ~game_over, game_over)
+
+
+def _owned(frames: NDArray[np.uint8]) -> Frames:
+    """Stacks of one frame `[N, 1, H, W, 3]`, or gray ones without the last axis, as `[N, H, W, C]`; a copy, since ale-py reuses
+    its buffer."""
+    return frames[:, 0].copy() if frames.ndim == 5 else frames[:, 0, :, :, None].copy()

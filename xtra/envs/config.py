@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from xtra.config import Config
@@ -13,8 +15,10 @@ class EnvironmentConfig(Config):
     game: str = ""
     """The game's name, as `xtra.protocol.games` lists it; the planner fills it in for each run."""
     frame_size: int = Field(96, ge=8, le=210)
-    """Height and width of a frame in pixels (area-interpolated RGB). EfficientZero: 96; preset `small`: 48; built-in games:
-    10."""
+    """Height and width of a frame in pixels, area-interpolated. EfficientZero: 96; preset `small`: 48; built-in games: 10; CURL:
+    84 (its code interpolates bilinearly)."""
+    color: Literal["rgb", "gray"] = "rgb"
+    """Three channels, or one: the luminance. EfficientZero: rgb; CURL: gray. The course of a game is the same in both."""
     frame_skip: int = Field(4, ge=1, le=16)
     """Emulator frames per env step, the last two max-pooled. EfficientZero: 4."""
     noop_max: int = Field(30, ge=0, le=255)

@@ -1,6 +1,6 @@
 """Games stepped together, cut into episodes. An episode is (seed, actions) and nothing else, so it can be replayed exactly.
 
-`Emulators` is what a game family implements (atari.py, small.py). `VectorEnvironment` gives every episode a seed of its own,
+`Emulators` is what a game family implements (atari.py, catch.py). `VectorEnvironment` gives every episode a seed of its own,
 applies the caps and keeps the actions of the running episodes: enough to restore it in another process, or to render an episode
 differently.
 """
@@ -20,8 +20,8 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class EmulatorStep:
-    """frames: `[N, H, W, 3]`; where a game is over they are undefined until its reset. rewards: `[N]`, raw. life_lost, game_over:
-    `[N]`."""
+    """frames: `[N, H, W, C]`, C = 3 or, for gray, 1; where a game is over they are undefined until its reset. rewards: `[N]`,
+    raw. life_lost, game_over: `[N]`."""
 
     frames: Frames
     rewards: NDArray[np.float32]
