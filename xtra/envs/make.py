@@ -17,7 +17,7 @@ def make_emulators(config: EnvironmentConfig, num_envs: int) -> Emulators:
         from xtra.envs.atari import AtariEmulators
 
         return AtariEmulators(config, num_envs)
-    from xtra.envs.small import CatchEmulators
+    from xtra.envs.catch import CatchEmulators
 
     return CatchEmulators(config, num_envs)
 

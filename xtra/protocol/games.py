@@ -146,10 +146,15 @@ XTRA_GAMES = (
 """The 45 games of the table in XTRA's released code: the 26 of Atari 100k and 19 more."""
 
 CATCH_ACTION_IDS = (0, 3, 4)
-"""NOOP, RIGHT, LEFT: the built-in game speaks Atari's ids, so that it shares the 18-action head."""
+"""NOOP, RIGHT, LEFT: the built-in games speak Atari's ids, so that they share the 18-action head."""
+
+CATCH_GAMES = (
+    "Catch", "CatchInverted", "CatchSlow", "CatchFast", "CatchMirrored", "CatchRising", "CatchWide", "CatchNegated",
+)  # fmt: skip
+"""The built-in game and its variants, each another in one rule; `xtra.envs.catch` tells which."""
 
 GAMES: dict[str, Game] = {name: Game(name, "atari", ids) for name, ids in ATARI_ACTION_IDS.items()}
-GAMES["Catch"] = Game("Catch", "catch", CATCH_ACTION_IDS)
+GAMES |= {name: Game(name, "catch", CATCH_ACTION_IDS) for name in CATCH_GAMES}
 
 
 def game(name: str) -> Game:

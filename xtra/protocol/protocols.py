@@ -69,7 +69,7 @@ ATARI_SMOKE = Protocol(
 CATCH = Protocol(
     name="catch",
     family="catch",
-    summary="The built-in pixel game Catch: one ball an episode, +1 caught, -1 missed; 100 evaluation episodes.",
+    summary="The built-in pixel game Catch and its variants: one ball an episode, +1 caught, -1 missed; 100 evaluation episodes.",
     settings={"training.env_steps": 5_000, "evaluation.num_episodes": 100, "evaluation.max_episode_env_steps": 100},
     normalization="maximum",
 )
