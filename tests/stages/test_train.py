@@ -141,7 +141,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_saves_it(tmp_path: Path, mo
 def test_a_trained_network_is_scored_on_whole_games(finished: Path, tmp_path: Path) -> None:
     settings = {"environment": CONFIG["environment"], "evaluation": {"num_episodes": 5, "max_episode_env_steps": 50}, "seed": 3}
     trained = EvaluateConfig.model_validate(settings | {"agent": CONFIG["agent"]})
-    evaluate.run(trained, context(tmp_path / "trained", train=(finished / "out",)))
+    evaluate.run(trained, context(tmp_path / "trained", network=(finished / "out",)))
     episodes = json.loads((tmp_path / "trained" / "out" / "episodes.json").read_text())
     assert [episode["episode"] for episode in episodes] == [0, 1, 2, 3, 4]
     assert all(episode["episode_return"] in (-1.0, 1.0) and episode["episode_env_steps"] == 9 for episode in episodes)

@@ -41,7 +41,7 @@ def test_every_cell_has_its_evaluation_and_trained_agents_their_training() -> No
         if cell.method == "Random":
             assert (cell.train_key, evaluate.inputs) == (None, {})
         else:
-            assert evaluate.inputs == {"train": (cell.train_key,)}
+            assert evaluate.inputs == {"network": (cell.train_key,)}
             trained = TrainConfig.model_validate_json(json.dumps(made.jobs[str(cell.train_key)].config))
             assert (trained.environment.game, trained.seed) == (cell.game, cell.seed)
     assert len(made.jobs) == 12

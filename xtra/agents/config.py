@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from xtra.agents.cloning.config import CloningConfig
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.config import Config
 
@@ -17,9 +18,16 @@ class RandomConfig(Config):
     """Tells the agents apart."""
 
 
-AgentConfig = Annotated[EfficientZeroConfig | RandomConfig, Field(discriminator="name")]
+LearningAgentConfig = EfficientZeroConfig
+"""Agents that learn online."""
 
-AGENTS: dict[str, type[EfficientZeroConfig] | type[RandomConfig]] = {
+PretrainedAgentConfig = Annotated[EfficientZeroConfig | CloningConfig, Field(discriminator="name")]
+"""Agents that learn from offline data of several games."""
+
+AgentConfig = Annotated[EfficientZeroConfig | CloningConfig | RandomConfig, Field(discriminator="name")]
+
+AGENTS: dict[str, type[Config]] = {
     "efficientzero": EfficientZeroConfig,
+    "cloning": CloningConfig,
     "random": RandomConfig,
 }

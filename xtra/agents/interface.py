@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from xtra.replay.buffer import ReplayBuffer
 
@@ -33,6 +35,10 @@ class Player(Protocol):
 
 class Learner(Player, Protocol):
     """An agent that learns online. It holds no generator state: draws derive from the seed and the counters handed in."""
+
+    def start_from(self, weights: Mapping[str, Tensor], components: Collection[str], frozen: Collection[str]) -> None:
+        """Before the first update: loads some components of another network and freezes some."""
+        ...
 
     def make_replay(self, num_envs: int, frame_shape: tuple[int, int, int], expected_transitions: int) -> ReplayBuffer:
         """An empty replay that suits the agent."""

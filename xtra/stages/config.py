@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from xtra.agents.config import AgentConfig
+from xtra.agents.config import AgentConfig, LearningAgentConfig, PretrainedAgentConfig
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.config import Config
 from xtra.envs.config import EnvironmentConfig
+from xtra.transfer.config import DataConfig, FinetuningConfig, PretrainingConfig, TeacherConfig, TeacherPolicy
 
 
 class TrainingConfig(Config):
@@ -41,20 +42,22 @@ class EvaluationConfig(Config):
 
 
 class TrainConfig(Config):
-    """Stage `train`: learns one game from scratch."""
+    """Stage `train`: learns one game online, from scratch or from what transfer brings."""
 
     environment: EnvironmentConfig
     """The target game."""
-    agent: EfficientZeroConfig
+    agent: LearningAgentConfig
     """The agent that learns."""
     training: TrainingConfig
     """Budget and intervals."""
+    finetuning: FinetuningConfig | None = None
+    """Transfer; null for a run from scratch."""
     seed: int = Field(ge=0)
     """Seed of every random stream of the run."""
 
 
 class EvaluateConfig(Config):
-    """Stage `evaluate`: scores the network of input `train`, or an agent that needs none."""
+    """Stage `evaluate`: scores the network of input `network`, or an agent that needs none."""
 
     environment: EnvironmentConfig
     """The game."""
@@ -64,3 +67,69 @@ class EvaluateConfig(Config):
     """Episodes and caps."""
     seed: int = Field(ge=0)
     """Seed of the episodes' starts (and of an agent that acts at random)."""
+
+
+class DatasetConfig(Config):
+    """Stage `dataset`: offline data of one game from the finished run that is input `train`, or from random play."""
+
+    environment: EnvironmentConfig
+    """The game, in the view that the data's reader needs: another than the run's is rendered by exact replay."""
+    data: DataConfig
+    """Which trajectories."""
+    env_steps: int | None = Field(None, ge=1)
+    """Env steps of random play; null where a run is the source."""
+    seed: int = Field(ge=0)
+    """Seed of random play, and of nothing else."""
+
+
+class TeachConfig(Config):
+    """Stage `teacher`: an EfficientZero trained on the data of input `dataset` alone."""
+
+    environment: EnvironmentConfig
+    """The game."""
+    agent: EfficientZeroConfig
+    """The agent; what it says of acting is unused."""
+    updates: int = Field(ge=0)
+    """Optimiser steps; 0 for a random network."""
+    checkpoint_interval: int = Field(ge=1)
+    """Updates between checkpoints."""
+    num_threads: int = Field(ge=1)
+    """Intra-op threads of torch."""
+    seed: int = Field(ge=0)
+    """Seed of every random stream."""
+
+
+class LabelConfig(Config):
+    """Stage `label`: the policy and the value that the network of input `teacher` gives each observation of input `dataset`."""
+
+    environment: EnvironmentConfig
+    """The game."""
+    agent: EfficientZeroConfig
+    """The teacher's agent."""
+    policy: TeacherPolicy
+    """See `transfer.teacher.policy`."""
+    num_threads: int = Field(ge=1)
+    """Intra-op threads of torch."""
+    seed: int = Field(ge=0)
+    """Seed of the search, if one is made."""
+
+
+class PretrainConfig(Config):
+    """Stage `pretrain`: one network for all source games."""
+
+    games: tuple[str, ...] = Field(min_length=1)
+    """The games of inputs `dataset` and, where teachers are followed, `label`, in their order."""
+    environment: EnvironmentConfig
+    """Their common view; it names no game."""
+    agent: PretrainedAgentConfig
+    """The agent whose network it is."""
+    pretraining: PretrainingConfig
+    """Method and length."""
+    teacher: TeacherConfig | None
+    """How labels become targets; null where no teacher is followed."""
+    checkpoint_interval: int = Field(ge=1)
+    """Updates between checkpoints."""
+    num_threads: int = Field(ge=1)
+    """Intra-op threads of torch."""
+    seed: int = Field(ge=0)
+    """Seed of every random stream."""

@@ -7,19 +7,17 @@ import json
 
 import torch
 
-from xtra.agents.config import RandomConfig
 from xtra.agents.device import prepare_torch
-from xtra.agents.efficientzero.agent import EfficientZeroPlayer, make_network
 from xtra.agents.evaluation import mean_episode_return, play_episodes
+from xtra.agents.factory import load_weights, make_player
 from xtra.agents.interface import Player
-from xtra.agents.random_player import RandomPlayer
 from xtra.rng import derive_seed
 from xtra.stages.config import EvaluateConfig
 from xtra.stages.context import StageContext
 
 
 def run(config: EvaluateConfig, context: StageContext) -> None:
-    """Input `train`: the run whose `network.pt` is scored (none for the random agent). Leaves episodes.json and summary.json."""
+    """Input `network`: the job whose network is scored (none for the random agent). Leaves episodes.json and summary.json."""
     device = prepare_torch(config.evaluation.num_threads)
     total = config.evaluation.num_episodes
     episodes = play_episodes(
@@ -39,9 +37,8 @@ def run(config: EvaluateConfig, context: StageContext) -> None:
 
 
 def _make_player(config: EvaluateConfig, context: StageContext, device: torch.device) -> Player:
-    if isinstance(config.agent, RandomConfig):
-        return RandomPlayer(config.environment.game, config.seed)
-    (trained,) = context.inputs["train"]
-    network = make_network(config.agent, config.environment, config.seed, device)
-    network.load_state_dict(torch.load(trained / "network.pt", map_location=device, weights_only=True))
-    return EfficientZeroPlayer(config.agent, config.environment, network, config.evaluation.num_threads)
+    weights = None
+    if trained := context.inputs.get("network"):
+        weights = load_weights(trained[0], device)
+    num_threads = config.evaluation.num_threads
+    return make_player(config.agent, config.environment, weights, seed=config.seed, num_threads=num_threads)

@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from xtra.config import Config
-from xtra.stages.config import EvaluateConfig, TrainConfig
+from xtra.stages.config import DatasetConfig, EvaluateConfig, LabelConfig, PretrainConfig, TeachConfig, TrainConfig
 from xtra.stages.context import StageContext
 
 
@@ -30,7 +30,11 @@ class Stage:
 STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
-        Stage("train", 1, TrainConfig, "xtra.stages.train"),
-        Stage("evaluate", 1, EvaluateConfig, "xtra.stages.evaluate"),
+        Stage("train", 2, TrainConfig, "xtra.stages.train"),
+        Stage("dataset", 1, DatasetConfig, "xtra.stages.dataset"),
+        Stage("teacher", 1, TeachConfig, "xtra.stages.teacher"),
+        Stage("label", 1, LabelConfig, "xtra.stages.label"),
+        Stage("pretrain", 1, PretrainConfig, "xtra.stages.pretrain"),
+        Stage("evaluate", 2, EvaluateConfig, "xtra.stages.evaluate"),
     )
 }

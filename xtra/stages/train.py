@@ -17,8 +17,8 @@ import numpy as np
 import torch
 
 from xtra.agents.device import prepare_torch
-from xtra.agents.efficientzero.agent import EfficientZeroLearner
 from xtra.agents.evaluation import mean_episode_return, play_episodes
+from xtra.agents.factory import NETWORK_FILE, Run, make_learner
 from xtra.agents.interface import Learner
 from xtra.envs.make import make_training_environment
 from xtra.envs.stacks import FrameStacks
@@ -29,6 +29,7 @@ from xtra.stages.config import TrainConfig
 from xtra.stages.context import Diverged, StageContext
 from xtra.store.checkpoint import Checkpoints
 from xtra.store.errors import DamagedError
+from xtra.transfer.finetune import make_finetuning_learner
 
 SEGMENT_ROWS = 1_000
 """Rows after which a segment of the replay is written, checkpoint or not; fewer if the replay holds fewer."""
@@ -37,8 +38,8 @@ METRICS_INTERVAL = 20
 
 
 def run(config: TrainConfig, context: StageContext) -> None:
-    """Leaves network.pt, curve.json, summary.json, metrics.jsonl and replay/. Goes on from `work/checkpoints` if there are
-    any."""
+    """Inputs, where transfer reads them: `pretrained`, `dataset` and `label`. Leaves network.pt, curve.json, summary.json,
+    metrics.jsonl and replay/. Goes on from `work/checkpoints` if there are any."""
     training = OnlineTraining(config, prepare_torch(config.training.num_threads), context)
     training.resume()
     try:
@@ -85,23 +86,21 @@ class OnlineTraining:
         self._log = ReplayLog(context.work / "replay")
         agent, training = config.agent, config.training
         self._num_envs = agent.acting.num_envs
-        window = agent.targets.num_unroll_steps + agent.targets.td_steps
         self.budget = Budget(
             # Rows are whole: a budget that N does not divide is rounded up.
             env_steps=-(-training.env_steps // self._num_envs) * self._num_envs,
             final_updates=training.final_updates,
             updates_per_env_step=training.updates_per_env_step,
-            first_update_env_step=max(agent.replay.min_transitions, self._num_envs * (window + 1)),
+            first_update_env_step=max(agent.replay.min_transitions, self._num_envs * (agent.window + 1)),
         )
-        self._learner: Learner = EfficientZeroLearner(
-            agent,
-            config.environment,
+        run = Run(
             num_updates=self.budget.num_updates,
             env_step_updates=int(self.budget.updates_per_env_step * self.budget.env_steps),
             seed=config.seed,
             num_threads=training.num_threads,
             device=device,
         )
+        self._learner: Learner = _make_learner(config, run, context)
         self._environment = make_training_environment(config.environment, self._num_envs, config.seed)
         frames = self._environment.reset()
         self._stacks = FrameStacks(frames, self._learner.frame_stack)
@@ -221,7 +220,7 @@ class OnlineTraining:
     def save_outputs(self) -> None:
         """What the job leaves."""
         out: Path = self._context.out
-        torch.save(self._learner.network_state(), out / "network.pt")
+        torch.save(self._learner.network_state(), out / NETWORK_FILE)
         self._log.extend(self.replay)
         (out / "replay").mkdir()
         for segment in self._log.segments:
@@ -232,3 +231,9 @@ class OnlineTraining:
         metrics = self._context.work / "metrics.jsonl"
         (out / "metrics.jsonl").write_bytes(metrics.read_bytes() if metrics.exists() else b"")
         self._progress()
+
+
+def _make_learner(config: TrainConfig, run: Run, context: StageContext) -> Learner:
+    if config.finetuning is None:
+        return make_learner(config.agent, config.environment, run)
+    return make_finetuning_learner(config.agent, config.environment, config.finetuning, context.inputs, run)

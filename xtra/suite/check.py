@@ -18,7 +18,7 @@ from xtra.suite.overrides import Override
 from xtra.suite.presets import PRESETS, SIZES
 from xtra.suite.settings import setting_problem
 from xtra.suite.shape import UNNAMED
-from xtra.suite.spec import MethodSpec, SuiteFile, SuiteSpec
+from xtra.suite.spec import OTHER_TARGETS, MethodSpec, SuiteFile, SuiteSpec
 
 Found = Iterator[tuple[DataPath, Problem]]
 """Problems with the path of the value they are about."""
@@ -38,8 +38,15 @@ def names(spec: SuiteSpec, document: Document) -> Found:
     yield from known(("preset",), spec.preset, PRESETS, "preset")
     yield from known(("size",), spec.size, SIZES, "size")
     yield from known(("baseline",), spec.baseline, methods, "method")
-    for index, target in enumerate(spec.targets):
-        yield from known(("targets", index), target, GAMES, "game")
+
+    def games(path: DataPath, listed: Sequence[str] | None) -> Found:
+        for index, game in enumerate(listed or ()):
+            if path == ("targets",) or game != OTHER_TARGETS:
+                yield from known((*path, index), game, GAMES, "game")
+
+    yield from known(("source_method",), spec.source_method, methods, "method")
+    yield from games(("targets",), spec.targets)
+    yield from games(("sources",), spec.sources)
     for stage in spec.resources:
         if stage not in STAGES:
             path: DataPath = ("resources", stage)
@@ -48,6 +55,8 @@ def names(spec: SuiteSpec, document: Document) -> Found:
         yield from known(("methods", index, "agent"), method.agent, AGENTS, "agent")
         yield from known(("methods", index, "preset"), method.preset, PRESETS, "preset")
         yield from known(("methods", index, "base"), method.base, methods, "method")
+        yield from known(("methods", index, "source_method"), method.source_method, methods, "method")
+        yield from games(("methods", index, "sources"), method.sources)
 
 
 def labels(spec: SuiteSpec, document: Document) -> Found:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from xtra.suite import check
+from xtra.suite import check, check_sources
 from xtra.suite.document import DataPath, Document, parse, read_text
 from xtra.suite.errors import Place, Problem, SuiteError
 from xtra.suite.include import include_methods
@@ -84,7 +84,8 @@ def _content_problems(
     found = [pair for run in checks for pair in run(spec, document)]
     found += check.settings(spec, document, overrides)
     if not found and not broken and not document.problems:
-        found += check.combinations(_with_settings(spec, overrides), document)
+        changed = _with_settings(spec, overrides)
+        found += [*check.combinations(changed, document), *check_sources.sources(changed, document)]
     known_places = {problem.place for problem in document.problems}
     return [
         problem

@@ -10,7 +10,7 @@ from typing import Any, Self, cast
 from pydantic import BaseModel, model_validator
 from pydantic.fields import FieldInfo
 
-from xtra.agents.config import AGENTS, AgentConfig
+from xtra.agents.config import AGENTS, AgentConfig, LearningAgentConfig
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.config import Config
 from xtra.envs.config import EnvironmentConfig
@@ -18,6 +18,7 @@ from xtra.protocol.protocols import PROTOCOLS
 from xtra.stages.config import EvaluationConfig, TrainingConfig
 from xtra.suite.presets import PRESETS, SIZES
 from xtra.suite.spec import MethodSpec, SuiteSpec
+from xtra.transfer.config import TransferConfig
 
 DEFAULT_AGENT = "efficientzero"
 
@@ -26,6 +27,16 @@ RESERVED = {
     "agent.name": "the agent is named by the method's `agent`",
 }
 """Paths that no `set` may address, and what to use instead."""
+
+PRETRAINING: dict[str, tuple[str, ...]] = {
+    "efficientzero": ("none", "distillation", "multi_task", "cloning"),
+    "cloning": ("cloning",),
+    "random": ("none",),
+}
+"""How each agent's network can be pretrained."""
+
+AGENT_DEFAULTS: dict[str, dict[str, Any]] = {"cloning": {"transfer.pretraining.method": "cloning"}}
+"""Where an agent's defaults differ from those of the configuration."""
 
 
 class MethodConfig(Config):
@@ -40,21 +51,44 @@ class MethodConfig(Config):
     evaluation: EvaluationConfig = EvaluationConfig()
     """Episodes and caps of the final evaluation."""
 
+    transfer: TransferConfig = TransferConfig()
+    """What comes from the source games, if anything does."""
+
     @model_validator(mode="after")
     def _replay_holds_a_window(self) -> Self:
         """A transition is sampled once the steps its targets look at are there: they must fit into run and replay."""
-        if not isinstance(self.agent, EfficientZeroConfig):
+        if not self.learns_online:
             return self
-        num_envs, targets = self.agent.acting.num_envs, self.agent.targets
-        needed = num_envs * (targets.num_unroll_steps + targets.td_steps + 1)
-        held = {"training.env_steps": self.training.env_steps, "agent.replay.capacity": self.agent.replay.capacity}
+        agent = cast("LearningAgentConfig", self.agent)
+        num_envs = agent.acting.num_envs
+        needed = num_envs * (agent.window + 1)
+        held = {"training.env_steps": self.training.env_steps, "agent.replay.capacity": agent.replay.capacity}
         for path, value in held.items():
             if value < needed:
                 raise ValueError(
                     f"{path} is {value}, but {num_envs} environments need {needed} transitions before the first update: "
-                    f"agent.acting.num_envs x (agent.targets.num_unroll_steps + agent.targets.td_steps + 1)"
+                    f"agent.acting.num_envs x (the {agent.window} steps that targets look at + 1)"
                 )
         return self
+
+    @model_validator(mode="after")
+    def _transfer_fits_the_agent(self) -> Self:
+        """Not every agent can be pretrained in every way."""
+        method, name = self.transfer.pretraining.method, self.agent.name
+        if method not in PRETRAINING[name]:
+            raise ValueError(f"transfer.pretraining.method is {method}; agent {name} takes {', '.join(PRETRAINING[name])}")
+        if self.transfer.cross_tasks.enabled and name != "efficientzero":
+            raise ValueError(f"transfer.cross_tasks.enabled is true; agent {name} has no cross-tasks, efficientzero has")
+        if self.transfer.zero_shot and method == "none":
+            raise ValueError("transfer.zero_shot is true, but transfer.pretraining.method is none: there is nothing to evaluate")
+        if self.transfer.zero_shot and self.transfer.cross_tasks.enabled:
+            raise ValueError("transfer.zero_shot is true: nothing is trained on the target, so cross_tasks must not be enabled")
+        return self
+
+    @property
+    def learns_online(self) -> bool:
+        """Whether the target is trained on; else a pretrained network, or none, is evaluated."""
+        return isinstance(self.agent, LearningAgentConfig) and not self.transfer.zero_shot
 
 
 @cache
@@ -103,7 +137,7 @@ def resolve(spec: SuiteSpec, method: MethodSpec) -> MethodConfig:
 def configure(agent: str, settings: Mapping[str, Any]) -> MethodConfig:
     """Defaults with `settings` in their places. JSON mode: lists are read as tuples where the configuration has tuples."""
     tree: dict[str, Any] = {"agent": {"name": agent}}
-    for path, value in settings.items():
+    for path, value in {**AGENT_DEFAULTS.get(agent, {}), **settings}.items():
         *blocks, leaf = path.split(".")
         target = tree
         for block in blocks:

@@ -8,18 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
-from typing import Any
 
-from xtra.agents.efficientzero.config import EfficientZeroConfig
-from xtra.config import Config
-from xtra.stages.config import EvaluateConfig, TrainConfig
-from xtra.stages.registry import STAGES
 from xtra.store.canonical import digest
 from xtra.store.cell import Cell
-from xtra.store.job import Job, Resources
+from xtra.store.job import Job
 from xtra.suite.errors import Place, Problem, SuiteError
 from xtra.suite.graph import closure, topological
-from xtra.suite.method import MethodConfig, protocol_label, resolve
+from xtra.suite.method import protocol_label, resolve
+from xtra.suite.pipeline import Pipeline
 from xtra.suite.spec import SuiteSpec
 
 ID_DIGITS = 8
@@ -71,33 +67,14 @@ def plan(spec: SuiteSpec) -> Plan:
     for method in spec.methods:
         config = resolve(spec, method)
         label = protocol_label(spec, config)
+        pipeline = Pipeline(spec, method, config)
         for game in spec.targets:
             for seed in spec.seeds:
-                train, evaluate = _run(spec, config, game, seed)
-                jobs.update({job.key: job for job in (train, evaluate) if job is not None})
-                train_key = None if train is None else train.key
+                made = pipeline.cell_jobs(game, seed)
+                jobs.update({job.key: job for job in made.jobs})
                 identity = (spec.suite, spec.version, label, method.name, config.agent.name, game, seed)
-                cells.append(Cell(*identity, train_key, evaluate.key))
+                cells.append(Cell(*identity, made.network_key, made.evaluate_key))
     return Plan(spec, topological(jobs), tuple(cells))
-
-
-def _run(spec: SuiteSpec, config: MethodConfig, game: str, seed: int) -> tuple[Job | None, Job]:
-    """The jobs of one cell: its training, where its agent is trained, and its evaluation."""
-    environment = config.environment.model_copy(update={"game": game})
-    train, inputs = None, {}
-    if isinstance(config.agent, EfficientZeroConfig):
-        train_config = TrainConfig(environment=environment, agent=config.agent, training=config.training, seed=seed)
-        train = _job(spec, "train", train_config, {})
-        inputs = {"train": (train.key,)}
-    evaluate_config = EvaluateConfig(environment=environment, agent=config.agent, evaluation=config.evaluation, seed=seed)
-    return train, _job(spec, "evaluate", evaluate_config, inputs)
-
-
-def _job(spec: SuiteSpec, stage: str, config: Config, inputs: Mapping[str, tuple[str, ...]]) -> Job:
-    asked = spec.resources.get(stage)
-    resources = Resources() if asked is None else Resources(**asked.model_dump())
-    dumped: dict[str, Any] = config.model_dump(mode="json")
-    return Job(stage, STAGES[stage].version, dumped, inputs, resources)
 
 
 def _matches(cell: Cell, pattern: str) -> bool:

@@ -25,6 +25,9 @@ SUITE_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 GameName = Annotated[str, Field(json_schema_extra=_one_of(GAMES))]
+OTHER_TARGETS = "other_targets"
+"""In place of source games: for each target, all other targets (leave one out)."""
+SourceName = Annotated[str, Field(json_schema_extra=_one_of([*GAMES, OTHER_TARGETS]))]
 Settings = Annotated[
     dict[str, JsonValue],
     Field(max_length=200, examples=[{"agent.search.num_simulations": 16, "agent.optimizer.batch_size": 64}]),
@@ -59,6 +62,10 @@ class MethodSpec(Config):
     """Another method of this suite whose agent, preset and `set` this one starts from."""
     preset: str | None = Field(None, json_schema_extra=_one_of(PRESETS), examples=["small"])
     """A preset of its own, in place of the suite's."""
+    sources: tuple[SourceName, ...] | None = Field(None, min_length=1, examples=[["Carnival", "Phoenix"]])
+    """Source games of its own, in place of the suite's; inherited from `base`."""
+    source_method: str | None = Field(None, examples=["EfficientZero"])
+    """The method whose runs make its offline data and shape its teachers, in place of the suite's; inherited from `base`."""
     set: Settings = Field(default_factory=dict)
     """Settings of this method by dotted path; they win over the suite's `set` and over the base's."""
 
@@ -82,6 +89,13 @@ class SuiteFile(Config):
     """One run of each method on each game per seed."""
     targets: tuple[GameName, ...] = Field(min_length=1, max_length=len(GAMES), examples=[["Pong", "Breakout"]])
     """The games that are learned and scored."""
+    sources: tuple[SourceName, ...] | None = Field(None, min_length=1, examples=[[OTHER_TARGETS]])
+    """The games that methods with `transfer` learn from before, and beside, the target; `[other_targets]` leaves one out."""
+    source_method: str | None = Field(None, examples=["EfficientZero"])
+    """The method, from scratch, whose runs on the source games make the offline data, and whose agent the teachers are."""
+    pretrain_seeds: tuple[Seed, ...] = Field((0,), min_length=1, max_length=1_000, examples=[[0]])
+    """Seeds of source runs, teachers and pretrained networks; run number i uses number i modulo their count. `seeds` vary the
+    finetuning."""
     methods: tuple[MethodSpec, ...] = Field(
         min_length=1, max_length=100, examples=[[{"name": "EfficientZero"}, {"name": "Random", "agent": "random"}]]
     )
@@ -109,6 +123,11 @@ class SuiteSpec(SuiteFile):
     def method(self, name: str) -> MethodSpec:
         """The method of that name. Raises KeyError for an unknown one."""
         return next((m for m in self.methods if m.name == name), None) or _missing(name)
+
+    def inherited(self, method: MethodSpec, field: str) -> Any:
+        """A method's value of a field that it takes from its bases, and they from the suite, where it has none of its own."""
+        values = [getattr(link, field) for link in self.chain(method)]
+        return next((value for value in reversed(values) if value is not None), getattr(self, field))
 
     def chain(self, method: MethodSpec) -> tuple[MethodSpec, ...]:
         """The method and its bases, the furthest base first. Only for suites whose bases exist and form no cycle."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from xtra.agents.efficientzero.config import EfficientZeroConfig, OptimizerConfig
+from xtra.agents.efficientzero.config import EfficientZeroConfig, NetworkConfig, OptimizerConfig
 from xtra.agents.efficientzero.losses import Losses, TensorBatch, total_loss, unroll_losses
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
 from xtra.agents.efficientzero.observation import augment, to_observations
@@ -25,7 +26,7 @@ from xtra.agents.efficientzero.targets import Batch, TargetMaker
 from xtra.agents.interface import Decision
 from xtra.envs.config import EnvironmentConfig
 from xtra.protocol.games import GAMES, NUM_ACTIONS
-from xtra.replay.buffer import ReplayBuffer
+from xtra.replay.buffer import ReplayBuffer, Sample
 from xtra.rng import derive_seed, stream
 
 
@@ -64,7 +65,8 @@ class EfficientZeroLearner:
         self._config, self._num_updates, self._seed, self._device = config, num_updates, seed, device
         self._temperature_span = env_step_updates if config.acting.temperature_span == "env_steps" else num_updates
         self.frame_stack = config.network.frame_stack
-        self._network = make_network(config, environment, seed, device)
+        self._network = make_network(config.network, environment.frame_size, seed, device)
+        self._pretrained = False
         self._acting = copy.deepcopy(self._network).eval()
         self._target = copy.deepcopy(self._network).eval()
         self._next_target = copy.deepcopy(self._network).eval()
@@ -73,10 +75,17 @@ class EfficientZeroLearner:
         self._targets = TargetMaker(config, self._planner, seed)
         self._player = EfficientZeroPlayer(config, environment, self._acting, num_threads)
 
+    def start_from(self, weights: Mapping[str, Tensor], components: Collection[str], frozen: Collection[str]) -> None:
+        """All copies of the network start alike, so that self-play acts by what was loaded from the first step on."""
+        self._network.load_components(weights, components)
+        self._network.freeze(frozen)
+        for other in (self._acting, self._target, self._next_target):
+            other.load_state_dict(self._network.state_dict())
+        self._pretrained = True
+
     def make_replay(self, num_envs: int, frame_shape: tuple[int, int, int], expected_transitions: int) -> ReplayBuffer:
-        """A transition's targets look at the unrolled steps and the bootstrap after them."""
-        window = self._config.targets.num_unroll_steps + self._config.targets.td_steps
-        return ReplayBuffer(self._config.replay, num_envs, frame_shape, NUM_ACTIONS, window, expected_transitions)
+        """It keeps the search's policies and root values."""
+        return ReplayBuffer(self._config.replay, num_envs, frame_shape, NUM_ACTIONS, self._config.window, expected_transitions)
 
     def act(self, stacks: NDArray[np.uint8], row: int, updates: int) -> Decision:
         """Samples actions in proportion to visits^(1/temperature); uniformly until updates begin, if so configured.
@@ -85,7 +94,7 @@ class EfficientZeroLearner:
         """
         rng = stream(self._seed, "act", row)
         valid = np.array(self._planner.action_ids)
-        if updates == 0 and self._config.acting.random_until_training:
+        if updates == 0 and self._acts_at_random_first():
             policies = np.zeros((len(stacks), NUM_ACTIONS), np.float32)
             policies[:, valid] = 1 / len(valid)
             return Decision(rng.choice(valid, len(stacks)), policies, np.zeros(len(stacks), np.float32))
@@ -103,19 +112,45 @@ class EfficientZeroLearner:
         return self._player.play(stacks, env_step)
 
     def update(self, replay: ReplayBuffer, update: int) -> dict[str, float]:
-        """Sample, make targets, one step of SGD, new priorities, then the copies that are due."""
+        """Sample, make targets, one step of the optimiser, new priorities, then the copies that are due."""
+        sample, batch = self.make_batch(replay, update)
+        self._network.train()
+        losses = unroll_losses(self._network, batch, self._config)
+        metrics = self.optimize(total_loss(losses, batch, self._config), update)
+        replay.update_priorities(sample, losses.value_errors.double().cpu().numpy())
+        self.refresh_copies(update)
+        return metrics | mean_losses(losses)
+
+    def make_batch(self, replay: ReplayBuffer, update: int) -> tuple[Sample, TensorBatch]:
+        """The prioritised sample of update number `update`, with the targets that the delayed network makes."""
         rng = stream(self._seed, "replay", update)
         correction = priority_correction(update, self._num_updates, self._config.replay)
         sample = replay.sample(self._config.optimizer.batch_size, rng, correction)
-        batch = self._to_device(self._targets.make(replay, sample, self._target, update), update)
-        metrics, value_errors = self._step(batch, update)
-        replay.update_priorities(sample, value_errors)
+        return sample, self._to_device(self._targets.make(replay, sample, self._target, update), update)
+
+    def optimize(self, loss: Tensor, update: int) -> dict[str, float]:
+        """One step of the optimiser. Raises FloatingPointError, before any weight changes, if loss or gradient is not finite."""
+        if not math.isfinite(loss.item()):
+            raise FloatingPointError(f"update {update}: the loss is {loss.item()}")
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self._network.parameters(), self._config.optimizer.max_gradient_norm)
+        if not math.isfinite(norm.item()):
+            # Clipping by an infinite norm would write NaN into every weight.
+            raise FloatingPointError(f"update {update}: the norm of the gradient is {norm.item()}")
+        rate = learning_rate(update, self._config.optimizer)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        self._optimizer.step()
+        return {"loss": loss.item(), "gradient_norm": norm.item(), "learning_rate": rate}
+
+    def refresh_copies(self, update: int) -> None:
+        """After update number `update`: the acting and the target network, where they are due."""
         if (update + 1) % self._config.acting.network_update_interval == 0:
             self._acting.load_state_dict(self._network.state_dict())
         if (update + 1) % self._config.targets.target_update_interval == 0:
             self._target.load_state_dict(self._next_target.state_dict())
             self._next_target.load_state_dict(self._network.state_dict())
-        return metrics
 
     def finish(self) -> None:
         """After the last update: play with the final weights."""
@@ -165,24 +200,9 @@ class EfficientZeroLearner:
             weights=tensor(batch.weights),
         )
 
-    def _step(self, batch: TensorBatch, update: int) -> tuple[dict[str, float], NDArray[np.float64]]:
-        self._network.train()
-        losses = unroll_losses(self._network, batch, self._config)
-        loss = total_loss(losses, batch, self._config)
-        if not math.isfinite(loss.item()):
-            raise FloatingPointError(f"update {update}: the loss is {loss.item()}")
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self._network.parameters(), self._config.optimizer.max_gradient_norm)
-        if not math.isfinite(norm.item()):
-            # Clipping by an infinite norm would write NaN into every weight.
-            raise FloatingPointError(f"update {update}: the norm of the gradient is {norm.item()}")
-        rate = learning_rate(update, self._config.optimizer)
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
-        self._optimizer.step()
-        metrics = {"loss": loss.item(), "gradient_norm": norm.item(), "learning_rate": rate, **mean_losses(losses)}
-        return metrics, losses.value_errors.double().cpu().numpy()
+    def _acts_at_random_first(self) -> bool:
+        when = self._config.acting.random_until_training
+        return when == "always" or (when == "from_scratch" and not self._pretrained)
 
 
 def mean_losses(losses: Losses) -> dict[str, float]:
@@ -196,13 +216,11 @@ def mean_losses(losses: Losses) -> dict[str, float]:
     }
 
 
-def make_network(
-    config: EfficientZeroConfig, environment: EnvironmentConfig, seed: int, device: torch.device
-) -> EfficientZeroNetwork:
+def make_network(config: NetworkConfig, frame_size: int, seed: int, device: torch.device) -> EfficientZeroNetwork:
     """A network with weights drawn from the stream `network` of `seed`; the global generator is left as it was."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(derive_seed(seed, "network") % 2**63)
-        network = EfficientZeroNetwork(config.network, environment.frame_size)
+        network = EfficientZeroNetwork(config, frame_size)
     # Channels last is up to twice as fast, on CPU and on GPU.
     return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 

@@ -57,8 +57,8 @@ class ActingConfig(Config):
     """Environments stepped together; after their N steps come N updates. [E]: 4; [C]: 8."""
     network_update_interval: int = Field(100, ge=1)
     """Self-play acts with a copy of the network this many updates old at most. [E]: 100."""
-    random_until_training: bool = True
-    """Act uniformly at random until updates begin. [E]: yes; XTRA acts by its pretrained network from the first step."""
+    random_until_training: Literal["from_scratch", "always", "never"] = "from_scratch"
+    """Act uniformly at random until updates begin. [E]: yes; a pretrained network acts from the first step on ([C])."""
     temperatures: tuple[float, float, float] = (1.0, 0.5, 0.25)
     """Visit-count temperatures of the three phases of training. [E]: 1, 0.5, 0.25."""
     temperature_switches: tuple[float, float] = (0.5, 0.75)
@@ -146,3 +146,8 @@ class EfficientZeroConfig(Config):
     """Optimisation and loss weights."""
     replay: ReplayConfig = ReplayConfig()
     """Replay buffer."""
+
+    @property
+    def window(self) -> int:
+        """Env steps after a transition that its targets look at: the unrolled ones, and the bootstrap after them."""
+        return self.targets.num_unroll_steps + self.targets.td_steps

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from xtra.agents.components import ComponentNetwork
 from xtra.agents.efficientzero.blocks import ResidualBlock, conv3x3, head_layers, head_stem, residual_blocks
 from xtra.agents.efficientzero.config import NetworkConfig
 from xtra.agents.efficientzero.support import to_scalar
@@ -129,7 +130,7 @@ class Projection(nn.Module):
         return out
 
 
-class EfficientZeroNetwork(nn.Module):
+class EfficientZeroNetwork(ComponentNetwork):
     """The four parts that transfer separately: representation, dynamics, prediction, projection.
 
     `initial_inference` and `recurrent_inference` are what the tree search calls; they return scalars, not logits over bins.

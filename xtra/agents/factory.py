@@ -1,0 +1,66 @@
+"""From an agent's configuration to its learner and its player. Each agent's module is imported when it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from xtra.agents.config import RandomConfig
+from xtra.agents.efficientzero.agent import EfficientZeroLearner, EfficientZeroPlayer, make_network
+from xtra.agents.efficientzero.config import EfficientZeroConfig
+from xtra.agents.interface import Learner, Player
+from xtra.agents.random_player import RandomPlayer
+from xtra.config import Config
+from xtra.envs.config import EnvironmentConfig
+
+NETWORK_FILE = "network.pt"
+"""What every job that trains leaves: the network's `state_dict`."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a learner must know of the run. num_updates: all that will be made; env_step_updates: those that the whole budget of
+    env steps is worth."""
+
+    num_updates: int
+    env_step_updates: int
+    seed: int
+    num_threads: int
+    device: torch.device
+
+
+def make_learner(config: Config, environment: EnvironmentConfig, run: Run) -> Learner:
+    """An agent at the start of its training. Raises TypeError for an agent that does not learn online."""
+    if isinstance(config, EfficientZeroConfig):
+        return EfficientZeroLearner(config, environment, **vars(run))
+    raise TypeError(f"{type(config).__name__} does not learn online")
+
+
+def make_player(
+    config: Config, environment: EnvironmentConfig, weights: Mapping[str, Tensor] | None, *, seed: int, num_threads: int
+) -> Player:
+    """An agent that plays greedily. weights: its network's; None for an agent that has none."""
+    if isinstance(config, RandomConfig):
+        return RandomPlayer(environment.game, seed)
+    if weights is None:
+        raise ValueError(f"{type(config).__name__} plays by a network, and none was given")
+    if isinstance(config, EfficientZeroConfig):
+        network = make_network(config.network, environment.frame_size, seed, _device_of(weights))
+        network.load_state_dict(weights)
+        return EfficientZeroPlayer(config, environment, network, num_threads)
+    raise TypeError(f"{type(config).__name__} has no player")
+
+
+def load_weights(directory: Path, device: torch.device) -> dict[str, Any]:
+    """The network that a job left in its output directory."""
+    weights: dict[str, Any] = torch.load(directory / NETWORK_FILE, map_location=device, weights_only=True)
+    return weights
+
+
+def _device_of(weights: Mapping[str, Tensor]) -> torch.device:
+    return next(iter(weights.values())).device

@@ -1,0 +1,205 @@
+"""The jobs of one method: from source runs over teachers and pretraining to the target's training and its evaluation.
+
+    train(g) → dataset(g) → teacher(g) → label(g)     per source game g, with a pretraining seed
+    dataset(*), label(*) → pretrain
+    pretrain, dataset(*), label(*) → train(target, seed) → evaluate
+
+Only what the method's `transfer` asks for exists; what does not depend on target, seed or method is one job wherever it is used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from xtra.agents.cloning.config import CloningConfig
+from xtra.agents.config import LearningAgentConfig
+from xtra.agents.efficientzero.config import EfficientZeroConfig
+from xtra.config import Config
+from xtra.envs.config import EnvironmentConfig
+from xtra.stages.config import DatasetConfig, EvaluateConfig, LabelConfig, PretrainConfig, TeachConfig, TrainConfig
+from xtra.stages.registry import STAGES
+from xtra.store.job import Job, Resources
+from xtra.suite.method import MethodConfig, resolve
+from xtra.suite.spec import OTHER_TARGETS, MethodSpec, SuiteSpec
+from xtra.transfer.config import FinetuningConfig
+
+Inputs = dict[str, tuple[str, ...]]
+"""Role to the keys of the jobs that fill it."""
+
+
+@dataclass
+class CellJobs:
+    """The jobs of one cell, and the keys of its result. network_key: whose network is scored; None for an agent without one."""
+
+    jobs: list[Job] = field(default_factory=list)
+    network_key: str | None = None
+    evaluate_key: str = ""
+
+
+class Pipeline:
+    """Makes the jobs of a method that the suite's checks accepted."""
+
+    def __init__(self, spec: SuiteSpec, method: MethodSpec, config: MethodConfig) -> None:
+        self._spec, self._method, self._config = spec, method, config
+        self.transfer = config.transfer
+
+    def cell_jobs(self, target: str, seed: int) -> CellJobs:
+        """Everything that the cell (method, target, seed) stands on."""
+        made = CellJobs()
+        sources = Sources(self, self._source_games(target), self._pretrain_seed(seed), made.jobs)
+        network = self._pretrain(sources)
+        if self._config.learns_online:
+            network = self._train(target, seed, sources, network)
+        inputs: Inputs = {}
+        if network is not None:
+            made.jobs.append(network)
+            made.network_key, inputs = network.key, {"network": (network.key,)}
+        config = EvaluateConfig(
+            environment=self.view(target), agent=self._config.agent, evaluation=self._config.evaluation, seed=seed
+        )
+        evaluate = self.job("evaluate", config, inputs)
+        made.jobs.append(evaluate)
+        made.evaluate_key = evaluate.key
+        return made
+
+    @cached_property
+    def source_config(self) -> MethodConfig:
+        """The configuration of the method whose runs are the data."""
+        name = self._spec.inherited(self._method, "source_method")
+        return resolve(self._spec, self._spec.method(name))
+
+    def view(self, game: str) -> EnvironmentConfig:
+        """A game as this method sees it."""
+        return self._config.environment.model_copy(update={"game": game})
+
+    def job(self, stage: str, config: Config, inputs: Inputs) -> Job:
+        """A job with the resources that the suite gives its stage."""
+        asked = self._spec.resources.get(stage)
+        resources = Resources() if asked is None else Resources(**asked.model_dump())
+        dumped: dict[str, Any] = config.model_dump(mode="json")
+        return Job(stage, STAGES[stage].version, dumped, inputs, resources)
+
+    def _source_games(self, target: str) -> tuple[str, ...]:
+        sources = self._spec.inherited(self._method, "sources") or ()
+        if sources == (OTHER_TARGETS,):
+            return tuple(game for game in self._spec.targets if game != target)
+        return tuple(sources)
+
+    def _pretrain_seed(self, seed: int) -> int:
+        seeds = self._spec.pretrain_seeds
+        return seeds[self._spec.seeds.index(seed) % len(seeds)]
+
+    def _pretrain(self, sources: Sources) -> Job | None:
+        pretraining, agent = self.transfer.pretraining, self._config.agent
+        if pretraining.method == "none":
+            return None
+        if pretraining.method == "cloning" and isinstance(agent, EfficientZeroConfig):
+            # What is cloned does not depend on how it is finetuned.
+            agent = CloningConfig(network=agent.network, optimizer=agent.optimizer)
+        follows_teacher = pretraining.method == "distillation" or (
+            pretraining.method == "cloning" and pretraining.cloning_target == "teacher"
+        )
+        inputs = {"dataset": sources.datasets}
+        if follows_teacher:
+            inputs["label"] = sources.labels
+        config = PretrainConfig(
+            games=sources.games,
+            environment=self.view(""),
+            agent=agent,  # type: ignore[arg-type]
+            pretraining=pretraining,
+            teacher=self.transfer.teacher if follows_teacher else None,
+            checkpoint_interval=self._config.training.checkpoint_interval,
+            num_threads=self._config.training.num_threads,
+            seed=sources.seed,
+        )
+        job = self.job("pretrain", config, inputs)
+        sources.jobs.append(job)
+        return job
+
+    def _train(self, target: str, seed: int, sources: Sources, pretrained: Job | None) -> Job:
+        assert isinstance(self._config.agent, LearningAgentConfig)
+        crossed = self.transfer.cross_tasks.enabled
+        inputs: Inputs = {} if pretrained is None else {"pretrained": (pretrained.key,)}
+        if crossed:
+            inputs |= {"dataset": sources.datasets, "label": sources.labels}
+        finetuning = FinetuningConfig(
+            sources=sources.games if crossed else (),
+            start=None if pretrained is None else self.transfer.start,
+            cross_tasks=self.transfer.cross_tasks if crossed else None,
+            task_weights=self.transfer.task_weights if crossed else None,
+            teacher=self.transfer.teacher if crossed else None,
+        )
+        config = TrainConfig(
+            environment=self.view(target),
+            agent=self._config.agent,
+            training=self._config.training,
+            finetuning=finetuning if inputs else None,
+            seed=seed,
+        )
+        return self.job("train", config, inputs)
+
+
+class Sources:
+    """The offline data of some games for one pretraining seed, as this method sees it. Jobs join `jobs` when first asked for."""
+
+    def __init__(self, pipeline: Pipeline, games: tuple[str, ...], seed: int, jobs: list[Job]) -> None:
+        self.games, self.seed, self.jobs = games, seed, jobs
+        self._pipeline = pipeline
+
+    @cached_property
+    def datasets(self) -> tuple[str, ...]:
+        """Keys, by game, in the method's own view."""
+        return tuple(self._dataset(game, self._pipeline.view(game)).key for game in self.games)
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """Keys, by game. Teachers see the data as the source method does; labels go with transitions, whatever their view."""
+        return tuple(self._label(game) for game in self.games)
+
+    def _add(self, stage: str, config: Config, inputs: Inputs) -> Job:
+        job = self._pipeline.job(stage, config, inputs)
+        self.jobs.append(job)
+        return job
+
+    def _run(self, game: str) -> Job:
+        source = self._pipeline.source_config
+        config = TrainConfig(
+            environment=source.environment.model_copy(update={"game": game}),
+            agent=source.agent,  # type: ignore[arg-type]
+            training=source.training,
+            seed=self.seed,
+        )
+        return self._add("train", config, {})
+
+    def _dataset(self, game: str, view: EnvironmentConfig) -> Job:
+        data = self._pipeline.transfer.data
+        random = data.policy == "random"
+        inputs: Inputs = {} if random else {"train": (self._run(game).key,)}
+        env_steps = self._pipeline.source_config.training.env_steps if random else None
+        # Of a run, the seed is the run's own.
+        seed = self.seed if random else 0
+        return self._add("dataset", DatasetConfig(environment=view, data=data, env_steps=env_steps, seed=seed), inputs)
+
+    def _label(self, game: str) -> str:
+        source, teacher = self._pipeline.source_config, self._pipeline.transfer.teacher
+        view = source.environment.model_copy(update={"game": game})
+        dataset = self._dataset(game, view)
+        agent = source.agent
+        assert isinstance(agent, EfficientZeroConfig)
+        num_threads = source.training.num_threads
+        if teacher.training == "online":
+            taught = self._run(game)
+        else:
+            teach = TeachConfig(
+                environment=view,
+                agent=agent,
+                updates=teacher.updates,
+                checkpoint_interval=source.training.checkpoint_interval,
+                num_threads=num_threads,
+                seed=self.seed,
+            )
+            taught = self._add("teacher", teach, {"dataset": (dataset.key,)})
+        config = LabelConfig(environment=view, agent=agent, policy=teacher.policy, num_threads=num_threads, seed=self.seed)
+        return self._add("label", config, {"dataset": (dataset.key,), "teacher": (taught.key,)}).key
