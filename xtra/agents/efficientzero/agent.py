@@ -16,13 +16,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from xtra.agents.efficientzero.batches import to_tensors
 from xtra.agents.efficientzero.config import EfficientZeroConfig, NetworkConfig, OptimizerConfig
 from xtra.agents.efficientzero.losses import Losses, TensorBatch, total_loss, unroll_losses
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
-from xtra.agents.efficientzero.observation import augment, to_observations
+from xtra.agents.efficientzero.observation import to_observations
 from xtra.agents.efficientzero.planning import Planner
 from xtra.agents.efficientzero.schedules import learning_rate, priority_correction, temperature
-from xtra.agents.efficientzero.targets import Batch, TargetMaker
+from xtra.agents.efficientzero.targets import TargetMaker
 from xtra.agents.interface import Decision
 from xtra.envs.config import EnvironmentConfig
 from xtra.protocol.games import GAMES, NUM_ACTIONS
@@ -126,7 +127,8 @@ class EfficientZeroLearner:
         rng = stream(self._seed, "replay", update)
         correction = priority_correction(update, self._num_updates, self._config.replay)
         sample = replay.sample(self._config.optimizer.batch_size, rng, correction)
-        return sample, self._to_device(self._targets.make(replay, sample, self._target, update), update)
+        batch = self._targets.make(replay, sample, self._target, update)
+        return sample, to_tensors(batch, self._config, self._device, derive_seed(self._seed, "augment", update))
 
     def optimize(self, loss: Tensor, update: int) -> dict[str, float]:
         """One step of the optimiser. Raises FloatingPointError, before any weight changes, if loss or gradient is not finite."""
@@ -177,28 +179,6 @@ class EfficientZeroLearner:
     def network_state(self) -> dict[str, Any]:
         """The learning network's weights and batch-norm statistics."""
         return self._network.state_dict()
-
-    def _to_device(self, batch: Batch, update: int) -> TensorBatch:
-        generator = torch.Generator(self._device).manual_seed(derive_seed(self._seed, "augment", update) % 2**63)
-        stack, unroll = self._config.network.frame_stack, self._config.targets.num_unroll_steps
-        # One draw for the first observation and one for all that follow: they share their frames' shift.
-        first = augment(to_observations(batch.frames[:, :stack], self._device), self._config.optimizer, generator)
-        following = augment(to_observations(batch.frames[:, 1:], self._device), self._config.optimizer, generator)
-        windows = [following[:, 3 * k : 3 * (k + stack)] for k in range(unroll)]
-
-        def tensor(array: NDArray[Any]) -> Tensor:
-            return torch.from_numpy(array).to(self._device)
-
-        return TensorBatch(
-            observation=first,
-            next_observations=torch.stack(windows, dim=1),
-            actions=tensor(batch.actions),
-            value_prefixes=tensor(batch.value_prefixes),
-            values=tensor(batch.values),
-            policies=tensor(batch.policies),
-            alive=tensor(batch.alive),
-            weights=tensor(batch.weights),
-        )
 
     def _acts_at_random_first(self) -> bool:
         when = self._config.acting.random_until_training
