@@ -166,8 +166,7 @@ def test_next_observations_are_the_stacks_that_followed() -> None:
     learner = make_learner(optimizer={"augmentation": "none"})
     replay = learner.make_replay(2, (10, 10, 3), 200)
     fill(replay)
-    sample = Sample(np.array([0, 4, 9]), np.array([1, 0, 1]), np.ones(3, np.float32))
-    batch = learner._to_device(learner._targets.make(replay, sample, learner._target, 0), 0)
+    sample, batch = learner.make_batch(replay, 0)
     for i, (row, env) in enumerate(zip(sample.rows, sample.envs, strict=True)):
         for k in range(1, 6):
             if batch.alive[i, k]:

@@ -1,0 +1,86 @@
+"""How much each offline task counts in finetuning, from how its gradient points (facts: paper section 4.2).
+
+Every `interval` updates a window opens, in which each update also measures, per task, the cosine between its gradient and the
+target's; when the window closes the weights follow from what was measured. This module knows gradients and counters only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from xtra.transfer.config import TaskWeightConfig
+
+Float = NDArray[np.float64]
+
+
+class TaskWeights:
+    """The weights of the tasks `games`, and the measurements that they follow from. Updates are numbered from 0."""
+
+    def __init__(self, config: TaskWeightConfig, games: Sequence[str]) -> None:
+        self._config, self._games = config, tuple(games)
+        self.values: Float = np.full(len(games), config.initial)
+        self.rows: list[dict[str, Any]] = []
+        self._trials, self._hits, self._sums = (np.zeros(len(games)) for _ in range(3))
+
+    def measures(self, update: int) -> bool:
+        """Whether this update is inside a window."""
+        config = self._config
+        since = update - config.start
+        return config.method != "constant" and since >= 0 and since % config.interval < config.window
+
+    def record(self, update: int, similarities: Float) -> None:
+        """What was measured in this update: `[m]` cosines, NaN for a task that had no sample. The window's last update sets the
+        weights, which hold from the next one on."""
+        seen = ~np.isnan(similarities)
+        self._trials += seen
+        self._hits += np.where(seen, similarities > self._config.threshold, False)
+        self._sums += np.where(seen, similarities, 0.0)
+        if (update - self._config.start) % self._config.interval == self._config.window - 1:
+            self._close(update)
+
+    def state(self) -> dict[str, Any]:
+        """Weights, counters of an open window, and the rows so far."""
+        arrays = {name: getattr(self, name).copy() for name in ("values", "_trials", "_hits", "_sums")}
+        return {**arrays, "rows": list(self.rows)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """The inverse of `state`."""
+        for name, value in state.items():
+            setattr(self, name, value.copy())
+
+    def _close(self, update: int) -> None:
+        trials = np.maximum(self._trials, 1)
+        mean = self._sums / trials
+        if self._config.method == "mean_similarity":
+            measured = np.maximum(mean, 0.0)
+        elif self._config.smoothing:
+            # Both counters start at 1 in the released code, so that a task without a hit keeps a little weight.
+            measured = np.round((1 + self._hits) / (1 + self._trials), 2)
+        else:
+            measured = self._hits / trials
+        # A task that was never drawn in the window keeps the weight it had.
+        self.values = np.where(self._trials > 0, measured, self.values)
+        for game, weight, similarity in zip(self._games, self.values.tolist(), mean.tolist(), strict=True):
+            row = {"source_game": game, "updates": update + 1, "weight": weight, "gradient_similarity": similarity}
+            self.rows.append(row)
+        self._trials, self._hits, self._sums = (np.zeros(len(self._games)) for _ in range(3))
+
+
+def gradient(loss: Tensor, parameters: Sequence[Tensor], clamp: float) -> Tensor:
+    """`[P]`: the loss's gradient by all parameters in one vector, 0 where it does not depend on one, each element clamped to
+    ±clamp. The graph is kept: the update itself still needs it."""
+    parts = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+    flat = [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, parts, strict=True)]
+    return torch.cat([part.flatten() for part in flat]).clamp_(-clamp, clamp)
+
+
+def cosine(a: Tensor, b: Tensor) -> float:
+    """Of two vectors; 0 if either is 0."""
+    product = a.norm() * b.norm()
+    return float(a @ b / product) if product > 0 else 0.0
