@@ -13,7 +13,7 @@ from xtra.agents.efficientzero.network import EfficientZeroNetwork
 from xtra.agents.efficientzero.observation import augment, to_observations
 from xtra.agents.efficientzero.planning import Planner
 from xtra.envs.config import EnvironmentConfig
-from xtra.replay.buffer import ReplayBuffer, Sample
+from xtra.replay.buffer import ReplayBuffer
 from xtra.search.config import SearchConfig
 
 NETWORK = {"frame_stack": 2, "channels": 4, "num_halvings": 0, "head_channels": 2, "head_hidden": 8, "lstm_hidden": 8} | {
