@@ -20,11 +20,12 @@ class EnvironmentConfig(Config):
     color: Literal["rgb", "gray"] = "rgb"
     """Three channels, or one: the luminance. EfficientZero: rgb; CURL: gray. The course of a game is the same in both."""
     frame_skip: int = Field(4, ge=1, le=16)
-    """Emulator frames per env step, the last two max-pooled. EfficientZero: 4."""
+    """Atari only: emulator frames per env step, the last two max-pooled. EfficientZero: 4."""
     noop_max: int = Field(30, ge=0, le=255)
-    """Up to this many random no-ops start each episode. EfficientZero: 30."""
+    """Atari only: up to this many random no-ops start each episode. EfficientZero: 30."""
     repeat_action_probability: float = Field(0.0, ge=0.0, lt=1.0)
-    """Sticky actions: the chance per frame that the previous action is repeated. Atari 100k: 0; the sticky variant: 0.25."""
+    """Sticky actions: the chance per emulator frame that the previous action is repeated. Atari 100k: 0; its sticky variant:
+    0.25; MinAtar: 0.1; Catch has none."""
     life_loss_terminal: bool = True
     """Losing a life ends the training trajectory (the game itself goes on). EfficientZero: yes. Never used in evaluation."""
     max_episode_env_steps: int = Field(27_000, ge=1)

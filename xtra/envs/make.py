@@ -11,15 +11,25 @@ from xtra.rng import derive_seed
 
 
 def make_emulators(config: EnvironmentConfig, num_envs: int) -> Emulators:
-    """N copies of the configured game. Raises KeyError for an unknown one; suites check names before."""
-    if GAMES[config.game].family == "atari":
-        # Imported here: the built-in games need no emulator.
-        from xtra.envs.atari import AtariEmulators
+    """N copies of the configured game.
 
-        return AtariEmulators(config, num_envs)
-    from xtra.envs.catch import CatchEmulators
+    Raises KeyError for an unknown game (suites check names before), ValueError for a frame size that the family cannot draw, and
+    ModuleNotFoundError, with the command that helps, where the family needs an extra that is not installed.
+    """
+    # Imported here: no game needs another family's packages.
+    match GAMES[config.game].family:
+        case "atari":
+            from xtra.envs.atari import AtariEmulators
 
-    return CatchEmulators(config, num_envs)
+            return AtariEmulators(config, num_envs)
+        case "minatar":
+            from xtra.envs.minatar import MinAtarEmulators
+
+            return MinAtarEmulators(config, num_envs)
+        case "catch":
+            from xtra.envs.catch import CatchEmulators
+
+            return CatchEmulators(config, num_envs)
 
 
 def make_training_environment(config: EnvironmentConfig, num_envs: int, seed: int) -> VectorEnvironment:

@@ -1,8 +1,8 @@
 """Games stepped together, cut into episodes. An episode is (seed, actions) and nothing else, so it can be replayed exactly.
 
-`Emulators` is what a game family implements (atari.py, catch.py). `VectorEnvironment` gives every episode a seed of its own,
-applies the caps and keeps the actions of the running episodes: enough to restore it in another process, or to render an episode
-differently.
+`Emulators` is what a game family implements (atari.py, catch.py, minatar.py). `VectorEnvironment` gives every episode a seed of
+its own, applies the caps and keeps the actions of the running episodes: enough to restore it in another process, or to render an
+episode differently.
 """
 
 from __future__ import annotations

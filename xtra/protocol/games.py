@@ -20,12 +20,16 @@ ACTION_NAMES = (
 ALL = tuple(range(NUM_ACTIONS))
 
 
+Family = Literal["atari", "catch", "minatar"]
+"""Games that one class of `xtra.envs` implements, and that the same protocols measure."""
+
+
 @dataclass(frozen=True)
 class Game:
     """A game: its name in suites, the family that implements it, and the ids (of 18) it understands, in ascending order."""
 
     name: str
-    family: Literal["atari", "catch"]
+    family: Family
     action_ids: tuple[int, ...]
 
 
@@ -153,8 +157,18 @@ CATCH_GAMES = (
 )  # fmt: skip
 """The built-in game and its variants, each another in one rule; `xtra.envs.catch` tells which."""
 
+MINATAR_ACTION_IDS: dict[str, tuple[int, ...]] = {
+    "MinAtarAsterix": (0, 2, 3, 4, 5),
+    "MinAtarBreakout": (0, 3, 4),
+    "MinAtarFreeway": (0, 2, 5),
+    "MinAtarSeaquest": (0, 1, 2, 3, 4, 5),
+    "MinAtarSpaceInvaders": (0, 1, 3, 4),
+}
+"""MinAtar's minimal action sets as ALE's ids: minimal as for Atari, and as in the versions `-v1` of MinAtar's own games."""
+
 GAMES: dict[str, Game] = {name: Game(name, "atari", ids) for name, ids in ATARI_ACTION_IDS.items()}
 GAMES |= {name: Game(name, "catch", CATCH_ACTION_IDS) for name in CATCH_GAMES}
+GAMES |= {name: Game(name, "minatar", ids) for name, ids in MINATAR_ACTION_IDS.items()}
 
 
 def game(name: str) -> Game:

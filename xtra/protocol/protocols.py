@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from xtra.protocol.games import Family
+
 
 @dataclass(frozen=True)
 class Protocol:
@@ -17,7 +19,7 @@ class Protocol:
     score."""
 
     name: str
-    family: Literal["atari", "catch"]
+    family: Family
     summary: str
     settings: Mapping[str, Any]
     proves: Literal["learning", "wiring"] = "learning"
@@ -53,6 +55,12 @@ ATARI_100K = Protocol(
     summary="Atari 100k as EfficientZero and XTRA ran it: 100,000 env steps (400,000 frames), no sticky actions, 32 whole games.",
     settings=_ATARI_100K,
 )
+ATARI_100K_STICKY = Protocol(
+    name="atari100k-sticky",
+    family="atari",
+    summary="Atari 100k with the sticky actions of Machado et al. (2018): each frame repeats the last action with chance 0.25.",
+    settings=_ATARI_100K | {"environment.repeat_action_probability": 0.25},
+)
 ATARI_SMOKE = Protocol(
     name="atari-smoke",
     family="atari",
@@ -73,5 +81,20 @@ CATCH = Protocol(
     settings={"training.env_steps": 5_000, "evaluation.num_episodes": 100, "evaluation.max_episode_env_steps": 100},
     normalization="maximum",
 )
+MINATAR = Protocol(
+    name="minatar",
+    family="minatar",
+    summary="MinAtar with its own sticky actions (0.1) and difficulty ramp: 100,000 env steps, 32 whole games of at most 3,000.",
+    settings={
+        "environment.repeat_action_probability": 0.1,
+        # MinAtar's Freeway ends by itself after 2,501.
+        "environment.max_episode_env_steps": 3_000,
+        "training.env_steps": 100_000,
+        "evaluation.num_episodes": 32,
+        "evaluation.max_episode_env_steps": 3_000,
+    },
+)
 
-PROTOCOLS: dict[str, Protocol] = {protocol.name: protocol for protocol in (ATARI_100K, ATARI_SMOKE, CATCH)}
+PROTOCOLS: dict[str, Protocol] = {
+    protocol.name: protocol for protocol in (ATARI_100K, ATARI_100K_STICKY, ATARI_SMOKE, CATCH, MINATAR)
+}
