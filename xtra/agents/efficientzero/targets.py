@@ -17,11 +17,8 @@ from xtra.agents.efficientzero.network import EfficientZeroNetwork
 from xtra.agents.efficientzero.observation import to_observations
 from xtra.agents.efficientzero.planning import Planner
 from xtra.replay.buffer import ReplayBuffer, Sample
+from xtra.replay.window import Float, Int, Mask, Window
 from xtra.rng import stream
-
-Float = NDArray[np.float32]
-Int = NDArray[np.int64]
-Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -68,18 +65,28 @@ def td_horizon(age: Int, config: TargetConfig) -> Int:
     return np.clip(config.td_steps - age // config.td_steps_decay, 1, config.td_steps)
 
 
-class Window:
-    """The steps from each sampled transition on: `[B, length]` places in the replay, clipped to the trajectory, and which are
-    inside it."""
-
-    def __init__(self, replay: ReplayBuffer, sample: Sample, length: int) -> None:
-        last = replay.last[replay.slots(sample.rows), sample.envs][:, None]
-        end = np.minimum(last, replay.num_rows - 1)
-        rows = sample.rows[:, None] + np.arange(length)
-        self.inside: Mask = rows <= end
-        self.rows: Int = np.minimum(rows, end)
-        self.slots: Int = replay.slots(self.rows)
-        self.envs: Int = np.broadcast_to(sample.envs[:, None], rows.shape)
+def assemble(
+    config: EfficientZeroConfig,
+    window: Window,
+    weights: Float,
+    values: Float,
+    policies: Float,
+    action_ids: tuple[int, ...],
+    padding: np.random.Generator,
+) -> Batch:
+    """A batch of what happened and the targets that someone made for it. padding: draws the actions past the end."""
+    unroll = config.targets.num_unroll_steps
+    alive = window.inside[:, : unroll + 1]
+    rewards = window.rewards(config.targets.clip_rewards)[:, :unroll]
+    return Batch(
+        frames=window.frames(config.network.frame_stack, unroll),
+        actions=window.actions(unroll, action_ids, padding),
+        value_prefixes=value_prefix_targets(rewards, config.search.lstm_horizon),
+        values=np.where(alive, values, np.float32(0)),
+        policies=policies,
+        alive=alive,
+        weights=weights,
+    )
 
 
 class TargetMaker:
@@ -93,38 +100,14 @@ class TargetMaker:
         config, search = self._config.targets, self._config.search
         unroll = config.num_unroll_steps
         window = Window(replay, sample, unroll + config.td_steps + 1)
-        rewards = np.where(window.inside, replay.rewards[window.slots, window.envs], np.float32(0))
-        if config.clip_rewards:
-            rewards = np.sign(rewards)
-        alive = window.inside[:, : unroll + 1]
+        rewards = window.rewards(config.clip_rewards)
         age = (replay.num_rows - 1 - sample.rows) * replay.num_envs
         horizon = td_horizon(age, config)
         bootstrap = self._bootstrap(replay, window, horizon, target, update)
         values = value_targets(rewards, bootstrap, horizon, search.discount)
-        return Batch(
-            frames=self._frames(replay, window),
-            actions=self._actions(replay, window, update),
-            value_prefixes=value_prefix_targets(rewards[:, :unroll], search.lstm_horizon),
-            values=np.where(alive, values, np.float32(0)),
-            policies=self._policies(replay, window, target, update),
-            alive=alive,
-            weights=sample.weights,
-        )
-
-    def _frames(self, replay: ReplayBuffer, window: Window) -> NDArray[np.uint8]:
-        """The first observation's stack, then one new frame per unroll step."""
-        unroll = self._config.targets.num_unroll_steps
-        first = replay.stacks(window.rows[:, 0], window.envs[:, 0], self._config.network.frame_stack)
-        following = slice(1, unroll + 1)
-        return np.concatenate([first, replay.frames.read(window.slots[:, following], window.envs[:, following])], axis=1)
-
-    def _actions(self, replay: ReplayBuffer, window: Window, update: int) -> Int:
-        """What was done; past the end, uniform valid actions (whatever follows the end must look alike)."""
-        steps = slice(0, self._config.targets.num_unroll_steps)
-        rng = stream(self._seed, "padding-actions", update)
-        padding = rng.choice(np.array(self._planner.action_ids), window.rows[:, steps].shape)
-        taken = replay.actions[window.slots[:, steps], window.envs[:, steps]]
-        return np.where(window.inside[:, steps], taken, padding)
+        policies = self._policies(replay, window, target, update)
+        padding = stream(self._seed, "padding-actions", update)
+        return assemble(self._config, window, sample.weights, values, policies, self._planner.action_ids, padding)
 
     def _policies(self, replay: ReplayBuffer, window: Window, target: EfficientZeroNetwork, update: int) -> Float:
         """`[B, K + 1, A]`: the stored search policies, for the first `reanalyze_fraction` of the batch searched anew; 0 past the

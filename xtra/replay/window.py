@@ -1,0 +1,44 @@
+"""What happened after each sampled transition, read from the replay: the part of a batch that no network has a say in."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xtra.replay.buffer import ReplayBuffer, Sample
+
+Float = NDArray[np.float32]
+Int = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+
+class Window:
+    """The steps from each sampled transition on: `[B, length]` places in the replay, clipped to the trajectory, and which are
+    inside it."""
+
+    def __init__(self, replay: ReplayBuffer, sample: Sample, length: int) -> None:
+        self._replay = replay
+        last = replay.last[replay.slots(sample.rows), sample.envs][:, None]
+        end = np.minimum(last, replay.num_rows - 1)
+        rows = sample.rows[:, None] + np.arange(length)
+        self.inside: Mask = rows <= end
+        self.rows: Int = np.minimum(rows, end)
+        self.slots: Int = replay.slots(self.rows)
+        self.envs: Int = np.broadcast_to(sample.envs[:, None], rows.shape)
+
+    def rewards(self, clip: bool) -> Float:
+        """`[B, length]`: what was earned, or its sign; 0 past the end."""
+        rewards: Float = np.where(self.inside, self._replay.rewards[self.slots, self.envs], np.float32(0))
+        return np.sign(rewards) if clip else rewards
+
+    def frames(self, frame_stack: int, num_steps: int) -> NDArray[np.uint8]:
+        """`[B, frame_stack + num_steps, H, W, 3]`: the first observation's stack, then one new frame per step."""
+        first = self._replay.stacks(self.rows[:, 0], self.envs[:, 0], frame_stack)
+        following = slice(1, num_steps + 1)
+        return np.concatenate([first, self._replay.frames.read(self.slots[:, following], self.envs[:, following])], axis=1)
+
+    def actions(self, num_steps: int, action_ids: tuple[int, ...], rng: np.random.Generator) -> Int:
+        """`[B, num_steps]`: what was done; past the end, uniform valid actions (whatever follows the end must look alike)."""
+        steps = slice(0, num_steps)
+        padding = rng.choice(np.array(action_ids), (len(self.rows), num_steps))
+        return np.where(self.inside[:, steps], self._replay.actions[self.slots[:, steps], self.envs[:, steps]], padding)
