@@ -73,6 +73,15 @@ def test_sampling_frequencies_and_weights_follow_the_priorities() -> None:
     assert max(sample.weights) == 1.0
 
 
+@pytest.mark.parametrize("alpha", [0.0, 0.6])
+def test_a_transition_of_priority_zero_is_never_drawn_even_when_sampling_is_uniform(alpha: float) -> None:
+    replay = make(window=1, priority_exponent=alpha)
+    for _ in range(5):
+        add(replay)
+    replay.priorities[1:3] = 0.0
+    assert sampled_rows(replay) == {(0, 0), (3, 0)}
+
+
 def test_new_transitions_are_as_urgent_as_the_most_urgent_one() -> None:
     replay = make(window=1)
     add(replay)

@@ -34,8 +34,8 @@ class ReplayBuffer:
     """Transitions of one game.
 
     window: steps after a transition that its training targets look at; it can be sampled once they exist or its trajectory has
-    ended. expected_transitions: how many will ever be added; memory is laid out for these or `config.capacity`, whichever is
-    less.
+    ended, and its priority is not 0. expected_transitions: how many will ever be added; memory is laid out for these or
+    `config.capacity`, whichever is less. frames: where they lie already (offline data); else they are kept here.
     """
 
     def __init__(
@@ -46,13 +46,14 @@ class ReplayBuffer:
         num_actions: int,
         window: int,
         expected_transitions: int,
+        frames: FrameStore | None = None,
     ) -> None:
         # One row more than needed keeps the frames that follow the newest transition.
         self._capacity = -(-min(config.capacity, expected_transitions) // num_envs) + 1
         self._config, self._window = config, window
         self.num_envs, self.frame_shape, self.num_rows = num_envs, frame_shape, 0
         table = (self._capacity, num_envs)
-        self.frames: FrameStore = make_frame_store(*table, frame_shape, config.frame_memory_gb * 1e9)
+        self.frames = frames or make_frame_store(*table, frame_shape, config.frame_memory_gb * 1e9)
         self.actions = np.zeros(table, np.int64)
         self.rewards = np.zeros(table, np.float32)
         self.policies = np.zeros((*table, num_actions), np.float32)
@@ -106,11 +107,12 @@ class ReplayBuffer:
 
     def sample(self, batch_size: int, rng: np.random.Generator, correction: float) -> Sample:
         """Draws places with probability ∝ priority^alpha, with replacement; `correction` is beta. Raises ValueError if none is
-        ready."""
+        ready. Whatever alpha is, a place of priority 0 is never drawn."""
         rows = np.arange(self.oldest_row, self.num_rows)
         slots = self.slots(rows)
         mass = self.priorities[slots] ** self._config.priority_exponent
         ready = (self.last[slots] != OPEN) | (rows[:, None] + self._window < self.num_rows)
+        ready &= self.priorities[slots] > 0.0
         # A trajectory whose first rows are overwritten is still whole from here on: stacks are clipped at `oldest_row`.
         mass = np.where(ready, mass, 0.0).ravel()
         total = np.cumsum(mass)
