@@ -1,0 +1,120 @@
+"""CURL while it learns one game, and the player that it leaves: noisy exploration, prioritised replay, n-step targets."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from xtra.agents.curl.batch import Tasks, make_batch, valid_actions
+from xtra.agents.curl.config import CurlConfig
+from xtra.agents.curl.learning import CurlNetworks
+from xtra.agents.curl.network import CurlNetwork
+from xtra.agents.curl.targets import transitions
+from xtra.agents.efficientzero.observation import to_observations
+from xtra.agents.efficientzero.schedules import priority_correction
+from xtra.agents.interface import Decision
+from xtra.envs.config import EnvironmentConfig
+from xtra.protocol.games import GAMES, NUM_ACTIONS
+from xtra.replay.buffer import ReplayBuffer
+from xtra.rng import derive_seed, stream
+
+
+class CurlPlayer:
+    """A trained network that plays greedily, without noise, but for a rare random action. Its draws derive from `seed`."""
+
+    def __init__(self, config: CurlConfig, environment: EnvironmentConfig, network: CurlNetwork, seed: int) -> None:
+        self.frame_stack = config.network.frame_stack
+        self._network, self._seed, self._device = network, seed, network.atoms.device
+        self._epsilon = config.acting.evaluation_epsilon
+        self._action_ids = np.array(GAMES[environment.game].action_ids)
+        self._valid = valid_actions([environment.game], self._device)
+
+    @torch.no_grad()
+    def play(self, stacks: NDArray[np.uint8], env_step: int) -> NDArray[np.int64]:
+        """Ties go to the lowest action id."""
+        observations = to_observations(stacks, self._device)
+        greedy = self._network.values(observations, self._valid.expand(len(stacks), -1), None).argmax(1).cpu().numpy()
+        rng = stream(self._seed, "evaluation-epsilon", env_step)
+        at_random = rng.random(len(stacks)) < self._epsilon
+        return np.where(at_random, rng.choice(self._action_ids, len(stacks)), greedy)
+
+
+class CurlLearner:
+    """The agent while it learns one game. num_updates: all that will be made; nothing else depends on budgets or threads."""
+
+    def __init__(
+        self,
+        config: CurlConfig,
+        environment: EnvironmentConfig,
+        *,
+        num_updates: int,
+        env_step_updates: int,
+        seed: int,
+        num_threads: int,
+        device: torch.device,
+    ) -> None:
+        self._config, self._num_updates, self._seed, self._device = config, num_updates, seed, device
+        self.frame_stack = config.network.frame_stack
+        self._networks = CurlNetworks(config, make_network(config, environment, seed, device))
+        self._tasks = Tasks.of([environment.game] * config.optimizer.batch_size, config, device)
+        self._valid = valid_actions([environment.game], device)
+        self._player = CurlPlayer(config, environment, self._networks.network, seed)
+
+    def start_from(self, weights: Mapping[str, Tensor], components: Collection[str], frozen: Collection[str]) -> None:
+        """The encoder is the component `representation`, the dueling heads `prediction`, the contrastive head `projection`."""
+        self._networks.start_from(weights, components, frozen)
+
+    def make_replay(self, num_envs: int, frame_shape: tuple[int, int, int], expected_transitions: int) -> ReplayBuffer:
+        """A transition's targets look at the rewards of n steps and the observation after them."""
+        return ReplayBuffer(self._config.replay, num_envs, frame_shape, NUM_ACTIONS, self._config.window, expected_transitions)
+
+    @torch.no_grad()
+    def act(self, stacks: NDArray[np.uint8], row: int, updates: int) -> Decision:
+        """The best valid action under noise of each environment and row, from the first row on, trained or not."""
+        network = self._networks.network
+        noise = network.prediction.draw_noise(stream(self._seed, "noise", "act", row), len(stacks), self._device)
+        values = network.values(to_observations(stacks, self._device), self._valid.expand(len(stacks), -1), noise)
+        best, actions = (x.cpu().numpy() for x in values.max(1))
+        return Decision(actions, np.eye(NUM_ACTIONS, dtype=np.float32)[actions], best)
+
+    def play(self, stacks: NDArray[np.uint8], env_step: int) -> NDArray[np.int64]:
+        """As in evaluation, for learning curves."""
+        return self._player.play(stacks, env_step)
+
+    def update(self, replay: ReplayBuffer, update: int) -> dict[str, float]:
+        """Sample, learn, and set the samples' new priorities."""
+        correction = priority_correction(update, self._num_updates, self._config.replay)
+        sample = replay.sample(self._config.optimizer.batch_size, stream(self._seed, "replay", update), correction)
+        samples = transitions(replay, sample, self._config)
+        batch = make_batch(samples, self._tasks, self._networks.network, self._config, seed=self._seed, update=update)
+        metrics, priorities = self._networks.update(batch, update)
+        replay.update_priorities(sample, priorities.double().cpu().numpy())
+        return metrics
+
+    def finish(self) -> None:
+        """Nothing is due: it plays with the learning network."""
+
+    def state(self) -> dict[str, Any]:
+        """Networks and optimiser; there is no generator to save."""
+        return self._networks.state()
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """The inverse of `state`."""
+        self._networks.restore(state)
+
+    def network_state(self) -> dict[str, Any]:
+        """The learning network's weights."""
+        return self._networks.network.state_dict()
+
+
+def make_network(config: CurlConfig, environment: EnvironmentConfig, seed: int, device: torch.device) -> CurlNetwork:
+    """A network with weights drawn from the stream `network` of `seed`; the global generator is left as it was."""
+    channels = config.network.frame_stack * (1 if environment.color == "gray" else 3)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(derive_seed(seed, "network") % 2**63)
+        return CurlNetwork(config, channels, environment.frame_size).to(device)

@@ -1,0 +1,84 @@
+"""CURL's loss as a pure function of networks and a batch: distributional double Q-learning, and telling views apart.
+
+Each sample has its own valid actions and contrastive weight, so one batch may hold several games.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from xtra.agents.curl.batch import Batch
+from xtra.agents.curl.config import CurlConfig
+from xtra.agents.curl.network import CurlNetwork
+
+
+@dataclass(frozen=True)
+class Losses:
+    """value: `[B]`, cross-entropy with the target distribution. contrastive: `[]`, the batch's mean; accuracy: `[]`, the share of
+    views that were matched rightly. Both are 0 without views."""
+
+    value: Tensor
+    contrastive: Tensor
+    accuracy: Tensor
+
+
+def curl_losses(network: CurlNetwork, target: CurlNetwork, momentum: CurlNetwork, batch: Batch, config: CurlConfig) -> Losses:
+    """The two terms, unweighted. Gradients reach `network` alone."""
+    wanted = target_distribution(network, target, batch)
+    log_probabilities = network.log_probabilities(batch.observations, batch.tasks.valid, batch.noise)
+    value = -(wanted * of_actions(log_probabilities, batch.actions)).sum(-1)
+    if batch.views is None:
+        return Losses(value, value.new_zeros(()), value.new_zeros(()))
+    anchors, keys = batch.views
+    logits = contrastive_logits(network, momentum, anchors, keys) * config.contrastive.logit_scale
+    matches = torch.arange(len(logits), device=logits.device)
+    accuracy = (logits.argmax(1) == matches).float().mean()
+    return Losses(value, functional.cross_entropy(logits, matches), accuracy)
+
+
+def total_loss(losses: Losses, batch: Batch) -> Tensor:
+    """`[]`: importance weights scale both terms, as in the released code."""
+    return (batch.weights * (losses.value + batch.tasks.contrastive_weights * losses.contrastive)).mean()
+
+
+def priorities(losses: Losses, batch: Batch, config: CurlConfig) -> Tensor:
+    """`[B]`: how much is left to learn from each sample; in the released code its batch's contrastive loss counts too."""
+    value = losses.value.detach()
+    if not config.contrastive.in_priorities:
+        return value
+    return value + batch.tasks.contrastive_weights * losses.contrastive.detach()
+
+
+@torch.no_grad()
+def target_distribution(network: CurlNetwork, target: CurlNetwork, batch: Batch) -> Tensor:
+    """`[B, atoms]`: the target network's distribution of the action that the learning one finds best (double Q), n steps on."""
+    valid = batch.tasks.valid
+    best = network.values(batch.next_observations, valid, batch.noise).argmax(1)
+    log_probabilities = target.log_probabilities(batch.next_observations, valid, batch.target_noise)
+    return project(network.atoms, of_actions(log_probabilities, best).exp(), batch.returns, batch.discounts)
+
+
+def project(atoms: Tensor, probabilities: Tensor, returns: Tensor, discounts: Tensor) -> Tensor:
+    """`[B, K]`: the distribution of returns + discounts * z, z over atoms `[K]` with probabilities `[B, K]`, on the atoms again.
+
+    Clipped to their range; the mass of a point between two atoms goes to both in proportion (Bellemare et al., 2017, equation 7).
+    """
+    points = (returns[:, None] + discounts[:, None] * atoms).clamp(atoms[0], atoms[-1])
+    distance = (points[:, :, None] - atoms).abs() / (atoms[1] - atoms[0])
+    return (probabilities[:, :, None] * (1 - distance).clamp(min=0)).sum(1)
+
+
+def contrastive_logits(network: CurlNetwork, momentum: CurlNetwork, anchors: Tensor, keys: Tensor) -> Tensor:
+    """`[B, B]`: how alike the learning network's code of each anchor and the momentum network's of each key are."""
+    with torch.no_grad():
+        key_codes = momentum.codes(keys)
+    return network.projection.compare(network.codes(anchors), key_codes)
+
+
+def of_actions(per_action: Tensor, actions: Tensor) -> Tensor:
+    """`[B, K]`: of `[B, 18, K]`, the rows of the actions `[B]`."""
+    return per_action[torch.arange(len(actions), device=actions.device), actions]
