@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from xtra.agents.config import AGENTS
 from xtra.config import Config
+from xtra.protocol.games import XTRA_GAMES
 from xtra.protocol.protocols import PROTOCOLS
+from xtra.rng import stream
 from xtra.suite.load import load_suite
 from xtra.suite.method import leaves
 from xtra.suite.plan import plan
@@ -30,12 +33,13 @@ def test_a_suite_of_ours_plans_and_says_what_it_is_for(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", SUITES, ids=lambda path: path.stem)
-def test_the_readme_states_the_number_of_jobs_of_each_suite(path: Path) -> None:
+def test_the_readme_states_the_jobs_and_the_gpu_hours_of_each_suite(path: Path) -> None:
     made = plan(load_suite(path))
     (row,) = [
         line for line in (FOLDER / "README.md").read_text(encoding="utf-8").splitlines() if line.startswith(f"| [{path.stem}]")
     ]
-    assert f"| {len(made.cells)} | {len(made.jobs)} |" in row
+    hours = sum(job.resources.hours * job.resources.gpus for job in made.jobs.values())
+    assert f"| {len(made.cells)} | {len(made.jobs)} | {hours:,.0f} |" in row
 
 
 def test_a_suite_that_proves_the_wiring_says_so() -> None:
@@ -62,7 +66,7 @@ def test_the_schema_documents_every_field_and_every_setting() -> None:
         assert properties.keys() == model.model_fields.keys()
         assert all(field["description"] for field in properties.values())
     settings = schema["$defs"]["Settings"]["properties"]
-    assert settings.keys() == leaves("efficientzero").keys() | leaves("random").keys()
+    assert settings.keys() == set().union(*(leaves(agent) for agent in AGENTS))
     assert all(field["description"] and "default" in field for field in settings.values())
     assert settings["agent.search.policy"]["enum"] == ["puct", "gumbel"]
 
@@ -71,3 +75,10 @@ def test_the_readme_names_every_field_of_a_suite() -> None:
     text = (FOLDER / "README.md").read_text(encoding="utf-8")
     for model in (SuiteFile, MethodSpec, ResourcesSpec):
         assert all(f"`{field}`" in text for field in model.model_fields)
+
+
+def test_the_random_sources_are_the_draws_that_the_suite_says() -> None:
+    spec = load_suite(FOLDER / "random.yaml")
+    table = [game for game in XTRA_GAMES if game not in spec.targets]
+    drawn = [tuple(sorted(stream(d, "random-sources").choice(table, 8, replace=False).tolist())) for d in range(3)]
+    assert [method.sources for method in spec.methods if method.sources is not None] == drawn

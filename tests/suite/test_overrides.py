@@ -82,6 +82,11 @@ WRONG = {
         "quote the value, and the whole for the shell: --set 'question=\"Why: that\"'",
     ),
     "targets=[Pnog]": ("unknown game 'Pnog'", "did you mean 'Pong'?"),
+    "resources.train.slurm.partiton=gpu": ("unknown key 'partiton'", "did you mean 'partition'?"),
+    "resources.train.slurm.setup=[3]": (
+        "resources.train.slurm.setup.0: 3 is not a text",
+        'for example: setup: ["module load cuda"]',
+    ),
     "resources.train=[]": (
         "resources.train: [] is not a mapping",
         'for example: resources: {"train": {"cpus": 1, "hours": 24}}',

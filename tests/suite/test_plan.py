@@ -69,10 +69,12 @@ def test_a_setting_of_the_evaluation_leaves_the_training_as_it_was() -> None:
 
 
 def test_resources_reach_the_jobs_and_leave_their_keys() -> None:
-    made = planned(resources={"train": {"cpus": 3, "gpus": 1, "memory_gb": 16, "hours": 2.5}})
+    slurm = {"partition": "gpu", "setup": ["module load cuda"]}
+    made = planned(resources={"train": {"cpus": 3, "gpus": 1, "memory_gb": 16, "hours": 2.5, "slurm": slurm}})
     assert made.jobs.keys() == planned().jobs.keys()
     asked = {job.stage: (job.resources.cpus, job.resources.gpus, job.resources.hours) for job in made.jobs.values()}
     assert asked == {"train": (3, 1, 2.5), "evaluate": (1, 0, 24.0)}
+    assert [job.resources.slurm for job in made.jobs.values() if job.stage == "train"] == [slurm] * 2
 
 
 def test_a_written_default_is_the_same_job_as_an_unwritten_one() -> None:

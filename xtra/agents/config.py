@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from xtra.agents.cloning.config import CloningConfig
+from xtra.agents.curl.config import CurlConfig
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.config import Config
 
@@ -18,16 +19,17 @@ class RandomConfig(Config):
     """Tells the agents apart."""
 
 
-LearningAgentConfig = EfficientZeroConfig
+LearningAgentConfig = Annotated[EfficientZeroConfig | CurlConfig, Field(discriminator="name")]
 """Agents that learn online."""
 
-PretrainedAgentConfig = Annotated[EfficientZeroConfig | CloningConfig, Field(discriminator="name")]
+PretrainedAgentConfig = Annotated[EfficientZeroConfig | CurlConfig | CloningConfig, Field(discriminator="name")]
 """Agents that learn from offline data of several games."""
 
-AgentConfig = Annotated[EfficientZeroConfig | CloningConfig | RandomConfig, Field(discriminator="name")]
+AgentConfig = Annotated[EfficientZeroConfig | CurlConfig | CloningConfig | RandomConfig, Field(discriminator="name")]
 
 AGENTS: dict[str, type[Config]] = {
     "efficientzero": EfficientZeroConfig,
+    "curl": CurlConfig,
     "cloning": CloningConfig,
     "random": RandomConfig,
 }

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 
 from xtra.agents.config import RandomConfig
+from xtra.agents.curl import agent as curl
+from xtra.agents.curl.config import CurlConfig
 from xtra.agents.efficientzero.agent import EfficientZeroLearner, EfficientZeroPlayer, make_network
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.agents.interface import Learner, Player
@@ -38,6 +40,8 @@ def make_learner(config: Config, environment: EnvironmentConfig, run: Run) -> Le
     """An agent at the start of its training. Raises TypeError for an agent that does not learn online."""
     if isinstance(config, EfficientZeroConfig):
         return EfficientZeroLearner(config, environment, **vars(run))
+    if isinstance(config, CurlConfig):
+        return curl.CurlLearner(config, environment, **vars(run))
     raise TypeError(f"{type(config).__name__} does not learn online")
 
 
@@ -53,6 +57,10 @@ def make_player(
         network = make_network(config.network, environment.frame_size, seed, _device_of(weights))
         network.load_state_dict(weights)
         return EfficientZeroPlayer(config, environment, network, num_threads)
+    if isinstance(config, CurlConfig):
+        curl_network = curl.make_network(config, environment, seed, _device_of(weights))
+        curl_network.load_state_dict(weights)
+        return curl.CurlPlayer(config, environment, curl_network, seed)
     raise TypeError(f"{type(config).__name__} has no player")
 
 

@@ -10,7 +10,8 @@ from typing import Any, Self, cast
 from pydantic import BaseModel, model_validator
 from pydantic.fields import FieldInfo
 
-from xtra.agents.config import AGENTS, AgentConfig, LearningAgentConfig
+from xtra.agents.config import AGENTS, AgentConfig
+from xtra.agents.curl.config import CurlConfig
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.config import Config
 from xtra.envs.config import EnvironmentConfig
@@ -30,6 +31,7 @@ RESERVED = {
 
 PRETRAINING: dict[str, tuple[str, ...]] = {
     "efficientzero": ("none", "distillation", "multi_task", "cloning"),
+    "curl": ("none", "multi_task"),
     "cloning": ("cloning",),
     "random": ("none",),
 }
@@ -59,7 +61,7 @@ class MethodConfig(Config):
         """A transition is sampled once the steps its targets look at are there: they must fit into run and replay."""
         if not self.learns_online:
             return self
-        agent = cast("LearningAgentConfig", self.agent)
+        agent = cast("EfficientZeroConfig | CurlConfig", self.agent)
         num_envs = agent.acting.num_envs
         needed = num_envs * (agent.window + 1)
         held = {"training.env_steps": self.training.env_steps, "agent.replay.capacity": agent.replay.capacity}
@@ -88,7 +90,7 @@ class MethodConfig(Config):
     @property
     def learns_online(self) -> bool:
         """Whether the target is trained on; else a pretrained network, or none, is evaluated."""
-        return isinstance(self.agent, LearningAgentConfig) and not self.transfer.zero_shot
+        return isinstance(self.agent, EfficientZeroConfig | CurlConfig) and not self.transfer.zero_shot
 
 
 @cache

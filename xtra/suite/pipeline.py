@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Any
 
 from xtra.agents.cloning.config import CloningConfig
-from xtra.agents.config import LearningAgentConfig
+from xtra.agents.curl.config import CurlConfig
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.config import Config
 from xtra.envs.config import EnvironmentConfig
@@ -77,7 +77,7 @@ class Pipeline:
     def job(self, stage: str, config: Config, inputs: Inputs) -> Job:
         """A job with the resources that the suite gives its stage."""
         asked = self._spec.resources.get(stage)
-        resources = Resources() if asked is None else Resources(**asked.model_dump())
+        resources = Resources() if asked is None else Resources(**asked.model_dump(mode="json", exclude_unset=True))
         dumped: dict[str, Any] = config.model_dump(mode="json")
         return Job(stage, STAGES[stage].version, dumped, inputs, resources)
 
@@ -119,7 +119,7 @@ class Pipeline:
         return job
 
     def _train(self, target: str, seed: int, sources: Sources, pretrained: Job | None) -> Job:
-        assert isinstance(self._config.agent, LearningAgentConfig)
+        assert isinstance(self._config.agent, EfficientZeroConfig | CurlConfig)
         crossed = self.transfer.cross_tasks.enabled
         inputs: Inputs = {} if pretrained is None else {"pretrained": (pretrained.key,)}
         if crossed:

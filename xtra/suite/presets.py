@@ -20,8 +20,8 @@ class Preset:
     agents: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def settings_for(self, agent: str) -> dict[str, Any]:
-        """Everything this preset sets for a method that uses `agent`."""
-        return {**self.settings, **self.agents.get(agent, {})}
+        """Everything this preset sets for a method that uses `agent`. Cloning has EfficientZero's network and optimiser."""
+        return {**self.settings, **self.agents.get("efficientzero" if agent == "cloning" else agent, {})}
 
 
 EFFICIENTZERO = Preset(
@@ -42,6 +42,8 @@ SMALL = Preset(
         "environment.frame_size": 48,
         "training.final_updates": 0,
         "training.curve_interval": 5_000,
+        "transfer.pretraining.batch_size": 32,
+        "transfer.cross_tasks.batch_size": 32,
     },
     agents={
         "efficientzero": {
@@ -69,6 +71,13 @@ TINY = Preset(
         "training.final_updates": 0,
         "training.curve_interval": 500,
         "training.curve_episodes": 32,
+        "transfer.teacher.updates": 800,
+        "transfer.pretraining.updates": 800,
+        "transfer.pretraining.batch_size": 64,
+        "transfer.cross_tasks.batch_size": 64,
+        "transfer.task_weights.start": 100,
+        "transfer.task_weights.interval": 200,
+        "transfer.task_weights.window": 20,
     },
     agents={
         "efficientzero": {
@@ -116,6 +125,13 @@ SMOKE = Preset(
         "training.checkpoint_interval": 20,
         "evaluation.num_episodes": 2,
         "evaluation.max_episode_env_steps": 50,
+        "transfer.teacher.updates": 20,
+        "transfer.pretraining.updates": 20,
+        "transfer.pretraining.batch_size": 16,
+        "transfer.cross_tasks.batch_size": 16,
+        "transfer.task_weights.start": 10,
+        "transfer.task_weights.interval": 20,
+        "transfer.task_weights.window": 5,
     },
     agents={
         "efficientzero": {
