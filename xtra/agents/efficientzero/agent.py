@@ -7,7 +7,6 @@ that makes targets, a snapshot taken every `target_update_interval` updates and 
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -17,12 +16,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from xtra.agents.efficientzero.batches import to_tensors
-from xtra.agents.efficientzero.config import EfficientZeroConfig, NetworkConfig, OptimizerConfig
+from xtra.agents.efficientzero.config import EfficientZeroConfig, NetworkConfig
+from xtra.agents.efficientzero.descent import DelayedTarget, descend, make_optimizer
 from xtra.agents.efficientzero.losses import Losses, TensorBatch, total_loss, unroll_losses
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
 from xtra.agents.efficientzero.observation import to_observations
 from xtra.agents.efficientzero.planning import Planner
-from xtra.agents.efficientzero.schedules import learning_rate, priority_correction, temperature
+from xtra.agents.efficientzero.schedules import priority_correction, temperature
 from xtra.agents.efficientzero.targets import TargetMaker
 from xtra.agents.interface import Decision
 from xtra.envs.config import EnvironmentConfig
@@ -69,8 +69,7 @@ class EfficientZeroLearner:
         self._network = make_network(config.network, environment.frame_size, seed, device)
         self._pretrained = False
         self._acting = copy.deepcopy(self._network).eval()
-        self._target = copy.deepcopy(self._network).eval()
-        self._next_target = copy.deepcopy(self._network).eval()
+        self._target = DelayedTarget(self._network, config.targets.target_update_interval)
         self._optimizer = make_optimizer(self._network, config.optimizer)
         self._planner = Planner(config.search, GAMES[environment.game].action_ids, seed, num_threads)
         self._targets = TargetMaker(config, self._planner, seed)
@@ -80,8 +79,8 @@ class EfficientZeroLearner:
         """All copies of the network start alike, so that self-play acts by what was loaded from the first step on."""
         self._network.load_components(weights, components)
         self._network.freeze(frozen)
-        for other in (self._acting, self._target, self._next_target):
-            other.load_state_dict(self._network.state_dict())
+        self._acting.load_state_dict(self._network.state_dict())
+        self._target.reset(self._network)
         self._pretrained = True
 
     def make_replay(self, num_envs: int, frame_shape: tuple[int, int, int], expected_transitions: int) -> ReplayBuffer:
@@ -127,32 +126,18 @@ class EfficientZeroLearner:
         rng = stream(self._seed, "replay", update)
         correction = priority_correction(update, self._num_updates, self._config.replay)
         sample = replay.sample(self._config.optimizer.batch_size, rng, correction)
-        batch = self._targets.make(replay, sample, self._target, update)
+        batch = self._targets.make(replay, sample, self._target.network, update)
         return sample, to_tensors(batch, self._config, self._device, derive_seed(self._seed, "augment", update))
 
     def optimize(self, loss: Tensor, update: int) -> dict[str, float]:
         """One step of the optimiser. Raises FloatingPointError, before any weight changes, if loss or gradient is not finite."""
-        if not math.isfinite(loss.item()):
-            raise FloatingPointError(f"update {update}: the loss is {loss.item()}")
-        self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self._network.parameters(), self._config.optimizer.max_gradient_norm)
-        if not math.isfinite(norm.item()):
-            # Clipping by an infinite norm would write NaN into every weight.
-            raise FloatingPointError(f"update {update}: the norm of the gradient is {norm.item()}")
-        rate = learning_rate(update, self._config.optimizer)
-        for group in self._optimizer.param_groups:
-            group["lr"] = rate
-        self._optimizer.step()
-        return {"loss": loss.item(), "gradient_norm": norm.item(), "learning_rate": rate}
+        return descend(self._network, self._optimizer, self._config.optimizer, loss, update)
 
     def refresh_copies(self, update: int) -> None:
         """After update number `update`: the acting and the target network, where they are due."""
         if (update + 1) % self._config.acting.network_update_interval == 0:
             self._acting.load_state_dict(self._network.state_dict())
-        if (update + 1) % self._config.targets.target_update_interval == 0:
-            self._target.load_state_dict(self._next_target.state_dict())
-            self._next_target.load_state_dict(self._network.state_dict())
+        self._target.refresh(self._network, update)
 
     def finish(self) -> None:
         """After the last update: play with the final weights."""
@@ -163,18 +148,16 @@ class EfficientZeroLearner:
         return {
             "network": self._network.state_dict(),
             "acting": self._acting.state_dict(),
-            "target": self._target.state_dict(),
-            "next_target": self._next_target.state_dict(),
             "optimizer": self._optimizer.state_dict(),
+            **self._target.state(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """The inverse of `state`."""
         self._network.load_state_dict(state["network"])
         self._acting.load_state_dict(state["acting"])
-        self._target.load_state_dict(state["target"])
-        self._next_target.load_state_dict(state["next_target"])
         self._optimizer.load_state_dict(state["optimizer"])
+        self._target.restore(state)
 
     def network_state(self) -> dict[str, Any]:
         """The learning network's weights and batch-norm statistics."""
@@ -203,14 +186,6 @@ def make_network(config: NetworkConfig, frame_size: int, seed: int, device: torc
         network = EfficientZeroNetwork(config, frame_size)
     # Channels last is up to twice as fast, on CPU and on GPU.
     return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
-
-
-def make_optimizer(network: EfficientZeroNetwork, config: OptimizerConfig) -> torch.optim.Optimizer:
-    """Over all parameters; the learning rate is set at every update."""
-    rate, decay = config.learning_rate, config.weight_decay
-    if config.method == "adam":
-        return torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=decay)
-    return torch.optim.SGD(network.parameters(), lr=rate, momentum=config.momentum, weight_decay=decay)
 
 
 def sample_actions(policies: NDArray[np.float32], exponent: float, rng: np.random.Generator) -> NDArray[np.int64]:
