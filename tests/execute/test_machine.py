@@ -55,7 +55,13 @@ def test_sharers_sit_on_one_gpu_and_leave_the_other_whole() -> None:
 def test_without_gpus_a_job_that_wants_one_runs_all_the_same() -> None:
     grant = Machine(1, 8.0).take(Resources(gpus=1))
     assert grant is not None
-    assert grant.environment() == {}
+    assert grant.gpus == ()
+
+
+def test_a_job_that_asks_for_no_gpu_sees_none() -> None:
+    grant = Machine(2, 8.0, ["0"]).take(Resources())
+    assert grant is not None
+    assert grant.environment() == {"CUDA_VISIBLE_DEVICES": ""}
 
 
 def test_gpus_that_the_environment_names_are_the_ones_used(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,31 +3,42 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from xtra.execute.slurm import SlurmLauncher, parameters
+from xtra.execute.machine import NO_GPU
+from xtra.execute.slurm import SlurmLauncher
 from xtra.execute.slurm_arrays import Batch, batches, kinds
-from xtra.execute.slurm_profile import ProfileError, SlurmProfile, StageProfile, load_profile
-from xtra.execute.slurm_queue import Queued, Submissions
+from xtra.execute.slurm_profile import ProfileError, SlurmProfile, load_profile
+from xtra.execute.slurm_queue import Queued, SlurmError, Submissions
+from xtra.execute.slurm_request import parameters
+from xtra.execute.slurm_task import SlurmTask
 from xtra.execute.snapshot import take_snapshot
 from xtra.store.job import Job, Resources
+from xtra.store.store import State
+from xtra.suite.slurm_settings import SlurmSettings
 
 
-def job(name: str, *before: Job, stage: str = "train", cpus: int = 1) -> Job:
-    return Job(stage, 1, {"name": name}, {"before": tuple(b.key for b in before)} if before else {}, Resources(cpus=cpus))
+def job(name: str, *before: Job, stage: str = "train", cpus: int = 1, sharers: int = 0) -> Job:
+    resources = Resources(cpus=cpus, gpus=1, jobs_per_gpu=sharers) if sharers else Resources(cpus=cpus)
+    return Job(stage, 1, {"name": name}, {"before": tuple(b.key for b in before)} if before else {}, resources)
 
 
 def plan(*jobs: Job) -> dict[str, Job]:
     return {job.key: job for job in jobs}
 
 
-def shape(found: list[Batch]) -> list[tuple[list[object], str | None]]:
-    return [([job.config["name"] for job in batch.jobs], batch.dependency) for batch in found]
+def shape(found: list[Batch]) -> list[tuple[list[str], str | None]]:
+    """The names in each element, and what the array waits for."""
+    return [
+        (["+".join(job.config["name"] for job in element) for element in batch.elements], batch.dependency) for batch in found
+    ]
 
 
 def test_a_kind_is_a_depth_a_stage_and_a_size() -> None:
@@ -72,9 +83,30 @@ def test_many_different_waits_become_one_that_survives_single_failures() -> None
     assert found[0].dependency == "afterany:70:71"
 
 
+def test_jobs_that_share_a_gpu_are_one_element() -> None:
+    trains = [job(str(number), sharers=2) for number in range(5)]
+    assert shape(list(batches(trains, {}, 2))) == [(["0+1", "2+3"], None), (["4"], None)]
+    waiting = {train.key: f"70_{number // 2}" for number, train in enumerate(trains)}
+    readers = [job(f"s{number}", train, sharers=2) for number, train in enumerate(trains)]
+    assert shape(list(batches(readers, waiting, 1001))) == [(["s0+s1", "s2+s3", "s4"], "aftercorr:70")]
+
+
+def test_sharers_wait_for_the_same_where_they_can_and_a_job_that_can_start_never_waits_for_its_neighbour() -> None:
+    trains = [job(str(number)) for number in range(4)]
+    waiting = {trains[0].key: "70", trains[1].key: "80", trains[2].key: "90"}
+    readers = [job(f"{train} {number}", trains[train], sharers=2) for number in range(3) for train in range(4)]
+    assert shape(list(batches(readers, waiting, 1001))) == [
+        (["0 0+0 1"], "afterok:70"),
+        (["1 0+1 1"], "afterok:80"),
+        (["2 0+2 1", "2 2"], "afterok:90"),
+        (["3 0+3 1", "3 2"], None),
+        (["0 2+1 2"], "afterok:70:80"),
+    ]
+
+
 def test_what_a_job_asks_for_reaches_sbatch() -> None:
-    site = StageProfile(partition="gpu", qos="long", sbatch={"nice": 7}, setup=("module load cuda",))
-    found = parameters(Resources(cpus=3, gpus=1, memory_gb=1.5, hours=0.01), site, "afterok:7")
+    site = SlurmSettings(partition="gpu", qos="long", sbatch={"nice": 7}, setup=("module load cuda",))
+    found = parameters(Resources(cpus=3, gpus=1, memory_gb=1.5, hours=0.01), 1, site, "afterok:7")
     assert found["mem"] == "1536M"
     assert found["time"] == 1
     assert found["gpus_per_node"] == 1
@@ -83,11 +115,45 @@ def test_what_a_job_asks_for_reaches_sbatch() -> None:
     assert "account" not in found
 
 
+def test_sharers_have_cores_and_memory_of_their_own_and_one_gpu() -> None:
+    found = parameters(Resources(cpus=2, gpus=1, memory_gb=3, jobs_per_gpu=4), 4, SlurmSettings(), None)
+    assert (found["cpus_per_task"], found["mem"], found["gpus_per_node"]) == (8, "12288M", 1)
+
+
+def run_task(bench: Any, *jobs: Job, environment: Mapping[str, str] = NO_GPU) -> None:
+    """Runs one element as a SLURM job would."""
+    task = SlurmTask([sys.executable, "-m", "xtra.execute.worker", "--stages", bench.stages], environment)
+    for each in jobs:
+        bench.store.work(each.key).mkdir()
+    task(str(bench.store.root), {each.key: str(bench.store.log_file(each.key)) for each in jobs})
+
+
+def test_sharers_run_side_by_side_each_with_its_own_log_and_result(bench: Any) -> None:
+    jobs = [bench.job(name, steps=20, seconds=0.05) for name in "ab"]
+    run_task(bench, *jobs)
+    steps = [line.split()[0] for line in bench.ledger.read_text().splitlines()]
+    assert steps != sorted(steps)
+    assert all(bench.state(each) is State.COMPLETE for each in jobs)
+    assert all(each.key in bench.store.log_file(each.key).read_text() for each in jobs)
+
+
+def test_one_that_fails_beside_another_leaves_the_readers_of_the_other_their_chance(
+    bench: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    bad, good = bench.job("bad", fault="raise"), bench.job("good")
+    run_task(bench, bad, good)
+    assert f"{bad.key} ended with status 1" in capfd.readouterr().out
+    assert [bench.state(bad), bench.state(good)] == [State.FAILED, State.COMPLETE]
+    worse = bench.job("worse", fault="raise")
+    with pytest.raises(RuntimeError, match=worse.key):
+        run_task(bench, worse)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("default: {partiton: gpu}", "default.partiton: .*valid keys here: partition, account"),
-        ("stages: {trian: {}}", "stages.trian: no such stage; there are train"),
+        ("default: {partiton: gpu}", "default.partiton: unknown key; did you mean 'partition'?"),
+        ("stages: {trian: {}}", "stages.trian: no such stage; did you mean 'train'?"),
         ("max_queued: 0", "max_queued: "),
         ("default: [", "is not YAML"),
         ("- a", "the file: "),
@@ -96,17 +162,24 @@ def test_what_a_job_asks_for_reaches_sbatch() -> None:
 def test_a_broken_profile_names_the_key_and_what_is_valid(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "site.yaml"
     path.write_text(text)
-    with pytest.raises(ProfileError, match=f"site.yaml: {message}"):
+    with pytest.raises(ProfileError, match=f"site.yaml: {re.escape(message)}"):
         load_profile(path)
 
 
-def test_a_profile_has_a_default_and_blocks_by_stage(tmp_path: Path) -> None:
+def test_who_runs_a_suite_wins_over_who_wrote_it_and_both_over_the_default(tmp_path: Path) -> None:
     path = tmp_path / "site.yaml"
-    path.write_text("default: {account: lab}\nstages: {evaluate: {partition: cpu, setup: [module load python]}}\n")
+    path.write_text(
+        "default: {account: lab, partition: gpu, constraint: a100, sbatch: {nice: 1, mail-type: FAIL}}\n"
+        "stages: {evaluate: {partition: cpu, constraint: null}}\n"
+    )
+    of_suite = Resources(slurm={"partition": "long", "qos": "normal", "sbatch": {"nice": 2}, "setup": ["module load cuda"]})
     profile = load_profile(path)
-    assert profile.of("train") == StageProfile(account="lab")
-    assert profile.of("evaluate") == StageProfile(partition="cpu", setup=("module load python",))
-    assert load_profile(None) == SlurmProfile()
+    train = profile.of("train", of_suite)
+    assert (train.account, train.partition, train.constraint, train.qos) == ("lab", "long", "a100", "normal")
+    assert (train.sbatch, train.setup) == ({"nice": 2, "mail-type": "FAIL"}, ("module load cuda",))
+    evaluate = profile.of("evaluate", of_suite)
+    assert (evaluate.account, evaluate.partition, evaluate.constraint, evaluate.qos) == ("lab", "cpu", None, "normal")
+    assert load_profile(None).of("train", Resources()) == SlurmSettings()
 
 
 def test_an_absent_profile_is_said_to_be_absent(tmp_path: Path) -> None:
@@ -125,14 +198,26 @@ def test_a_worker_runs_on_the_snapshot_and_not_on_what_is_installed(tmp_path: Pa
     assert done.stdout.strip() == str(bootstrap.parent / "xtra" / "execute" / "worker.py")
 
 
-class NoCluster(SlurmLauncher):
-    """Submits to nowhere."""
+def put_program(directory: Path, name: str, text: str) -> None:
+    directory.mkdir(exist_ok=True)
+    (directory / name).write_text(f"#!/bin/sh\n{text}\n")
+    (directory / name).chmod(0o755)
 
-    def _submit_batch(self, batch: Batch, bootstrap: Path) -> dict[str, str]:
-        return {job.key: str(number) for number, job in enumerate(batch.jobs)}
+
+@pytest.fixture
+def slurm(bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SlurmLauncher:
+    """A launcher whose SLURM has an empty queue and keeps the last script as `tmp_path/script`."""
+    programs = {"squeue": "", "srun": "", "scontrol": "echo MaxArraySize = 1001"}
+    programs["sbatch"] = f"cp $1 '{tmp_path}/script'; echo Submitted batch job 12"
+    for name, text in programs.items():
+        put_program(tmp_path / "bin", name, text)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    return SlurmLauncher(bench.store, tmp_path / "slurm", SlurmProfile())
 
 
-def test_exactly_what_can_be_run_and_is_missing_is_submitted(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exactly_what_can_be_run_and_is_missing_would_be_submitted(
+    bench: Any, slurm: SlurmLauncher, monkeypatch: pytest.MonkeyPatch
+) -> None:
     names = ("complete", "nan", "running", "queued", "missing")
     complete, nan, running, queued, missing = first = [
         bench.job(name, fault="diverge" if name == "nan" else "") for name in names
@@ -142,11 +227,40 @@ def test_exactly_what_can_be_run_and_is_missing_is_submitted(bench: Any, monkeyp
     bench.run(complete, nan)
     attempt = bench.store.begin(running.key)
     monkeypatch.setattr(Submissions, "queued", lambda self: {queued.key: Queued("7_1", "PENDING", "None")})
-    monkeypatch.setattr("xtra.execute.slurm.max_array_size", lambda: 1001)
-    launcher = NoCluster(bench.store, bench.store.root.parent / "slurm", SlurmProfile())
-    done = launcher.submit(plan(*first, *after, last))
+    done = slurm.rehearse(plan(*first, *after, last))
     assert done.finished == [complete.key, nan.key]
     assert done.blocked == [after[1].key, last.key]
     assert done.held == [running.key, after[2].key]
     assert set(done.new) == {missing.key, after[0].key, after[3].key, after[4].key}
+    assert done.calls == 3  # of what waits for nothing, for the queued one, and for the missing one
     assert attempt.claim.held()
+    assert not slurm.directory.exists()
+
+
+def test_what_suite_and_stage_ask_for_reaches_sbatch(slurm: SlurmLauncher, tmp_path: Path) -> None:
+    asked = Resources(gpus=1, jobs_per_gpu=2, slurm={"partition": "gpu", "setup": ["module load cuda"], "sbatch": {"nice": 5}})
+    jobs = [Job("count", 1, {"name": name}, resources=asked) for name in "abc"]
+    done = slurm.submit(plan(*jobs))
+    assert done.new == {jobs[0].key: "12_0", jobs[1].key: "12_0", jobs[2].key: "12_1"}
+    script = (tmp_path / "script").read_text().splitlines()
+    assert {"#SBATCH --partition=gpu", "#SBATCH --nice=5", "#SBATCH --cpus-per-task=2", "#SBATCH --array=0-1%2"} <= set(script)
+    assert "module load cuda" in script
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("exit 1", "squeue failed: it said nothing"),
+        ("echo 'squeue: fatal: Could not establish a configuration source' >&2; exit 1", "belongs to no SLURM cluster"),
+        ("echo 'slurm_load_jobs error: Unable to contact slurm controller (x)' >&2; exit 1", "controller does not answer"),
+        (None, "squeue is not on this machine"),
+    ],
+)
+def test_a_silent_slurm_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str | None, said: str) -> None:
+    if program is not None:
+        put_program(tmp_path / "bin", "squeue", program)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    with pytest.raises(SlurmError, match="SLURM's queue is unknown: ") as caught:
+        Submissions(tmp_path).queued()
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)

@@ -25,9 +25,12 @@ def cancel(
     plan = None if suite is None else load_plan(suite, overrides, seeds, only)
     try:
         queued = Submissions(results.resolve() / "slurm").queued()
-        chosen = [entry for key, entry in queued.items() if plan is None or key in plan.jobs]
-        cancel(chosen)
+        chosen = {entry.slurm_id for key, entry in queued.items() if plan is None or key in plan.jobs}
+        ended = [entry for entry in queued.values() if entry.slurm_id in chosen]
+        cancel(ended)
     except SlurmError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from None
-    typer.echo(f"cancelled {len(chosen)} of {len(queued)} queued jobs")
+    sharers = 0 if plan is None else sum(entry.slurm_id in chosen and key not in plan.jobs for key, entry in queued.items())
+    shared = f", {sharers} of them because they share a GPU with the others" if sharers else ""
+    typer.echo(f"cancelled {len(ended)} of {len(queued)} queued jobs{shared}")

@@ -84,7 +84,7 @@ def _wait(plan: Plan, store: Store, launcher: SlurmLauncher, console: Console) -
             queued = launcher.submissions.queued()
             unknown = ""
         except SlurmError as error:
-            unknown = f" ({error})"
+            unknown = f"; {error}"
         counts = Counter(standing.state for standing in survey(store, plan.jobs))
         line = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) + unknown
         if line != said:

@@ -93,7 +93,7 @@ def _print_queue(results: Path, keys: Sequence[str]) -> None:
         wanted = set(keys)
         states = Counter(entry.state.lower() for key, entry in Submissions(results / "slurm").queued().items() if key in wanted)
     except SlurmError as error:
-        typer.echo(f"SLURM: unknown ({error})")
+        typer.echo(f"{error}. The table is what the jobs' own files say.")
         return
     if states:
         typer.echo("SLURM: " + ", ".join(f"{count} {state}" for state, count in sorted(states.items())))

@@ -12,6 +12,9 @@ import psutil
 
 from xtra.store.job import Resources
 
+NO_GPU: Mapping[str, str] = {"CUDA_VISIBLE_DEVICES": ""}
+"""Told to a job that asks for no GPU, lest it uses the one that another was given."""
+
 
 @dataclass(frozen=True)
 class Grant:
@@ -23,8 +26,8 @@ class Grant:
     share: Fraction
 
     def environment(self) -> Mapping[str, str]:
-        """What the job's process is told. A job that asks for no GPU is told nothing."""
-        return {"CUDA_VISIBLE_DEVICES": ",".join(self.gpus)} if self.gpus else {}
+        """What the job's process is told: the GPUs that it may see, and no others."""
+        return {"CUDA_VISIBLE_DEVICES": ",".join(self.gpus)} if self.gpus else NO_GPU
 
 
 class Machine:

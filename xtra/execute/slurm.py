@@ -6,6 +6,7 @@ complete; its worker looks at them again, because sbatch may ignore a dependency
 
 from __future__ import annotations
 
+import itertools
 import math
 import secrets
 import shlex
@@ -15,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -23,9 +25,11 @@ import submitit
 from submitit.core.utils import CommandFunction, FailedJobError, FailedSubmissionError
 
 from xtra.execute import slurm_task
-from xtra.execute.slurm_arrays import Batch, batches, kinds
-from xtra.execute.slurm_profile import SlurmProfile, StageProfile
+from xtra.execute.machine import NO_GPU
+from xtra.execute.slurm_arrays import Batch, submit_arrays
+from xtra.execute.slurm_profile import REPORT, SlurmProfile
 from xtra.execute.slurm_queue import NAME_PREFIX, Queued, SlurmError, Submissions, max_array_size
+from xtra.execute.slurm_request import parameters
 from xtra.execute.slurm_task import SlurmTask
 from xtra.execute.snapshot import take_snapshot
 from xtra.execute.worker import STAGES
@@ -39,9 +43,6 @@ CONCLUDE = "xtra.execute.conclude"
 
 REQUEUES = 1_000
 """Time limits that a job may reach, each time going on from its checkpoint."""
-
-SIGNAL_SECONDS = 90
-"""Before the time limit, SLURM tells submitit, which requeues the job; a quarter of the limit where that is less."""
 
 
 @dataclass
@@ -75,33 +76,45 @@ class SlurmLauncher:
         Launchers on one store take turns, so that the second finds in the queue what the first has submitted.
         """
         self.directory.mkdir(parents=True, exist_ok=True)
-        done = Submitted()
         with self._turn():
-            done.queued = {key: entry for key, entry in self.submissions.queued().items() if key in jobs}
-            missing = self._missing(jobs, done)
+            done, missing = self._sort(jobs)
+            for job in jobs.values():
+                self.store.add(job)
             if missing:
                 bootstrap = take_snapshot(self.directory / "code")
-                self._submit_by_level(missing, done, bootstrap)
+                self._submit_missing(missing, done, partial(self._submit_batch, bootstrap))
         return done
 
-    def _missing(self, jobs: Mapping[str, Job], done: Submitted) -> dict[str, Job]:
-        """What has to be submitted, with room in the queue; fills in what has not to."""
+    def rehearse(self, jobs: Mapping[str, Job]) -> Submitted:
+        """What `submit` would do now, without doing or writing any of it. Raises SlurmError."""
+        done, missing = self._sort(jobs)
+        arrays = itertools.count()
+
+        def pretend(batch: Batch) -> list[str]:
+            array = next(arrays)
+            return [f"new{array}_{index}" for index in range(len(batch.elements))]
+
+        self._submit_missing(missing, done, pretend)
+        return done
+
+    def _sort(self, jobs: Mapping[str, Job]) -> tuple[Submitted, dict[str, Job]]:
+        """What has to be submitted and finds room in the queue, and what has not to."""
+        done = Submitted(queued={key: entry for key, entry in self.submissions.queued().items() if key in jobs})
         missing: dict[str, Job] = {}
         room = math.inf if self.profile.max_queued is None else self.profile.max_queued - len(done.queued)
+        states = {key: self._state(key) for key in {*jobs, *(needed for job in jobs.values() for needed in job.input_keys)}}
         for key, job in jobs.items():
-            self.store.add(job)
-            state = self._state(key)
             if key in done.queued:
                 continue
-            if state.final:
+            if states[key].final:
                 done.finished.append(key)
-            elif any(needed in done.blocked or self._state(needed) is State.DIVERGED for needed in job.input_keys):
+            elif any(needed in done.blocked or states[needed] is State.DIVERGED for needed in job.input_keys):
                 done.blocked.append(key)
-            elif len(missing) >= room or state is State.RUNNING or any(needed in done.held for needed in job.input_keys):
+            elif len(missing) >= room or states[key] is State.RUNNING or any(needed in done.held for needed in job.input_keys):
                 done.held.append(key)
             else:
                 missing[key] = job
-        return missing
+        return done, missing
 
     def _state(self, key: str) -> State:
         try:
@@ -110,42 +123,45 @@ class SlurmLauncher:
             return State.DAMAGED
         return self.store.state(key, time.time())
 
-    def _submit_by_level(self, missing: Mapping[str, Job], done: Submitted, bootstrap: Path) -> None:
-        slurm_ids = {key: entry.slurm_id for key, entry in done.queued.items()}
-        size = min(max_array_size(), self.profile.max_array_size or sys.maxsize)
-        for kind in kinds(missing):
-            for batch in batches(kind, slurm_ids, size):
-                array = self._submit_batch(batch, bootstrap)
-                done.calls += 1
-                slurm_ids |= array
-                done.new |= array
+    def _submit_missing(self, missing: Mapping[str, Job], done: Submitted, sbatch: Callable[[Batch], Sequence[str]]) -> None:
+        def counted(batch: Batch) -> Sequence[str]:
+            done.calls += 1
+            return sbatch(batch)
 
-    def _submit_batch(self, batch: Batch, bootstrap: Path) -> dict[str, str]:
-        """One call of sbatch. Returns the SLURM id of each job."""
-        keys = [job.key for job in batch.jobs]
-        for key in keys:
+        queued = {key: entry.slurm_id for key, entry in done.queued.items()}
+        size = min(max_array_size(), self.profile.max_array_size or sys.maxsize)
+        done.new = submit_arrays(missing, queued, size, counted)
+
+    def _submit_batch(self, bootstrap: Path, batch: Batch) -> list[str]:
+        """One call of sbatch. Returns the SLURM id of each element."""
+        first = batch.elements[0][0]
+        asked, site = first.resources, self.profile.of(first.stage, first.resources)
+        logs = [{job.key: str(self.store.log_file(job.key)) for job in element} for element in batch.elements]
+        for key in itertools.chain(*logs):
             self.store.work(key).mkdir(exist_ok=True)
-        logs = [str(self.store.log_file(key)) for key in keys]
-        task = SlurmTask([sys.executable, str(bootstrap), WORKER, "--stages", self._stages])
-        asked, site = batch.jobs[0].resources, self.profile.of(batch.jobs[0].stage)
-        slurm_ids = self._sbatch(
-            keys, parameters(asked, site, batch.dependency), task, [str(self.store.root)] * len(keys), keys, logs
-        )
-        return dict(zip(keys, slurm_ids, strict=True))
+        task = SlurmTask([sys.executable, str(bootstrap), WORKER, "--stages", self._stages], {} if asked.gpus else NO_GPU)
+        request = parameters(asked, max(map(len, batch.elements)), site, batch.dependency)
+        return self._sbatch([list(element) for element in logs], request, task, [str(self.store.root)] * len(logs), logs)
 
     def submit_conclusion(self, request: Path, after: Sequence[str]) -> None:
         """Submits a launch's last job: collects and reports when the jobs of SLURM ids `after` are over, however they ended."""
         bootstrap = take_snapshot(self.directory / "code")
         arrays = sorted({slurm_id.partition("_")[0] for slurm_id in after})
-        asked = parameters(Resources(hours=1.0), self.profile.of("report"), f"afterany:{':'.join(arrays)}")
+        asked = Resources(hours=1.0)
+        wanted = parameters(asked, 1, self.profile.of(REPORT, asked), f"afterany:{':'.join(arrays)}")
         command = CommandFunction([sys.executable, str(bootstrap), CONCLUDE])
-        self._sbatch([], asked, command, [str(request)])
+        self._sbatch([], wanted, command, [str(request)])
 
-    def _sbatch(self, keys: Sequence[str], asked: dict[str, Any], task: Callable[..., Any], *columns: Sequence[str]) -> list[str]:
-        """Calls sbatch once: element i calls `task` with the i-th of each column. Raises SlurmError with sbatch's words."""
+    def _sbatch(
+        self, elements: Sequence[Sequence[str]], asked: dict[str, Any], task: Callable[..., Any], *columns: Sequence[Any]
+    ) -> list[str]:
+        """Calls sbatch once: element i runs the jobs of keys `elements[i]` by calling `task` with the i-th of each column.
+
+        Raises SlurmError with sbatch's words.
+        """
         import_module("cloudpickle").register_pickle_by_value(slurm_task)
         identity = secrets.token_hex(6)
-        folder = self.submissions.record(identity, keys)
+        folder = self.submissions.record(identity, elements)
         # A fresh executor for every call: parameters are sticky, and the next array would inherit the dependency.
         executor = submitit.SlurmExecutor(folder=folder, max_num_timeout=REQUEUES, python=shlex.quote(sys.executable))
         executor.update_parameters(job_name=f"{NAME_PREFIX}{identity}", **asked)
@@ -165,26 +181,3 @@ class SlurmLauncher:
                 yield
         finally:
             claim.release()
-
-
-def parameters(asked: Resources, site: StageProfile, dependency: str | None) -> dict[str, Any]:
-    """submitit's words for what a job asks for. `kill-on-invalid-dep`: what can never start leaves the queue."""
-    minutes = max(1, math.ceil(asked.hours * 60))
-    chosen = {
-        "time": minutes,
-        "cpus_per_task": asked.cpus,
-        "mem": f"{math.ceil(asked.memory_gb * 1024)}M",
-        "srun_args": [f"--cpus-per-task={asked.cpus}"],  # since 22.05 srun does not take it over from sbatch
-        "gpus_per_node": asked.gpus or None,
-        "partition": site.partition,
-        "account": site.account,
-        "qos": site.qos,
-        "constraint": site.constraint,
-        "array_parallelism": site.max_running,
-        "dependency": dependency,
-        "setup": list(site.setup) or None,
-        "signal_delay_s": min(SIGNAL_SECONDS, minutes * 15),
-        "stderr_to_stdout": True,
-        "additional_parameters": {"kill-on-invalid-dep": "yes", "requeue": True, **site.sbatch},
-    }
-    return {name: value for name, value in chosen.items() if value is not None}

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from xtra.store.job import Job
+
+Element = tuple[Job, ...]
+"""Jobs that run side by side in one element of an array: one, or as many as share a GPU."""
 
 MAX_DEPENDENCIES = 50
 """SLURM ids in one dependency; beyond it a job waits for whole arrays."""
@@ -18,10 +21,25 @@ MAX_SPLIT = 20
 
 @dataclass(frozen=True)
 class Batch:
-    """Jobs of one `sbatch` call, and what they wait for in sbatch's words."""
+    """Elements of one `sbatch` call, and what they wait for in sbatch's words."""
 
-    jobs: Sequence[Job]
+    elements: Sequence[Element]
     dependency: str | None = None
+
+
+def submit_arrays(
+    jobs: Mapping[str, Job], queued: Mapping[str, str], size: int, sbatch: Callable[[Batch], Sequence[str]]
+) -> dict[str, str]:
+    """Hands all jobs to `sbatch`, inputs before readers, which returns the SLURM id of each element. Returns that of each job.
+
+    `queued`: SLURM ids of what is in the queue already. At most `size` elements go into one array.
+    """
+    slurm_ids = dict(queued)
+    for kind in kinds(jobs):
+        for batch in batches(kind, slurm_ids, size):
+            for element, slurm_id in zip(batch.elements, sbatch(batch), strict=True):
+                slurm_ids |= {job.key: slurm_id for job in element}
+    return {key: slurm_ids[key] for key in jobs}
 
 
 def kinds(jobs: Mapping[str, Job]) -> Iterator[list[Job]]:
@@ -37,37 +55,63 @@ def kinds(jobs: Mapping[str, Job]) -> Iterator[list[Job]]:
 
 def batches(kind: Sequence[Job], slurm_ids: Mapping[str, str], size: int) -> Iterator[Batch]:
     """Splits jobs of one kind by what they wait for, then into arrays of at most `size`. `slurm_ids`: of incomplete inputs."""
-    by_inputs: dict[tuple[str, ...], list[Job]] = defaultdict(list)
-    for job in kind:
-        by_inputs[tuple(sorted({slurm_ids[key] for key in job.input_keys if key in slurm_ids}))].append(job)
+    by_inputs: dict[tuple[str, ...], list[Element]] = defaultdict(list)
+    for element in _elements(kind, slurm_ids):
+        by_inputs[_awaited(element, slurm_ids)].append(element)
     if len(by_inputs) > 1:
         yield from _matched(by_inputs, slurm_ids)
     if len(by_inputs) > MAX_SPLIT:
         together = sorted({slurm_id for inputs in by_inputs for slurm_id in inputs})
         # afterany: one input that fails must not cancel the readers of the others; the workers look for themselves.
-        by_inputs = {tuple(together): [job for jobs in by_inputs.values() for job in jobs]}
+        by_inputs = {tuple(together): [element for elements in by_inputs.values() for element in elements]}
         word = "afterany"
     else:
         word = "afterok"
-    for inputs, jobs in by_inputs.items():
+    for inputs, elements in by_inputs.items():
         dependency = _dependency(word, inputs)
-        for start in range(0, len(jobs), size):
-            yield Batch(jobs[start : start + size], dependency)
+        for start in range(0, len(elements), size):
+            yield Batch(elements[start : start + size], dependency)
 
 
-def _matched(by_inputs: dict[tuple[str, ...], list[Job]], slurm_ids: Mapping[str, str]) -> Iterator[Batch]:
-    """Takes out the jobs that read exactly one element each of one whole array: element i can wait for element i."""
-    array_sizes = Counter(slurm_id.partition("_")[0] for slurm_id in slurm_ids.values())
-    readers: dict[str, dict[int, Job]] = defaultdict(dict)
+def _elements(kind: Sequence[Job], slurm_ids: Mapping[str, str]) -> Iterator[Element]:
+    """Puts jobs of one kind together as far as they share GPUs: those that wait for the same first, then the rest in order.
+
+    A job that waits for nothing is never put beside one that does.
+    """
+    sharers = kind[0].resources.num_sharers
+    by_inputs: dict[tuple[str, ...], list[Job]] = defaultdict(list)
+    for job in kind:
+        by_inputs[_awaited((job,), slurm_ids)].append(job)
+    rest: list[Job] = []
     for inputs, jobs in by_inputs.items():
-        if len(inputs) == 1 and len(jobs) == 1 and "_" in inputs[0]:
+        whole = len(jobs) - len(jobs) % sharers if inputs else len(jobs)
+        yield from _cut(jobs[:whole], sharers)
+        rest += jobs[whole:]
+    yield from _cut(rest, sharers)
+
+
+def _cut(jobs: Sequence[Job], size: int) -> Iterator[Element]:
+    for start in range(0, len(jobs), size):
+        yield tuple(jobs[start : start + size])
+
+
+def _awaited(element: Element, slurm_ids: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(sorted({slurm_ids[key] for job in element for key in job.input_keys if key in slurm_ids}))
+
+
+def _matched(by_inputs: dict[tuple[str, ...], list[Element]], slurm_ids: Mapping[str, str]) -> Iterator[Batch]:
+    """Takes out those that read exactly one element each of one whole array: element i can wait for element i."""
+    array_sizes = Counter(slurm_id.partition("_")[0] for slurm_id in set(slurm_ids.values()))
+    readers: dict[str, dict[int, Element]] = defaultdict(dict)
+    for inputs, elements in by_inputs.items():
+        if len(inputs) == 1 and len(elements) == 1 and "_" in inputs[0]:
             array, _, index = inputs[0].partition("_")
-            readers[array][int(index)] = jobs[0]
+            readers[array][int(index)] = elements[0]
     for array, by_index in readers.items():
         if sorted(by_index) == list(range(array_sizes[array])):
-            for element in by_index:
-                del by_inputs[(f"{array}_{element}",)]
-            yield Batch([by_index[element] for element in sorted(by_index)], f"aftercorr:{array}")
+            for number in by_index:
+                del by_inputs[(f"{array}_{number}",)]
+            yield Batch([by_index[number] for number in sorted(by_index)], f"aftercorr:{array}")
 
 
 def _dependency(word: str, slurm_ids: Sequence[str]) -> str | None:

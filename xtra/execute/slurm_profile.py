@@ -11,42 +11,30 @@ from ruamel.yaml.error import YAMLError
 
 from xtra.config import Config
 from xtra.stages.registry import STAGES
+from xtra.store.job import Resources
+from xtra.suite.errors import suggest
+from xtra.suite.slurm_settings import SlurmSettings, combine
 
-
-class StageProfile(Config):
-    """Where the jobs of a stage go. None leaves SLURM's default."""
-
-    partition: str | None = None
-    """Partitions, separated by commas."""
-    account: str | None = None
-    """Account that is charged."""
-    qos: str | None = None
-    """Quality of service."""
-    constraint: str | None = None
-    """Features that nodes must have, such as `a100`."""
-    max_running: int = Field(256, ge=1)
-    """Jobs of one array that run at once."""
-    sbatch: dict[str, str | int] = Field(default_factory=dict)
-    """Any other option of sbatch by its long name, such as `nice: 100`."""
-    setup: tuple[str, ...] = ()
-    """Shell lines before the job, such as `module load cuda`."""
+REPORT = "report"
+"""The stage of a launch's last job, which collects and reports."""
 
 
 class SlurmProfile(Config):
-    """The profile file. A stage named in `stages` uses its own block instead of `default`."""
+    """The profile file."""
 
-    default: StageProfile = StageProfile()
-    """Of every stage without a block of its own."""
-    stages: dict[str, StageProfile] = Field(default_factory=dict)
-    """Blocks by stage."""
+    default: SlurmSettings = SlurmSettings()
+    """Of every stage, where neither the suite nor `stages` says otherwise."""
+    stages: dict[str, SlurmSettings] = Field(default_factory=dict)
+    """By stage; wins over the suite, which wins over `default`: who runs a suite knows the site better than who wrote it."""
     max_array_size: int | None = Field(None, ge=1)
-    """Jobs in one array at most; the controller's MaxArraySize if not given."""
+    """Elements in one array at most; the controller's MaxArraySize if not given."""
     max_queued: int | None = Field(None, ge=1)
     """Jobs of ours in the queue at most: the site's submit limit. What does not fit is submitted by a later `run`."""
 
-    def of(self, stage: str) -> StageProfile:
-        """The block of a stage."""
-        return self.stages.get(stage, self.default)
+    def of(self, stage: str, asked: Resources) -> SlurmSettings:
+        """What holds for the jobs of a stage that ask for these resources."""
+        of_suite = SlurmSettings.model_validate_json(json.dumps(asked.slurm))
+        return combine([self.default, of_suite, *([self.stages[stage]] if stage in self.stages else [])])
 
 
 class ProfileError(Exception):
@@ -66,13 +54,16 @@ def load_profile(path: Path | None) -> SlurmProfile:
         raise ProfileError(f"{path}: is not YAML: {error}") from None
     except ValidationError as error:
         raise ProfileError("\n".join(_explain(path, problem["loc"], problem["msg"]) for problem in error.errors())) from None
-    known = (*STAGES, "report")
-    unknown = sorted(set(profile.stages) - set(known))
-    if unknown:
-        raise ProfileError(f"{path}: stages.{unknown[0]}: no such stage; there are {', '.join(known)}")
+    known = (*STAGES, REPORT)
+    for stage in profile.stages:
+        if stage not in known:
+            raise ProfileError(f"{path}: stages.{stage}: no such stage; {suggest(stage, known, 'stages')}")
     return profile
 
 
 def _explain(path: Path, place: tuple[int | str, ...], message: str) -> str:
-    fields = SlurmProfile.model_fields if len(place) <= 1 else StageProfile.model_fields
-    return f"{path}: {'.'.join(map(str, place)) or 'the file'}: {message}; valid keys here: {', '.join(fields)}"
+    fields = SlurmProfile.model_fields if len(place) <= 1 else SlurmSettings.model_fields
+    key, where = str(place[-1]) if place else "", ".".join(map(str, place)) or "the file"
+    if message == "Extra inputs are not permitted":
+        return f"{path}: {where}: unknown key; {suggest(key, fields, 'keys')}"
+    return f"{path}: {where}: {message}; valid keys here: {', '.join(fields)}"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,13 +18,24 @@ NEVER = "DependencyNeverSatisfied"
 DEFAULT_MAX_ARRAY_SIZE = 1001
 
 
+SILENCES = {
+    "Could not establish a configuration source": "this machine belongs to no SLURM cluster",
+    "Unable to process configuration file": "SLURM's configuration on this machine cannot be read",
+    "Unable to contact slurm controller": "SLURM's controller does not answer",
+}
+"""Last words of SLURM's commands that say why nothing is known, and what they mean."""
+
+
 class SlurmError(Exception):
-    """A SLURM command failed or could not be run; the message quotes it."""
+    """A SLURM command failed or could not be run; the message says, without a full stop, what is unknown or undone, and why."""
 
 
 @dataclass(frozen=True)
 class Queued:
-    """A job of the store that SLURM has: its SLURM id (`123` or `123_4`), state and, while pending, the reason."""
+    """A job of the store that SLURM has: its SLURM id (`123` or `123_4`), state and, while pending, the reason.
+
+    Jobs that share a GPU have one SLURM id.
+    """
 
     slurm_id: str
     state: str
@@ -39,11 +51,11 @@ class Submissions:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
-    def record(self, identity: str, keys: Sequence[str]) -> Path:
-        """Creates the directory of a submission that is about to be made; element i of the array runs `keys[i]`."""
+    def record(self, identity: str, elements: Sequence[Sequence[str]]) -> Path:
+        """Creates the directory of a submission that is about to be made; element i of the array runs the jobs `elements[i]`."""
         folder = self.directory / identity
         folder.mkdir(parents=True)
-        write_json(folder / "submission.json", {"schema_version": 1, "keys": list(keys)})
+        write_json(folder / "submission.json", {"schema_version": 2, "elements": [list(keys) for keys in elements]})
         return folder
 
     def queued(self) -> dict[str, Queued]:
@@ -51,57 +63,68 @@ class Submissions:
         if not self.directory.is_dir():
             return {}
         found: dict[str, Queued] = {}
+        elements_of = functools.cache(self._elements)
         for slurm_id, name, state, reason in _squeue():
-            keys = self._keys(name)
+            elements = elements_of(name)
             index = int(slurm_id.partition("_")[2] or 0)
-            if index < len(keys) and state not in GONE and reason != NEVER:
-                found[keys[index]] = Queued(slurm_id, state, reason)
+            if index < len(elements) and state not in GONE and reason != NEVER:
+                found |= dict.fromkeys(elements[index], Queued(slurm_id, state, reason))
         return found
 
     def logs(self, key: str) -> list[Path]:
         """What SLURM and submitit said around a job, the latest start last; the job's own words are in its log in the store."""
         found: list[Path] = []
         for record in self.directory.glob("*/submission.json"):
-            keys = self._keys(record.parent.name)
-            if key in keys:
-                found += record.parent.glob("*_0_log.out" if len(keys) == 1 else f"*_{keys.index(key)}_0_log.out")
+            elements = self._elements(record.parent.name)
+            for index, keys in enumerate(elements):
+                if key in keys:
+                    found += record.parent.glob("*_0_log.out" if len(elements) == 1 else f"*_{index}_0_log.out")
         return sorted(found, key=lambda path: path.stat().st_mtime)
 
-    def _keys(self, job_name: str) -> list[str]:
+    def _elements(self, job_name: str) -> list[list[str]]:
         try:
             record = json.loads((self.directory / job_name.removeprefix(NAME_PREFIX) / "submission.json").read_bytes())
-            return list(record["keys"])
+            # Schema 1 knew no elements of several jobs.
+            return [[key] for key in record["keys"]] if "keys" in record else list(record["elements"])
         except (OSError, ValueError, KeyError):
             return []  # of another store
 
 
 def cancel(queued: Iterable[Queued]) -> None:
     """Ends these jobs. Raises SlurmError."""
-    identities = [entry.slurm_id for entry in queued]
+    identities = sorted({entry.slurm_id for entry in queued})
     for start in range(0, len(identities), 500):
-        run_slurm(["scancel", *identities[start : start + 500]])
+        run_slurm(["scancel", "--quiet", *identities[start : start + 500]], "not every job is cancelled")
 
 
 def max_array_size() -> int:
     """The controller's MaxArraySize; SLURM's default when it does not say."""
-    match = re.search(r"^MaxArraySize\s*=\s*(\d+)", run_slurm(["scontrol", "show", "config"]), re.MULTILINE)
+    settings = run_slurm(["scontrol", "show", "config"], "SLURM's largest array is unknown")
+    match = re.search(r"^MaxArraySize\s*=\s*(\d+)", settings, re.MULTILINE)
     return int(match[1]) if match else DEFAULT_MAX_ARRAY_SIZE
 
 
-def run_slurm(command: Sequence[str], environment: Mapping[str, str] | None = None) -> str:
-    """The standard output of a SLURM command. Raises SlurmError."""
+def run_slurm(command: Sequence[str], otherwise: str) -> str:
+    """The standard output of a SLURM command. Raises SlurmError, which begins with `otherwise`: what its failure means."""
+    program = command[0]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
-    except FileNotFoundError:
-        raise SlurmError(f"{command[0]} is not here: run this where SLURM's commands are, or with --executor local") from None
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    except OSError:
+        raise SlurmError(f"{otherwise}: {program} is not on this machine, as it is on a cluster's login node") from None
     except subprocess.TimeoutExpired:
-        raise SlurmError(f"{command[0]} did not answer within a minute; is the controller up? (`scontrol ping`)") from None
+        raise SlurmError(f"{otherwise}: {program} got no answer from SLURM's controller within a minute") from None
     if done.returncode:
-        raise SlurmError(f"{command[0]} failed: {done.stderr.strip() or done.stdout.strip()}")
+        raise SlurmError(f"{otherwise}: {_reason(program, done.stderr or done.stdout)}")
     return done.stdout
+
+
+def _reason(program: str, said: str) -> str:
+    last = (said.strip().splitlines() or ["it said nothing"])[-1].removeprefix(f"{program}: ").removeprefix("fatal: ")
+    meanings = [meaning for silence, meaning in SILENCES.items() if silence in last]
+    return f"{meanings[0]} ({program}: {last})" if meanings else f"{program} failed: {last}"
 
 
 def _squeue() -> list[list[str]]:
     # Of all users: a colleague may have submitted jobs of the same store.
-    listing = run_slurm(["squeue", "--noheader", "--array", "--format", "%i|%j|%T|%r"])
+    listing = run_slurm(["squeue", "--noheader", "--array", "--format", "%i|%j|%T|%r"], "SLURM's queue is unknown")
     return [line.split("|", 3) for line in listing.splitlines() if f"|{NAME_PREFIX}" in line]

@@ -1,4 +1,5 @@
-"""What a SLURM job runs: a worker as a child process. Pickled by value, so it stands on nothing but submitit and Python.
+"""What an element of a SLURM array runs: a worker for each of its jobs, side by side. Pickled by value, so it stands on nothing
+but submitit and Python.
 
 The module must import nothing of xtra: the checkout may be half-edited when the job starts; the worker runs a snapshot.
 """
@@ -9,47 +10,74 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from submitit.core.utils import DelayedSubmission
 
 CLAIMED_ELSEWHERE = 3
 """`xtra.execute.worker.Exit.CLAIMED_ELSEWHERE`."""
 
-LAST_SECONDS = 600
+POLL_SECONDS = 0.2
+"""Between two looks at the workers."""
+
+AGAIN_SECONDS = 10.0
+"""Until the next try at a job that another process has claimed."""
+
+LAST_SECONDS = 600.0
 """To wait for SLURM to end a job whose node it takes back. A job that ends by itself has failed, and is not requeued."""
 
 
 class SlurmTask:
-    """Calls `command STORE KEY --parent PID` and succeeds when the job's result is in the store."""
+    """Calls `command STORE KEY --parent PID` for each job and succeeds when a result of one of them is in the store.
 
-    def __init__(self, command: Sequence[str]) -> None:
+    One that fails beside others must not cancel their readers; its own readers find its result missing.
+    """
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         self.command = list(command)
+        self.environment = dict(environment)
 
-    def __call__(self, store_root: str, key: str, log_file: str) -> None:
-        status = self._run(store_root, key, log_file)
-        while status == CLAIMED_ELSEWHERE:  # by another launcher, or by a node that was lost: its claim has to go stale
-            time.sleep(10)
-            status = self._run(store_root, key, log_file)
-        if status == 128 + signal.SIGTERM:
+    def __call__(self, store_root: str, logs: Mapping[str, str]) -> None:
+        """`logs`: where each job's words go, by its key."""
+        statuses = self._run(store_root, logs)
+        if 128 + signal.SIGTERM in statuses.values():
             time.sleep(LAST_SECONDS)
-        if status != 0:
-            raise RuntimeError(f"{key} ended with status {status}; its own words are in {log_file}")
+        failed = {key: status for key, status in statuses.items() if status != 0}
+        said = "\n".join(f"{key} ended with status {status}; its own words are in {logs[key]}" for key, status in failed.items())
+        if len(failed) == len(logs):
+            raise RuntimeError(said)
+        print(said, flush=True)
 
-    def checkpoint(self, store_root: str, key: str, log_file: str) -> DelayedSubmission:
+    def checkpoint(self, store_root: str, logs: Mapping[str, str]) -> DelayedSubmission:
         """submitit's hook before it requeues the job: nothing to save, its files say where it was. SLURM may signal twice."""
         signal.signal(signal.SIGUSR2, signal.SIG_IGN)
-        return DelayedSubmission(self, store_root, key, log_file)
+        return DelayedSubmission(self, store_root, logs)
 
-    def _run(self, store_root: str, key: str, log_file: str) -> int:
-        arguments = [*self.command, store_root, key, "--parent", str(os.getpid())]
-        environment = {**os.environ, "PYTHONHASHSEED": "0"}
-        with open(log_file, "ab") as log:  # noqa: PTH123 - a string crosses the pickle, whatever the Python version
-            # A process group of its own: submitit's USR2 is for this process, and would kill the worker.
-            worker = subprocess.Popen(arguments, stdout=log, stderr=log, env=environment, process_group=0)
+    def _run(self, store_root: str, logs: Mapping[str, str]) -> dict[str, int]:
+        """The exit status of each job's last worker."""
+        due = dict.fromkeys(logs, 0.0)
+        workers: dict[str, subprocess.Popen[bytes]] = {}
+        statuses: dict[str, int] = {}
         try:
-            return worker.wait()
+            while due or workers:
+                for key in [key for key, moment in due.items() if moment <= time.monotonic()]:
+                    del due[key]
+                    workers[key] = self._start(store_root, key, logs[key])
+                for key in [key for key, worker in workers.items() if worker.poll() is not None]:
+                    statuses[key] = workers.pop(key).returncode
+                    if statuses[key] == CLAIMED_ELSEWHERE:  # by another launcher, or on a node that was lost: it has to go stale
+                        due[key] = time.monotonic() + AGAIN_SECONDS
+                time.sleep(POLL_SECONDS)
         except BaseException:  # submitit has requeued the job, or failed to, in its signal handler, and exits
-            worker.terminate()
+            for worker in workers.values():
+                worker.terminate()
             time.sleep(LAST_SECONDS)
             raise
+        return statuses
+
+    def _start(self, store_root: str, key: str, log_file: str) -> subprocess.Popen[bytes]:
+        arguments = [*self.command, store_root, key, "--parent", str(os.getpid())]
+        environment = {**os.environ, "PYTHONHASHSEED": "0", **self.environment}
+        with open(log_file, "ab") as log:  # noqa: PTH123 - a string crosses the pickle, whatever the Python version
+            # A process group of its own: submitit's USR2 is for this process, and would kill the worker.
+            return subprocess.Popen(arguments, stdout=log, stderr=log, env=environment, process_group=0)

@@ -15,13 +15,22 @@ KEY_DIGITS = 24
 
 @dataclass(frozen=True)
 class Resources:
-    """What a job asks for. Not part of its key: more cores must not make another result."""
+    """What a job asks for. Not part of its key: more cores must not make another result.
+
+    slurm: what the suite tells SLURM besides, as JSON data (`xtra.suite.slurm_settings`).
+    """
 
     cpus: int = 1
     gpus: int = 0
     memory_gb: float = 4.0
     hours: float = 24.0
     jobs_per_gpu: int = 1
+    slurm: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def num_sharers(self) -> int:
+        """Jobs that go onto the same GPU, or GPUs; 1 for a job that asks for none."""
+        return self.jobs_per_gpu if self.gpus else 1
 
 
 @dataclass(frozen=True)

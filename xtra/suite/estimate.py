@@ -8,7 +8,7 @@ from statistics import fmean
 
 from xtra.store.canonical import digest
 from xtra.store.errors import DamagedError
-from xtra.store.job import Job
+from xtra.store.job import Job, Resources
 from xtra.store.store import Store
 from xtra.suite.plan import Plan
 
@@ -67,11 +67,15 @@ def estimate(plan: Plan, cached: Collection[str], costs: Mapping[str, Cost]) -> 
         ends[key] = start + (known[key].seconds if key in known else 0.0)
     return Estimate(
         job_hours=sum(cost.seconds for cost in known.values()) / 3600,
-        gpu_hours=sum(cost.seconds * waiting[key].resources.gpus for key, cost in known.items()) / 3600,
+        gpu_hours=sum(cost.seconds * _gpus(waiting[key].resources) for key, cost in known.items()) / 3600,
         longest_hours=max(ends.values(), default=0.0) / 3600,
         disk_gb=sum(cost.bytes for cost in known.values()) / BYTES_PER_GB,
         unknown=len(waiting) - len(known),
     )
+
+
+def _gpus(asked: Resources) -> float:
+    return asked.gpus / asked.num_sharers
 
 
 def sentence(found: Estimate, jobs: int) -> str:

@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 from xtra.config import Config
 from xtra.suite.document import DataPath, Document
 from xtra.suite.errors import Problem, shown, suggest, words
+from xtra.suite.slurm_settings import SlurmSettings
 from xtra.suite.spec import MethodSpec, ResourcesSpec, SuiteFile
 
 UNNAMED = "?/"
@@ -60,7 +61,7 @@ def _repair(data: Any, path: DataPath) -> None:
         target = inside
     last = path[-1]
     if isinstance(target, list) and isinstance(last, int):
-        target[last] = STAND_INS[str(path[0])][0]
+        target[last] = STAND_INS.get(str(path[0]), ("?",))[0]
     elif isinstance(target, dict) and last in STAND_INS:
         target[str(last)] = copy.deepcopy(STAND_INS[str(last)])
     elif isinstance(target, dict):
@@ -94,12 +95,15 @@ def _model(path: DataPath) -> type[Config]:
     """The class whose field the path's last key is."""
     if len(path) > 2 and path[0] == "methods":
         return MethodSpec
-    return ResourcesSpec if len(path) > 2 and path[0] == "resources" else SuiteFile
+    if len(path) > 2 and path[0] == "resources":
+        return SlurmSettings if len(path) > 3 and path[2] == "slurm" else ResourcesSpec
+    return SuiteFile
 
 
 def _field(path: DataPath) -> str:
     """The field of `_model(path)` that the path goes through."""
-    return str(path[2] if len(path) > 2 and path[0] in ("methods", "resources") else path[0])
+    depth = {MethodSpec: 2, ResourcesSpec: 2, SlurmSettings: 3, SuiteFile: 0}[_model(path)]
+    return str(path[depth])
 
 
 def _example(model: type[Config], key: str) -> str:

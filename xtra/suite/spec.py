@@ -13,6 +13,7 @@ from xtra.protocol.protocols import PROTOCOLS
 from xtra.stages.registry import STAGES
 from xtra.store.job import Resources
 from xtra.suite.presets import PRESETS, SIZES
+from xtra.suite.slurm_settings import SlurmSettings
 
 
 def _one_of(names: Any) -> dict[str, Any]:
@@ -47,6 +48,8 @@ class ResourcesSpec(Config):
     """Time limit in hours."""
     jobs_per_gpu: int = Field(Resources().jobs_per_gpu, ge=1, examples=[1])
     """Jobs that share one GPU, where each of them is too small to fill it."""
+    slurm: SlurmSettings = Field(default_factory=SlurmSettings, examples=[{"partition": "gpu", "setup": ["module load cuda"]}])
+    """What SLURM is told besides. A site's profile may say otherwise."""
 
 
 class MethodSpec(Config):

@@ -1,0 +1,39 @@
+"""What an array asks SLURM for, in submitit's words."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from xtra.store.job import Resources
+from xtra.suite.slurm_settings import SlurmSettings
+
+SIGNAL_SECONDS = 90
+"""Before the time limit, SLURM tells submitit, which requeues the job; a quarter of the limit where that is less."""
+
+
+def parameters(asked: Resources, num_jobs: int, site: SlurmSettings, dependency: str | None) -> dict[str, Any]:
+    """For elements of `num_jobs` jobs side by side: GPUs are shared, cores and memory are not.
+
+    `kill-on-invalid-dep`: what can never start leaves the queue.
+    """
+    minutes = max(1, math.ceil(asked.hours * 60))
+    cpus = asked.cpus * num_jobs
+    chosen = {
+        "time": minutes,
+        "cpus_per_task": cpus,
+        "mem": f"{math.ceil(asked.memory_gb * num_jobs * 1024)}M",
+        "srun_args": [f"--cpus-per-task={cpus}"],  # since 22.05 srun does not take it over from sbatch
+        "gpus_per_node": asked.gpus or None,
+        "partition": site.partition,
+        "account": site.account,
+        "qos": site.qos,
+        "constraint": site.constraint,
+        "array_parallelism": site.max_running,
+        "dependency": dependency,
+        "setup": list(site.setup) or None,
+        "signal_delay_s": min(SIGNAL_SECONDS, minutes * 15),
+        "stderr_to_stdout": True,
+        "additional_parameters": {"kill-on-invalid-dep": "yes", "requeue": True, **site.sbatch},
+    }
+    return {name: value for name, value in chosen.items() if value is not None}
