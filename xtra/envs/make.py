@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 
 from xtra.envs.config import EnvironmentConfig
 from xtra.envs.vector import Emulators, VectorEnvironment
@@ -36,7 +36,7 @@ def make_training_environment(config: EnvironmentConfig, num_envs: int, seed: in
     """Training: an own seed for every episode of every copy; lost lives end trajectories if the configuration says so."""
     return VectorEnvironment(
         make_emulators(config, num_envs),
-        _episode_seeds(seed, config.game),
+        partial(episode_seed, seed, config.game),
         max_episode_env_steps=config.max_episode_env_steps,
         life_loss_terminal=config.life_loss_terminal,
     )
@@ -48,12 +48,12 @@ def make_evaluation_environment(
     """Evaluation: copy i plays the i-th episode, a whole game."""
     return VectorEnvironment(
         make_emulators(config, num_episodes),
-        _episode_seeds(seed, config.game),
+        partial(episode_seed, seed, config.game),
         max_episode_env_steps=max_episode_env_steps,
         life_loss_terminal=False,
     )
 
 
-def _episode_seeds(seed: int, game: str) -> Callable[[int, int], int]:
-    # ale-py takes 31-bit seeds.
-    return lambda env, episode: derive_seed(seed, "episode", game, env, episode) % 2**31
+def episode_seed(seed: int, game: str, env: int, episode: int) -> int:
+    """The seed of an environment's `episode`-th game (from 0) in copy `env`; ale-py takes 31 bits."""
+    return derive_seed(seed, "episode", game, env, episode) % 2**31

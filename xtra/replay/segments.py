@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import zstandard
@@ -106,19 +106,35 @@ def _compress(replay: ReplayBuffer, rows: NDArray[np.int64]) -> Iterator[bytes]:
 
 
 def _read(file: BinaryIO, replay: ReplayBuffer, segment: Segment) -> None:
-    rows = np.arange(segment.first_row, segment.end_row)
+    slots = replay.slots(np.arange(segment.first_row, segment.end_row))
+    for slot, frames in zip(slots.tolist(), iter_frames(file, segment, replay.num_envs, replay.frame_shape), strict=True):
+        replay.frames.write(slot, frames)
+    for name, column in _load_columns(file).items():
+        getattr(replay, name)[slots] = column
+
+
+def iter_frames(
+    file: BinaryIO, segment: Segment, num_envs: int, frame_shape: tuple[int, int, int]
+) -> Iterator[NDArray[np.uint8]]:
+    """A segment's rows in order, each `[num_envs, H, W, C]`, a chunk decoded at a time."""
     offsets, data = np.load(file), np.load(file).tobytes()
     decompress = zstandard.ZstdDecompressor().decompress
-    block = 0
-    for start in range(0, len(rows), CHUNK_ROWS):
-        chunk = rows[start : start + CHUNK_ROWS]
-        columns = []
-        for _ in range(replay.num_envs):
+    num_rows, block = segment.end_row - segment.first_row, 0
+    for start in range(0, num_rows, CHUNK_ROWS):
+        chunk = np.empty((min(CHUNK_ROWS, num_rows - start), num_envs, *frame_shape), np.uint8)
+        for env in range(num_envs):
             raw = decompress(data[offsets[block] : offsets[block + 1]])
-            columns.append(np.frombuffer(raw, np.uint8).reshape(len(chunk), *replay.frame_shape))
+            chunk[:, env] = np.frombuffer(raw, np.uint8).reshape(len(chunk), *frame_shape)
             block += 1
-        for slot, frames in zip(replay.slots(chunk).tolist(), np.stack(columns, axis=1), strict=True):
-            replay.frames.write(slot, frames)
-    slots = replay.slots(rows)
-    for name in COLUMNS:
-        getattr(replay, name)[slots] = np.load(file)
+        yield from chunk
+
+
+def read_columns(file: BinaryIO) -> dict[str, NDArray[Any]]:
+    """A segment's fixed columns, each `[rows, num_envs, ...]`."""
+    for _ in range(2):
+        np.load(file)  # what frames are made from
+    return _load_columns(file)
+
+
+def _load_columns(file: BinaryIO) -> dict[str, NDArray[Any]]:
+    return {name: np.load(file) for name in COLUMNS}

@@ -22,6 +22,7 @@ from xtra.agents.factory import NETWORK_FILE, Run, make_learner
 from xtra.agents.interface import Learner
 from xtra.envs.make import make_training_environment
 from xtra.envs.stacks import FrameStacks
+from xtra.replay.recording import recording_meta
 from xtra.replay.segments import ReplayLog
 from xtra.rng import derive_seed
 from xtra.search.engine import BadOutput
@@ -107,6 +108,7 @@ class OnlineTraining:
         self.replay = self._learner.make_replay(self._num_envs, frames.shape[1:], self.budget.env_steps)
         self.env_steps, self.updates = 0, 0
         self._returns = np.zeros(self._num_envs)
+        self._episode_ends: list[tuple[int, int]] = []
         self._curve: list[dict[str, Any]] = []
 
     def move(self) -> bool:
@@ -132,6 +134,7 @@ class OnlineTraining:
         self.env_steps += self._num_envs
         if self.replay.num_rows % min(SEGMENT_ROWS, self.replay.max_rows) == 0:
             self._log.extend(self.replay)
+        self._episode_ends += [(self.replay.num_rows - 1, env) for env in np.flatnonzero(step.episode_end).tolist()]
         self._returns += step.rewards
         for episode_return in self._returns[step.episode_end].tolist():
             self._context.telemetry.metrics(env_steps=self.env_steps, updates=self.updates, episode_return=episode_return)
@@ -186,6 +189,7 @@ class OnlineTraining:
             "environment": self._environment.state(),
             "stacks": self._stacks.stacks,
             "returns": self._returns,
+            "episode_ends": self._episode_ends,
             "curve": self._curve,
             "env_steps": self.env_steps,
             "updates": self.updates,
@@ -213,7 +217,7 @@ class OnlineTraining:
         self.replay.restore(state["replay"])
         self._environment.restore(state["environment"])
         self._stacks.stacks = state["stacks"]
-        self._returns, self._curve = state["returns"], state["curve"]
+        self._returns, self._episode_ends, self._curve = state["returns"], state["episode_ends"], state["curve"]
         self.env_steps, self.updates = state["env_steps"], state["updates"]
         self._context.telemetry.rewind(state["metrics_size"])
 
@@ -226,6 +230,8 @@ class OnlineTraining:
         for segment in self._log.segments:
             # The work directory keeps its own name for the file, so that a kill from here on loses nothing.
             os.link(self._log.directory / segment.name, out / "replay" / segment.name)
+        meta = recording_meta(self.replay, self._config.environment, self._config.seed, self._episode_ends)
+        meta.save(out / "replay")
         (out / "curve.json").write_text(json.dumps(self._curve))
         (out / "summary.json").write_text(json.dumps({"env_steps": self.env_steps, "updates": self.updates}))
         metrics = self._context.work / "metrics.jsonl"

@@ -1,0 +1,171 @@
+"""Stage `dataset`: trajectories of a finished run, or of random play, as offline data in the view that its reader needs.
+
+Another view than the run's (its frame size, its colours) is rendered by exact replay: the run's environments are made again and
+take the run's actions; since an episode is (seed, actions), all rewards must come out equal, and that is checked.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xtra.agents.random_player import RandomPlayer
+from xtra.envs.config import EnvironmentConfig
+from xtra.envs.make import episode_seed, make_training_environment
+from xtra.protocol.games import GAMES, NUM_ACTIONS
+from xtra.replay.buffer import ReplayBuffer
+from xtra.replay.chunks import CHUNK_FRAMES
+from xtra.replay.config import ReplayConfig
+from xtra.replay.offline import CARD, Steps, seal
+from xtra.replay.offline_card import card_text
+from xtra.replay.offline_writer import write_trajectories
+from xtra.replay.recording import Recording, Trajectory, recording_meta
+from xtra.replay.segments import ReplayLog
+from xtra.stages.config import DatasetConfig
+from xtra.stages.context import StageContext
+from xtra.store.provenance import package_version
+from xtra.telemetry import Telemetry
+from xtra.transfer.config import DataConfig
+
+VIEW = ("frame_size", "color")
+"""Settings that change what a game looks like, not its course."""
+RECORDED_PACKAGES = ("xtra-bench", "numpy", "ale-py", "zstandard")
+"""Their versions can change what is rendered or how it is stored."""
+RANDOM_ENVS = 4
+"""Environments of random play."""
+RANDOM_ROWS = 250
+"""Rows of random play held in memory at a time."""
+
+
+def run(config: DatasetConfig, context: StageContext) -> None:
+    """Input `train`: the run; none for random play. Leaves the files that `xtra.replay.offline` describes."""
+    if "train" in context.inputs:
+        recording = Recording(context.inputs["train"][0] / "replay")
+    else:
+        recording = _play_at_random(config, context)
+    seen = EnvironmentConfig.model_validate(recording.meta.environment)
+    _check_course(seen, config.environment)
+    chosen = choose(recording.trajectories(), config.data)
+    frames = recording.frames(_frame_shape(seen)) if seen == config.environment else render(recording, config.environment)
+    rows = _reporting(frames, chosen[-1].last + 1, context.telemetry)
+    seeds = partial(episode_seed, recording.meta.seed, config.environment.game)
+    steps = write_trajectories(context.out, recording, chosen, rows, seeds)
+    meta = seal(context.out, _describe(config, recording, steps))
+    (context.out / CARD).write_text(card_text(meta, steps), encoding="utf-8")
+
+
+def choose(trajectories: Sequence[Trajectory], config: DataConfig) -> list[Trajectory]:
+    """Whole trajectories, in the given order, until `config.transitions` are reached: from the beginning, backwards from the end,
+    or spread evenly. All of them where they are fewer."""
+    total = sum(trajectory.num_transitions for trajectory in trajectories)
+    wanted = total if config.transitions is None else min(config.transitions, total)
+    # Spread evenly: of the first n transitions, wanted / total x n are taken, rounded up to a whole trajectory.
+    share = wanted if config.part == "all" else total
+    ordered = trajectories[::-1] if config.part == "late" else trajectories
+    chosen, passed, taken = [], 0, 0
+    for trajectory in ordered:
+        passed += trajectory.num_transitions
+        if taken < wanted and taken * total < share * passed:
+            chosen.append(trajectory)
+            taken += trajectory.num_transitions
+    return chosen[::-1] if config.part == "late" else chosen
+
+
+def render(recording: Recording, view: EnvironmentConfig) -> Iterator[NDArray[np.uint8]]:
+    """What the run would have seen in another view, row by row `[num_envs, H, W, C]`. Raises ValueError where the game takes
+    another course than it took in the run."""
+    meta, columns = recording.meta, recording.columns
+    environment = make_training_environment(view, meta.num_envs, meta.seed)
+    starts = np.concatenate([columns["first"], [meta.open_rows]])
+    frames = environment.reset()
+    for row in range(meta.num_rows):
+        yield frames
+        step = environment.step(columns["actions"][row])
+        ended = starts[row + 1] == row + 1
+        if not (np.array_equal(step.rewards, columns["rewards"][row]) and np.array_equal(step.terminal, ended)):
+            raise ValueError(
+                f"{view.game}, row {row}: played again with the same seed and actions, the game takes another course than in the "
+                f"recorded run (rewards {step.rewards.tolist()}, recorded {columns['rewards'][row].tolist()}); its emulator must "
+                "be the version that the run used"
+            )
+        frames = step.frames
+
+
+def _play_at_random(config: DatasetConfig, context: StageContext) -> Recording:
+    """Valid actions drawn uniformly for `config.env_steps`, recorded as a run is."""
+    directory = context.work / "random-play"
+    shutil.rmtree(directory, ignore_errors=True)  # of an interrupted attempt
+    if config.env_steps is None:
+        raise ValueError("random play needs env_steps")
+    player = RandomPlayer(config.environment.game, config.seed)
+    environment = make_training_environment(config.environment, RANDOM_ENVS, config.seed)
+    policies = np.zeros((RANDOM_ENVS, NUM_ACTIONS), np.float32)
+    policies[:, GAMES[config.environment.game].action_ids] = 1 / len(GAMES[config.environment.game].action_ids)
+    replay = ReplayBuffer(
+        ReplayConfig(), RANDOM_ENVS, _frame_shape(config.environment), NUM_ACTIONS, 0, RANDOM_ENVS * RANDOM_ROWS
+    )
+    log, episode_ends = ReplayLog(directory), []
+    frames = environment.reset()
+    num_rows = -(-config.env_steps // RANDOM_ENVS)
+    for row in range(num_rows):
+        actions = player.play(frames[:, None], row)
+        step = environment.step(actions)
+        replay.append(frames, actions, step.rewards, step.terminal, policies, np.zeros(RANDOM_ENVS, np.float32))
+        episode_ends += [(row, env) for env in np.flatnonzero(step.episode_end).tolist()]
+        if replay.num_rows % RANDOM_ROWS == 0:
+            log.extend(replay)
+        frames = step.frames
+        context.telemetry.progress(row, num_rows, "rows played")
+    log.extend(replay)
+    recording_meta(replay, config.environment, config.seed, episode_ends).save(directory)
+    return Recording(directory)
+
+
+def _check_course(seen: EnvironmentConfig, wanted: EnvironmentConfig) -> None:
+    theirs, ours = seen.model_dump(), wanted.model_dump()
+    for name in theirs:
+        if name not in VIEW and theirs[name] != ours[name]:
+            raise ValueError(
+                f"environment.{name} is {ours[name]!r}, but the source run played with {theirs[name]!r}: a dataset can show its "
+                f"run in another view ({', '.join(VIEW)}), not play another game"
+            )
+
+
+def _describe(config: DatasetConfig, recording: Recording, steps: Steps) -> dict[str, Any]:
+    source = recording.meta
+    starts = np.unique(steps.first)
+    return {
+        "environment": config.environment.model_dump(mode="json"),
+        "frame_shape": _frame_shape(config.environment),
+        "chunk_frames": CHUNK_FRAMES,
+        "data": config.data.model_dump(mode="json"),
+        "source": {
+            "policy": config.data.policy,
+            "seed": source.seed,
+            "num_envs": source.num_envs,
+            "env_steps": source.num_rows * source.num_envs,
+            "rendered": source.environment != config.environment.model_dump(mode="json"),
+        },
+        "counts": {
+            "transitions": len(steps.first),
+            "trajectories": len(starts),
+            "incomplete": int((~steps.complete[starts]).sum()),
+            "episodes": len(np.unique(steps.episodes)),
+        },
+        "versions": {name: package_version(name) for name in RECORDED_PACKAGES},
+    }
+
+
+def _frame_shape(environment: EnvironmentConfig) -> tuple[int, int, int]:
+    return environment.frame_size, environment.frame_size, 3 if environment.color == "rgb" else 1
+
+
+def _reporting(rows: Iterator[NDArray[np.uint8]], total: int, telemetry: Telemetry) -> Iterator[NDArray[np.uint8]]:
+    for row, frames in enumerate(rows):
+        telemetry.progress(row, total, "rows")
+        yield frames
