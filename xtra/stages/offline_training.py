@@ -1,0 +1,83 @@
+"""The one loop of the stages that learn from data alone: updates, checkpoints, metrics, and what is left at the end."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from typing import Any
+
+import torch
+
+from xtra.agents.factory import NETWORK_FILE
+from xtra.search.engine import BadOutput
+from xtra.stages.context import Diverged, StageContext
+from xtra.store.checkpoint import Checkpoints
+from xtra.transfer.offline_learner import OfflineLearner
+
+METRICS_INTERVAL = 20
+"""Updates between lines in metrics.jsonl."""
+
+
+def train_offline(learner: OfflineLearner, num_updates: int, checkpoint_interval: int, context: StageContext) -> None:
+    """Leaves network.pt, summary.json and metrics.jsonl. Goes on from `work/checkpoints` if there are any.
+
+    Raises Diverged, with everything left, when a loss is not finite.
+    """
+    training = OfflineTraining(learner, num_updates, checkpoint_interval, context)
+    training.resume()
+    try:
+        while training.move():
+            pass
+    except (FloatingPointError, BadOutput) as error:
+        training.save_outputs()
+        raise Diverged(str(error)) from error
+    training.save_outputs()
+
+
+class OfflineTraining:
+    """The state of an offline training; a checkpoint between any two moves resumes exactly."""
+
+    def __init__(self, learner: OfflineLearner, num_updates: int, checkpoint_interval: int, context: StageContext) -> None:
+        self._learner, self._context = learner, context
+        self._num_updates, self._checkpoint_interval = num_updates, checkpoint_interval
+        self._checkpoints = Checkpoints(context.work / "checkpoints")
+        self.updates = 0
+
+    def move(self) -> bool:
+        """One update, and a checkpoint if one is due; False when all are made."""
+        if self.updates == self._num_updates:
+            return False
+        metrics = self._learner.update(self.updates)
+        self.updates += 1
+        if self.updates % METRICS_INTERVAL == 0:
+            self._context.telemetry.metrics(updates=self.updates, **metrics)
+        self._context.telemetry.progress(self.updates, self._num_updates, "updates", {"loss": metrics["loss"]})
+        if self.updates % self._checkpoint_interval == 0:
+            self.save_checkpoint()
+        return True
+
+    def save_checkpoint(self) -> None:
+        """Everything that the next move depends on but the data."""
+        state = {"learner": self._learner.state(), "updates": self.updates, "metrics_size": self._context.telemetry.size()}
+        self._checkpoints.save(self.updates, lambda file: torch.save(state, file, pickle_protocol=pickle.HIGHEST_PROTOCOL))
+
+    def resume(self) -> None:
+        """Goes back to the newest good checkpoint, or to the start if there is none."""
+        latest = self._checkpoints.load_latest()
+        if latest is None:
+            self._context.telemetry.rewind(0)
+            return
+        # Our own file, checksummed: it may hold NumPy arrays.
+        state: dict[str, Any] = torch.load(latest[1], map_location="cpu", weights_only=False)
+        self._learner.restore(state["learner"])
+        self.updates = state["updates"]
+        self._context.telemetry.rewind(state["metrics_size"])
+
+    def save_outputs(self) -> None:
+        """What the job leaves."""
+        out = self._context.out
+        torch.save(self._learner.network_state(), out / NETWORK_FILE)
+        (out / "summary.json").write_text(json.dumps({"updates": self.updates}))
+        metrics = self._context.work / "metrics.jsonl"
+        (out / "metrics.jsonl").write_bytes(metrics.read_bytes() if metrics.exists() else b"")
+        self._context.telemetry.progress(self.updates, self._num_updates, "updates", force=True)
