@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from xtra.replay.config import ReplayConfig
 from xtra.replay.frames import FrameStore, make_frame_store
+from xtra.replay.priorities import SumTree
 
 OPEN = np.iinfo(np.int64).max
 """`last` of a trajectory that still runs."""
@@ -62,6 +63,8 @@ class ReplayBuffer:
         self.last = np.full(table, OPEN, np.int64)
         self.priorities = np.zeros(table, np.float64)
         self._start = np.zeros(num_envs, np.int64)
+        # Made when the first sample is drawn; from then on priorities change by `update_priorities` alone.
+        self._masses: SumTree | None = None
 
     def __len__(self) -> int:
         """Transitions held."""
@@ -97,9 +100,14 @@ class ReplayBuffer:
         held = self.priorities[: min(row, self._capacity)]
         self.priorities[slot] = held.max() if held.size else 1.0
         self.num_rows += 1
+        # This row, the one that it pushes out and the one whose window it fills.
+        for changed in (row, self.oldest_row - 1, row - self._window):
+            self._refresh_masses(np.full(self.num_envs, changed % self._capacity), np.arange(self.num_envs))
         for env in np.flatnonzero(terminal):
-            self.last[np.arange(max(self._start[env], self.oldest_row), row + 1) % self._capacity, env] = row
+            slots = self.slots(np.arange(max(self._start[env], self.oldest_row), row + 1))
+            self.last[slots, env] = row
             self._start[env] = row + 1
+            self._refresh_masses(slots, np.full(len(slots), env))
 
     def slots(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
         """Where rows stand in the arrays of this buffer."""
@@ -108,25 +116,23 @@ class ReplayBuffer:
     def sample(self, batch_size: int, rng: np.random.Generator, correction: float) -> Sample:
         """Draws places with probability ∝ priority^alpha, with replacement; `correction` is beta. Raises ValueError if none is
         ready. Whatever alpha is, a place of priority 0 is never drawn."""
-        rows = np.arange(self.oldest_row, self.num_rows)
-        slots = self.slots(rows)
-        mass = self.priorities[slots] ** self._config.priority_exponent
-        ready = (self.last[slots] != OPEN) | (rows[:, None] + self._window < self.num_rows)
-        ready &= self.priorities[slots] > 0.0
-        # A trajectory whose first rows are overwritten is still whole from here on: stacks are clipped at `oldest_row`.
-        mass = np.where(ready, mass, 0.0).ravel()
-        total = np.cumsum(mass)
-        if not total.size or total[-1] <= 0.0:
+        if self._masses is None:
+            slots, envs = np.indices((self._capacity, self.num_envs)).reshape(2, -1)
+            self._masses = SumTree(self._mass(slots, envs))
+        if self._masses.total <= 0.0:
             raise ValueError("the replay holds no transition whose window is complete")
-        places = np.searchsorted(total, rng.random(batch_size) * total[-1], side="right")
-        places = np.minimum(places, np.flatnonzero(mass)[-1])  # a draw may round up to the total
-        probability = mass[places] / total[-1]
-        weights = (np.count_nonzero(mass) * probability) ** -correction
-        return Sample(rows[places // self.num_envs], places % self.num_envs, (weights / weights.max()).astype(np.float32))
+        places = self._masses.find(rng.random(batch_size))
+        masses = self._masses.masses
+        probability = masses[places] / self._masses.total
+        weights = (np.count_nonzero(masses) * probability) ** -correction
+        slots, envs = np.divmod(places, self.num_envs)
+        return Sample(self._rows(slots), envs, (weights / weights.max()).astype(np.float32))
 
     def update_priorities(self, sample: Sample, priorities: NDArray[np.float64]) -> None:
         """Sets the sampled transitions' priorities; of repeated places the last one counts."""
-        self.priorities[self.slots(sample.rows), sample.envs] = priorities + self._config.priority_epsilon
+        slots = self.slots(sample.rows)
+        self.priorities[slots, sample.envs] = priorities + self._config.priority_epsilon
+        self._refresh_masses(slots, sample.envs)
 
     def stacks(self, rows: NDArray[np.int64], envs: NDArray[np.int64], frame_stack: int) -> NDArray[np.uint8]:
         """Observations: `[..., frame_stack, H, W, 3]`, oldest frame first; at a trajectory's start its first frame is repeated.
@@ -154,3 +160,21 @@ class ReplayBuffer:
         self._start[:] = state["start"]
         self.last[: len(state["last"])] = state["last"]
         self.priorities[: len(state["priorities"])] = state["priorities"]
+        self._masses = None
+
+    def _rows(self, slots: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The newest row that may stand in each slot; negative if none ever did."""
+        newest = self.num_rows - 1
+        return newest - (newest - slots) % self._capacity
+
+    def _mass(self, slots: NDArray[np.int64], envs: NDArray[np.int64]) -> NDArray[np.float64]:
+        """What places are drawn in proportion to: priority^alpha, or 0 while they cannot be drawn."""
+        rows, priorities = self._rows(slots), self.priorities[slots, envs]
+        ready = (self.last[slots, envs] != OPEN) | (rows + self._window < self.num_rows)
+        # A trajectory whose first rows are overwritten is still whole from here on: stacks are clipped at `oldest_row`.
+        ready &= (rows >= self.oldest_row) & (priorities > 0.0)
+        return np.where(ready, priorities**self._config.priority_exponent, 0.0)
+
+    def _refresh_masses(self, slots: NDArray[np.int64], envs: NDArray[np.int64]) -> None:
+        if self._masses is not None:
+            self._masses.set(slots * self.num_envs + envs, self._mass(slots, envs))
