@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 
 @dataclass(frozen=True)
@@ -32,3 +33,8 @@ class Cell:
     def keys(self) -> tuple[str, ...]:
         """Its jobs, in the order they run."""
         return (self.evaluate_key,) if self.train_key is None else (self.train_key, self.evaluate_key)
+
+    def matches(self, glob: str) -> bool:
+        """Whether `method`, `method/game` or `method/game/seed`, each part with `*`, `?` and `[...]`, is this one."""
+        parts, own = glob.split("/"), (self.method, self.game, str(self.seed))
+        return len(parts) <= len(own) and all(fnmatchcase(value, part) for value, part in zip(own, parts, strict=False))

@@ -83,22 +83,24 @@ def sentence(found: Estimate, jobs: int) -> str:
     if found.unknown == jobs:
         return "No job of these kinds has finished here yet, so there is no estimate." if jobs else "Nothing is left to run."
     parts = [
-        f"about {_duration(found.job_hours)} of jobs",
-        f"at least {_duration(found.longest_hours)} from start to end",
+        f"about {duration(found.job_hours * 3600)} of jobs",
+        f"at least {duration(found.longest_hours * 3600)} from start to end",
         _size(found.disk_gb),
     ]
     if found.gpu_hours:
-        parts.insert(1, _duration(found.gpu_hours, "GPU-"))
+        parts.insert(1, duration(found.gpu_hours * 3600, "GPU-"))
     rest = f"; {found.unknown} jobs are of kinds that have not finished here yet" if found.unknown else ""
     return f"To run: {', '.join(parts)}{rest}."
 
 
-def _duration(hours: float, of: str = "") -> str:
-    unit, value = "hour", hours
-    if hours < 1:
-        unit, value = ("minute", hours * 60) if hours * 60 >= 1 else ("second", hours * 3600)
-    told = _round(value)
+def duration(seconds: float, of: str = "") -> str:
+    """In the largest unit of which it has one: `2.5 hours`, `1 minute`; with `of="GPU-"`, `4 GPU-hours`."""
+    unit, length = next((pair for pair in _UNITS if seconds >= pair[1]), _UNITS[-1])
+    told = _round(seconds / length)
     return f"{told} {of}{unit}{'' if told == '1' else 's'}"
+
+
+_UNITS = (("hour", 3600), ("minute", 60), ("second", 1))
 
 
 def _size(gigabytes: float) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
-from fnmatch import fnmatchcase
 
 from xtra.store.canonical import digest
 from xtra.store.cell import Cell
@@ -43,11 +42,10 @@ class Plan:
     def only(self, globs: Iterable[str]) -> Plan:
         """The plan of those cells that one of `globs` matches, and the jobs they stand on.
 
-        A glob is `method`, `method/game` or `method/game/seed`, each part with `*`, `?` and `[...]`. Raises SuiteError for a glob
-        that matches nothing.
+        For globs see `Cell.matches`. Raises SuiteError for one that matches nothing.
         """
         patterns = list(globs)
-        idle = [pattern for pattern in patterns if not any(_matches(cell, pattern) for cell in self.cells)]
+        idle = [pattern for pattern in patterns if not any(cell.matches(pattern) for cell in self.cells)]
         if idle:
             example = self.cells[0].name
             raise SuiteError(
@@ -56,7 +54,7 @@ class Plan:
             )
         if not patterns:
             return self
-        cells = tuple(cell for cell in self.cells if any(_matches(cell, pattern) for pattern in patterns))
+        cells = tuple(cell for cell in self.cells if any(cell.matches(pattern) for pattern in patterns))
         return replace(self, jobs=closure(self.jobs, [key for cell in cells for key in cell.keys]), cells=cells)
 
 
@@ -75,9 +73,3 @@ def plan(spec: SuiteSpec) -> Plan:
                 identity = (spec.suite, spec.version, label, method.name, config.agent.name, game, seed)
                 cells.append(Cell(*identity, made.network_key, made.evaluate_key))
     return Plan(spec, topological(jobs), tuple(cells))
-
-
-def _matches(cell: Cell, pattern: str) -> bool:
-    parts = pattern.split("/")
-    own = (cell.method, cell.game, str(cell.seed))
-    return len(parts) <= len(own) and all(fnmatchcase(value, part) for value, part in zip(own, parts, strict=False))
