@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from xtra.agents.cloning.agent import CloningPlayer
+from xtra.agents.cloning.config import CloningConfig
 from xtra.agents.config import RandomConfig
 from xtra.agents.curl import agent as curl
 from xtra.agents.curl.config import CurlConfig
@@ -53,9 +55,11 @@ def make_player(
         return RandomPlayer(environment.game, seed)
     if weights is None:
         raise ValueError(f"{type(config).__name__} plays by a network, and none was given")
-    if isinstance(config, EfficientZeroConfig):
+    if isinstance(config, EfficientZeroConfig | CloningConfig):
         network = make_network(config.network, environment.frame_size, seed, _device_of(weights))
         network.load_state_dict(weights)
+        if isinstance(config, CloningConfig):
+            return CloningPlayer(config, environment, network)
         return EfficientZeroPlayer(config, environment, network, num_threads)
     if isinstance(config, CurlConfig):
         curl_network = curl.make_network(config, environment, seed, _device_of(weights))

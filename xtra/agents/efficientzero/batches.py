@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -37,3 +39,9 @@ def to_tensors(batch: Batch, config: EfficientZeroConfig, device: torch.device, 
         alive=tensor(batch.alive),
         weights=tensor(batch.weights),
     )
+
+
+def joined(batches: Sequence[TensorBatch]) -> TensorBatch:
+    """All samples in one batch, in order."""
+    names = [field.name for field in dataclasses.fields(TensorBatch)]
+    return TensorBatch(**{name: torch.cat([getattr(batch, name) for batch in batches]) for name in names})

@@ -1,0 +1,62 @@
+"""One update's samples from several games: evenly from all of them, of each by its own priorities (facts: paper section 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xtra.agents.efficientzero.schedules import priority_correction
+from xtra.replay.buffer import Sample
+from xtra.replay.config import ReplayConfig
+from xtra.rng import stream
+from xtra.transfer.tasks import Task
+
+
+@dataclass(frozen=True)
+class TaskSample:
+    """A sample of the task number `task`."""
+
+    task: int
+    sample: Sample
+
+
+class TaskSampler:
+    """Draws are a function of the seed, the update and the priorities. num_updates: all that will be made."""
+
+    def __init__(self, tasks: Sequence[Task], batch_size: int, config: ReplayConfig, num_updates: int, seed: int) -> None:
+        self._tasks, self._batch_size, self._config = tasks, batch_size, config
+        self._num_updates, self._seed = num_updates, seed
+
+    def draw(self, update: int) -> list[TaskSample]:
+        """One sample per game, in order; none of a game whose turn it is not."""
+        correction = priority_correction(update, self._num_updates, self._config)
+        return [
+            TaskSample(i, task.replay.sample(size, stream(self._seed, "replay", task.game, update), correction))
+            for i, (task, size) in enumerate(zip(self._tasks, shares(self._batch_size, len(self._tasks), update), strict=True))
+            if size
+        ]
+
+    def set_priorities(self, drawn: Sequence[TaskSample], priorities: NDArray[np.float64]) -> None:
+        """Of all samples, one game after another."""
+        ends = np.cumsum([len(d.sample.rows) for d in drawn])[:-1]
+        for d, part in zip(drawn, np.split(priorities, ends), strict=True):
+            self._tasks[d.task].replay.update_priorities(d.sample, part)
+
+    def state(self) -> list[dict[str, Any]]:
+        """The priorities of every game."""
+        return [task.replay.state() for task in self._tasks]
+
+    def restore(self, state: Sequence[dict[str, Any]]) -> None:
+        """The inverse of `state`."""
+        for task, replay in zip(self._tasks, state, strict=True):
+            task.replay.restore(replay)
+
+
+def shares(batch_size: int, num_tasks: int, update: int) -> list[int]:
+    """Samples of each task in update number `update`: equal, with the remainder going round, so that no task is favoured."""
+    each, left = divmod(batch_size, num_tasks)
+    return [each + ((task - update * left) % num_tasks < left) for task in range(num_tasks)]
