@@ -53,7 +53,7 @@ class TargetConfig(Config):
     target_update_interval: int = Field(2_000, ge=1)
     """Updates between copies to the target network. [U]: 2,000 env steps, at one update each."""
     clip_rewards: bool = True
-    """Train on rewards clipped to [-1, 1]. [U]: yes. Scores are always raw."""
+    """Train on the sign of rewards. [U]: clipped to [-1, 1], the same for whole numbers. Scores are always raw."""
 
 
 class OptimizerConfig(Config):

@@ -42,9 +42,7 @@ def transitions(replay: ReplayBuffer, sample: Sample, config: CurlConfig) -> Tra
     """
     steps, frame_stack = config.targets.td_steps, config.network.frame_stack
     window = Window(replay, sample, steps + 1)
-    rewards = np.where(window.inside, replay.rewards[window.slots, window.envs], np.float32(0))[:, :steps]
-    if config.targets.clip_rewards:
-        rewards = rewards.clip(-1, 1)
+    rewards = window.rewards(config.targets.clip_rewards)[:, :steps]
     return Transitions(
         stacks=replay.stacks(sample.rows, sample.envs, frame_stack),
         # Past the end this is the last observation, which a discount of 0 keeps out of everything.
