@@ -24,15 +24,24 @@ class Preset:
         return {**self.settings, **self.agents.get("efficientzero" if agent == "cloning" else agent, {})}
 
 
+_CURL = {
+    "environment.frame_size": 84,
+    "environment.color": "gray",
+    # It learns while it collects, and not after.
+    "training.final_updates": 0,
+}
+"""CURL as released; its agent's defaults are the rest."""
+
 EFFICIENTZERO = Preset(
     name="efficientzero",
-    summary="EfficientZero as released: 96x96 frames, 64 channels, one residual block per encoder stage.",
+    summary="EfficientZero as released: 96x96 frames, 64 channels, one residual block per encoder stage; CURL as released.",
+    agents={"curl": _CURL},
 )
 
 XTRA = Preset(
     name="xtra",
     summary="EfficientZero's network with XTRA's four residual blocks per encoder stage.",
-    agents={"efficientzero": {"agent.network.blocks_per_stage": 4}},
+    agents={"efficientzero": {"agent.network.blocks_per_stage": 4}, "curl": _CURL},
 )
 
 SMALL = Preset(

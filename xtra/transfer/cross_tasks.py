@@ -1,0 +1,162 @@
+"""XTRA's second stage: EfficientZero whose every update also sees offline tasks (facts: paper sections 4.1 to 4.3).
+
+loss = L(target) + what `loss_normalization` makes of the tasks' losses and weights
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from xtra.agents.efficientzero.agent import EfficientZeroLearner, mean_losses
+from xtra.agents.efficientzero.batches import to_tensors
+from xtra.agents.efficientzero.config import EfficientZeroConfig
+from xtra.agents.efficientzero.losses import Losses, TensorBatch, total_loss, unroll_losses
+from xtra.agents.factory import Run
+from xtra.envs.config import EnvironmentConfig
+from xtra.replay.buffer import ReplayBuffer
+from xtra.rng import derive_seed
+from xtra.transfer.config import CrossTaskConfig, LossTerm, TaskWeightConfig, TeacherConfig
+from xtra.transfer.offline_batches import OfflineBatches
+from xtra.transfer.task_weights import TaskWeights, cosine, gradient
+from xtra.transfer.tasks import LabelledTask, TeacherTargets
+
+
+@dataclass(frozen=True)
+class Part:
+    """One task's share of an update: its samples, and the network's losses on them."""
+
+    batch: TensorBatch
+    losses: Losses
+
+
+class CrossTaskLearner(EfficientZeroLearner):
+    """tasks: the offline tasks, in the order of their weights."""
+
+    def __init__(
+        self,
+        config: EfficientZeroConfig,
+        environment: EnvironmentConfig,
+        run: Run,
+        tasks: Sequence[LabelledTask],
+        cross_tasks: CrossTaskConfig,
+        task_weights: TaskWeightConfig,
+        teacher: TeacherConfig,
+    ) -> None:
+        super().__init__(config, environment, **vars(run))
+        self._cross, self._games = cross_tasks, [task.game for task in tasks]
+        self.weights = TaskWeights(task_weights, self._games)
+        self._measured_config = only_terms(config, task_weights.terms)
+        self._clamp = task_weights.gradient_clamp
+        targets = TeacherTargets(config, teacher, run.seed)
+        self._offline = OfflineBatches(tasks, targets, cross_tasks, config.replay, num_updates=run.num_updates, seed=run.seed)
+
+    def update(self, replay: ReplayBuffer, update: int) -> dict[str, float]:
+        """As from scratch, with the offline tasks in the loss, and in due time with a measurement of their gradients."""
+        drawn = self._offline.take(update)
+        sample, batch = self.make_batch(replay, update)
+        batches = [batch]
+        for place, offline in enumerate(drawn):
+            seed = derive_seed(self._seed, "augment", update, "cross-task", place)
+            batches.append(to_tensors(offline.batch, self._config, self._device, seed))
+        self._network.train()
+        target, *crossed = self._parts(batches)
+        owners = [offline.task for offline in drawn]
+        metrics = {}
+        if self.weights.measures(update):
+            similarities = self._similarities(target, crossed, owners)
+            self.weights.record(update, similarities)
+            metrics = {f"gradient_similarity/{game}": s for game, s in zip(self._games, similarities.tolist(), strict=True)}
+        loss, offline_losses = self._loss(target, crossed, owners)
+        metrics |= self.optimize(loss, update)
+        replay.update_priorities(sample, target.losses.value_errors.double().cpu().numpy())
+        for offline, part in zip(drawn, crossed, strict=True):
+            self._offline.set_priorities(offline, part.losses.value_errors.double().cpu().numpy())
+        self.refresh_copies(update)
+        return metrics | mean_losses(target.losses) | self._per_task(owners, offline_losses)
+
+    def state(self) -> dict[str, Any]:
+        """Also the offline tasks' priorities and the weights."""
+        return {**super().state(), "offline": self._offline.state(), "task_weights": self.weights.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """The inverse of `state`."""
+        super().restore(state)
+        self._offline.restore(state["offline"])
+        self.weights.restore(state["task_weights"])
+
+    def task_weight_rows(self) -> list[dict[str, Any]]:
+        """One row per task and measurement, for the result table."""
+        return list(self.weights.rows)
+
+    def _parts(self, batches: list[TensorBatch]) -> list[Part]:
+        """The losses of each batch: of one pass over all of them, whose batch norm sees the mix, or of one pass each."""
+        if self._cross.forward == "separate":
+            return [Part(batch, unroll_losses(self._network, batch, self._config)) for batch in batches]
+        losses = unroll_losses(self._network, joined(batches), self._config)
+        sizes = [len(batch.weights) for batch in batches]
+        fields = {field.name: getattr(losses, field.name).split(sizes) for field in dataclasses.fields(Losses)}
+        return [Part(batch, Losses(**{name: values[i] for name, values in fields.items()})) for i, batch in enumerate(batches)]
+
+    def _loss(self, target: Part, crossed: Sequence[Part], owners: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """The update's loss, and each offline batch's own without its weight."""
+        own = total_loss(target.losses, target.batch, self._config)
+        losses = torch.stack([total_loss(part.losses, part.batch, self._config) for part in crossed])
+        weights = torch.as_tensor(self.weights.values[list(owners)], dtype=losses.dtype, device=losses.device)
+        sizes = [len(part.batch.weights) for part in (target, *crossed)]
+        return combined(own, losses, weights, sizes, self._cross.loss_normalization), losses.detach()
+
+    def _similarities(
+        self, target: Part, crossed: Sequence[Part], owners: Sequence[int]
+    ) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """`[m]`: of each task's gradient with the target's, without any weight; NaN for a task without a batch. Of a task's
+        several batches the mean."""
+        parameters = [p for p in self._network.parameters() if p.requires_grad]
+
+        def of(part: Part) -> Tensor:
+            loss = total_loss(part.losses, part.batch, self._measured_config)
+            return gradient(loss, parameters, self._clamp)
+
+        wanted = of(target)
+        found = np.array([cosine(wanted, of(part)) for part in crossed])
+        tasks = np.array(owners)
+        return np.array([found[tasks == i].mean() if (tasks == i).any() else np.nan for i in range(len(self._games))])
+
+    def _per_task(self, owners: Sequence[int], losses: Tensor) -> dict[str, float]:
+        values = losses.tolist()
+        of_tasks = {f"loss/{self._games[task]}": value for task, value in zip(owners, values, strict=True)}
+        weights = {f"task_weight/{g}": w for g, w in zip(self._games, self.weights.values.tolist(), strict=True)}
+        return of_tasks | weights
+
+
+def combined(target: Tensor, losses: Tensor, weights: Tensor, sizes: Sequence[int], normalization: str) -> Tensor:
+    """One loss from the target's mean loss, those of the offline batches `[m]` and their weights `[m]`.
+
+    sizes: samples of the target's batch, then of each offline one.
+    """
+    weighted = weights * losses
+    if normalization == "per_task":
+        return target + weighted.mean()
+    if normalization == "paper_sum":
+        return target + weighted.sum()
+    counts = torch.tensor(sizes, dtype=losses.dtype, device=losses.device)
+    return (counts[0] * target + (counts[1:] * weighted).sum()) / counts.sum()
+
+
+def joined(batches: Sequence[TensorBatch]) -> TensorBatch:
+    """All samples in one batch, in order."""
+    names = [field.name for field in dataclasses.fields(TensorBatch)]
+    return TensorBatch(**{name: torch.cat([getattr(batch, name) for batch in batches]) for name in names})
+
+
+def only_terms(config: EfficientZeroConfig, terms: Sequence[LossTerm]) -> EfficientZeroConfig:
+    """The configuration with every other loss term's weight 0."""
+    everything: tuple[LossTerm, ...] = ("value_prefix", "policy", "value", "consistency")
+    silent = {f"{term}_weight": 0.0 for term in everything if term not in terms}
+    return config.model_copy(update={"optimizer": config.optimizer.model_copy(update=silent)})
