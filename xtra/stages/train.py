@@ -30,6 +30,7 @@ from xtra.stages.config import TrainConfig
 from xtra.stages.context import Diverged, StageContext
 from xtra.store.checkpoint import Checkpoints
 from xtra.store.errors import DamagedError
+from xtra.transfer.cross_tasks import CrossTaskLearner
 from xtra.transfer.finetune import make_finetuning_learner
 
 SEGMENT_ROWS = 1_000
@@ -233,6 +234,8 @@ class OnlineTraining:
         meta = recording_meta(self.replay, self._config.environment, self._config.seed, self._episode_ends)
         meta.save(out / "replay")
         (out / "curve.json").write_text(json.dumps(self._curve))
+        if isinstance(self._learner, CrossTaskLearner):
+            (out / "task_weights.json").write_text(json.dumps(self._learner.task_weight_rows()))
         (out / "summary.json").write_text(json.dumps({"env_steps": self.env_steps, "updates": self.updates}))
         metrics = self._context.work / "metrics.jsonl"
         (out / "metrics.jsonl").write_bytes(metrics.read_bytes() if metrics.exists() else b"")
