@@ -64,13 +64,11 @@ class DuelingHeads(nn.Module):
 
     def draw_noise(self, rng: np.random.Generator, num_samples: int, device: torch.device) -> Noise:
         """Noise for `num_samples` samples; 1 for all to share it. Drawn on the host, so that it is the same on every device."""
-
-        def factor(width: int) -> Tensor:
-            normal = rng.standard_normal((num_samples, width), np.float32)
-            return torch.from_numpy(np.sign(normal) * np.sqrt(np.abs(normal))).to(device)
-
-        layers = {name: layer for name, layer in self.named_children() if isinstance(layer, NoisyLinear)}
-        return {name: (factor(layer.weight_mean.shape[1]), factor(layer.weight_mean.shape[0])) for name, layer in layers.items()}
+        layers = {name: layer.weight_mean for name, layer in self.named_children() if isinstance(layer, NoisyLinear)}
+        widths = [width for weight in layers.values() for width in (weight.shape[1], weight.shape[0])]
+        normal = rng.standard_normal((num_samples, sum(widths)), np.float32)
+        factors = torch.from_numpy(np.sign(normal) * np.sqrt(np.abs(normal))).to(device).split(widths, dim=1)
+        return dict(zip(layers, zip(factors[::2], factors[1::2], strict=True), strict=True))
 
 
 class ContrastiveHead(nn.Module):
