@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from xtra.execute.local import LocalQueue, Place
+from xtra.execute.order import critical_first
 from xtra.execute.progress import read_progress
 from xtra.store.store import State
 
@@ -55,12 +56,33 @@ def test_no_more_cores_are_used_than_there_are(bench: Any) -> None:
     used: list[int] = []
 
     def observe(queue: LocalQueue) -> None:
-        used.append(sum(min(queue.jobs[key].resources.cpus, 2) for key in queue.keys_at(Place.RUNNING)))
+        busy = [*queue.keys_at(Place.STARTING), *queue.keys_at(Place.RUNNING)]
+        used.append(sum(min(queue.jobs[key].resources.cpus, 2) for key in busy))
 
     queue = bench.queue(*jobs, cpus=2)
     queue.run(observe)
     assert max(used) == 2
     assert set(queue.places.values()) == {Place.COMPLETE}
+
+
+def test_a_job_runs_from_the_moment_its_worker_has_claimed_it(bench: Any) -> None:
+    job = bench.job("a", steps=20, seconds=0.03)
+    seen: list[tuple[Place, State]] = []
+    queue = bench.queue(job)
+    queue.run(lambda queue: seen.append((queue.places[job.key], bench.state(job))))
+    assert (Place.RUNNING, State.RUNNING) in seen
+    assert [place for place, _ in seen] == sorted((place for place, _ in seen), key=list(Place).index)
+    assert not {state for place, state in seen if place is Place.RUNNING} & {State.WAITING, State.INTERRUPTED}
+
+
+def test_what_most_depends_on_is_started_first(bench: Any) -> None:
+    alone, first = bench.job("alone"), bench.job("first")
+    second = bench.job("second", first)
+    last = bench.job("last", first, second)
+    jobs = {job.key: job for job in (alone, first, second, last)}
+    assert [jobs[key].config["name"] for key in critical_first(jobs)] == ["first", "second", "alone", "last"]
+    bench.run(alone, first, second, last, cpus=1)
+    assert [line.split()[0] for line in bench.ledger.read_text().splitlines()] == ["first", "second", "alone", "last"]
 
 
 def test_two_launchers_at_once_compute_each_job_once(bench: Any) -> None:

@@ -37,7 +37,9 @@ def command(*arguments: str) -> list[str]:
 
 
 def bench(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*arguments), cwd=directory, capture_output=True, text=True, timeout=60, check=False)
+    """Runs a command where SLURM is not installed."""
+    env = {**os.environ, "PATH": str(directory)}
+    return subprocess.run(command(*arguments), cwd=directory, env=env, capture_output=True, text=True, timeout=60, check=False)
 
 
 def evaluate_key(directory: Path) -> str:
@@ -59,6 +61,11 @@ def test_a_suite_runs_to_its_rows_and_again_without_computing_anything(directory
     assert manifest.stat().st_mtime_ns == made
     assert (run / "scores.csv").read_text() == rows
     assert "complete" in bench(directory, "status", "suite.yaml").stdout
+    logs = bench(directory, "logs", "Rand*/Catch").stdout
+    assert logs.startswith(f"==> {evaluate_key(directory)} (evaluate Catch seed 0): complete after ")
+    assert f"UTC: {evaluate_key(directory)} on " in logs
+    assert "none of 1 jobs has failed" in bench(directory, "logs").stdout
+    assert "try 'Random/Catch/0'" in bench(directory, "logs", "Rndom/Catch/0").stderr
 
 
 def test_a_failing_job_is_named_with_the_command_that_shows_its_log(directory: Path) -> None:
@@ -100,8 +107,13 @@ def test_ctrl_c_says_how_to_go_on(directory: Path) -> None:
     ("arguments", "said"),
     [
         (("status",), "no jobs yet"),
-        (("logs",), "no job has failed"),
-        (("logs", "trian-12"), "no job 'trian-12'"),
+        (("logs",), "no jobs yet"),
+        (("logs", "trian-12"), "no jobs yet"),
+        (("cancel",), "SLURM has no job of this directory"),
+        (("run", "suite.yaml", "--dry-run"), "on this machine: "),
+        (("run", "suite.yaml", "--dry-run", "--profile", "site.yaml"), "--profile means nothing without --executor slurm"),
+        (("run", "suite.yaml", "--dry-run", "--executor", "slurm", "--profile", "site.yaml"), "site.yaml: No such file"),
+        (("run", "suite.yaml", "--dry-run", "--executor", "slurm"), "is unknown: scontrol is not on this machine"),
         (("run", "absent.yaml"), "absent.yaml"),
         (("run", "suite.yaml", "--only", "Rnadom"), "matches no cell"),
     ],

@@ -259,6 +259,7 @@ def test_what_suite_and_stage_ask_for_reaches_sbatch(slurm: SlurmLauncher, tmp_p
 def test_a_silent_slurm_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str | None, said: str) -> None:
     if program is not None:
         put_program(tmp_path / "bin", "squeue", program)
+    Submissions(tmp_path).record("ours", [["train-1"]])
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     with pytest.raises(SlurmError, match="SLURM's queue is unknown: ") as caught:
         Submissions(tmp_path).queued()

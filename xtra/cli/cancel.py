@@ -33,4 +33,4 @@ def cancel(
         raise typer.Exit(2) from None
     sharers = 0 if plan is None else sum(entry.slurm_id in chosen and key not in plan.jobs for key, entry in queued.items())
     shared = f", {sharers} of them because they share a GPU with the others" if sharers else ""
-    typer.echo(f"cancelled {len(ended)} of {len(queued)} queued jobs{shared}")
+    typer.echo(f"cancelled {len(ended)} of {len(queued)} queued jobs{shared}" if queued else "SLURM has no job of this directory")

@@ -10,51 +10,86 @@ import typer
 from xtra.cli.suite_options import ResultsOption
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from xtra.execute.status import Standing
     from xtra.store.store import Store
+
+SHOWN = 10
+"""Jobs whose logs are shown at once."""
 
 
 def logs(
     pattern: Annotated[
-        str | None, typer.Argument(metavar="[KEY]", help="A job's key, its first digits, or a pattern such as 'train-*'.")
+        str | None,
+        typer.Argument(
+            metavar="[JOBS]",
+            help="Jobs by key, its beginning, or a glob such as 'train-*'; or by method/game/seed, such as 'EfficientZero/Pong'.",
+        ),
     ] = None,
     lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="Lines of each log.")] = 30,
     results: ResultsOption = Path("results"),
 ) -> None:
-    """Show the last lines of the jobs that failed, or of those whose key matches."""
+    """Show the last lines of the jobs that failed, or of those that JOBS names."""
+    from xtra.execute.status import survey
+    from xtra.store.store import State, Store
+
+    store = Store(results / "store")
+    known = list(store.keys())
+    if not known:
+        typer.echo(f"{store.root}: no jobs yet; `xtra-bench run suites/quick.yaml` makes some")
+        return
+    if pattern is None:
+        found = [standing for standing in survey(store, known) if standing.state is State.FAILED]
+    else:
+        found = survey(store, _matching(results, known, pattern))
+    if not found:
+        typer.echo(f"none of {len(known)} jobs has failed; name one to see its log (`xtra-bench status` lists those that run)")
+    for standing in found[:SHOWN]:
+        _show(store, results, standing, lines)
+    if len(found) > SHOWN:
+        typer.echo(f"... and {len(found) - SHOWN} more")
+
+
+def _matching(results: Path, known: Sequence[str], pattern: str) -> list[str]:
+    """The jobs meant: by key, else of the cells of every run here. Says an example, and exits with 2, when there are none."""
+    from fnmatch import fnmatchcase
+
+    from xtra.execute.suite_run import recorded_cells
+    from xtra.suite.errors import nearest
+
+    found = [key for key in known if key.startswith(pattern) or fnmatchcase(key, pattern)]
+    if found:
+        return found
+    cells = list(recorded_cells(results))
+    keys = dict.fromkeys(key for cell in cells if cell.matches(pattern) for key in cell.keys)
+    if not keys:
+        names = [cell.name for cell in cells]
+        example = nearest(pattern, names) or next(iter(names), known[0])
+        typer.echo(f"error: {pattern!r} is neither a job nor method/game/seed of a run in {results}; try {example!r}", err=True)
+        raise typer.Exit(2)
+    return list(keys)
+
+
+def _show(store: Store, results: Path, standing: Standing, lines: int) -> None:
     from xtra.execute.labels import job_label
     from xtra.execute.slurm_queue import Submissions
     from xtra.execute.status import job_or_none, last_words
-    from xtra.store.store import Store
 
-    store = Store(results / "store")
-    keys = _failed(store) if pattern is None else _matching(store, pattern)
-    if not keys:
-        typer.echo(f"{store.root}: no job has failed; name a job to see its log (`xtra-bench status` lists those that run)")
-    for key in keys:
-        job = job_or_none(store, key)
-        typer.echo(f"==> {key}{'' if job is None else f' ({job_label(job)})'}: {store.work(key) / 'log.txt'}")
-        typer.echo(last_words(store, key, lines) + "\n")
-        for log in Submissions(results / "slurm").logs(key)[-1:]:
-            typer.echo(f"--> {log}")
-            typer.echo("\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]) + "\n")
+    key, job = standing.key, job_or_none(store, standing.key)
+    typer.echo(f"==> {key}{'' if job is None else f' ({job_label(job)})'}: {standing.state}{_took(store, standing)}")
+    typer.echo(f"--> {store.log_file(key)}")
+    typer.echo(last_words(store, key, lines) + "\n")
+    for log in Submissions(results / "slurm").logs(key)[-1:]:
+        typer.echo(f"--> {log}")
+        typer.echo("\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]) + "\n")
 
 
-def _failed(store: Store) -> list[str]:
-    from xtra.execute.status import survey
-    from xtra.store.store import State
+def _took(store: Store, standing: Standing) -> str:
+    """How long a finished job took, how far a running one is."""
+    from xtra.suite.estimate import duration
 
-    return [standing.key for standing in survey(store, store.keys()) if standing.state is State.FAILED]
-
-
-def _matching(store: Store, pattern: str) -> list[str]:
-    """The keys that start with or match `pattern`. Says the nearest one, and exits with 2, when none does."""
-    from fnmatch import fnmatchcase
-
-    from xtra.suite.errors import suggest
-
-    keys = list(store.keys())
-    found = [key for key in keys if key.startswith(pattern) or fnmatchcase(key, pattern)]
-    if not found:
-        typer.echo(f"error: no job {pattern!r} in {store.root}; {suggest(pattern, keys, 'keys')}", err=True)
-        raise typer.Exit(2)
-    return found
+    manifest = store.manifest(standing.key) if standing.state.final else None
+    if manifest is not None:
+        return f" after {duration(manifest.seconds)}"
+    return "" if standing.progress is None else f", {standing.progress}"

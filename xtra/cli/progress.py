@@ -17,6 +17,12 @@ BAR_WIDTH = 28
 PLAIN_SECONDS = 30.0
 """Between two plain lines about a running job."""
 
+MEANING = {
+    Place.ELSEWHERE: "elsewhere: another process computes it",
+    Place.BLOCKED: "blocked: a job it needs has failed or diverged",
+}
+"""Of the places that do not explain themselves."""
+
 
 class _Pace:
     """Estimates the seconds left from how fast a job has gone since it was first looked at (a resumed job starts half-way)."""
@@ -58,11 +64,11 @@ class LiveView:
         over = sum(place in OVER for place in queue.places.values())
         bar = ProgressBar(len(queue.jobs), over, width=BAR_WIDTH)
         table.add_row("all jobs", bar, f"{over}/{len(queue.jobs)}{_troubles(queue)}", _clock(time.monotonic() - self._began))
-        for key in queue.keys_at(Place.RUNNING):
+        for key in (*queue.keys_at(Place.RUNNING), *queue.keys_at(Place.STARTING)):
             table.add_row(self._labels[key], *self._job_columns(key, read_progress(queue.store.work(key))))
         elsewhere = len(queue.keys_at(Place.ELSEWHERE))
         if elsewhere:
-            table.add_row(f"{elsewhere} computed by another process")
+            table.add_row(f"{elsewhere} {MEANING[Place.ELSEWHERE]}")
         return table
 
     def _job_columns(self, key: str, progress: Progress | None) -> tuple[RenderableType, str, str]:
@@ -95,8 +101,10 @@ class PlainView:
         over = sum(place in OVER for place in queue.places.values())
         for key, place in queue.places.items():
             before = self._places.get(key, Place.WAITING if place not in OVER else place)
+            if place is Place.STARTING:
+                continue
             if place is not before:
-                self._say(f"[{over}/{len(queue.jobs)}] {self._labels[key]}: {place}")
+                self._say(f"[{over}/{len(queue.jobs)}] {self._labels[key]}: {MEANING.get(place, place)}")
                 self._told[key] = time.monotonic()
             self._places[key] = place
         for key in queue.keys_at(Place.RUNNING):

@@ -11,6 +11,8 @@ import typer
 from xtra.cli.suite_options import OnlyOption, ResultsOption, SeedsOption, SetOption, SuiteArgument, load_plan
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rich.console import Console
 
     from xtra.execute.local import LocalQueue
@@ -36,7 +38,7 @@ def run(
     executor: Annotated[Executor, typer.Option(help="Where jobs run.")] = Executor.LOCAL,
     profile: Annotated[
         Path | None,
-        typer.Option(envvar="XTRA_SLURM_PROFILE", metavar="FILE", dir_okay=False, help="What this site wants of SLURM jobs."),
+        typer.Option(metavar="FILE", dir_okay=False, help="What this site wants of SLURM jobs; XTRA_SLURM_PROFILE if not given."),
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="With slurm: stay until the jobs are over, then report.")] = False,
     workers: Annotated[int | None, typer.Option(min=1, help="Cores to use at once; all of this machine's if not given.")] = None,
@@ -51,16 +53,18 @@ def run(
     """
     from rich.console import Console
 
+    from xtra.execute.suite_run import begin_run
     from xtra.store.store import Store
 
-    console = Console(markup=False, emoji=False, highlight=False)
+    console, store = Console(markup=False, emoji=False, highlight=False), Store(results / "store")
+    _refuse_idle_options(executor, {Executor.LOCAL: {"--workers": workers}, Executor.SLURM: {"--profile": profile}})
     plan = load_plan(suite, overrides, seeds, only)
     if dry_run:
-        _show_plan(plan, Store(results / "store"))
+        _show(plan, store, executor, workers, results, profile, console)
         return
-    store = Store(results / "store")
     try:
         if executor is Executor.LOCAL:
+            begin_run(results, plan)
             _execute(plan, store, workers, console)
         elif not _launch(plan, suite, results, profile, wait, console):
             return
@@ -70,11 +74,30 @@ def run(
         raise typer.Exit(2) from None
 
 
-def _show_plan(plan: Plan, store: Store) -> None:
+def _refuse_idle_options(executor: Executor, owners: Mapping[Executor, Mapping[str, object]]) -> None:
+    for owner, options in owners.items():
+        for name, value in options.items():
+            if value is not None and owner is not executor:
+                typer.echo(f"error: {name} means nothing without --executor {owner}", err=True)
+                raise typer.Exit(2)
+
+
+def _show(
+    plan: Plan, store: Store, executor: Executor, workers: int | None, results: Path, profile: Path | None, console: Console
+) -> None:
+    """What would be run, and where; fails as the run itself would before its first job."""
     from xtra.cli.plan import print_plan
     from xtra.suite.show import cached_keys
 
     print_plan(plan, cached_keys(plan, store))
+    if executor is Executor.SLURM:
+        from xtra.cli.slurm_launch import rehearse
+
+        rehearse(plan, results, profile, console)
+    else:
+        from xtra.execute.machine import Machine
+
+        console.print(f"on this machine: {Machine.this(workers)}")
 
 
 def _launch(plan: Plan, suite: Path, results: Path, profile: Path | None, wait: bool, console: Console) -> bool:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
+from rich.console import Console
 
-if TYPE_CHECKING:
-    from rich.console import Console
+from xtra.execute.conclude import write_request
+from xtra.execute.slurm import SlurmLauncher, Submitted
+from xtra.execute.slurm_profile import ProfileError, load_profile
+from xtra.execute.slurm_queue import SlurmError
+from xtra.execute.status import survey
+from xtra.execute.suite_run import begin_run, describe
+from xtra.store.store import Store
+from xtra.suite.plan import Plan
 
-    from xtra.execute.slurm import SlurmLauncher, Submitted
-    from xtra.store.store import Store
-    from xtra.suite.plan import Plan
+PROFILE_VARIABLE = "XTRA_SLURM_PROFILE"
+"""Names the profile of a command that is given none."""
 
 WAIT_SECONDS = 2.0
 """Between two looks at the queue while waiting."""
@@ -25,48 +33,56 @@ def launch(plan: Plan, suite: Path, results: Path, profile: Path | None, wait: b
 
     Unless somebody waits, a last SLURM job collects and reports.
     """
-    from xtra.execute.slurm import SlurmLauncher
-    from xtra.execute.slurm_profile import ProfileError, load_profile
-    from xtra.execute.slurm_queue import SlurmError
-    from xtra.execute.suite_run import run_directory
-    from xtra.store.store import Store
-
-    store = Store(results / "store")
-    try:
-        launcher = SlurmLauncher(store, results / "slurm", load_profile(profile))
+    with _errors_told():
+        launcher = _launcher(results, profile)
         submitted = launcher.submit(plan.jobs)
+        directory = begin_run(results, plan)
         if submitted.new and not wait:
-            _submit_conclusion(plan, suite, results, launcher, submitted)
-    except (ProfileError, SlurmError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from None
-    _tell(submitted, console)
+            _submit_conclusion(plan, suite, directory, launcher, submitted)
+    _tell(submitted, console, "submitted")
     if not (submitted.new or submitted.queued or submitted.held):
         return True
     if wait:
-        _wait(plan, store, launcher, console)
+        _wait(plan, launcher, console)
         return True
-    console.print(f"the report will be {run_directory(results, plan) / 'report.html'}", soft_wrap=True)
+    console.print(f"the report will be {directory / 'report.html'}", soft_wrap=True)
     console.print("`xtra-bench status` shows where jobs stand; the same command submits again what has failed", soft_wrap=True)
     return False
 
 
-def _submit_conclusion(plan: Plan, suite: Path, results: Path, launcher: SlurmLauncher, submitted: Submitted) -> None:
-    from xtra.execute.conclude import write_request
-    from xtra.execute.suite_run import describe, run_directory
+def rehearse(plan: Plan, results: Path, profile: Path | None, console: Console) -> None:
+    """Says what `launch` would submit, after everything that it would check."""
+    with _errors_told():
+        submitted = _launcher(results, profile).rehearse(plan.jobs)
+    _tell(submitted, console, "to be submitted")
 
+
+def _launcher(results: Path, profile: Path | None) -> SlurmLauncher:
+    named = profile or os.environ.get(PROFILE_VARIABLE)
+    return SlurmLauncher(Store(results / "store"), results / "slurm", load_profile(Path(named) if named else None))
+
+
+@contextmanager
+def _errors_told() -> Iterator[None]:
+    try:
+        yield
+    except (ProfileError, SlurmError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(2) from None
+
+
+def _submit_conclusion(plan: Plan, suite: Path, directory: Path, launcher: SlurmLauncher, submitted: Submitted) -> None:
     request = launcher.directory / f"{plan.id}.json"
-    about, directory = describe(plan, suite.read_text(encoding="utf-8")), run_directory(results, plan)
-    directory.mkdir(parents=True, exist_ok=True)  # so that it keeps the name told now, which holds the time
+    about = describe(plan, suite.read_text(encoding="utf-8"))
     write_request(request, launcher.store, plan.cells, about, directory)
     waited_for = [*submitted.new.values(), *(entry.slurm_id for entry in submitted.queued.values())]
     launcher.submit_conclusion(request, waited_for)
 
 
-def _tell(submitted: Submitted, console: Console) -> None:
+def _tell(submitted: Submitted, console: Console, verb: str) -> None:
     console.print(
         f"{len(submitted.finished)} jobs complete, {len(submitted.queued)} queued before, "
-        f"{len(submitted.new)} submitted in {submitted.calls} calls of sbatch"
+        f"{len(submitted.new)} {verb} in {submitted.calls} calls of sbatch"
     )
     if submitted.blocked:
         console.print(f"{len(submitted.blocked)} cannot be run: a job they read has diverged")
@@ -74,10 +90,7 @@ def _tell(submitted: Submitted, console: Console) -> None:
         console.print(f"{len(submitted.held)} held back: computed by another process, waiting for one, or above the submit limit")
 
 
-def _wait(plan: Plan, store: Store, launcher: SlurmLauncher, console: Console) -> None:
-    from xtra.execute.slurm_queue import SlurmError
-    from xtra.execute.status import survey
-
+def _wait(plan: Plan, launcher: SlurmLauncher, console: Console) -> None:
     said = ""
     while True:
         try:
@@ -85,7 +98,7 @@ def _wait(plan: Plan, store: Store, launcher: SlurmLauncher, console: Console) -
             unknown = ""
         except SlurmError as error:
             unknown = f"; {error}"
-        counts = Counter(standing.state for standing in survey(store, plan.jobs))
+        counts = Counter(standing.state for standing in survey(launcher.store, plan.jobs))
         line = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) + unknown
         if line != said:
             console.print(line, soft_wrap=True)

@@ -19,11 +19,12 @@ def plan_labels(plan: Plan) -> dict[str, str]:
 
 
 def job_label(job: Job) -> str:
-    """Stage, game and seed, as far as the configuration has them."""
+    """Stage, game or games, and seed, as far as the configuration has them."""
     environment: Any = job.config.get("environment")
     game = environment.get("game") if isinstance(environment, Mapping) else None
-    seed = job.config.get("seed")
-    return " ".join(part for part in (job.stage, game, None if seed is None else f"seed {seed}") if part)
+    games, seed = job.config.get("games", ()), job.config.get("seed")
+    several = f"{len(games)} games" if len(games) > 1 else "".join(games)
+    return " ".join(part for part in (job.stage, game or several, "" if seed is None else f"seed {seed}") if part)
 
 
 def _shared(job: Job, names: list[str]) -> str:

@@ -17,7 +17,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from xtra.execute.machine import Grant, Machine
+from xtra.execute.order import critical_first
 from xtra.execute.worker import STAGES, Exit
+from xtra.store.claim import holder_of
 from xtra.store.errors import DamagedError
 from xtra.store.files import write_text_atomically
 from xtra.store.job import Job
@@ -34,9 +36,13 @@ STOP_SECONDS = 10.0
 
 
 class Place(StrEnum):
-    """Where a job stands in the queue. `blocked`: a job it needs failed or diverged; `elsewhere`: another process is at it."""
+    """Where a job stands in the queue.
+
+    starting: its worker has not claimed it yet.  elsewhere: another process has.  blocked: a job it needs failed or diverged.
+    """
 
     WAITING = "waiting"
+    STARTING = "starting"
     RUNNING = "running"
     ELSEWHERE = "elsewhere"
     COMPLETE = "complete"
@@ -66,6 +72,7 @@ class LocalQueue:
         self._workers: dict[str, _Worker] = {}
         self._began = time.time()
         self._looked_elsewhere = 0.0
+        self._order = critical_first(jobs)
         for key, job in jobs.items():
             store.add(job)
             self.places[key] = self._finished_place(key) or Place.WAITING
@@ -75,6 +82,7 @@ class LocalQueue:
         try:
             while not OVER.issuperset(self.places.values()):
                 self._reap()
+                self._look_at_claims()
                 self._look_elsewhere()
                 self._start_ready()
                 observe(self)
@@ -95,7 +103,9 @@ class LocalQueue:
         return Place(manifest.status) if manifest else None
 
     def _start_ready(self) -> None:
-        for key in self.keys_at(Place.WAITING):
+        for key in self._order:
+            if self.places[key] is not Place.WAITING:
+                continue
             inputs = {self.places.get(needed, Place.COMPLETE) for needed in self.jobs[key].input_keys}
             if inputs & (OVER - {Place.COMPLETE}):
                 self.places[key] = Place.BLOCKED
@@ -125,7 +135,13 @@ class LocalQueue:
                 env={**os.environ, "PYTHONHASHSEED": "0", **grant.environment()},
             )
         self._workers[key] = _Worker(process, grant)
-        self.places[key] = Place.RUNNING
+        self.places[key] = Place.STARTING
+
+    def _look_at_claims(self) -> None:
+        for key in self.keys_at(Place.STARTING):
+            holder = holder_of(self.store.directory(key))
+            if holder is not None and holder.owner is not None and holder.owner.pid == self._workers[key].process.pid:
+                self.places[key] = Place.RUNNING
 
     def _reap(self) -> None:
         for key, worker in list(self._workers.items()):

@@ -45,6 +45,10 @@ class Machine:
         """All of this machine that the process may use, or `cpus` of its cores."""
         return cls(cpus or _cores(), psutil.virtual_memory().total / 2**30, _visible_gpus())
 
+    def __str__(self) -> str:
+        gpus = ", ".join(self._free_gpus)
+        return f"{self.cpus} cores, {self.memory_gb:.0f} GB, {f'GPU {gpus}' if gpus else 'no GPU'}"
+
     def take(self, asked: Resources) -> Grant | None:
         """A part for a job; None while there is not enough left."""
         cpus, memory = min(asked.cpus, self.cpus), min(asked.memory_gb, self.memory_gb)

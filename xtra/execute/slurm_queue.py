@@ -16,6 +16,7 @@ NAME_PREFIX = "xtra-"
 GONE = frozenset({"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE"})
 NEVER = "DependencyNeverSatisfied"
 DEFAULT_MAX_ARRAY_SIZE = 1001
+RECORDS = "*/submission.json"
 
 
 SILENCES = {
@@ -60,8 +61,8 @@ class Submissions:
 
     def queued(self) -> dict[str, Queued]:
         """The jobs that SLURM has pending or running, by key. Raises SlurmError when the controller does not answer."""
-        if not self.directory.is_dir():
-            return {}
+        if next(self.directory.glob(RECORDS), None) is None:
+            return {}  # nothing was ever submitted, so it does not matter whether SLURM is here
         found: dict[str, Queued] = {}
         elements_of = functools.cache(self._elements)
         for slurm_id, name, state, reason in _squeue():
@@ -74,7 +75,7 @@ class Submissions:
     def logs(self, key: str) -> list[Path]:
         """What SLURM and submitit said around a job, the latest start last; the job's own words are in its log in the store."""
         found: list[Path] = []
-        for record in self.directory.glob("*/submission.json"):
+        for record in self.directory.glob(RECORDS):
             elements = self._elements(record.parent.name)
             for index, keys in enumerate(elements):
                 if key in keys:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from xtra.protocol.protocols import PROTOCOLS, Protocol
 from xtra.stages.collect import About
+from xtra.store.cell import Cell
+from xtra.store.files import json_text, write_text_atomically
 from xtra.suite.plan import Plan
 from xtra.suite.show import to_record
+
+PLAN_FILE = "plan.json"
 
 
 def run_directory(results: Path, plan: Plan) -> Path:
@@ -17,6 +23,23 @@ def run_directory(results: Path, plan: Plan) -> Path:
     runs = results / "runs"
     existing = sorted(runs.glob(f"{plan.suite}-*-{plan.id}"))
     return existing[0] if existing else runs / f"{plan.suite}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{plan.id}"
+
+
+def begin_run(results: Path, plan: Plan) -> Path:
+    """Makes the run's directory, with the plan in it: from now on `logs` knows its cells, and `gc` leaves its jobs alone."""
+    directory = run_directory(results, plan)
+    directory.mkdir(parents=True, exist_ok=True)
+    write_text_atomically(directory / PLAN_FILE, json_text(to_record(plan, cached=())))
+    return directory
+
+
+def recorded_cells(results: Path) -> Iterator[Cell]:
+    """The cells of every run under `results/runs`. What another release wrote, or a kill cut short, is passed over."""
+    for path in sorted((results / "runs").glob(f"*/{PLAN_FILE}")):
+        try:
+            yield from [Cell(**cell) for cell in json.loads(path.read_bytes())["cells"]]
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
 
 
 def describe(plan: Plan, suite_text: str) -> About:

@@ -104,7 +104,11 @@ _UNITS = (("hour", 3600), ("minute", 60), ("second", 1))
 
 
 def _size(gigabytes: float) -> str:
-    return f"{_round(gigabytes)} GB" if gigabytes >= 1 else f"{_round(gigabytes * 1000)} MB"
+    unit, size = next((pair for pair in _SIZES if gigabytes >= pair[1]), _SIZES[-1])
+    return f"{_round(gigabytes / size)} {unit}"
+
+
+_SIZES = (("GB", 1.0), ("MB", 1e-3), ("KB", 1e-6))
 
 
 def _round(value: float) -> str:
