@@ -7,8 +7,6 @@ two blocks.
 from __future__ import annotations
 
 import os
-import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -50,10 +48,10 @@ class ChunkEncoder:
 
 
 class ChunkedFrames:
-    """A read-only FrameStore of one column over such a file, mapped into memory; decoded blocks are kept up to `cache_bytes`.
+    """A read-only FrameStore of one column over such a file, mapped into memory. May be read by several threads at once.
 
-    offsets: `[blocks + 1]` places in the file. first: `[T]`, where each transition's trajectory begins. May be read by several
-    threads at once.
+    offsets: `[blocks + 1]` places in the file. first: `[T]`, where each transition's trajectory begins. No decoded block is kept:
+    samples are spread over so many that few would be met again.
     """
 
     def __init__(
@@ -62,16 +60,12 @@ class ChunkedFrames:
         offsets: NDArray[np.int64],
         first: NDArray[np.int64],
         frame_shape: tuple[int, int, int],
-        cache_bytes: float,
     ) -> None:
         self._data = np.memmap(path, np.uint8, "r")
         self._offsets, self._shape = offsets, frame_shape
         places = np.arange(len(first)) - first
         self._place = (places % CHUNK_FRAMES).astype(np.uint8)
         self._block = (np.cumsum(self._place == 0) - 1).astype(np.int32)
-        self._cached_blocks = int(cache_bytes // (CHUNK_FRAMES * np.prod(frame_shape)))
-        self._cache: OrderedDict[int, NDArray[np.uint8]] = OrderedDict()
-        self._lock = threading.Lock()
 
     def write(self, row: int, frames: NDArray[np.uint8]) -> None:
         raise TypeError("offline data is read-only")
@@ -81,46 +75,33 @@ class ChunkedFrames:
         wanted = rows.ravel()
         order = np.argsort(self._block[wanted], kind="stable")
         blocks, starts = np.unique(self._block[wanted[order]], return_index=True)
-        targets = np.split(order, starts[1:])
+        targets = np.split(order, starts)[1:]
         frames = np.empty((len(wanted), *self._shape), np.uint8)
 
-        def fill(part: range) -> None:
+        def fill(part: slice) -> None:
             decompress = zstandard.ZstdDecompressor().decompress  # not to be shared by threads
-            for i in part:
-                decoded = self._decode(int(blocks[i]), decompress)
-                for target, place in zip(targets[i].tolist(), self._place[wanted[targets[i]]].tolist(), strict=True):
+            for block, block_targets in zip(blocks[part].tolist(), targets[part], strict=True):
+                decoded = self._decode(block, decompress)
+                for target, place in zip(block_targets.tolist(), self._place[wanted[block_targets]].tolist(), strict=True):
                     frames[target] = decoded[place]
 
-        every = range(len(blocks))
-        num_parts = min(_num_threads(), len(blocks))
-        if num_parts < 2:
-            fill(every)
-        else:
-            list(_threads().map(fill, (every[part::num_parts] for part in range(num_parts))))
+        parts = [slice(thread, None, num_threads()) for thread in range(num_threads())]
+        list(_threads().map(fill, parts) if len(blocks) >= len(parts) > 1 else map(fill, [slice(None)]))
         return frames.reshape(*rows.shape, *self._shape)
 
     def _decode(self, block: int, decompress: Callable[[bytes], bytes]) -> NDArray[np.uint8]:
-        """`[frames, H, W, C]`, from the cache if it is there."""
-        with self._lock:
-            decoded = self._cache.get(block)
-            if decoded is not None:
-                self._cache.move_to_end(block)
-                return decoded
-        raw = decompress(self._data[self._offsets[block] : self._offsets[block + 1]].tobytes())
-        decoded = np.frombuffer(raw, np.uint8).reshape(-1, *self._shape)
-        with self._lock:
-            self._cache[block] = decoded
-            while len(self._cache) > self._cached_blocks:
-                self._cache.popitem(last=False)
-        return decoded
+        """`[frames, H, W, C]`"""
+        start, end = self._offsets[block : block + 2].tolist()
+        return np.frombuffer(decompress(self._data[start:end].tobytes()), np.uint8).reshape(-1, *self._shape)
 
 
 @cache
-def _num_threads() -> int:
+def num_threads() -> int:
+    """How many threads decode; results do not depend on it."""
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(MAX_THREADS, available)
 
 
 @cache
 def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_num_threads(), "decode-frames")
+    return ThreadPoolExecutor(num_threads(), "decode-frames")

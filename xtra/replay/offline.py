@@ -106,9 +106,9 @@ class OfflineData:
         return replay
 
     def frames(self, memory_bytes: float) -> FrameStore:
-        """Raw frames if they fit into the memory; else compressed ones, with decoded blocks kept in it."""
-        first = self.steps.first
-        chunked = ChunkedFrames(self.directory / FRAMES, np.load(self.directory / OFFSETS), first, self.frame_shape, memory_bytes)
+        """Raw frames if they fit into the memory, else compressed ones. The choice never changes what is read."""
+        first, offsets = self.steps.first, np.load(self.directory / OFFSETS)
+        chunked = ChunkedFrames(self.directory / FRAMES, offsets, first, self.frame_shape)
         if len(first) * np.prod(self.frame_shape) > memory_bytes:
             return chunked
         raw = RawFrames(len(first), 1, self.frame_shape)
