@@ -44,14 +44,14 @@ class Pipeline:
     def __init__(self, spec: SuiteSpec, method: MethodSpec, config: MethodConfig) -> None:
         self._spec, self._method, self._config = spec, method, config
         self.transfer = config.transfer
+        self._known: dict[tuple[tuple[str, ...], int], tuple[Sources, Job | None]] = {}
 
     def cell_jobs(self, target: str, seed: int) -> CellJobs:
         """Everything that the cell (method, target, seed) stands on."""
-        made = CellJobs()
-        sources = Sources(self, self._source_games(target), self._pretrain_seed(seed), made.jobs)
-        network = self._pretrain(sources)
+        sources, network = self._prepared(self._source_games(target), self._pretrain_seed(seed))
         if self._config.learns_online:
             network = self._train(target, seed, sources, network)
+        made = CellJobs([*sources.jobs])
         inputs: Inputs = {}
         if network is not None:
             made.jobs.append(network)
@@ -90,6 +90,13 @@ class Pipeline:
     def _pretrain_seed(self, seed: int) -> int:
         seeds = self._spec.pretrain_seeds
         return seeds[self._spec.seeds.index(seed) % len(seeds)]
+
+    def _prepared(self, games: tuple[str, ...], seed: int) -> tuple[Sources, Job | None]:
+        """The sources and what is pretrained on them, made once for all cells that share them."""
+        if (games, seed) not in self._known:
+            sources = Sources(self, games, seed)
+            self._known[games, seed] = sources, self._pretrain(sources)
+        return self._known[games, seed]
 
     def _pretrain(self, sources: Sources) -> Job | None:
         pretraining, agent = self.transfer.pretraining, self._config.agent
@@ -144,8 +151,9 @@ class Pipeline:
 class Sources:
     """The offline data of some games for one pretraining seed, as this method sees it. Jobs join `jobs` when first asked for."""
 
-    def __init__(self, pipeline: Pipeline, games: tuple[str, ...], seed: int, jobs: list[Job]) -> None:
-        self.games, self.seed, self.jobs = games, seed, jobs
+    def __init__(self, pipeline: Pipeline, games: tuple[str, ...], seed: int) -> None:
+        self.games, self.seed = games, seed
+        self.jobs: list[Job] = []
         self._pipeline = pipeline
 
     @cached_property
