@@ -93,22 +93,24 @@ def _compare_one(method: str, part: pd.DataFrame, baseline: str, reference: pd.D
     rows = []
     for statistic, function in RATIO_STATISTICS.items() if positive else ():
         samples = [score_matrix(part, positive, "score"), score_matrix(reference, positive, "score")]
-        rows.append(_row(function, samples, RATIO_REPS, generator(seed, statistic, method)) | {"statistic": statistic})
+        rows.append(joint_estimate(function, samples, RATIO_REPS, generator(seed, statistic, method)) | {"statistic": statistic})
     if shared:
         samples = [score_matrix(part, shared, "score"), score_matrix(reference, shared, "score")]
-        row = _row(probability_of_improvement, samples, IMPROVEMENT_REPS, generator(seed, "improvement", method), (0.0, 1.0))
+        random = generator(seed, "improvement", method)
+        row = joint_estimate(probability_of_improvement, samples, IMPROVEMENT_REPS, random, (0.0, 1.0))
         p_value = permutation_test(samples[0], samples[1], generator(seed, "permutation", method))
         rows.append(row | {"statistic": "probability_of_improvement", "p_value": p_value})
     return [{"method": method, "baseline": baseline, **row} for row in rows]
 
 
-def _row(
+def joint_estimate(
     statistic: Callable[[Array, Array], Array],
     samples: list[Array],
     reps: int,
     random: np.random.Generator,
     limits: tuple[float, float] = (-np.inf, np.inf),
 ) -> dict[str, Any]:
+    """A statistic of two samples with both intervals, and how many games and runs stand behind it."""
     size = samples[0].shape[0] * samples[1].size
     distribution = joint_distribution(statistic, samples, reps, random, size)
     counts = [runs_per_game(sample) for sample in samples]
@@ -158,7 +160,7 @@ def compare_games(frame: pd.DataFrame, baseline: str, seed: int = 0) -> pd.DataF
 def _game_row(samples: list[Array], random: np.random.Generator) -> dict[str, Any]:
     baseline = samples[1][:, 0]
     if baseline.min() > 0:
-        return _row(mean_ratio, samples, RATIO_REPS, random)
+        return joint_estimate(mean_ratio, samples, RATIO_REPS, random)
     ratio = float(mean_ratio(*samples)) if baseline.mean() > 0 else float("nan")
     return {"estimate": ratio} | dict.fromkeys(("low", "high", "percentile_low", "percentile_high"), float("nan"))
 

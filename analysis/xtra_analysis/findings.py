@@ -10,6 +10,7 @@ from xtra_analysis.compare import COMPARISON_COLUMNS, GAME_RATIO_COLUMNS, compar
 from xtra_analysis.curves import CURVE_COLUMNS, relative_efficiency, sample_efficiency
 from xtra_analysis.estimates import estimate
 from xtra_analysis.profiles import performance_profiles
+from xtra_analysis.reach import Reach, find_reach
 from xtra_analysis.sensitivity import worst_case
 from xtra_analysis.study import Study
 
@@ -21,7 +22,8 @@ CROWD = 5
 class Findings:
     """The study and its estimates; frames are empty where there is nothing to estimate.
 
-    `comparison` and `game_ratios` are against the baseline, `ladder` is against the primary method.
+    `comparison` and `game_ratios` are against the baseline, `ladder` is against the primary method. `reach` is None where
+    the suite names no score to be reached, or no run has a learning curve.
     """
 
     study: Study
@@ -34,6 +36,7 @@ class Findings:
     ladder: pd.DataFrame
     profiles: pd.DataFrame
     worst_case: pd.DataFrame
+    reach: Reach | None
 
     @property
     def primary(self) -> str | None:
@@ -78,6 +81,7 @@ def find(study: Study, seed: int = 0) -> Findings:
         ladder=_ladder(study, seed),
         profiles=performance_profiles(scores, seed=seed),
         worst_case=worst_case(scores),
+        reach=find_reach(curves, study.info.reach, study.baseline, seed),
     )
 
 

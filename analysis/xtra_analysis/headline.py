@@ -6,6 +6,7 @@ import pandas as pd
 
 from xtra_analysis.findings import Findings
 from xtra_analysis.formatting import counted, number, percent, probability, runs, span
+from xtra_analysis.reach import Reach
 
 NORMALIZED_MEANING = {
     "human": "0 is a random agent, 1 a human",
@@ -14,7 +15,7 @@ NORMALIZED_MEANING = {
 
 
 def answer(findings: Findings) -> str:
-    """One sentence that answers the suite's question as far as the rows allow."""
+    """A sentence or two that answer the suite's question as far as the rows allow."""
     study = findings.study
     primary = findings.primary
     if primary is None:
@@ -24,6 +25,36 @@ def answer(findings: Findings) -> str:
             f"Everything ran: {counted(len(study.complete), 'run')} of {len(study.scores)} left a score. "
             "Runs this short prove the wiring, not learning, so they answer no question about methods."
         )
+    return " ".join(filter(None, (reach_sentence(findings), _final_sentence(findings, primary))))
+
+
+def reach_sentence(findings: Findings) -> str | None:
+    """How many env steps sooner than the baseline the primary method reached the suite's score; None if that is not known."""
+    found = findings.reach
+    row = None if found is None else found.difference(findings.primary)
+    if found is None or row is None:
+        return None
+    steps = found.estimates.set_index("method")["estimate"]
+    method, baseline, difference = str(row["method"]), str(row["baseline"]), float(row["estimate"])
+    opening = (
+        f"{method} reached a score of {number(found.score)} after {number(steps[method])} env steps, {baseline} after "
+        f"{number(steps[baseline])}: {number(abs(difference))} {'fewer' if difference < 0 else 'more'}"
+    )
+    if pd.isna(row["low"]):
+        reason = "one seed gives no interval" if row["min_runs"] < 2 else "no interval: the runs of each took equally long"
+        return f"{opening} ({reason}){_unreached(found, [method, baseline])}."
+    clear = "excludes" if row["low"] > 0 or row["high"] < 0 else "does not exclude"
+    bounds = f"95 % interval of the difference {span(row['low'], row['high'])}, which {clear} 0"
+    return f"{opening} ({bounds}){_unreached(found, [method, baseline])}."
+
+
+def _unreached(found: Reach, methods: list[str]) -> str:
+    runs = found.runs[found.runs["method"].isin(methods)]
+    missed = int((~runs["reached"]).sum())
+    return f", where {missed} of their {len(runs)} runs never got there and count with their whole budget" if missed else ""
+
+
+def _final_sentence(findings: Findings, primary: str) -> str:
     ratio = findings.estimate(primary, "mean_ratio")
     if ratio is not None:
         return _ratio_sentence(findings, primary, ratio)

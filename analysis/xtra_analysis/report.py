@@ -25,11 +25,25 @@ from xtra_analysis.sections.overview import overview
 from xtra_analysis.sections.precision import precision
 from xtra_analysis.sections.profiles import profiles
 from xtra_analysis.sections.published import published
+from xtra_analysis.sections.reach import reach
 from xtra_analysis.sections.reading import reading
 from xtra_analysis.sections.transfer import transfer
 from xtra_analysis.study import Study, read_study
 
-SECTIONS = (comparison, aggregates, efficiency, profiles, games, ablations, transfer, published, precision, missing, reading)
+SECTIONS = (
+    reach,
+    comparison,
+    aggregates,
+    efficiency,
+    profiles,
+    games,
+    ablations,
+    transfer,
+    published,
+    precision,
+    missing,
+    reading,
+)
 HERE = Path(__file__).parent
 WIRING_BANNER = "This run proves the wiring, not learning: its scores say nothing about how good a method is."
 SYNTHETIC_BANNER = "Synthetic: every number here was invented to show what a report looks like. Nothing was trained."

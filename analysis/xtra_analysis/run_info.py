@@ -24,7 +24,10 @@ class Method:
 
 @dataclass(frozen=True)
 class RunInfo:
-    """The contents of a run's `run.json`. `baseline` names the method by which others are normalised, or is None."""
+    """The contents of a run's `run.json`. `baseline` names the method by which others are normalised, or is None.
+
+    `reach` is the raw score whose env steps are counted, or None.
+    """
 
     suite: str
     suite_version: int
@@ -39,6 +42,7 @@ class RunInfo:
     methods: tuple[Method, ...]
     baseline: str | None
     preset: str
+    reach: float | None
     synthetic: bool
     provenance: Mapping[str, Any]
 
@@ -98,6 +102,7 @@ def _run_info(content: Mapping[str, Any]) -> RunInfo:
         methods=tuple(Method(label(m["name"]), label(m["agent"]), label(m.get("description") or "")) for m in content["methods"]),
         baseline=None if content["baseline"] is None else label(content["baseline"]),
         preset=label(content["preset"]),
+        reach=None if content.get("reach") is None else float(content["reach"]),
         synthetic=bool(content.get("synthetic", False)),
         provenance=dict(content["provenance"]),
     )

@@ -189,6 +189,7 @@ def _run_info(methods: Sequence[SyntheticMethod], games: Sequence[str], seeds: S
         "methods": [{"name": m.name, "agent": m.agent, "description": m.description} for m in methods],
         "baseline": next((method.name for method in methods if method.name == "EfficientZero"), None),
         "preset": "efficientzero",
+        "reach": None,
         "synthetic": True,
         "provenance": {
             "xtra_version": "synthetic",

@@ -18,7 +18,8 @@ FEW_METHODS = (METHODS[0], METHODS[1], METHODS[4], METHODS[-1])
 @pytest.fixture(scope="session")
 def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """4 methods × 3 games × 4 seeds, with missing and diverged cells."""
-    return write_synthetic_run(tmp_path_factory.mktemp("runs") / "small", FEW_METHODS, GAMES, range(4), seed=26)
+    directory = tmp_path_factory.mktemp("runs") / "small"
+    return write_synthetic_run(directory, FEW_METHODS, GAMES, range(4), seed=26, reach=500.0)
 
 
 @pytest.fixture(scope="session")

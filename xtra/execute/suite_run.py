@@ -76,4 +76,5 @@ def _run_fields(plan: Plan) -> dict[str, Any]:
         "methods": methods,
         "baseline": spec.baseline if spec.baseline in agents else None,
         "preset": spec.preset,
+        "reach": spec.reach,
     }

@@ -107,6 +107,8 @@ class SuiteFile(Config):
     """Suites in the same directory whose methods are compared too, under this suite's protocol, preset, games and seeds."""
     baseline: str | None = Field(None, examples=["EfficientZero"])
     """The method that the others are compared with."""
+    reach: float | None = Field(None, allow_inf_nan=False, examples=[0.8, 1000])
+    """A raw score. The report then says after how many env steps each method's learning curve first reaches it."""
     set: Settings = Field(default_factory=dict)
     """Settings of every method by dotted path; those of an agent that a method does not use are passed over."""
     resources: dict[Annotated[str, Field(json_schema_extra=_one_of(STAGES))], ResourcesSpec] = Field(

@@ -1,0 +1,109 @@
+"""Env steps until a score is reached: read off curves, cut at the budget, and compared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+from xtra_analysis import load, write_report
+from xtra_analysis.findings import find
+from xtra_analysis.headline import answer
+from xtra_analysis.reach import compare_reach, env_steps_to_reach, estimate_reach
+from xtra_analysis.study import read_study
+from xtra_analysis.synthetic import METHODS
+
+MakeRun = Callable[..., Path]
+
+
+def curve(method: str, seed: int, scores: dict[int, float], game: str = "g") -> pd.DataFrame:
+    rows = [(method, game, seed, env_steps, score) for env_steps, score in scores.items()]
+    return pd.DataFrame(rows, columns=["method", "game", "seed", "env_steps", "score"])
+
+
+def runs_of(steps: dict[str, list[float]]) -> pd.DataFrame:
+    rows = [(method, "g", seed, value, True) for method, values in steps.items() for seed, value in enumerate(values)]
+    return pd.DataFrame(rows, columns=["method", "game", "seed", "env_steps", "reached"])
+
+
+@pytest.mark.parametrize(
+    ("scores", "env_steps", "reached"),
+    [
+        ({0: -1.0, 100: 0.0, 200: 1.0}, 180.0, True),  # four fifths of the way from 0 to 1
+        ({0: -1.0, 100: 0.8, 200: 0.0}, 100.0, True),  # reached exactly, and lost again
+        ({0: 0.9, 100: 1.0}, 0.0, True),  # before the first env step
+        ({0: -1.0, 100: 0.5, 200: 0.7}, 200.0, False),  # never: the whole budget
+        ({200: 1.0, 0: -1.0, 100: 0.6}, 150.0, True),  # whatever the order of the rows
+    ],
+)
+def test_the_first_crossing_by_hand(scores: dict[int, float], env_steps: float, reached: bool) -> None:
+    found = env_steps_to_reach(curve("m", 0, scores), 0.8).iloc[0]
+    assert (found["env_steps"], found["reached"]) == (pytest.approx(env_steps), reached)
+
+
+def test_a_run_that_never_arrives_counts_with_its_budget_and_is_counted_by_name() -> None:
+    curves = pd.concat([curve("m", 0, {0: 0.0, 100: 1.0}), curve("m", 1, {0: 0.0, 100: 0.1})])
+    row = estimate_reach(env_steps_to_reach(curves, 0.5)).iloc[0]
+    assert row["estimate"] == pytest.approx((50 + 100) / 2)
+    assert row["num_reached"] == 1
+    assert row["low"] >= 0.0 and row["high"] <= 100.0
+
+
+def test_the_interval_of_a_difference_in_one_game_is_welchs_with_shrunken_freedom() -> None:
+    """Equal spreads, five runs each: freedom 8 · 4/6, standard error s · sqrt(2/5); the rest is Monte-Carlo error."""
+    spread = np.array([-2.0, -1.0, 0.0, 1.0, 2.0]) * 100
+    row = compare_reach(runs_of({"b": list(2000 + spread), "m": list(1000 + spread)}), "b").iloc[0]
+    reach = float(stats.t.ppf(0.9825, 8 * 4 / 6)) * spread.std(ddof=1) * np.sqrt(2 / 5)
+    assert row["estimate"] == pytest.approx(-1000)
+    assert (row["high"] - row["low"]) / 2 == pytest.approx(reach, rel=0.03)
+
+
+def test_games_count_equally_and_only_where_both_methods_have_runs() -> None:
+    curves = pd.concat(
+        [
+            curve("b", 0, {0: 0.0, 100: 1.0}),
+            curve("b", 0, {0: 0.0, 1000: 1.0}, "h"),
+            curve("m", 0, {0: 1.0}),
+            curve("m", 0, {0: 0.0, 1000: 2.0}, "h"),
+            curve("m", 0, {0: 0.0, 10: 1.0}, "alone"),
+        ]
+    )
+    row = compare_reach(env_steps_to_reach(curves, 1.0), "b").iloc[0]
+    assert (row["estimate"], row["num_games"]) == (pytest.approx((-100 - 500) / 2), 2)
+    assert np.isnan(row["low"])
+
+
+def write_curves(run: Path, arrivals: dict[str, float]) -> None:
+    """Straight curves from 0 to 1000, which reach 500 at the method's env step, give or take the seed."""
+    curves = load(run, "curves").drop(columns="normalized")
+    middle = curves["method"].map(arrivals) + 500 * curves["seed"]
+    curves["score"] = (500 * curves["env_steps"] / middle).clip(upper=1000)
+    curves.to_csv(run / "curves.csv", index=False)
+
+
+def test_the_answer_says_who_was_sooner_by_how_much_and_whether_that_excludes_zero(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run("run", reach=500.0)
+    write_curves(run, {"EfficientZero": 40_000, "XTRA": 20_000})
+    clear = answer(find(read_study([run])))
+    assert clear.startswith("XTRA reached a score of 500 after 20,500 env steps, EfficientZero after 40,500: 20,000 fewer (95 %")
+    assert "which excludes 0). XTRA scored" in clear
+
+    write_curves(run, {"EfficientZero": 300_000, "XTRA": 20_000})
+    missed = answer(find(read_study([run])))
+    assert "EfficientZero after 100,000" in missed and "6 of their 12 runs never got there and count with their whole" in missed
+
+    write_curves(run, {"EfficientZero": 20_100, "XTRA": 20_000})
+    assert "which does not exclude 0)" in answer(find(read_study([run])))
+    page = write_report([run], tmp_path / "out").read_text(encoding="utf-8")
+    assert "Env steps to reach a score of 500" in page and "Every run reached it." in page
+
+
+def test_nothing_is_said_without_a_score_to_reach_or_a_baseline_that_learns(make_run: MakeRun) -> None:
+    assert find(read_study([make_run("plain")])).reach is None
+    findings = find(read_study([make_run("run", methods=[METHODS[0], METHODS[-1]], baseline="Random", reach=500.0)]))
+    assert findings.reach is not None and findings.reach.differences.empty
+    assert len(findings.reach.estimates) == 1
+    assert "reached a score of" not in answer(findings)
