@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from statistics import fmean
+from typing import Any
 
 from xtra.store.canonical import digest
 from xtra.store.errors import DamagedError
@@ -36,10 +37,13 @@ class Estimate:
 
 
 def kind(job: Job) -> str:
-    """Equal for jobs that differ in game, seed and inputs alone."""
-    config = {name: value for name, value in job.config.items() if name != "seed"}
-    environment = {name: value for name, value in config.get("environment", {}).items() if name != "game"}
-    return digest([job.stage, job.version, config | {"environment": environment}])
+    """Equal for jobs that differ in games, seed and inputs alone; of several source games their number counts."""
+    config: dict[str, Any] = {name: value for name, value in job.config.items() if name != "seed"}
+    config["environment"] = {name: value for name, value in config.get("environment", {}).items() if name != "game"}
+    config["games"] = len(config.get("games", ()))
+    if config.get("finetuning"):
+        config["finetuning"] = {**config["finetuning"], "sources": len(config["finetuning"]["sources"])}
+    return digest([job.stage, job.version, config])
 
 
 def finished_costs(store: Store) -> dict[str, Cost]:

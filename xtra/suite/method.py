@@ -74,6 +74,13 @@ class MethodConfig(Config):
         return self
 
     @model_validator(mode="after")
+    def _view_fits_the_agent(self) -> Self:
+        """EfficientZero's network, which cloning shares, takes three channels."""
+        if self.environment.color == "gray" and self.agent.name in ("efficientzero", "cloning"):
+            raise ValueError(f"environment.color is gray; agent {self.agent.name} sees rgb")
+        return self
+
+    @model_validator(mode="after")
     def _transfer_fits_the_agent(self) -> Self:
         """Not every agent can be pretrained in every way."""
         method, name = self.transfer.pretraining.method, self.agent.name
