@@ -212,14 +212,22 @@ def test_a_view_in_which_the_game_would_be_another_is_refused(
         make(tmp_path, played[0], {setting: value})
 
 
+@pytest.mark.parametrize(
+    ("altered", "row"),
+    [
+        # With another seed the balls fall elsewhere: some of the three first episodes, which end in row 8, reward otherwise.
+        ({"seed": 4}, 8),
+        # The run's last trajectories are said to have ended with it.
+        ({"open_rows": [67, 67, 67]}, 66),
+    ],
+)
 def test_a_replay_that_takes_another_course_is_an_error_that_names_game_and_row(
-    played: tuple[Path, train.OnlineTraining], tmp_path: Path
+    played: tuple[Path, train.OnlineTraining], tmp_path: Path, altered: dict[str, Any], row: int
 ) -> None:
     run = shutil.copytree(played[0], tmp_path / "run")
     meta = json.loads((run / "replay" / "meta.json").read_text())
-    # With another seed the balls fall elsewhere: some of the three first episodes, which end in row 8, reward otherwise.
-    (run / "replay" / "meta.json").write_text(json.dumps(meta | {"seed": 4}))
-    with pytest.raises(ValueError, match="Catch, row 8: played again"):
+    (run / "replay" / "meta.json").write_text(json.dumps(meta | altered))
+    with pytest.raises(ValueError, match=f"Catch, row {row}: played again"):
         make(tmp_path, run, {"color": "gray"})
 
 

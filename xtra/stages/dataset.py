@@ -84,15 +84,15 @@ def render(recording: Recording, view: EnvironmentConfig) -> Iterator[NDArray[np
     starts = np.concatenate([columns["first"], [meta.open_rows]])
     frames = environment.reset()
     for row in range(meta.num_rows):
-        yield frames
         step = environment.step(columns["actions"][row])
-        ended = starts[row + 1] == row + 1
-        if not (np.array_equal(step.rewards, columns["rewards"][row]) and np.array_equal(step.terminal, ended)):
+        played = step.rewards.tolist(), step.terminal.tolist()
+        recorded = columns["rewards"][row].tolist(), (starts[row + 1] == row + 1).tolist()
+        if played != recorded:
             raise ValueError(
                 f"{view.game}, row {row}: played again with the same seed and actions, the game takes another course than in the "
-                f"recorded run (rewards {step.rewards.tolist()}, recorded {columns['rewards'][row].tolist()}); its emulator must "
-                "be the version that the run used"
+                f"recorded run: rewards and ends {played}, recorded {recorded}; its emulator must be the run's"
             )
+        yield frames
         frames = step.frames
 
 
