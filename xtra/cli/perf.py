@@ -7,12 +7,17 @@ from typing import Annotated, Any
 
 import typer
 
+from xtra.cli.perf_plan import measure_planning
+
 app = typer.Typer(name="perf", help="Measure speed on this machine.", no_args_is_help=True, add_completion=False)
 
 
 @app.callback()
 def perf() -> None:
     """Measure speed on this machine."""
+
+
+app.command("plan")(measure_planning)
 
 
 @app.command("search")

@@ -129,7 +129,7 @@ class SlurmLauncher:
             return sbatch(batch)
 
         queued = {key: entry.slurm_id for key, entry in done.queued.items()}
-        size = min(max_array_size(), self.profile.max_array_size or sys.maxsize)
+        size = self.profile.max_array_size or max_array_size()
         done.new = submit_arrays(missing, queued, size, counted)
 
     def _submit_batch(self, bootstrap: Path, batch: Batch) -> list[str]:
