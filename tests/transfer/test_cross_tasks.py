@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import torch
 
-from xtra.agents.efficientzero.batches import to_tensors
+from xtra.agents.efficientzero.batches import joined, to_tensors
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.agents.factory import Run
 from xtra.transfer.config import CrossTaskConfig, TaskWeightConfig, TeacherConfig
-from xtra.transfer.cross_tasks import CrossTaskLearner, combined, joined, only_terms
+from xtra.transfer.cross_tasks import CrossTaskLearner, combined, only_terms
 
 from .small_tasks import AGENT, CATCH, filled, task
 

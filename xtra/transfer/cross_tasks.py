@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from xtra.agents.efficientzero.agent import EfficientZeroLearner, mean_losses
-from xtra.agents.efficientzero.batches import to_tensors
+from xtra.agents.efficientzero.batches import joined, to_tensors
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.agents.efficientzero.losses import Losses, TensorBatch, total_loss, unroll_losses
 from xtra.agents.factory import Run
@@ -147,12 +147,6 @@ def combined(target: Tensor, losses: Tensor, weights: Tensor, sizes: Sequence[in
         return target + weighted.sum()
     counts = torch.tensor(sizes, dtype=losses.dtype, device=losses.device)
     return (counts[0] * target + (counts[1:] * weighted).sum()) / counts.sum()
-
-
-def joined(batches: Sequence[TensorBatch]) -> TensorBatch:
-    """All samples in one batch, in order."""
-    names = [field.name for field in dataclasses.fields(TensorBatch)]
-    return TensorBatch(**{name: torch.cat([getattr(batch, name) for batch in batches]) for name in names})
 
 
 def only_terms(config: EfficientZeroConfig, terms: Sequence[LossTerm]) -> EfficientZeroConfig:
