@@ -148,9 +148,9 @@ def test_actions_are_drawn_in_proportion_to_visits_to_the_power() -> None:
 
 
 def test_augmentation_shifts_all_channels_of_a_sample_together_and_scales_their_intensity() -> None:
-    image = torch.zeros(200, 6, 12, 12)
-    image[:, :, 6, 6] = 1.0
-    out = augment(image, OptimizerConfig(), torch.Generator().manual_seed(0))
+    frames = torch.zeros(200, 2, 12, 12, 3, dtype=torch.uint8)
+    frames[:, :, 6, 6] = 255
+    out = augment(frames, OptimizerConfig(), torch.Generator().manual_seed(0))
     position = out.flatten(2).argmax(-1)
     assert (position == position[:, :1]).all()
     rows, columns = position[:, 0] // 12, position[:, 0] % 12
@@ -160,6 +160,14 @@ def test_augmentation_shifts_all_channels_of_a_sample_together_and_scales_their_
     assert brightness.min() >= 0.9
     assert brightness.max() <= 1.1
     assert brightness.std() == pytest.approx(0.05, rel=0.3)
+
+
+def test_a_shift_repeats_the_edge_that_it_moves_away_from() -> None:
+    frames = torch.arange(6, dtype=torch.uint8).view(1, 1, 1, 6, 1).expand(300, 1, 6, 6, 1)
+    config = OptimizerConfig(augmentation_shift=2, augmentation_intensity=0.0)
+    out = augment(frames, config, torch.Generator().manual_seed(0))
+    rows = {tuple(row) for row in (out[:, 0, 0] * 255).round().int().tolist()}
+    assert rows == {(0, 0, 0, 1, 2, 3), (0, 0, 1, 2, 3, 4), (0, 1, 2, 3, 4, 5), (1, 2, 3, 4, 5, 5), (2, 3, 4, 5, 5, 5)}
 
 
 def test_next_observations_are_the_stacks_that_followed() -> None:

@@ -31,11 +31,18 @@ class Window:
         rewards: Float = np.where(self.inside, self._replay.rewards[self.slots, self.envs], np.float32(0))
         return np.sign(rewards) if clip else rewards
 
+    def frame_places(self, frame_stack: int, num_steps: int) -> tuple[Int, Int]:
+        """Slots and environments, each `[B, frame_stack + num_steps]`, of the frames that the stacks of `num_steps` + 1
+        observations are runs of: the first observation's stack, then one new frame per step."""
+        replay, here = self._replay, (self.slots[:, :1], self.envs[:, :1])
+        earlier = self.rows[:, :1] + np.arange(1 - frame_stack, 0)
+        earlier = np.maximum(earlier, np.maximum(replay.first[here], replay.oldest_row))
+        slots = np.concatenate([replay.slots(earlier), self.slots[:, : num_steps + 1]], axis=1)
+        return slots, np.broadcast_to(here[1], slots.shape)
+
     def frames(self, frame_stack: int, num_steps: int) -> NDArray[np.uint8]:
-        """`[B, frame_stack + num_steps, H, W, 3]`: the first observation's stack, then one new frame per step."""
-        first = self._replay.stacks(self.rows[:, 0], self.envs[:, 0], frame_stack)
-        following = slice(1, num_steps + 1)
-        return np.concatenate([first, self._replay.frames.read(self.slots[:, following], self.envs[:, following])], axis=1)
+        """`[B, frame_stack + num_steps, H, W, C]`, at `frame_places`."""
+        return self._replay.frames.read(*self.frame_places(frame_stack, num_steps))
 
     def actions(self, num_steps: int, action_ids: tuple[int, ...], rng: np.random.Generator) -> Int:
         """`[B, num_steps]`: what was done; past the end, uniform valid actions (whatever follows the end must look alike)."""

@@ -30,7 +30,7 @@ class Stage:
 STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
-        Stage("train", 2, TrainConfig, "xtra.stages.train"),
+        Stage("train", 3, TrainConfig, "xtra.stages.train"),
         Stage("dataset", 1, DatasetConfig, "xtra.stages.dataset"),
         Stage("teacher", 1, TeachConfig, "xtra.stages.teacher"),
         Stage("label", 1, LabelConfig, "xtra.stages.label"),

@@ -54,7 +54,7 @@ class Cloner:
         all 18 actions, as EfficientZero trains it. Raises FloatingPointError when the loss is not finite.
         """
         generator = torch.Generator(self._device).manual_seed(derive_seed(self._seed, "augment", update) % 2**63)
-        observations = augment(to_observations(stacks, self._device), self._config.optimizer, generator)
+        observations = augment(torch.as_tensor(stacks, device=self._device), self._config.optimizer, generator)
         wanted = torch.from_numpy(policies).to(self._device)
         self.network.train()
         logits = policy_logits(self.network, observations)

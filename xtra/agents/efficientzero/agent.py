@@ -116,10 +116,12 @@ class EfficientZeroLearner:
         sample, batch = self.make_batch(replay, update)
         self._network.train()
         losses = unroll_losses(self._network, batch, self._config)
+        # Complete once the optimiser's step has waited for the device.
+        errors, means = (values.to("cpu", non_blocking=True) for values in (losses.value_errors, losses.means()))
         metrics = self.optimize(total_loss(losses, batch, self._config), update)
-        replay.update_priorities(sample, losses.value_errors.double().cpu().numpy())
+        replay.update_priorities(sample, errors.double().numpy())
         self.refresh_copies(update)
-        return metrics | mean_losses(losses)
+        return metrics | named_means(means)
 
     def make_batch(self, replay: ReplayBuffer, update: int) -> tuple[Sample, TensorBatch]:
         """The prioritised sample of update number `update`, with the targets that the delayed network makes."""
@@ -170,13 +172,13 @@ class EfficientZeroLearner:
 
 def mean_losses(losses: Losses) -> dict[str, float]:
     """Each term's plain mean over the batch."""
-    return {
-        "value_prefix_loss": losses.value_prefix.mean().item(),
-        "policy_loss": losses.policy.mean().item(),
-        "value_loss": losses.value.mean().item(),
-        "consistency_loss": losses.consistency.mean().item(),
-        "value_error": losses.value_errors.mean().item(),
-    }
+    return named_means(losses.means())
+
+
+def named_means(means: Tensor) -> dict[str, float]:
+    """`Losses.means` by their names in the metrics."""
+    names = ("value_prefix_loss", "policy_loss", "value_loss", "consistency_loss", "value_error")
+    return dict(zip(names, means.tolist(), strict=True))
 
 
 def make_network(config: NetworkConfig, frame_size: int, seed: int, device: torch.device) -> EfficientZeroNetwork:

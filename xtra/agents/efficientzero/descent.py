@@ -25,20 +25,24 @@ def make_optimizer(network: EfficientZeroNetwork, config: OptimizerConfig) -> to
 def descend(
     network: EfficientZeroNetwork, optimizer: torch.optim.Optimizer, config: OptimizerConfig, loss: Tensor, update: int
 ) -> dict[str, float]:
-    """One step of the optimiser. Raises FloatingPointError, before any weight changes, if loss or gradient is not finite."""
-    if not math.isfinite(loss.item()):
-        raise FloatingPointError(f"update {update}: the loss is {loss.item()}")
+    """One step of the optimiser. Raises FloatingPointError, before any weight changes, if loss or gradient is not finite.
+
+    This is where an update waits for the device, once: copies to the host that were begun before are complete afterwards.
+    """
     optimizer.zero_grad(set_to_none=True)
     loss.backward()
     norm = torch.nn.utils.clip_grad_norm_(network.parameters(), config.max_gradient_norm)
-    if not math.isfinite(norm.item()):
+    loss_value, norm_value = torch.stack([loss.detach(), norm]).tolist()
+    if not math.isfinite(loss_value):
+        raise FloatingPointError(f"update {update}: the loss is {loss_value}")
+    if not math.isfinite(norm_value):
         # Clipping by an infinite norm would write NaN into every weight.
-        raise FloatingPointError(f"update {update}: the norm of the gradient is {norm.item()}")
+        raise FloatingPointError(f"update {update}: the norm of the gradient is {norm_value}")
     rate = learning_rate(update, config)
     for group in optimizer.param_groups:
         group["lr"] = rate
     optimizer.step()
-    return {"loss": loss.item(), "gradient_norm": norm.item(), "learning_rate": rate}
+    return {"loss": loss_value, "gradient_norm": norm_value, "learning_rate": rate}
 
 
 class DelayedTarget:

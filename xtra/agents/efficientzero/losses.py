@@ -45,6 +45,11 @@ class Losses:
     consistency: Tensor
     value_errors: Tensor
 
+    def means(self) -> Tensor:
+        """`[5]`: each field's plain mean over the batch."""
+        terms = (self.value_prefix, self.policy, self.value, self.consistency, self.value_errors)
+        return torch.stack([term.detach().mean() for term in terms])
+
 
 @dataclass(frozen=True)
 class Masks:

@@ -2,38 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from xtra.agents.efficientzero.config import OptimizerConfig
 
 
-def to_observations(stacks: NDArray[np.uint8], device: torch.device) -> Tensor:
-    """Stacks `[B, frame_stack, H, W, 3]` to `[B, 3 * frame_stack, H, W]` floats in [0, 1], oldest frame first, on `device`."""
-    frames = torch.from_numpy(np.ascontiguousarray(stacks)).to(device)
-    channels = frames.permute(0, 1, 4, 2, 3).flatten(1, 2)
-    return channels.to(torch.float32).div_(255).contiguous(memory_format=torch.channels_last)
+def to_observations(stacks: NDArray[np.uint8] | Tensor, device: torch.device) -> Tensor:
+    """Stacks `[B, frame_stack, H, W, C]` to `[B, frame_stack * C, H, W]` floats in [0, 1], oldest frame first, on `device`."""
+    return _observations(torch.as_tensor(stacks, device=device).unbind(1))
 
 
-def augment(images: Tensor, config: OptimizerConfig, generator: torch.Generator) -> Tensor:
-    """Random shift, then intensity, one draw per sample for all its channels: images `[B, C, H, W]` (facts: section 7).
+def observations_at(frames: Tensor, samples: NDArray[np.int64], steps: NDArray[np.int64], frame_stack: int) -> Tensor:
+    """Of the runs of frames `[B, L, H, W, C]` uint8 the observations, as above, of R pairs of a sample and a step: `[R]` each."""
+    sample, step = (torch.from_numpy(places).to(frames.device) for places in (samples, steps))
+    return _observations([frames[sample, step + i] for i in range(frame_stack)])
+
+
+def _observations(frames: Sequence[Tensor]) -> Tensor:
+    """Joined as bytes, channels last, which a convolution reads without another copy."""
+    return torch.cat(list(frames), dim=-1).to(torch.float32).div_(255).permute(0, 3, 1, 2)
+
+
+def augment(frames: Tensor, config: OptimizerConfig, generator: torch.Generator) -> Tensor:
+    """Runs of frames `[B, L, H, W, C]` uint8 to `[B, L * C, H, W]` floats: random shift, then intensity, one draw per sample for
+    all its frames (facts: section 7).
 
     The shift pads by replication and crops back; the intensity is 1 + s clip(N(0, 1), -2, 2).
     """
     if config.augmentation == "none":
-        return images
-    batch, _, height, width = images.shape
-    shift = config.augmentation_shift
-    if shift:
-        padded = functional.pad(images, (shift,) * 4, mode="replicate")
-        offset = torch.randint(0, 2 * shift + 1, (2, batch), generator=generator, device=images.device)
-        row = offset[0, :, None] + torch.arange(height, device=images.device)
-        column = offset[1, :, None] + torch.arange(width, device=images.device)
-        sample = torch.arange(batch, device=images.device)
-        # Advanced indices around a slice put the channels last, which is also the memory format the network wants.
-        images = padded[sample[:, None, None], :, row[:, :, None], column[:, None, :]].permute(0, 3, 1, 2)
-    noise = torch.randn((batch, 1, 1, 1), generator=generator, device=images.device).clamp_(-2, 2)
-    return images * (1 + config.augmentation_intensity * noise)
+        return _observations(frames.unbind(1))
+    batch, _, height, width, _ = frames.shape
+    shift, device = config.augmentation_shift, frames.device
+    offsets = torch.randint(-shift, shift + 1, (2, batch, 1), generator=generator, device=device)
+    # A clamped index is replicated padding.
+    row = (offsets[0] + torch.arange(height, device=device)).clamp_(0, height - 1)
+    column = (offsets[1] + torch.arange(width, device=device)).clamp_(0, width - 1)
+    sample = torch.arange(batch, device=device)
+    # Advanced indices around a slice come first: `[B, H, W, L, C]`, channels last once more.
+    shifted = frames[sample[:, None, None], :, row[:, :, None], column[:, None, :]]
+    noise = torch.randn((batch, 1, 1, 1), generator=generator, device=device).clamp_(-2, 2)
+    scaled = shifted.flatten(3).to(torch.float32).div_(255).mul_(1 + config.augmentation_intensity * noise)
+    return scaled.permute(0, 3, 1, 2)

@@ -11,26 +11,29 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from xtra.agents.efficientzero.config import EfficientZeroConfig, TargetConfig
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
-from xtra.agents.efficientzero.observation import to_observations
+from xtra.agents.efficientzero.observation import observations_at
 from xtra.agents.efficientzero.planning import Planner
 from xtra.replay.buffer import ReplayBuffer, Sample
 from xtra.replay.window import Float, Int, Mask, Window
 from xtra.rng import stream
+
+Frames = NDArray[np.uint8] | Tensor
 
 
 @dataclass(frozen=True)
 class Batch:
     """One update's data: B samples, K unroll steps.
 
-    frames: `[B, frame_stack + K, H, W, 3]` uint8; observation k is frames k to k + frame_stack - 1. actions: `[B, K]` ids.
+    frames: `[B, frame_stack + K, H, W, C]` uint8; observation k is frames k to k + frame_stack - 1. actions: `[B, K]` ids.
     value_prefixes: `[B, K]`. values: `[B, K + 1]`. policies: `[B, K + 1, A]`. alive: `[B, K + 1]`, step k is within the
     trajectory. weights: `[B]` importance weights.
     """
 
-    frames: NDArray[np.uint8]
+    frames: Frames
     actions: Int
     value_prefixes: Float
     values: Float
@@ -73,13 +76,15 @@ def assemble(
     policies: Float,
     action_ids: tuple[int, ...],
     padding: np.random.Generator,
+    frames: Frames | None = None,
 ) -> Batch:
-    """A batch of what happened and the targets that someone made for it. padding: draws the actions past the end."""
+    """A batch of what happened and the targets that someone made for it. padding: draws the actions past the end. frames: if they
+    are read already."""
     unroll = config.targets.num_unroll_steps
     alive = window.inside[:, : unroll + 1]
     rewards = window.rewards(config.targets.clip_rewards)[:, :unroll]
     return Batch(
-        frames=window.frames(config.network.frame_stack, unroll),
+        frames=window.frames(config.network.frame_stack, unroll) if frames is None else frames,
         actions=window.actions(unroll, action_ids, padding),
         value_prefixes=value_prefix_targets(rewards, config.search.lstm_horizon),
         values=np.where(alive, values, np.float32(0)),
@@ -94,54 +99,60 @@ class TargetMaker:
 
     def __init__(self, config: EfficientZeroConfig, planner: Planner, seed: int) -> None:
         self._config, self._planner, self._seed = config, planner, seed
+        self._frame_stack = config.network.frame_stack
+        self._num_steps = config.targets.num_unroll_steps + 1
 
     def make(self, replay: ReplayBuffer, sample: Sample, target: EfficientZeroNetwork, update: int) -> Batch:
         """The batch of update number `update`."""
-        config, search = self._config.targets, self._config.search
-        unroll = config.num_unroll_steps
-        window = Window(replay, sample, unroll + config.td_steps + 1)
-        rewards = window.rewards(config.clip_rewards)
-        age = (replay.num_rows - 1 - sample.rows) * replay.num_envs
-        horizon = td_horizon(age, config)
-        bootstrap = self._bootstrap(replay, window, horizon, target, update)
-        values = value_targets(rewards, bootstrap, horizon, search.discount)
-        policies = self._policies(replay, window, target, update)
-        padding = stream(self._seed, "padding-actions", update)
-        return assemble(self._config, window, sample.weights, values, policies, self._planner.action_ids, padding)
+        config = self._config.targets
+        window = Window(replay, sample, self._num_steps + config.td_steps)
+        # Every observation that is needed is a run of these, so each frame is read once.
+        frames = self._read(replay, window, next(target.parameters()).device)
+        horizon = td_horizon((replay.num_rows - 1 - sample.rows) * replay.num_envs, config)
+        bootstrap = self._bootstrap(window, frames, horizon, target, update)
+        return assemble(
+            self._config,
+            window,
+            sample.weights,
+            values=value_targets(window.rewards(config.clip_rewards), bootstrap, horizon, self._config.search.discount),
+            policies=self._policies(replay, window, frames, target, update),
+            action_ids=self._planner.action_ids,
+            padding=stream(self._seed, "padding-actions", update),
+            frames=frames[:, : self._frame_stack + config.num_unroll_steps],
+        )
 
-    def _policies(self, replay: ReplayBuffer, window: Window, target: EfficientZeroNetwork, update: int) -> Float:
+    def _read(self, replay: ReplayBuffer, window: Window, device: torch.device) -> Tensor:
+        """`[B, frame_stack + length - 1, H, W, C]` uint8 on the device: step k's observation begins at k."""
+        return torch.from_numpy(window.frames(self._frame_stack, window.rows.shape[1] - 1)).to(device)
+
+    def _policies(self, replay: ReplayBuffer, window: Window, frames: Tensor, target: EfficientZeroNetwork, update: int) -> Float:
         """`[B, K + 1, A]`: the stored search policies, for the first `reanalyze_fraction` of the batch searched anew; 0 past the
         end."""
-        config = self._config.targets
-        steps = slice(0, config.num_unroll_steps + 1)
-        slots, envs, inside = window.slots[:, steps], window.envs[:, steps], window.inside[:, steps]
-        policies: Float = np.where(inside[..., None], replay.policies[slots, envs], np.float32(0))
-        anew = inside.copy()
-        anew[round(config.reanalyze_fraction * len(anew)) :] = False
-        if anew.any():
-            observations = self._observe(replay, window.rows[:, steps][anew], envs[anew], target)
-            result = self._planner.explore(target, observations, "reanalyze", update)
-            policies[anew] = result.action_weights.cpu().numpy()
-        return policies
+        slots, envs, inside = (places[:, : self._num_steps] for places in (window.slots, window.envs, window.inside))
+        policies = replay.policies[slots, envs]
+        alive = inside[: round(self._config.targets.reanalyze_fraction * len(inside))]
+        if alive.size:
+            samples, steps = searched = alive.nonzero()
+            observations = observations_at(frames, samples, steps, self._frame_stack)
+            rows = np.ravel_multi_index(searched, alive.shape)
+            result = self._planner.explore(target, observations, "reanalyze", update, among=alive.size, rows=rows)
+            policies[searched] = result.action_weights.cpu().numpy()
+        return np.where(inside[..., None], policies, np.float32(0))
 
-    def _bootstrap(self, replay: ReplayBuffer, window: Window, horizon: Int, target: EfficientZeroNetwork, update: int) -> Float:
+    def _bootstrap(self, window: Window, frames: Tensor, horizon: Int, target: EfficientZeroNetwork, update: int) -> Float:
         """`[B, K + 1]`: the target network's (or its search's) value of the step `horizon` after each; 0 past the end."""
-        offsets = horizon[:, None] + np.arange(self._config.targets.num_unroll_steps + 1)
-        samples = np.arange(len(horizon))[:, None]
-        inside = window.inside[samples, offsets]
+        offsets = horizon[:, None] + np.arange(self._num_steps)
+        inside = np.take_along_axis(window.inside, offsets, axis=1)
         values = np.zeros(inside.shape, np.float32)
         if not inside.any():
             return values
-        rows, envs = window.rows[samples, offsets][inside], window.envs[samples, offsets][inside]
-        observations = self._observe(replay, rows, envs, target)
+        wanted = inside.nonzero()
+        observations = observations_at(frames, wanted[0], offsets[wanted], self._frame_stack)
         if self._config.targets.value_source == "search":
-            result = self._planner.explore(target, observations, "bootstrap", update)
-            values[inside] = result.root_values.cpu().numpy()
+            rows = np.ravel_multi_index(wanted, inside.shape)
+            result = self._planner.explore(target, observations, "bootstrap", update, among=inside.size, rows=rows)
+            values[wanted] = result.root_values.cpu().numpy()
         else:
             with torch.no_grad():
-                values[inside] = target.initial_inference(observations).value.cpu().numpy()
+                values[wanted] = target.initial_inference(observations).value.cpu().numpy()
         return values
-
-    def _observe(self, replay: ReplayBuffer, rows: Int, envs: Int, target: EfficientZeroNetwork) -> torch.Tensor:
-        stacks = replay.stacks(rows, envs, self._config.network.frame_stack)
-        return to_observations(stacks, next(target.parameters()).device)
