@@ -6,6 +6,10 @@ import math
 
 NONE = "–"
 
+TIME_UNITS = {"hours": 3600.0, "minutes": 60.0, "seconds": 1.0}
+"""In seconds, the longest first."""
+_SYMBOLS = {"hours": "h", "minutes": "min", "seconds": "s"}
+
 
 def number(value: float | None) -> str:
     """Three significant digits, whole numbers from 1,000 on."""
@@ -27,6 +31,21 @@ def span(low: float, high: float) -> str:
 def percent(value: float | None, digits: int = 0) -> str:
     """A share as per cent."""
     return NONE if value is None or math.isnan(value) else _minus(f"{100 * value:.{digits}f}") + "\u00a0%"
+
+
+def time_unit(seconds: float) -> str:
+    """The longest unit of which it is at least 1½, else seconds."""
+    return next((unit for unit, size in TIME_UNITS.items() if seconds >= 1.5 * size), "seconds")
+
+
+def duration(seconds: float) -> str:
+    """ "45 s", "12 min", "3.4 h"; an en dash for none."""
+    if math.isnan(seconds) or seconds == 0.0:
+        return NONE
+    unit = time_unit(seconds)
+    value = seconds / TIME_UNITS[unit]
+    text = f"{value:,.0f}" if value >= 9.5 else f"{value:.1f}" if value >= 0.1 else "< 0.1"
+    return f"{text}\u00a0{_SYMBOLS[unit]}"
 
 
 def probability(value: float) -> str:

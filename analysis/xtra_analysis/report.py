@@ -27,6 +27,7 @@ from xtra_analysis.sections.profiles import profiles
 from xtra_analysis.sections.published import published
 from xtra_analysis.sections.reach import reach
 from xtra_analysis.sections.reading import reading
+from xtra_analysis.sections.sources import sources
 from xtra_analysis.sections.transfer import transfer
 from xtra_analysis.study import Study, read_study
 
@@ -38,6 +39,7 @@ SECTIONS = (
     profiles,
     games,
     ablations,
+    sources,
     transfer,
     published,
     precision,

@@ -14,12 +14,29 @@ from xtra_analysis.labels import label
 
 
 @dataclass(frozen=True)
+class Transfer:
+    """Where a method's offline data and pretrained network come from. `sources` may be the one word OTHER_TARGETS."""
+
+    sources: tuple[str, ...]
+    source_method: str
+    data_policy: str
+    pretraining: str
+    cross_tasks: bool
+    pretrain_seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Method:
-    """A row of the suite's `methods`: the name that rows carry, the agent behind it, and what it is."""
+    """A row of the suite's `methods`: the name that rows carry, the agent behind it, and what it is.
+
+    Methods of one `group` are draws of one thing; `transfer` is None for a method without source games.
+    """
 
     name: str
     agent: str
     description: str
+    group: str | None = None
+    transfer: Transfer | None = None
 
 
 @dataclass(frozen=True)
@@ -51,6 +68,9 @@ REQUIRED = (
     "suite", "suite_version", "question", "protocol", "protocol_name", "protocol_summary", "proves", "normalization",
     "games", "seeds", "methods", "baseline", "preset", "provenance",
 )  # fmt: skip
+OTHER_TARGETS = "other_targets"
+"""In place of source games: all targets but the one that is learned."""
+
 CHOICES = {"proves": ("learning", "wiring"), "normalization": ("human", "maximum")}
 
 
@@ -99,10 +119,31 @@ def _run_info(content: Mapping[str, Any]) -> RunInfo:
         normalization=label(content["normalization"]),
         games=tuple(label(game) for game in content["games"]),
         seeds=tuple(int(seed) for seed in content["seeds"]),
-        methods=tuple(Method(label(m["name"]), label(m["agent"]), label(m.get("description") or "")) for m in content["methods"]),
+        methods=tuple(_method(method) for method in content["methods"]),
         baseline=None if content["baseline"] is None else label(content["baseline"]),
         preset=label(content["preset"]),
         reach=None if content.get("reach") is None else float(content["reach"]),
         synthetic=bool(content.get("synthetic", False)),
         provenance=dict(content["provenance"]),
+    )
+
+
+def _method(content: Mapping[str, Any]) -> Method:
+    return Method(
+        name=label(content["name"]),
+        agent=label(content["agent"]),
+        description=label(content.get("description") or ""),
+        group=label(content["group"]) if content.get("group") else None,
+        transfer=_transfer(content["transfer"]) if content.get("transfer") else None,
+    )
+
+
+def _transfer(content: Mapping[str, Any]) -> Transfer:
+    return Transfer(
+        sources=tuple(label(game) for game in content["sources"]),
+        source_method=label(content["source_method"]),
+        data_policy=label(content["data_policy"]),
+        pretraining=label(content["pretraining"]),
+        cross_tasks=bool(content["cross_tasks"]),
+        pretrain_seeds=tuple(int(seed) for seed in content["pretrain_seeds"]),
     )

@@ -20,6 +20,8 @@ from xtra_analysis.bootstrap import generator
 
 ENV_STEPS = 100_000
 EPISODES_PER_RUN = 3
+SHARED_SECONDS = {"train": 86400.0, "dataset": 240.0, "teacher": 57600.0, "label": 1200.0, "pretrain": 72000.0}
+"""What a run with transfer stands on, all source games together."""
 GENRES = {
     "shooter": ("Assault", "Carnival", "Centipede", "DemonAttack", "Phoenix"),
     "maze": ("Alien", "Amidar", "BankHeist", "MsPacman", "WizardOfWor"),
@@ -28,7 +30,7 @@ GENRES = {
 
 @dataclass(frozen=True)
 class SyntheticMethod:
-    """`factor`: its score over EfficientZero's; `head_start`: the share of it that is there after no env step."""
+    """`factor`: its score over EfficientZero's; `head_start`: the share of it that is there after no env step, if pretrained."""
 
     name: str
     agent: str
@@ -36,6 +38,21 @@ class SyntheticMethod:
     factor: float
     head_start: float = 0.0
     cross_tasks: bool = False
+    group: str | None = None
+
+    @property
+    def transfer(self) -> dict[str, Any] | None:
+        """As `run.json` tells it."""
+        if not (self.head_start or self.cross_tasks):
+            return None
+        return {
+            "sources": ["other_targets"],
+            "source_method": "EfficientZero",
+            "data_policy": "agent",
+            "pretraining": "distillation" if self.head_start else "none",
+            "cross_tasks": self.cross_tasks,
+            "pretrain_seeds": [0],
+        }
 
 
 METHODS = (
@@ -143,9 +160,10 @@ class _Cell:
         hours = (9.0 if self.method.cross_tasks else 6.0) * (0.3 if self.method.agent != "efficientzero" else 1.0)
         seconds = round(3600 * hours * float(np.exp(0.05 * self.random.standard_normal())), 1)
         yield cell | {"stage": "train", "key": row["train_key"], "seconds": seconds, "device": "cuda", "sharers": 1}
-        if self.method.head_start:
-            key = f"pretrain-synthetic-{cell['game']}"
-            yield cell | {"stage": "pretrain", "key": key, "seconds": 72000.0, "device": "cuda", "sharers": 25}
+        yield cell | {"stage": "evaluate", "key": row["evaluate_key"], "seconds": 900.0, "device": "cuda", "sharers": 1}
+        for stage, shared_seconds in SHARED_SECONDS.items() if self.method.transfer else ():
+            key = f"{stage}-synthetic-{cell['game']}"
+            yield cell | {"stage": stage, "key": key, "seconds": shared_seconds, "device": "cuda", "sharers": 25}
 
     def task_weight_rows(self) -> Iterator[dict[str, Any]]:
         if not self.method.cross_tasks or self.status != "complete":
@@ -186,7 +204,10 @@ def _run_info(methods: Sequence[SyntheticMethod], games: Sequence[str], seeds: S
         "normalization": "human",
         "games": list(games),
         "seeds": list(seeds),
-        "methods": [{"name": m.name, "agent": m.agent, "description": m.description} for m in methods],
+        "methods": [
+            {"name": m.name, "agent": m.agent, "description": m.description, "group": m.group, "transfer": m.transfer}
+            for m in methods
+        ],
         "baseline": next((method.name for method in methods if method.name == "EfficientZero"), None),
         "preset": "efficientzero",
         "reach": None,

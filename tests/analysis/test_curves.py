@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from xtra_analysis.compute import hours_label, hours_per_run, over_hours
+from xtra_analysis.compute import machine, over_time, seconds_per_run, stage_costs
 from xtra_analysis.curves import common_points, relative_efficiency, sample_efficiency
 from xtra_analysis.estimates import estimate
 from xtra_analysis.findings import find
+from xtra_analysis.formatting import duration
 from xtra_analysis.headline import answer
+from xtra_analysis.report import write_report
 from xtra_analysis.sensitivity import worst_case
 from xtra_analysis.study import read_study
 from xtra_analysis.synthetic import METHODS
@@ -43,29 +45,55 @@ def test_a_point_counts_only_where_every_run_has_been_evaluated() -> None:
     assert sorted(common_points(curves)["env_steps"].unique()) == [0, 10]
 
 
-def test_hours_start_with_the_share_of_what_a_method_stands_on(make_run: MakeRun) -> None:
-    run = make_run("run")
-    header = "method,game,seed,stage,key,seconds,device,sharers\n"
+def write_costs(run: Path, scale: float = 1.0) -> None:
+    """XTRA's six runs, three on each of two games: all stand on one source run, those of a game on one pretrained network."""
+    stages = (
+        "train,source,{hours[0]},cuda,6", "pretrain,p-{game},{hours[1]},cuda,3",
+        "train,train-synthetic-XTRA-{game}-{seed},{hours[2]},cuda,1", "evaluate,e-{game}-{seed},{hours[3]},cuda,1",
+    )  # fmt: skip
+    hours = [scale * 3600 * hours for hours in (3.0, 1.5, 2.0, 0.5)]
     rows = [
-        f"XTRA,{game},{seed},{stage}\n"
+        f"XTRA,{game},{seed},{stage}\n".format(game=game, seed=seed, hours=hours)
         for game in ("Alien", "Carnival")
         for seed in range(3)
-        for stage in (
-            f"pretrain,p-{game},36000,cuda,10",
-            f"train,t-{game}-{seed},7200,cuda,1",
-            f"evaluate,e-{game}-{seed},1800,cuda,1",
-        )
+        for stage in stages
     ]
-    (run / "costs.csv").write_text(header + "".join(rows))
+    (run / "costs.csv").write_text("method,game,seed,stage,key,seconds,device,sharers\n" + "".join(rows))
+
+
+def test_time_starts_with_the_share_of_what_a_method_stands_on_and_a_source_run_is_no_training(make_run: MakeRun) -> None:
+    run = make_run("run")
+    write_costs(run)
     study = read_study([run])
 
-    hours = hours_per_run(study)
-    assert hours[["preparation_hours", "training_hours", "evaluation_hours", "total_hours"]].iloc[0].tolist() == pytest.approx(
-        [1.0, 2.0, 0.5, 3.5]
-    )
+    costs = seconds_per_run(study)
+    parts = costs[["source", "pretrain", "preparation", "train", "evaluate", "total"]].iloc[0] / 3600
+    assert parts.tolist() == pytest.approx([0.5, 0.5, 1.0, 2.0, 0.5, 3.5])
     points = pd.DataFrame({"method": ["XTRA"] * 3, "env_steps": [0, 50, 100], "estimate": [0.0, 0.5, 1.0]})
-    assert over_hours(points, hours)["hours"].tolist() == pytest.approx([1.0, 2.0, 3.0])
-    assert hours_label(study) == "GPU-hours"
+    timed, unit = over_time(points, costs)
+    assert (timed["time"].tolist(), unit, machine(study)) == (pytest.approx([1.0, 2.0, 3.0]), "hours", "GPU")
+
+
+def test_the_whole_study_counts_every_job_once(make_run: MakeRun) -> None:
+    run = make_run("run")
+    write_costs(run)
+    table = stage_costs(read_study([run])).set_index("kind")
+    assert (table["num_jobs"].to_dict(), table.loc["Source runs", "max_sharers"]) == (
+        {"Source runs": 1, "Pretraining": 2, "Training": 6, "Evaluation": 6},
+        6,
+    )
+    assert table["seconds"].sum() / 3600 == pytest.approx(3.0 + 2 * 1.5 + 6 * 2.5)
+
+
+def test_small_costs_are_told_in_small_units(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run("run")
+    write_costs(run, scale=1 / 3600)
+    page = write_report([run], tmp_path / "out").read_text(encoding="utf-8")
+    assert "GPU-seconds" in page and "hours" not in page
+    assert "0.5\u00a0s" in page and ">0.00<" not in page[page.index("What one run costs") : page.index("What the whole study")]
+    assert [duration(seconds) for seconds in (0.0, 0.004, 45.0, 720.0, 12240.0)] == [
+        "–", "< 0.1\u00a0s", "45\u00a0s", "12\u00a0min", "3.4\u00a0h",
+    ]  # fmt: skip
 
 
 def test_missing_runs_are_filled_with_the_worst_and_best_of_their_game() -> None:

@@ -12,8 +12,10 @@ from xtra.protocol.protocols import PROTOCOLS, Protocol
 from xtra.stages.collect import About
 from xtra.store.cell import Cell
 from xtra.store.files import json_text, write_text_atomically
+from xtra.suite.method import resolve
 from xtra.suite.plan import Plan
 from xtra.suite.show import to_record
+from xtra.suite.spec import MethodSpec, SuiteSpec
 
 PLAN_FILE = "plan.json"
 
@@ -53,11 +55,33 @@ def _summary(label: str, protocol: Protocol) -> str:
     return protocol.summary + (f" Overridden here: {overridden.replace('+', ', ')}." if overridden else "")
 
 
+def _transfer(spec: SuiteSpec, method: MethodSpec) -> dict[str, Any] | None:
+    """Where a method's offline data and its pretrained network come from; None for a method without source games."""
+    transfer = resolve(spec, method).transfer
+    if not transfer.needs_sources:
+        return None
+    return {
+        "sources": list(spec.inherited(method, "sources")),
+        "source_method": spec.inherited(method, "source_method"),
+        "data_policy": transfer.data.policy,
+        "pretraining": transfer.pretraining.method,
+        "cross_tasks": transfer.cross_tasks.enabled,
+        # Run number i uses number i modulo their count.
+        "pretrain_seeds": list(spec.pretrain_seeds[: len(spec.seeds)]),
+    }
+
+
 def _run_fields(plan: Plan) -> dict[str, Any]:
     spec, protocol = plan.spec, PROTOCOLS[plan.spec.protocol]
     agents = {cell.method: cell.agent for cell in plan.cells}
     methods = [
-        {"name": method.name, "agent": agents[method.name], "description": method.description}
+        {
+            "name": method.name,
+            "agent": agents[method.name],
+            "description": method.description,
+            "group": method.group,
+            "transfer": _transfer(spec, method),
+        }
         for method in spec.methods
         if method.name in agents
     ]

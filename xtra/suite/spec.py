@@ -69,6 +69,8 @@ class MethodSpec(Config):
     """Source games of its own, in place of the suite's; inherited from `base`."""
     source_method: str | None = Field(None, examples=["EfficientZero"])
     """The method whose runs make its offline data and shape its teachers, in place of the suite's; inherited from `base`."""
+    group: str | None = Field(None, min_length=1, max_length=60, examples=["XTRA, random sources"])
+    """Methods of one group are draws of one thing, such as random source games; the report tells how far their scores differ."""
     set: Settings = Field(default_factory=dict)
     """Settings of this method by dotted path; they win over the suite's `set` and over the base's."""
 

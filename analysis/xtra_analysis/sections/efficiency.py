@@ -1,35 +1,25 @@
-"""How fast methods learn: IQM over env steps and over hours, and the paper's Figure 1."""
+"""How fast methods learn, over env steps and over time, and what it costs."""
 
 from __future__ import annotations
 
+from functools import partial
+from typing import Any
+
+import pandas as pd
+
 from xtra_analysis import figures
-from xtra_analysis.compute import hours_label, hours_per_run, over_hours
+from xtra_analysis.compute import KINDS, machine, over_time, seconds_per_run, stage_costs
 from xtra_analysis.content import Column, Picture, Section, Table
 from xtra_analysis.findings import Findings
-from xtra_analysis.formatting import number
+from xtra_analysis.formatting import duration
 from xtra_analysis.sections.cells import METHOD, band_text, spoken
 
 
 def efficiency(findings: Findings) -> Section | None:
-    """Sample efficiency, efficiency in hours, and the cost of a run."""
-    points, relative = findings.efficiency, findings.relative_efficiency
+    """Sample efficiency, efficiency in time, and costs. What the first screen shows is not drawn again."""
+    points = findings.efficiency
     blocks: list[Table | Picture] = []
-    if len(relative):
-        baseline = str(findings.study.yardstick)
-        blocks.append(
-            Picture(
-                "relative_efficiency",
-                figures.sample_efficiency(
-                    relative, y_label=f"Mean score / {baseline} at the end", reference=1.0, emphasis=findings.emphasis
-                ),
-                f"Line chart: score divided by {baseline}'s final score over env steps, mean over games. "
-                f"At the end: {spoken(relative)}",
-                f"The paper's Figure 1: score over {baseline}'s final mean, averaged over games, while learning. The dashed line "
-                f"is where {baseline} ends. {band_text(relative)}",
-                wide=False,
-            )
-        )
-    if len(points):
+    if len(points) and len(findings.relative_efficiency):
         blocks.append(
             Picture(
                 "sample_efficiency",
@@ -39,36 +29,58 @@ def efficiency(findings: Findings) -> Section | None:
                 wide=False,
             )
         )
-    blocks += _hours(findings)
+    blocks += _costs(findings)
     return Section("efficiency", "Sample and compute efficiency", blocks) if blocks else None
 
 
-def _hours(findings: Findings) -> list[Table | Picture]:
+def _costs(findings: Findings) -> list[Table | Picture]:
     study, points = findings.study, findings.efficiency
-    hours = hours_per_run(study)
-    if hours.empty:
+    costs = seconds_per_run(study)
+    if costs.empty:
         return []
-    label = hours_label(study)
     blocks: list[Table | Picture] = []
     if len(points):
+        timed, unit = over_time(points, costs)
+        label = f"{machine(study)}-{unit}"
         blocks.append(
             Picture(
                 "compute_efficiency",
-                figures.sample_efficiency(over_hours(points, hours), x="hours", x_label=label, emphasis=findings.emphasis),
+                figures.sample_efficiency(timed, x="time", x_label=label, emphasis=findings.emphasis),
                 f"Line chart: interquartile mean of the normalized score over {label}, one line per method.",
                 f"The same over {label} of one run. A method that builds on other jobs starts later, by its share of their cost; "
                 "time within training is taken to pass evenly.",
                 wide=False,
             )
         )
-    columns = [
-        METHOD,
-        Column("Preparation", lambda row: number(row.preparation_hours)),
-        Column("Training", lambda row: number(row.training_hours)),
-        Column("Evaluation", lambda row: number(row.evaluation_hours)),
-        Column("Total", lambda row: number(row.total_hours)),
+    return [*blocks, _run_costs(costs), _stage_costs(stage_costs(study))]
+
+
+def _run_costs(costs: pd.DataFrame) -> Table:
+    columns = [METHOD]
+    columns += [Column(heading, partial(_spent, kind)) for kind, heading in KINDS.items() if costs[kind].any()]
+    columns += [
+        Column("Total", lambda row: duration(row.total)),
         Column("On", lambda row: row.device, numeric=False),
         Column("Runs", lambda row: str(row.num_runs)),
     ]
-    notes = ["Preparation: the run's share of datasets, teachers and pretraining, which other runs use too."]
-    return [*blocks, Table("costs", f"{label} of one run", hours, columns, notes)]
+    notes = [
+        "Mean of a method's runs. A job that several runs stand on counts with each run's share. The CSV file is in seconds."
+    ]
+    return Table("costs", "What one run costs", costs, columns, notes)
+
+
+def _spent(kind: str, row: Any) -> str:
+    return duration(getattr(row, kind))
+
+
+def _stage_costs(costs: pd.DataFrame) -> Table:
+    columns = [
+        Column("Jobs", lambda row: row.kind, numeric=False),
+        Column("Number", lambda row: f"{row.num_jobs:,}"),
+        Column("All of them", lambda row: duration(row.seconds)),
+        Column("One", lambda row: duration(row.seconds_per_job)),
+        Column("Runs that stand on one", lambda row: f"up to {row.max_sharers:,}" if row.max_sharers > 1 else "1"),
+        Column("On", lambda row: row.device, numeric=False),
+    ]
+    notes = ["Each job once, whoever computed it. A source run that is also a run of this study is listed under training."]
+    return Table("stage_costs", "What the whole study cost", costs, columns, notes)

@@ -1,0 +1,75 @@
+"""How far methods that are draws of one thing (random source sets) differ, and how much of that seeds alone would bring about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from xtra_analysis.aggregates import Array, mean
+from xtra_analysis.compare import games_with_positive_scores
+from xtra_analysis.matrices import games_with_values, score_matrix
+from xtra_analysis.study import Study
+
+DRAW_COLUMNS = ["group", "method", "score", "seed_error", "num_games", "min_runs"]
+SPREAD_COLUMNS = ["group", "num_draws", "mean", "lowest", "highest", "spread", "seed_spread", "draw_spread"]
+
+
+def draw_scores(study: Study) -> pd.DataFrame:
+    """One row per method that has a group: its mean over games, and the standard error of that from its own seeds alone.
+
+    Scores are ratios to the yardstick's mean in each game where there is one, else normalised. The yardstick's own error is left
+    out, because all draws share it. Only games that every draw of the group has count; the error is NaN where one has one run.
+    """
+    rows = []
+    groups = pd.Series({method.name: method.group for method in study.info.methods}, dtype=object).dropna()
+    scored = _scaled(study)
+    for group, members in groups.groupby(groups, sort=False):
+        parts = {name: scored[scored["method"] == name] for name in members.index}
+        parts = {name: part for name, part in parts.items() if len(part)}
+        games = _common_games(list(parts.values()))
+        for name, part in parts.items() if games else ():
+            matrix = score_matrix(part, games, "scaled")
+            counts = (~np.isnan(matrix)).sum(axis=0)
+            rows.append((group, name, float(mean(matrix)), _seed_error(matrix, counts), len(games), int(counts.min())))
+    return pd.DataFrame(rows, columns=DRAW_COLUMNS)
+
+
+def draw_spread(draws: pd.DataFrame) -> pd.DataFrame:
+    """One row per group with two draws or more.
+
+    `spread`: standard deviation between the draws' scores; `seed_spread`: what seeds alone would make of equal draws (the root
+    mean square of their errors); `draw_spread`: what is left for the draws themselves (the root of the variances' difference).
+    """
+    rows = []
+    for group, part in draws.groupby("group", sort=False):
+        if len(part) < 2:
+            continue
+        scores, spread = part["score"], float(part["score"].std(ddof=1))
+        seeds = float(np.sqrt((part["seed_error"] ** 2).mean(skipna=False)))
+        left = float(np.sqrt(np.maximum(spread**2 - seeds**2, 0.0)))
+        rows.append((group, len(part), scores.mean(), scores.min(), scores.max(), spread, seeds, left))
+    return pd.DataFrame(rows, columns=SPREAD_COLUMNS)
+
+
+def _scaled(study: Study) -> pd.DataFrame:
+    complete = study.complete
+    if study.yardstick is None:
+        return complete.assign(scaled=complete["normalized"])
+    reference = complete[complete["method"] == study.yardstick]
+    usable = reference[reference["game"].isin(games_with_positive_scores(reference))]
+    means = usable.groupby("game")["score"].mean()
+    return complete.assign(scaled=complete["score"] / complete["game"].map(means))
+
+
+def _common_games(parts: Sequence[pd.DataFrame]) -> list[str]:
+    games = [set(games_with_values(part, "scaled")) for part in parts]
+    return sorted(set.intersection(*games)) if games else []
+
+
+def _seed_error(matrix: Array, counts: NDArray[np.intp]) -> float:
+    if counts.min() < 2:
+        return float("nan")
+    return float(np.sqrt((np.nanvar(matrix, axis=0, ddof=1) / counts).sum()) / matrix.shape[1])

@@ -1,0 +1,97 @@
+"""Where offline data and pretrained networks come from, and what draws of source games differ by."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import itemgetter
+
+import pandas as pd
+
+from xtra_analysis.content import Column, Paragraph, Section, Table
+from xtra_analysis.draws import draw_scores, draw_spread
+from xtra_analysis.findings import Findings
+from xtra_analysis.formatting import counted, number
+from xtra_analysis.run_info import OTHER_TARGETS, Method, Transfer
+from xtra_analysis.sections.cells import GAMES, METHOD
+
+PRETRAINING = {
+    "none": "none",
+    "distillation": "distilled from teachers",
+    "multi_task": "multi-task",
+    "cloning": "cloned behaviour",
+}
+
+
+def sources(findings: Findings) -> Section | None:
+    """The source games of each method with transfer, what its intervals hold, and the spread between draws."""
+    methods = [method for method in findings.study.info.methods if method.transfer is not None]
+    blocks: list[Table | Paragraph] = []
+    if methods:
+        blocks += [Paragraph(_coverage(methods)), _table(methods)]
+    blocks += _draws(findings)
+    return Section("sources", "Where transfer comes from", blocks) if blocks else None
+
+
+def _coverage(methods: Sequence[Method]) -> str:
+    """What varies with a run's seed, and so what its intervals speak of."""
+    seeds = sorted({seed for method in methods if method.transfer for seed in method.transfer.pretrain_seeds})
+    if len(seeds) == 1:
+        return (
+            f"Source runs, teachers and pretrained networks were made once, with seed {seeds[0]}; seeds vary the finetuning "
+            "alone. Intervals therefore do not cover how pretrained networks differ from one another."
+        )
+    return (
+        f"Source runs, teachers and pretrained networks were made with {counted(len(seeds), 'seed')} "
+        f"({', '.join(map(str, seeds))}), which the runs take in turn. Where runs share a pretrained network they are not quite "
+        "independent, so intervals cover how pretrained networks differ only in part."
+    )
+
+
+def _table(methods: Sequence[Method]) -> Table:
+    rows = [(method.name, *_facts(method.transfer)) for method in methods if method.transfer is not None]
+    columns = ["method", "source_games", "source_runs", "pretraining", "cross_tasks", "pretrain_seeds"]
+    headings = ["Method", "Source games", "Their data", "Pretraining", "Cross-tasks", "Seeds of pretraining"]
+    shown = [Column(heading, itemgetter(place), numeric=False) for place, heading in enumerate(headings)]
+    return Table("sources", "Source games and pretraining", pd.DataFrame(rows, columns=columns), shown)
+
+
+def _facts(transfer: Transfer) -> tuple[str, ...]:
+    others = transfer.sources == (OTHER_TARGETS,)
+    return (
+        "all other targets" if others else ", ".join(transfer.sources),
+        "random play" if transfer.data_policy == "random" else f"runs of {transfer.source_method}",
+        PRETRAINING.get(transfer.pretraining, transfer.pretraining),
+        "yes" if transfer.cross_tasks else "no",
+        ", ".join(map(str, transfer.pretrain_seeds)),
+    )
+
+
+def _draws(findings: Findings) -> list[Table | Paragraph]:
+    scores = draw_scores(findings.study)
+    spread = draw_spread(scores)
+    if spread.empty:
+        return []
+    unit = f"× {findings.study.yardstick}" if findings.study.yardstick else "normalized score"
+    columns = [
+        METHOD,
+        Column(f"Mean, {unit}", lambda row: number(row.score)),
+        Column("Standard error from seeds", lambda row: number(row.seed_error)),
+        GAMES,
+    ]
+    table = Table("draws", "Draws", scores, columns, ["Mean over games; each game counts equally."])
+    return [*(Paragraph(_spread_sentence(row, unit)) for _, row in spread.iterrows()), table]
+
+
+def _spread_sentence(row: pd.Series, unit: str) -> str:
+    opening = (
+        f"{row['group']}: {counted(int(row['num_draws']), 'draw')} scored {number(row['lowest'])} to {number(row['highest'])} "
+        f"({unit}; mean {number(row['mean'])}), a standard deviation between draws of {number(row['spread'])}"
+    )
+    if pd.isna(row["seed_spread"]):
+        return f"{opening}. How much of it is due to seeds cannot be told from one seed."
+    rest = (
+        f"which leaves {number(row['draw_spread'])} for the draws themselves and their pretrained networks"
+        if row["draw_spread"] > 0
+        else "so the draws cannot be told apart"
+    )
+    return f"{opening}. Seeds alone would give equal draws one of {number(row['seed_spread'])}, {rest}."
