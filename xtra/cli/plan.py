@@ -48,12 +48,15 @@ def print_plan(plan: Plan, cached: Collection[str]) -> None:
     from rich.console import Console
     from rich.table import Column, Table
 
+    from xtra.stages.registry import STAGES
     from xtra.suite.show import by_method, by_stage
 
     console = Console(markup=False, emoji=False, highlight=False)
     console.print(f"{plan.suite} version {plan.spec.version}, plan {plan.id}: {plan.spec.question}", soft_wrap=True)
     stages = Table("stage", *_COUNTS)
-    for stage, share in by_stage(plan, cached).items():
+    shares = by_stage(plan, cached)
+    for stage in filter(shares.__contains__, STAGES):
+        share = shares[stage]
         stages.add_row(stage, str(share.total), str(share.cached), str(share.missing))
     console.print(stages)
     methods = Table(Column("method", overflow="fold"), "agent", Column("protocol", overflow="fold"), "cells", *_COUNTS[1:])

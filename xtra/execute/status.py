@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from xtra.execute.progress import Progress, read_progress
+from xtra.stages.registry import STAGES
 from xtra.store.errors import DamagedError
 from xtra.store.job import Job
 from xtra.store.store import State, Store
@@ -30,11 +31,12 @@ def survey(store: Store, keys: Iterable[str]) -> list[Standing]:
 
 
 def by_stage(standings: Iterable[Standing]) -> dict[str, Counter[State]]:
-    """How many jobs of each stage are in which state, stages in order of appearance."""
+    """How many jobs of each stage are in which state, stages in the order in which they follow one another."""
     counts: dict[str, Counter[State]] = {}
     for standing in standings:
         counts.setdefault(standing.key.rpartition("-")[0], Counter())[standing.state] += 1
-    return counts
+    order = dict.fromkeys((*STAGES, *counts))
+    return {stage: counts[stage] for stage in order if stage in counts}
 
 
 def last_words(store: Store, key: str, lines: int) -> str:
