@@ -21,7 +21,6 @@ from xtra.transfer.config import TeacherConfig
 from xtra.transfer.distill import DistilledStudent
 from xtra.transfer.labels import Labels
 from xtra.transfer.multi_task import MultiTaskStudent
-from xtra.transfer.sampling import TaskSample
 from xtra.transfer.tasks import LabelledTask
 
 from .catch_play import labelled_catch
@@ -116,23 +115,14 @@ def agreement(network: EfficientZeroNetwork, task: LabelledTask) -> float:
 def test_a_student_comes_to_act_as_its_teacher_though_the_data_act_at_random() -> None:
     agent = config(
         network={"channels": 8, "head_channels": 4, "head_hidden": 16, "latent_scaling": "min_max"},
-        optimizer={"method": "adam", "learning_rate": 0.01, "consistency_weight": 0.0, "unroll_batch_norm": "episode"},
-        targets={"num_unroll_steps": 2, "td_steps": 2},
+        optimizer={"method": "adam", "learning_rate": 0.005, "consistency_weight": 0.0, "unroll_batch_norm": "episode"},
+        targets={"num_unroll_steps": 1, "td_steps": 2},
     )
     catch = labelled_catch(300, agent.window)
     made = DistilledStudent(agent, 10, [catch], 64, RUN, TeacherConfig())
     before = agreement(made._network, catch)
-    for update in range(100):
-        metrics = made.update(update)
+    for update in range(140):
+        made.update(update)
     after = agreement(made._network, catch)
     assert before < 0.6
-    assert after > 0.85
-    assert metrics["loss"] < 2.0
-
-
-def test_what_is_drawn_is_named_by_its_task() -> None:
-    agent = config()
-    made = DistilledStudent(agent, 10, [task(agent, "Catch", 0), task(agent, "CatchSlow", 1)], 5, RUN, TeacherConfig())
-    metrics = made.update(0)
-    assert {name.split("/")[1] for name in metrics if "/" in name} == {"Catch", "CatchSlow"}
-    assert [type(d) for d in made._sampler.draw(1)] == [TaskSample, TaskSample]
+    assert after > 0.9

@@ -40,7 +40,7 @@ class Labels:
         """Raises DamagedError where the file is missing or is none of ours."""
         path = directory / LABELS_FILE
         try:
-            with np.load(path) as arrays:
+            with path.open("rb") as file, np.load(file) as arrays:
                 return Labels(arrays["teacher_policies"], arrays["teacher_values"])
         except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
             raise DamagedError(path, f"it cannot be read as labels: {error}") from error
