@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pytest
 
 from xtra.execute.machine import NO_GPU
 from xtra.execute.slurm import SlurmLauncher
-from xtra.execute.slurm_arrays import Batch, batches, kinds
+from xtra.execute.slurm_arrays import Batch, kinds, submit_arrays
 from xtra.execute.slurm_profile import ProfileError, SlurmProfile, load_profile
 from xtra.execute.slurm_queue import Queued, SlurmError, Submissions
 from xtra.execute.slurm_request import parameters
@@ -34,68 +34,91 @@ def plan(*jobs: Job) -> dict[str, Job]:
     return {job.key: job for job in jobs}
 
 
-def shape(found: list[Batch]) -> list[tuple[list[str], str | None]]:
-    """The names in each element, and what the array waits for."""
-    return [
-        (["+".join(job.config["name"] for job in element) for element in batch.elements], batch.dependency) for batch in found
-    ]
+def submitted(jobs: Sequence[Job], queued: Mapping[str, str], size: int) -> list[tuple[list[str], str | None]]:
+    """For each call of sbatch, the names in each element and what the array waits for. New arrays are called A, B, ..."""
+    found: list[tuple[list[str], str | None]] = []
+
+    def sbatch(batch: Batch) -> list[str]:
+        found.append((["+".join(job.config["name"] for job in element) for element in batch.elements], batch.dependency))
+        return [f"{'ABCDEFGH'[len(found) - 1]}_{index}" for index in range(len(batch.elements))]
+
+    submit_arrays(plan(*jobs), queued, size, sbatch)
+    return found
 
 
 def test_a_kind_is_a_depth_a_stage_and_a_size() -> None:
     a, b, big, score = job("a"), job("b"), job("big", cpus=4), job("score", stage="evaluate")
-    later = job("later", a)
+    later = job("later", a, b)
     assert [len(kind) for kind in kinds(plan(a, b, big, score, later))] == [2, 1, 1, 1]
     assert list(kinds(plan(later))) == [[later]]  # its input is complete, so it is not in what is missing
 
 
 def test_jobs_that_wait_for_nothing_are_one_array_cut_at_the_limit() -> None:
     jobs = [job(str(number)) for number in range(5)]
-    assert shape(list(batches(jobs, {}, 2))) == [(["0", "1"], None), (["2", "3"], None), (["4"], None)]
+    assert submitted(jobs, {}, 2) == [(["0", "1"], None), (["2", "3"], None), (["4"], None)]
 
 
 def test_jobs_that_read_the_same_inputs_are_one_array_behind_them() -> None:
     a, b, done = job("a"), job("b"), job("done")
     readers = [job(str(number), a, b, done) for number in range(3)]
     waiting = {a.key: "70", b.key: "80_1"}
-    assert shape(list(batches(readers, waiting, 1001))) == [(["0", "1", "2"], "afterok:70:80_1")]
+    assert submitted(readers, waiting, 1001) == [(["0", "1", "2"], "afterok:70:80_1")]
 
 
 def test_element_by_element_where_each_reads_one_of_an_array() -> None:
     trains = [job(str(number)) for number in range(3)]
     readers = [job(f"score {number}", trains[number]) for number in (2, 0, 1)]
     waiting = {train.key: f"70_{number}" for number, train in enumerate(trains)}
-    assert shape(list(batches(readers, waiting, 1001))) == [(["score 0", "score 1", "score 2"], "aftercorr:70")]
+    assert submitted(readers, waiting, 1001) == [(["score 0", "score 1", "score 2"], "aftercorr:70")]
 
 
 def test_readers_of_part_of_an_array_name_what_they_wait_for() -> None:
     trains = [job(str(number)) for number in range(3)]
     readers = [job(f"score {number}", trains[number]) for number in (0, 2)]
     waiting = {train.key: f"70_{number}" for number, train in enumerate(trains)}
-    assert shape(list(batches(readers, waiting, 1001))) == [(["score 0"], "afterok:70_0"), (["score 2"], "afterok:70_2")]
+    assert submitted(readers, waiting, 1001) == [(["score 0"], "afterok:70_0"), (["score 2"], "afterok:70_2")]
 
 
 def test_many_different_waits_become_one_that_survives_single_failures() -> None:
     trains = [job(str(number)) for number in range(60)]
     readers = [job(f"score {number}", trains[number], trains[number + 1]) for number in range(59)]
     waiting = {train.key: f"{70 + number % 2}_{number // 2}" for number, train in enumerate(trains)}
-    found = list(batches(readers, waiting, 1001))
-    assert len(found) == 1
-    assert found[0].dependency == "afterany:70:71"
+    ((_, dependency),) = submitted(readers, waiting, 1001)
+    assert dependency == "afterany:70:71"
+
+
+def test_what_different_stages_read_are_different_arrays_so_that_each_reader_waits_for_its_own_element() -> None:
+    source, target = [job(f"source {n}") for n in range(2)], [job(f"target {n}") for n in range(2)]
+    data = [job(f"data {n}", train, stage="dataset") for n, train in enumerate(source)]
+    scores = [job(f"score {n}", train, stage="evaluate") for n, train in enumerate(target)]
+    assert submitted([source[0], target[0], source[1], target[1], *data, *scores], {}, 1001) == [
+        (["source 0", "source 1"], None),
+        (["target 0", "target 1"], None),
+        (["data 0", "data 1"], "aftercorr:A"),
+        (["score 0", "score 1"], "aftercorr:B"),
+    ]
+
+
+def test_what_another_input_waits_for_anyway_is_not_waited_for_twice() -> None:
+    data = job("data", stage="dataset")
+    teacher = job("teacher", data, stage="teacher")
+    label = job("label", data, teacher, stage="label")
+    assert submitted([data, teacher, label], {}, 1001)[-1] == (["label"], "afterok:B_0")
 
 
 def test_jobs_that_share_a_gpu_are_one_element() -> None:
     trains = [job(str(number), sharers=2) for number in range(5)]
-    assert shape(list(batches(trains, {}, 2))) == [(["0+1", "2+3"], None), (["4"], None)]
+    assert submitted(trains, {}, 2) == [(["0+1", "2+3"], None), (["4"], None)]
     waiting = {train.key: f"70_{number // 2}" for number, train in enumerate(trains)}
     readers = [job(f"s{number}", train, sharers=2) for number, train in enumerate(trains)]
-    assert shape(list(batches(readers, waiting, 1001))) == [(["s0+s1", "s2+s3", "s4"], "aftercorr:70")]
+    assert submitted(readers, waiting, 1001) == [(["s0+s1", "s2+s3", "s4"], "aftercorr:70")]
 
 
 def test_sharers_wait_for_the_same_where_they_can_and_a_job_that_can_start_never_waits_for_its_neighbour() -> None:
     trains = [job(str(number)) for number in range(4)]
     waiting = {trains[0].key: "70", trains[1].key: "80", trains[2].key: "90"}
     readers = [job(f"{train} {number}", trains[train], sharers=2) for number in range(3) for train in range(4)]
-    assert shape(list(batches(readers, waiting, 1001))) == [
+    assert submitted(readers, waiting, 1001) == [
         (["0 0+0 1"], "afterok:70"),
         (["1 0+1 1"], "afterok:80"),
         (["2 0+2 1", "2 2"], "afterok:90"),
@@ -232,7 +255,7 @@ def test_exactly_what_can_be_run_and_is_missing_would_be_submitted(
     assert done.blocked == [after[1].key, last.key]
     assert done.held == [running.key, after[2].key]
     assert set(done.new) == {missing.key, after[0].key, after[3].key, after[4].key}
-    assert done.calls == 3  # of what waits for nothing, for the queued one, and for the missing one
+    assert done.calls == 4  # `missing`, which is read, what waits for nothing, for `queued`, and for `missing`
     assert attempt.claim.held()
     assert not slurm.directory.exists()
 

@@ -51,9 +51,11 @@ class SlurmBench(Bench):
 
     profile = SlurmProfile()
 
-    def job(self, name: str, *before: Job, cpus: int = 1, **config: object) -> Job:
+    def job(self, name: str, *before: Job, cpus: int = 1, sharers: int = 0, **config: object) -> Job:
+        """With `sharers`, so many such jobs go onto one GPU."""
         light = super().job(name, *before, cpus=cpus, **config)
-        job = Job(light.stage, light.version, light.config, light.inputs, Resources(cpus=cpus, memory_gb=0.1, hours=0.5))
+        gpu = {"gpus": 1, "jobs_per_gpu": sharers} if sharers else {}
+        job = Job(light.stage, light.version, light.config, light.inputs, Resources(cpus, memory_gb=0.1, hours=0.5, **gpu))
         self.store.add(job)
         return job
 

@@ -83,6 +83,39 @@ def test_a_killed_job_is_submitted_again_and_goes_on(bench: Any, undisturbed: Un
     assert max(bench.computed().values()) == 1
 
 
+def test_jobs_that_share_a_gpu_run_side_by_side_and_a_job_without_one_sees_none(
+    bench: Any, undisturbed: Undisturbed, once: None
+) -> None:
+    sharers = [bench.job(name, steps=80, seconds=0.1, sharers=2) for name in "abc"]
+    alone = bench.job("d", steps=80, seconds=0.1)
+    submitted = bench.submit(*sharers, alone)
+    assert len({submitted.new[job.key] for job in sharers}) == 2
+    for name in "abd":
+        bench.wait_for_steps(name)
+    seen = [worker_of(bench, job).environ() for job in (*sharers[:2], alone)]
+    assert seen[0]["SLURM_JOB_ID"] == seen[1]["SLURM_JOB_ID"] != seen[2]["SLURM_JOB_ID"]
+    assert seen[0]["CUDA_VISIBLE_DEVICES"] == seen[1]["CUDA_VISIBLE_DEVICES"] in ("0", "1")
+    assert seen[2]["CUDA_VISIBLE_DEVICES"] == ""
+    worker_of(bench, sharers[0]).kill()
+    assert bench.wait(*sharers, alone)[1:] == [State.COMPLETE] * 3
+    assert set(bench.submit(*sharers, alone).new) == {sharers[0].key}
+    assert bench.wait(*sharers) == [State.COMPLETE] * 3
+    assert bench.result(sharers[0]) == undisturbed("a", 80)
+    assert max(bench.computed().values()) == 1
+
+
+def test_sharers_are_requeued_together_and_go_on_one_by_one(bench: Any, once: None) -> None:
+    first, second = (bench.job(name, steps=60, seconds=0.1, sharers=2) for name in "ab")
+    bench.submit(first, second)
+    for name in "ab":
+        bench.wait_for_steps(name, 3)
+    element = bench.slurm().submissions.queued()[first.key].slurm_id
+    subprocess.run(["scontrol", "requeue", element], check=True)
+    assert bench.wait(first, second, seconds=90) == [State.COMPLETE, State.COMPLETE]
+    for job in (first, second):
+        assert bench.store.log_file(job.key).read_text().count(f"UTC: {job.key}") == 2
+
+
 def test_two_launches_at_once_submit_and_compute_each_job_once(bench: Any) -> None:
     jobs = [bench.job(f"j{number}", steps=2) for number in range(4)]
     jobs += [bench.job(f"k{number}", job) for number, job in enumerate(jobs)]

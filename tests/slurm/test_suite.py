@@ -1,4 +1,4 @@
-"""A suite from its file to its report on a real SLURM, beside the same suite run without one."""
+"""Suites from their files to their reports on a real SLURM, beside the same suites run without one."""
 
 from __future__ import annotations
 
@@ -11,29 +11,60 @@ from typing import Any
 import pytest
 
 pytestmark = pytest.mark.slurm
-SUITE = Path(__file__).parents[2] / "suites" / "catch.yaml"
+SUITES = Path(__file__).parents[2] / "suites"
 
 
-def run(directory: Path, *options: str) -> str:
+@pytest.fixture(autouse=True)
+def once(cluster: Any) -> None:
+    """What a suite comes to cannot depend on accounting: one of the two clusters is enough."""
+    if not cluster.accounting:
+        pytest.skip("tried on the other cluster")
+
+
+def run(directory: Path, suite: str, *options: str) -> str:
     """Runs the suite, small, in its own directory. What it printed."""
     directory.mkdir(exist_ok=True)
-    command = [sys.executable, "-c", "from xtra.cli.main import main; main()", "run", str(SUITE), "--set", "size=smoke"]
-    done = subprocess.run([*command, "--seeds", "0,1", *options], cwd=directory, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", "from xtra.cli.main import main; main()", "run", str(SUITES / f"{suite}.yaml")]
+    command += ["--set", "size=smoke", *options]
+    done = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
-def test_a_suite_left_to_slurm_ends_in_the_rows_and_the_report_of_one_machine(cluster: Any, tmp_path: Path) -> None:
-    if not cluster.accounting:
-        pytest.skip("tried on the other cluster")
-    said = run(tmp_path / "slurm", "--executor", "slurm")
-    assert "submitted in 3 calls of sbatch" in said
-    alone = (tmp_path / "alone") / run(tmp_path / "alone").splitlines()[-1]
-    deadline = time.monotonic() + 240
-    while not list(tmp_path.glob("slurm/results/runs/*/report.html")):
+def leave_to_slurm(directory: Path, suite: str, seeds: str, seconds: float) -> tuple[Path, str]:
+    """Submits, and waits for the report without a process of ours. The run's directory, and what was said at submission."""
+    said = run(directory, suite, "--seeds", seeds, "--executor", "slurm")
+    deadline = time.monotonic() + seconds
+    while not list(directory.glob("results/runs/*/report.html")):
         assert time.monotonic() < deadline, subprocess.check_output(["squeue"], text=True)
         time.sleep(1)
-    on_slurm = (tmp_path / "slurm") / run(tmp_path / "slurm", "--executor", "slurm", "--wait").splitlines()[-1]
-    assert len(list(tmp_path.glob("slurm/results/runs/*"))) == 1
+    (found,) = directory.glob("results/runs/*")
+    return found, said
+
+
+def test_a_suite_left_to_slurm_ends_in_the_rows_and_the_report_of_one_machine(tmp_path: Path) -> None:
+    on_slurm, said = leave_to_slurm(tmp_path / "slurm", "catch", "0,1", seconds=240)
+    assert "submitted in 3 calls of sbatch" in said
+    alone = (tmp_path / "alone") / run(tmp_path / "alone", "catch", "--seeds", "0,1").splitlines()[-1]
+    again = run(tmp_path / "slurm", "catch", "--seeds", "0,1", "--executor", "slurm", "--wait").splitlines()[-1]
+    assert (tmp_path / "slurm" / again).parent == on_slurm
     for table in ("scores.csv", "episodes.csv", "curves.csv"):
-        assert (on_slurm.parent / table).read_text() == (alone.parent / table).read_text()
+        assert (on_slurm / table).read_text() == (alone.parent / table).read_text()
+
+
+def test_teachers_pretraining_and_finetuning_run_as_arrays_to_a_report(tmp_path: Path) -> None:
+    found, said = leave_to_slurm(tmp_path, "catch_transfer", "0", seconds=240)
+    assert "17 submitted in 9 calls of sbatch" in said
+    rows = [line.split(",") for line in (found / "scores.csv").read_text().splitlines()]
+    status = rows[0].index("status")
+    assert [row[status] for row in rows[1:]] == ["complete", "complete"]
+    assert {row.split(",")[3] for row in (found / "costs.csv").read_text().splitlines()[1:]} == {
+        "train",
+        "dataset",
+        "teacher",
+        "label",
+        "pretrain",
+        "evaluate",
+    }
+    page = (found / "report.html").read_text(encoding="utf-8")
+    assert "XTRA" in page

@@ -36,30 +36,44 @@ def submit_arrays(
     """
     slurm_ids = dict(queued)
     for kind in kinds(jobs):
-        for batch in batches(kind, slurm_ids, size):
+        waits = {job.key: _awaited(job, jobs, slurm_ids) for job in kind}
+        for batch in batches(kind, waits, _array_sizes(slurm_ids), size):
             for element, slurm_id in zip(batch.elements, sbatch(batch), strict=True):
                 slurm_ids |= {job.key: slurm_id for job in element}
     return {key: slurm_ids[key] for key in jobs}
 
 
 def kinds(jobs: Mapping[str, Job]) -> Iterator[list[Job]]:
-    """Jobs that one array could hold but for what they wait for: of one depth, stage and resources; inputs before readers."""
+    """Jobs that one array could hold but for what they wait for, inputs before readers.
+
+    Of one depth, stage and resources, and read by jobs of the same stages: so readers can wait element by element.
+    """
     depth: dict[str, int] = {}
+    readers: dict[str, set[str]] = {key: set() for key in jobs}
+    for key, job in jobs.items():
+        inputs = [needed for needed in job.input_keys if needed in depth]
+        depth[key] = max((depth[needed] + 1 for needed in inputs), default=0)
+        for needed in inputs:
+            readers[needed].add(job.stage)
     groups: dict[Any, list[Job]] = defaultdict(list)
     for key, job in jobs.items():
-        depth[key] = max((depth[needed] + 1 for needed in job.input_keys if needed in depth), default=0)
-        groups[depth[key], job.stage, job.resources].append(job)
+        groups[depth[key], job.stage, job.resources, frozenset(readers[key])].append(job)
     for _, group in sorted(groups.items(), key=lambda item: item[0][0]):
         yield group
 
 
-def batches(kind: Sequence[Job], slurm_ids: Mapping[str, str], size: int) -> Iterator[Batch]:
-    """Splits jobs of one kind by what they wait for, then into arrays of at most `size`. `slurm_ids`: of incomplete inputs."""
+def batches(
+    kind: Sequence[Job], waits: Mapping[str, tuple[str, ...]], array_sizes: Mapping[str, int], size: int
+) -> Iterator[Batch]:
+    """Splits jobs of one kind by what they wait for, then into arrays of at most `size`.
+
+    waits: SLURM ids, by key of job.  array_sizes: elements of each array that is in the queue.
+    """
     by_inputs: dict[tuple[str, ...], list[Element]] = defaultdict(list)
-    for element in _elements(kind, slurm_ids):
-        by_inputs[_awaited(element, slurm_ids)].append(element)
+    for element in _elements(kind, waits):
+        by_inputs[tuple(sorted({slurm_id for job in element for slurm_id in waits[job.key]}))].append(element)
     if len(by_inputs) > 1:
-        yield from _matched(by_inputs, slurm_ids)
+        yield from _matched(by_inputs, array_sizes)
     if len(by_inputs) > MAX_SPLIT:
         together = sorted({slurm_id for inputs in by_inputs for slurm_id in inputs})
         # afterany: one input that fails must not cancel the readers of the others; the workers look for themselves.
@@ -73,7 +87,18 @@ def batches(kind: Sequence[Job], slurm_ids: Mapping[str, str], size: int) -> Ite
             yield Batch(elements[start : start + size], dependency)
 
 
-def _elements(kind: Sequence[Job], slurm_ids: Mapping[str, str]) -> Iterator[Element]:
+def _awaited(job: Job, jobs: Mapping[str, Job], slurm_ids: Mapping[str, str]) -> tuple[str, ...]:
+    """What a job waits for: its inputs in the queue, but for those that another of them waits for anyway."""
+    inputs = [key for key in job.input_keys if key in slurm_ids]
+    implied = {needed for key in inputs if key in jobs for needed in jobs[key].input_keys}
+    return tuple(sorted({slurm_ids[key] for key in inputs if key not in implied}))
+
+
+def _array_sizes(slurm_ids: Mapping[str, str]) -> Counter[str]:
+    return Counter(slurm_id.partition("_")[0] for slurm_id in set(slurm_ids.values()))
+
+
+def _elements(kind: Sequence[Job], waits: Mapping[str, tuple[str, ...]]) -> Iterator[Element]:
     """Puts jobs of one kind together as far as they share GPUs: those that wait for the same first, then the rest in order.
 
     A job that waits for nothing is never put beside one that does.
@@ -81,7 +106,7 @@ def _elements(kind: Sequence[Job], slurm_ids: Mapping[str, str]) -> Iterator[Ele
     sharers = kind[0].resources.num_sharers
     by_inputs: dict[tuple[str, ...], list[Job]] = defaultdict(list)
     for job in kind:
-        by_inputs[_awaited((job,), slurm_ids)].append(job)
+        by_inputs[waits[job.key]].append(job)
     rest: list[Job] = []
     for inputs, jobs in by_inputs.items():
         whole = len(jobs) - len(jobs) % sharers if inputs else len(jobs)
@@ -95,13 +120,8 @@ def _cut(jobs: Sequence[Job], size: int) -> Iterator[Element]:
         yield tuple(jobs[start : start + size])
 
 
-def _awaited(element: Element, slurm_ids: Mapping[str, str]) -> tuple[str, ...]:
-    return tuple(sorted({slurm_ids[key] for job in element for key in job.input_keys if key in slurm_ids}))
-
-
-def _matched(by_inputs: dict[tuple[str, ...], list[Element]], slurm_ids: Mapping[str, str]) -> Iterator[Batch]:
+def _matched(by_inputs: dict[tuple[str, ...], list[Element]], array_sizes: Mapping[str, int]) -> Iterator[Batch]:
     """Takes out those that read exactly one element each of one whole array: element i can wait for element i."""
-    array_sizes = Counter(slurm_id.partition("_")[0] for slurm_id in set(slurm_ids.values()))
     readers: dict[str, dict[int, Element]] = defaultdict(dict)
     for inputs, elements in by_inputs.items():
         if len(inputs) == 1 and len(elements) == 1 and "_" in inputs[0]:
