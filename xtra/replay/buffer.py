@@ -31,6 +31,11 @@ class Sample:
     weights: NDArray[np.float32]
 
 
+def table_rows(config: ReplayConfig, num_envs: int, expected_transitions: int) -> int:
+    """Rows of the table: one more than needed keeps the frames that follow the newest transition."""
+    return -(-min(config.capacity, expected_transitions) // num_envs) + 1
+
+
 class ReplayBuffer:
     """Transitions of one game.
 
@@ -49,12 +54,11 @@ class ReplayBuffer:
         expected_transitions: int,
         frames: FrameStore | None = None,
     ) -> None:
-        # One row more than needed keeps the frames that follow the newest transition.
-        self._capacity = -(-min(config.capacity, expected_transitions) // num_envs) + 1
+        self._capacity = table_rows(config, num_envs, expected_transitions)
         self._config, self._window = config, window
         self.num_envs, self.frame_shape, self.num_rows = num_envs, frame_shape, 0
         table = (self._capacity, num_envs)
-        self.frames = frames or make_frame_store(*table, frame_shape, config.frame_memory_gb * 1e9)
+        self.frames = frames or make_frame_store(*table, frame_shape, config.frame_memory_gb)
         self.actions = np.zeros(table, np.int64)
         self.rewards = np.zeros(table, np.float32)
         self.policies = np.zeros((*table, num_actions), np.float32)

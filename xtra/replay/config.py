@@ -20,6 +20,9 @@ class ReplayConfig(Config):
     """Added to every priority. EfficientZero: 1e-6."""
     min_transitions: int = Field(2_000, ge=1)
     """Updates begin when the replay holds this many transitions. EfficientZero: 2,000."""
+    device_frame_memory_gb: float = Field(4.0, ge=0.0)
+    """GPU memory for raw frames, in GB: a replay that needs no more is kept, gathered and augmented on the GPU, if there is one.
+    Atari 100k takes 2.8. Never changes results."""
     frame_memory_gb: float = Field(4.0, ge=0.0)
     """Host memory for raw frames, in GB; a replay that would need more keeps its frames compressed (lossless). Never changes
     results."""

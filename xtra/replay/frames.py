@@ -63,7 +63,12 @@ class CompressedFrames:
         return frames
 
 
-def make_frame_store(rows: int, num_envs: int, frame_shape: tuple[int, int, int], budget_bytes: float) -> FrameStore:
+def make_frame_store(rows: int, num_envs: int, frame_shape: tuple[int, int, int], budget_gb: float) -> FrameStore:
     """Raw frames if they fit into the budget, else compressed ones. The choice never changes what is read."""
-    raw = rows * num_envs * int(np.prod(frame_shape)) <= budget_bytes
+    raw = frames_fit(rows, num_envs, frame_shape, budget_gb)
     return (RawFrames if raw else CompressedFrames)(rows, num_envs, frame_shape)
+
+
+def frames_fit(rows: int, num_envs: int, frame_shape: tuple[int, int, int], budget_gb: float) -> bool:
+    """Whether so many raw frames fit into so many GB."""
+    return rows * num_envs * int(np.prod(frame_shape)) <= budget_gb * 1e9

@@ -6,7 +6,6 @@ that makes targets, a snapshot taken every `target_update_interval` updates and 
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -22,12 +21,15 @@ from xtra.agents.efficientzero.losses import Losses, TensorBatch, total_loss, un
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
 from xtra.agents.efficientzero.observation import to_observations
 from xtra.agents.efficientzero.planning import Planner
+from xtra.agents.efficientzero.precision import for_inference, inference_copy
 from xtra.agents.efficientzero.schedules import priority_correction, temperature
 from xtra.agents.efficientzero.targets import TargetMaker
 from xtra.agents.interface import Decision
 from xtra.envs.config import EnvironmentConfig
 from xtra.protocol.games import GAMES, NUM_ACTIONS
-from xtra.replay.buffer import ReplayBuffer, Sample
+from xtra.replay.buffer import ReplayBuffer, Sample, table_rows
+from xtra.replay.device_frames import DeviceFrames
+from xtra.replay.frames import frames_fit
 from xtra.rng import derive_seed, stream
 
 
@@ -38,7 +40,7 @@ class EfficientZeroPlayer:
         self, config: EfficientZeroConfig, environment: EnvironmentConfig, network: EfficientZeroNetwork, num_threads: int
     ) -> None:
         self.frame_stack = config.network.frame_stack
-        self._network = network.eval()
+        self._network = for_inference(network, config.precision)
         self._device = next(network.parameters()).device
         self._planner = Planner(config.search, GAMES[environment.game].action_ids, 0, num_threads)
 
@@ -68,8 +70,8 @@ class EfficientZeroLearner:
         self.frame_stack = config.network.frame_stack
         self._network = make_network(config.network, environment.frame_size, seed, device)
         self._pretrained = False
-        self._acting = copy.deepcopy(self._network).eval()
-        self._target = DelayedTarget(self._network, config.targets.target_update_interval)
+        self._acting = inference_copy(self._network, config.precision)
+        self._target = DelayedTarget(self._network, config.targets.target_update_interval, config.precision)
         self._optimizer = make_optimizer(self._network, config.optimizer)
         self._planner = Planner(config.search, GAMES[environment.game].action_ids, seed, num_threads)
         self._targets = TargetMaker(config, self._planner, seed)
@@ -84,8 +86,12 @@ class EfficientZeroLearner:
         self._pretrained = True
 
     def make_replay(self, num_envs: int, frame_shape: tuple[int, int, int], expected_transitions: int) -> ReplayBuffer:
-        """It keeps the search's policies and root values."""
-        return ReplayBuffer(self._config.replay, num_envs, frame_shape, NUM_ACTIONS, self._config.window, expected_transitions)
+        """It keeps the search's policies and root values; its frames lie on the GPU if there is one and they fit."""
+        config, frames = self._config.replay, None
+        rows = table_rows(config, num_envs, expected_transitions)
+        if self._device.type == "cuda" and frames_fit(rows, num_envs, frame_shape, config.device_frame_memory_gb):
+            frames = DeviceFrames(rows, num_envs, frame_shape, self._device)
+        return ReplayBuffer(config, num_envs, frame_shape, NUM_ACTIONS, self._config.window, expected_transitions, frames)
 
     def act(self, stacks: NDArray[np.uint8], row: int, updates: int) -> Decision:
         """Samples actions in proportion to visits^(1/temperature); uniformly until updates begin, if so configured.

@@ -146,6 +146,9 @@ class EfficientZeroConfig(Config):
     """Optimisation and loss weights."""
     replay: ReplayConfig = ReplayConfig()
     """Replay buffer."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Arithmetic of convolutions and linear layers, in updates and in search; weights, batch norm and losses stay in float32.
+    bfloat16 is for GPUs with tensor cores; on CPU it is slower. [E], [C]: mixed precision (torch amp)."""
 
     @property
     def window(self) -> int:

@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
+from xtra.agents.efficientzero.precision import update_precision
 from xtra.agents.efficientzero.support import to_categorical, to_scalar
 from xtra.protocol.games import NUM_ACTIONS
 
@@ -79,6 +80,11 @@ class Masks:
 
 def unroll_losses(network: EfficientZeroNetwork, batch: TensorBatch, config: EfficientZeroConfig) -> Losses:
     """The four terms of one batch. The network must be in training mode: batch norm sees this batch."""
+    with update_precision(config.precision, batch.observation.device):
+        return _unroll_losses(network, batch, config)
+
+
+def _unroll_losses(network: EfficientZeroNetwork, batch: TensorBatch, config: EfficientZeroConfig) -> Losses:
     support = config.network.support
     masks = Masks.of(batch.alive, config.targets.mask_past_end)
     steps = Steps(config.optimizer.unroll_batch_norm == "episode")
@@ -163,7 +169,7 @@ def consistency_loss(
     with torch.no_grad():
         wanted = steps.over(project, batch.next_observations.unbind(1), masks.consistency)
     projected = steps.over(network.projection, latents, masks.consistency)
-    return -(functional.cosine_similarity(projected, wanted, dim=-1, eps=1e-5) * masks.consistency).sum(1)
+    return -(functional.cosine_similarity(projected.float(), wanted.float(), dim=-1, eps=1e-5) * masks.consistency).sum(1)
 
 
 def total_loss(losses: Losses, batch: TensorBatch, config: EfficientZeroConfig) -> Tensor:

@@ -145,13 +145,17 @@ class EfficientZeroNetwork(ComponentNetwork):
         self.prediction = Prediction(config, latent_size)
         self.projection = Projection(config, latent_size)
 
+    @property
+    def _dtype(self) -> torch.dtype:
+        return self.dynamics.conv.weight.dtype
+
     def zero_lstm_state(self, batch_size: int, device: torch.device) -> Tensor:
         """`[B, 2, L]` zeros: hidden and cell state."""
-        return torch.zeros(batch_size, 2, self.config.lstm_hidden, device=device)
+        return torch.zeros(batch_size, 2, self.config.lstm_hidden, dtype=self._dtype, device=device)
 
     def initial_inference(self, observations: Tensor) -> ModelOutput:
         """Observations `[B, 3 * frame_stack, size, size]` in [0, 1] to a root's output; its value prefix is 0."""
-        latent = self.representation(observations)
+        latent = self.representation(observations.to(self._dtype))
         policy_logits, value_logits = self.prediction(latent)
         value = to_scalar(value_logits, self.config.support)
         state = self.zero_lstm_state(len(latent), latent.device)

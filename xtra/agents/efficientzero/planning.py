@@ -10,8 +10,9 @@ from torch import Tensor
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
 from xtra.protocol.games import NUM_ACTIONS
 from xtra.rng import stream
-from xtra.search import SearchResult, dirichlet_noise, gumbel_noise, search
+from xtra.search import GraphedSearch, ModelOutput, SearchResult, dirichlet_noise, gumbel_noise, search
 from xtra.search.config import SearchConfig
+from xtra.search.cuda import cuda_is_built
 
 Int = NDArray[np.int64]
 
@@ -24,6 +25,9 @@ class Planner:
         self.action_ids = action_ids
         self._valid = np.zeros(NUM_ACTIONS, np.bool_)
         self._valid[list(action_ids)] = True
+        # On CUDA one graph per network and shape; the copies of a network are changed in place, which a graph sees.
+        self._graphs: dict[tuple[EfficientZeroNetwork, torch.Size, bool], GraphedSearch] = {}
+        self._most_rows = 0
 
     @torch.no_grad()
     def explore(
@@ -42,23 +46,53 @@ class Planner:
             noise = gumbel_noise(rng, valid)
         else:
             noise = dirichlet_noise(rng, valid, self._config.dirichlet_alpha)
-        return search(
-            network,
-            observations,
-            self._config,
-            valid_actions=valid[rows].to(device),
-            seeds=seeds[rows].to(device),
-            noise=noise[rows].to(device),
-            num_threads=self._num_threads,
-        )
+        return self._search(network, observations, valid[rows].to(device), seeds[rows].to(device), noise[rows].to(device))
 
     @torch.no_grad()
     def exploit(self, network: EfficientZeroNetwork, observations: Tensor) -> SearchResult:
         """Without noise, ties to the lowest action: for evaluation."""
+        num_rows = len(observations)
+        if self._captures(observations):
+            # Games end and the batch shrinks: rows that nobody asked for keep the shape of the first, largest one.
+            self._most_rows = max(self._most_rows, num_rows)
+            filling = observations[:1].expand(self._most_rows - num_rows, -1, -1, -1)
+            observations = torch.cat([observations, filling])
         valid = self._valid_for(len(observations)).to(observations.device)
-        return search(
-            network, observations, self._config, valid_actions=valid, seeds=None, noise=None, num_threads=self._num_threads
-        )
+        return first_rows(self._search(network, observations, valid, None, None), num_rows)
+
+    def _search(
+        self, network: EfficientZeroNetwork, observations: Tensor, valid: Tensor, seeds: Tensor | None, noise: Tensor | None
+    ) -> SearchResult:
+        if not self._captures(observations):
+            return search(
+                network,
+                observations,
+                self._config,
+                valid_actions=valid,
+                seeds=seeds,
+                noise=noise,
+                num_threads=self._num_threads,
+            )
+        key = (network, observations.shape, noise is None)
+        if key not in self._graphs:
+            self._graphs[key] = GraphedSearch(network, self._config)
+        return self._graphs[key](observations, valid_actions=valid, seeds=seeds, noise=noise)
+
+    def _captures(self, observations: Tensor) -> bool:
+        return observations.device.type == "cuda" and cuda_is_built()
 
     def _valid_for(self, num_rows: int) -> Tensor:
         return torch.from_numpy(np.broadcast_to(self._valid, (num_rows, NUM_ACTIONS)).copy())
+
+
+def first_rows(result: SearchResult, num_rows: int) -> SearchResult:
+    """The result of the first roots alone; its tree still has all."""
+    if num_rows == len(result.actions):
+        return result
+    return result._replace(
+        visit_counts=result.visit_counts[:num_rows],
+        root_values=result.root_values[:num_rows],
+        action_weights=result.action_weights[:num_rows],
+        actions=result.actions[:num_rows],
+        root_output=ModelOutput(*(tensor[:num_rows] for tensor in result.root_output)),
+    )

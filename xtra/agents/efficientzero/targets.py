@@ -18,6 +18,7 @@ from xtra.agents.efficientzero.network import EfficientZeroNetwork
 from xtra.agents.efficientzero.observation import observations_at
 from xtra.agents.efficientzero.planning import Planner
 from xtra.replay.buffer import ReplayBuffer, Sample
+from xtra.replay.device_frames import DeviceFrames
 from xtra.replay.window import Float, Int, Mask, Window
 from xtra.rng import stream
 
@@ -123,17 +124,20 @@ class TargetMaker:
 
     def _read(self, replay: ReplayBuffer, window: Window, device: torch.device) -> Tensor:
         """`[B, frame_stack + length - 1, H, W, C]` uint8 on the device: step k's observation begins at k."""
-        return torch.from_numpy(window.frames(self._frame_stack, window.rows.shape[1] - 1)).to(device)
+        places = window.frame_places(self._frame_stack, window.rows.shape[1] - 1)
+        if isinstance(replay.frames, DeviceFrames):
+            return replay.frames.gather(*places)
+        return torch.from_numpy(replay.frames.read(*places)).to(device)
 
     def _policies(self, replay: ReplayBuffer, window: Window, frames: Tensor, target: EfficientZeroNetwork, update: int) -> Float:
         """`[B, K + 1, A]`: the stored search policies, for the first `reanalyze_fraction` of the batch searched anew; 0 past the
         end."""
-        slots, envs, inside = (places[:, : self._num_steps] for places in (window.slots, window.envs, window.inside))
-        policies = replay.policies[slots, envs]
-        alive = inside[: round(self._config.targets.reanalyze_fraction * len(inside))]
+        steps = slice(0, self._num_steps)
+        inside, policies = window.inside[:, steps], replay.policies[window.slots[:, steps], window.envs[:, steps]]
+        alive: Mask = inside[: round(self._config.targets.reanalyze_fraction * len(inside))]
         if alive.size:
-            samples, steps = searched = alive.nonzero()
-            observations = observations_at(frames, samples, steps, self._frame_stack)
+            searched = to_compute(alive, frames.device).nonzero()
+            observations = observations_at(frames, searched[0], searched[1], self._frame_stack)
             rows = np.ravel_multi_index(searched, alive.shape)
             result = self._planner.explore(target, observations, "reanalyze", update, among=alive.size, rows=rows)
             policies[searched] = result.action_weights.cpu().numpy()
@@ -144,9 +148,9 @@ class TargetMaker:
         offsets = horizon[:, None] + np.arange(self._num_steps)
         inside = np.take_along_axis(window.inside, offsets, axis=1)
         values = np.zeros(inside.shape, np.float32)
-        if not inside.any():
+        wanted = to_compute(inside, frames.device).nonzero()
+        if not len(wanted[0]):
             return values
-        wanted = inside.nonzero()
         observations = observations_at(frames, wanted[0], offsets[wanted], self._frame_stack)
         if self._config.targets.value_source == "search":
             rows = np.ravel_multi_index(wanted, inside.shape)
@@ -155,4 +159,10 @@ class TargetMaker:
         else:
             with torch.no_grad():
                 values[wanted] = target.initial_inference(observations).value.cpu().numpy()
-        return values
+        return np.where(inside, values, np.float32(0))
+
+
+def to_compute(wanted: Mask, device: torch.device) -> Mask:
+    """Of the rows that are wanted, those that are computed: themselves, but on CUDA all, for a batch of one shape is captured as
+    a graph once. What comes of a row does not depend on the others."""
+    return np.ones_like(wanted) if device.type == "cuda" else wanted

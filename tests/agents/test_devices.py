@@ -1,0 +1,137 @@
+"""What a GPU does otherwise: bfloat16, frames in its memory, searches of one shape. Shown on CPU as far as that goes."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from xtra.agents.efficientzero import targets
+from xtra.agents.efficientzero.agent import EfficientZeroLearner
+from xtra.agents.efficientzero.config import EfficientZeroConfig
+from xtra.envs.config import EnvironmentConfig
+from xtra.replay.buffer import ReplayBuffer, table_rows
+from xtra.replay.device_frames import DeviceFrames
+from xtra.replay.frames import RawFrames
+
+NETWORK = {"frame_stack": 2, "channels": 4, "num_halvings": 0, "head_channels": 2, "head_hidden": 8, "lstm_hidden": 8} | {
+    "support": 5, "projection_hidden": 8, "projection_size": 8, "predictor_hidden": 4
+}  # fmt: skip
+
+
+def make_learner(device: str = "cpu", **settings: Any) -> EfficientZeroLearner:
+    base = {
+        "network": NETWORK,
+        "search": {"num_simulations": 4},
+        "targets": {"target_update_interval": 2},
+        "optimizer": {"batch_size": 6, "warmup_updates": 0, "learning_rate": 0.02},
+    }
+    return EfficientZeroLearner(
+        EfficientZeroConfig.model_validate(base | settings),
+        EnvironmentConfig(game="Catch", frame_size=10),
+        num_updates=20,
+        env_step_updates=20,
+        seed=0,
+        num_threads=1,
+        device=torch.device(device),
+    )
+
+
+def fill(replay: ReplayBuffer) -> ReplayBuffer:
+    rng = np.random.default_rng(0)
+    for row in range(30):
+        frames = rng.integers(256, size=(2, 10, 10, 3), dtype=np.uint8)
+        ends = np.array([row % 4 == 3, row % 9 == 8])
+        rewards, policies = rng.choice([-1.0, 0.0, 1.0], 2), rng.dirichlet(np.ones(18), 2)
+        replay.append(frames, rng.choice([0, 3, 4], 2), rewards, ends, policies, np.zeros(2))
+    return replay
+
+
+def metrics_of(learner: EfficientZeroLearner, replay: ReplayBuffer, num_updates: int = 4) -> list[dict[str, float]]:
+    return [learner.update(replay, update) for update in range(num_updates)]
+
+
+def on_host(learner: EfficientZeroLearner) -> ReplayBuffer:
+    return fill(learner.make_replay(2, (10, 10, 3), 200))
+
+
+def on_device(learner: EfficientZeroLearner, device: str = "cpu") -> ReplayBuffer:
+    config = EfficientZeroConfig()
+    frames = DeviceFrames(table_rows(config.replay, 2, 200), 2, (10, 10, 3), torch.device(device))
+    return fill(ReplayBuffer(config.replay, 2, (10, 10, 3), 18, config.window, 200, frames))
+
+
+def test_frames_in_device_memory_are_those_of_host_memory() -> None:
+    rng = np.random.default_rng(0)
+    stores = RawFrames(5, 3, (8, 8, 3)), DeviceFrames(5, 3, (8, 8, 3), torch.device("cpu"))
+    for row in range(5):
+        frames = rng.integers(256, size=(3, 8, 8, 3), dtype=np.uint8)
+        for store in stores:
+            store.write(row, frames)
+    rows, envs = rng.integers(5, size=(4, 6)), rng.integers(3, size=(4, 6))
+    assert np.array_equal(stores[0].read(rows, envs), stores[1].read(rows, envs))
+
+
+def test_where_the_frames_lie_changes_nothing() -> None:
+    first, second = make_learner(), make_learner()
+    assert metrics_of(first, on_host(first)) == metrics_of(second, on_device(second))
+
+
+@pytest.mark.parametrize("value_source", ["network", "search"])
+def test_rows_past_an_episodes_end_have_no_influence_on_the_others(value_source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    learner = make_learner(targets={"value_source": value_source})
+    replay = on_host(learner)
+    metrics_of(learner, replay)  # a network that tells observations apart
+    batches = [learner.make_batch(replay, 7)[1]]
+    monkeypatch.setattr(targets, "to_compute", lambda wanted, device: np.ones_like(wanted))
+    batches.append(learner.make_batch(replay, 7)[1])
+    few, all_rows = batches
+    assert not few.alive.all()
+    assert torch.equal(few.policies, all_rows.policies)
+    torch.testing.assert_close(few.values, all_rows.values)
+
+
+def test_bfloat16_learns_about_the_same_and_keeps_weights_and_losses_in_float32() -> None:
+    plain, rounded = make_learner(), make_learner(precision="bfloat16")
+    expected, found = metrics_of(plain, on_host(plain)), metrics_of(rounded, on_host(rounded))
+    for name in ("loss", "policy_loss", "value_loss", "value_prefix_loss"):
+        assert [line[name] for line in found] == pytest.approx([line[name] for line in expected], rel=0.05), name
+        assert found[-1][name] != expected[-1][name]
+    state = rounded.state()
+    assert {tensor.dtype for tensor in state["network"].values() if tensor.is_floating_point()} == {torch.float32}
+    assert state["acting"]["dynamics.conv.weight"].dtype == torch.bfloat16
+    assert state["acting"]["dynamics.bn.running_var"].dtype == torch.float32
+
+
+def test_a_bfloat16_run_goes_on_from_its_state_bit_for_bit() -> None:
+    first, second = (make_learner(precision="bfloat16") for _ in range(2))
+    replay = on_host(first)
+    metrics_of(first, replay)
+    second.restore(first.state())
+    stacks = np.random.default_rng(1).integers(256, size=(3, 2, 10, 10, 3), dtype=np.uint8)
+    assert second.play(stacks, 0).tolist() == first.play(stacks, 0).tolist()
+    other = on_host(second)
+    other.restore(replay.state())
+    assert second.update(other, 4) == first.update(replay, 4)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("make_replay", [on_host, lambda learner: on_device(learner, "cuda")])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_cuda_runs_repeat_bit_for_bit_wherever_the_frames_lie(
+    make_replay: Callable[[EfficientZeroLearner], ReplayBuffer], precision: str
+) -> None:
+    first, second = (make_learner("cuda", precision=precision) for _ in range(2))
+    assert metrics_of(first, on_host(first), 8) == metrics_of(second, make_replay(second), 8)
+
+
+@pytest.mark.gpu
+def test_a_captured_search_finds_what_a_plain_one_finds(monkeypatch: pytest.MonkeyPatch) -> None:
+    learner, plain = make_learner("cuda"), make_learner("cuda")
+    monkeypatch.setattr(plain._planner, "_captures", lambda observations: False)
+    stacks = np.random.default_rng(1).integers(256, size=(5, 2, 10, 10, 3), dtype=np.uint8)
+    for row in range(3):
+        captured, stepwise = learner.act(stacks, row, updates=1), plain.act(stacks, row, updates=1)
+        assert np.array_equal(captured.policies, stepwise.policies)
+    assert learner.play(stacks, 0)[:2].tolist() == learner.play(stacks[:2], 1).tolist()
