@@ -37,10 +37,13 @@ class Problem {
         ThreadPool pool(num_threads);
         Result result;
         infer(true);
-        pool.run(num_roots_, [&](int first, int last) { kernels.begin(work_, outputs_, valid_.get(), first, last); });
+        pool.run(num_roots_, [&](int first, int last) { kernels.plant(work_, valid_.get(), first, last); });
+        weigh(kernels, pool);
+        pool.run(num_roots_, [&](int first, int last) { kernels.begin(work_, outputs_, noise_.get(), first, last); });
         record(result);
         for (int simulation = 0; simulation < rules_.num_simulations; ++simulation) {
             infer(false);
+            weigh(kernels, pool);
             pool.run(num_roots_, [&](int first, int last) { kernels.step(work_, outputs_, simulation, first, last); });
             if (simulation + 1 < rules_.num_simulations) record(result);
         }
@@ -53,6 +56,13 @@ class Problem {
     }
 
   private:
+    // Priors by a softmax whose exponential is anybody's: the same for all engines.
+    void weigh(const CpuKernels& kernels, ThreadPool& pool) {
+        pool.run(num_roots_,
+                 [&](int first, int last) { kernels.shift(work_, logits_.get(), weights_.get(), first, last); });
+        for (int index = 0; index < num_roots_ * num_actions_; ++index) weights_[index] = std::exp(weights_[index]);
+    }
+
     char* tree(int root) { return work_.trees + root * work_.layout.tree_bytes; }
 
     void allocate() {
@@ -79,6 +89,9 @@ class Problem {
             bias_[index] = uniform(random);
         }
         seeds_.resize(num_roots_);
+        weights_.reset(new float[rows]);
+        noise_.reset(new float[rows]);
+        for (std::size_t index = 0; index < rows; ++index) noise_[index] = 0.5f + 0.5f * uniform(random);
         for (auto& seed : seeds_) seed = (static_cast<std::uint64_t>(random()) << 32) | random();
         latent_pool_.assign(static_cast<std::size_t>(num_roots_) * slots, 0);
         state_pool_.assign(latent_pool_.size(), 0.0f);
@@ -113,7 +126,7 @@ class Problem {
 
     // Outputs are functions of a hash of the path, and are reallocated to their exact size every time.
     void infer(bool roots) {
-        priors_.reset(new float[static_cast<std::size_t>(num_roots_) * num_actions_]);
+        logits_.reset(new float[static_cast<std::size_t>(num_roots_) * num_actions_]);
         out_values_.resize(num_roots_);
         out_prefixes_.resize(num_roots_);
         out_latents_.resize(num_roots_);
@@ -125,12 +138,12 @@ class Problem {
             out_values_[root] = poisoned ? poison : uniform(random);
             out_prefixes_[root] = (roots ? 0.0f : leaf_states_[root]) + 0.1f * uniform(random);
             out_states_[root] = out_prefixes_[root];
-            float* prior = priors_.get() + static_cast<std::ptrdiff_t>(root) * num_actions_;
+            float* logits = logits_.get() + static_cast<std::ptrdiff_t>(root) * num_actions_;
             for (int action = 0; action < num_actions_; ++action) {
-                prior[action] = poisoned && action == 0 ? poison : (1.0f + uniform(random)) / (2.0f * num_actions_);
+                logits[action] = poisoned && action == 0 ? poison : 2.0f * uniform(random);
             }
         }
-        outputs_ = {priors_.get(), out_values_.data(), out_prefixes_.data(),
+        outputs_ = {weights_.get(), out_values_.data(), out_prefixes_.data(),
                     reinterpret_cast<const char*>(out_latents_.data()),
                     reinterpret_cast<const char*>(out_states_.data())};
     }
@@ -148,7 +161,7 @@ class Problem {
     Outputs outputs_{};
     std::unique_ptr<char[]> trees_;
     std::unique_ptr<bool[]> valid_;
-    std::unique_ptr<float[]> priors_;
+    std::unique_ptr<float[]> logits_, weights_, noise_;
     std::vector<float> exploration_, bias_, state_pool_, leaf_states_, q_, values_, out_values_, out_prefixes_,
         out_states_;
     std::vector<std::uint16_t> considered_;

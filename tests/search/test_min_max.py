@@ -20,7 +20,7 @@ def grown_tree(min_max: str, seed: int) -> ReferenceTree:
     def prior() -> np.ndarray:
         return rng.dirichlet(np.ones(ACTIONS)).astype(np.float32)
 
-    tree.begin(prior(), np.ones(ACTIONS, dtype=bool), np.float32(0), prior(), seed=1)
+    tree.begin(prior(), np.ones(ACTIONS, dtype=bool), np.float32(0), seed=1)
     for simulation in range(40):
         tree.step(simulation, prior(), np.float32(rng.normal()), np.float32(rng.normal()))
     return tree

@@ -34,9 +34,9 @@ class Constant:
         return self.later
 
 
-def run(model: object = None, **changed: object) -> None:
+def run(model: object = None, policy: str = "puct", **changed: object) -> None:
     given: dict[str, object] = {"valid_actions": torch.ones(BATCH, ACTIONS, dtype=torch.bool)}
-    search(model or Constant(), None, SearchConfig(num_simulations=2), **(given | changed))
+    search(model or Constant(), None, SearchConfig(num_simulations=2, policy=policy), **(given | changed))
 
 
 NAN_ROW = torch.zeros(BATCH, ACTIONS)
@@ -57,7 +57,8 @@ INF = torch.tensor([0.0, 0.0, torch.inf])
         (lambda: run(seeds=torch.zeros(BATCH, dtype=torch.int32)), "seeds is int32; expected a contiguous int64 or uint64"),
         (lambda: run(seeds=[1, 2, 3]), "seeds is list"),
         (lambda: run(noise=torch.zeros(BATCH, ACTIONS, dtype=torch.float64)), "noise is float64"),
-        (lambda: run(noise=NAN_ROW), "noise has entries that are not finite"),
+        (lambda: run(noise=NAN_ROW), "noise of root 1 has entries that are not finite"),
+        (lambda: run(policy="gumbel", noise=NAN_ROW), "noise of root 1 has entries that are not finite"),
         (lambda: run(num_threads=0), "num_threads is 0"),
         (lambda: run(Constant(root={"policy_logits": NAN_ROW})), "initial_inference: policy_logits of root 1 is not finite"),
         (lambda: run(Constant(root={"policy_logits": torch.zeros(BATCH, 129)})), r"policy_logits has shape \[3, 129\].*1 to 128"),

@@ -6,6 +6,7 @@
 #include <nanobind/stl/tuple.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -23,6 +24,9 @@ using namespace nb::literals;
 namespace xtra {
 namespace {
 
+// Below this many, waking a thread costs more than it saves.
+constexpr int kLeastSharedLogits = 8192;
+
 class CpuEngine {
   public:
     CpuEngine(const Workspace& work, int num_threads, const std::string& instruction_set)
@@ -33,31 +37,42 @@ class CpuEngine {
             throw std::invalid_argument("this processor or build has no instruction set '" + instruction_set + "'");
     }
 
-    // Returns the first root whose outputs could not be used and the Error, if any.
-    std::optional<std::tuple<int, int>> begin(Address priors, Address values, Address latents, Address states,
-                                              Address valid) {
-        const Outputs outputs{at<float>(priors), at<float>(values), nullptr, at<char>(latents), at<char>(states)};
-        pool().run(work_.num_roots,
-                   [&](int first, int last) { kernels_->begin(work_, outputs, at<bool>(valid), first, last); });
-        return first_error();
+    // The trees' roots, and where priors come from: exponentials of `shift`'s results.
+    void plant(Address valid, Address weights) {
+        weights_ = at<float>(weights);
+        pool().run(work_.num_roots, [&](int first, int last) { kernels_->plant(work_, at<bool>(valid), first, last); });
     }
-    std::optional<std::tuple<int, int>> step(int simulation, Address priors, Address values, Address prefixes,
-                                             Address latents, Address states) {
-        const Outputs outputs{at<float>(priors), at<float>(values), at<float>(prefixes), at<char>(latents),
-                              at<char>(states)};
-        pool().run(work_.num_roots,
-                   [&](int first, int last) { kernels_->step(work_, outputs, simulation, first, last); });
-        return first_error();
+    void shift(Address logits) {
+        const auto some = [&](int first, int last) {
+            kernels_->shift(work_, at<float>(logits), weights_, first, last);
+        };
+        const bool worth_waking = work_.num_roots * work_.layout.num_actions >= kLeastSharedLogits;
+        worth_waking ? pool().run(work_.num_roots, some) : some(0, work_.num_roots);
+    }
+    // These return the first root whose outputs could not be used and the Error, if any.
+    std::optional<std::tuple<int, int>> begin(Address noise, Address values, Address latents, Address states) {
+        const Outputs outputs{weights_, at<float>(values), nullptr, at<char>(latents), at<char>(states)};
+        return run([&](int first, int last) { return kernels_->begin(work_, outputs, at<float>(noise), first, last); });
+    }
+    std::optional<std::tuple<int, int>> step(int simulation, Address values, Address prefixes, Address latents,
+                                             Address states) {
+        const Outputs outputs{weights_, at<float>(values), at<float>(prefixes), at<char>(latents), at<char>(states)};
+        return run([&](int first, int last) { return kernels_->step(work_, outputs, simulation, first, last); });
     }
     const char* instruction_set() const { return kernels_->name; }
 
   private:
-    std::optional<std::tuple<int, int>> first_error() const {
-        for (int root = 0; root < work_.num_roots; ++root) {
-            const auto* header = reinterpret_cast<const TreeHeader*>(work_.trees + root * work_.layout.tree_bytes);
-            if (header->error != 0) return std::tuple(root, header->error);
+    template <class Work>
+    std::optional<std::tuple<int, int>> run(Work work) {
+        std::atomic<bool> failed{false};
+        pool().run(work_.num_roots, [&](int first, int last) {
+            if (!work(first, last)) failed.store(true, std::memory_order_relaxed);
+        });
+        if (!failed.load(std::memory_order_relaxed)) return std::nullopt;
+        for (int root = 0;; ++root) {
+            const int error = Tree{work_.trees + root * work_.layout.tree_bytes, &work_.layout}.header().error;
+            if (error != 0) return std::tuple(root, error);
         }
-        return std::nullopt;
     }
     // A forked child has none of its parent's threads, and joining them would wait for ever: it starts its own.
     ThreadPool& pool() {
@@ -72,6 +87,7 @@ class CpuEngine {
     const Workspace work_;
     const int num_threads_;
     const CpuKernels* const kernels_;
+    float* weights_ = nullptr;
     std::unique_ptr<ThreadPool> pool_;
     pid_t owner_ = 0;
 };
@@ -95,11 +111,12 @@ NB_MODULE(_native, module) {
     nb::class_<Rules>(module, "Rules")
         .def(
             "__init__",
-            [](Rules* self, float discount, float value_delta_max, float gumbel_value_scale, float gumbel_visit_offset,
-               int num_simulations, int lstm_horizon, int max_considered_actions, int min_max, int policy,
-               bool node_visits, bool unvisited_min) {
+            [](Rules* self, float discount, float value_delta_max, float root_exploration_fraction,
+               float gumbel_value_scale, float gumbel_visit_offset, int num_simulations, int lstm_horizon,
+               int max_considered_actions, int min_max, int policy, bool node_visits, bool unvisited_min) {
                 new (self) Rules{discount,
                                  value_delta_max,
+                                 root_exploration_fraction,
                                  gumbel_value_scale,
                                  gumbel_visit_offset,
                                  num_simulations,
@@ -110,9 +127,9 @@ NB_MODULE(_native, module) {
                                  node_visits,
                                  unvisited_min};
             },
-            nb::kw_only(), "discount"_a, "value_delta_max"_a, "gumbel_value_scale"_a, "gumbel_visit_offset"_a,
-            "num_simulations"_a, "lstm_horizon"_a, "max_considered_actions"_a, "min_max"_a, "policy"_a, "node_visits"_a,
-            "unvisited_min"_a);
+            nb::kw_only(), "discount"_a, "value_delta_max"_a, "root_exploration_fraction"_a, "gumbel_value_scale"_a,
+            "gumbel_visit_offset"_a, "num_simulations"_a, "lstm_horizon"_a, "max_considered_actions"_a, "min_max"_a,
+            "policy"_a, "node_visits"_a, "unvisited_min"_a);
 
     const auto release = nb::call_guard<nb::gil_scoped_release>();
     nb::class_<CpuEngine>(module, "CpuEngine")
@@ -122,6 +139,8 @@ NB_MODULE(_native, module) {
                  new (self)
                      CpuEngine(make_workspace(num_roots, num_actions, rules, memory), num_threads, instruction_set);
              })
+        .def("plant", &CpuEngine::plant, release)
+        .def("shift", &CpuEngine::shift, release)
         .def("begin", &CpuEngine::begin, release)
         .def("step", &CpuEngine::step, release)
         .def_prop_ro("instruction_set", &CpuEngine::instruction_set);

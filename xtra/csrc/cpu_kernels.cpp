@@ -1,41 +1,79 @@
 // Compiled once per instruction set, with XTRA_ISA naming it.
 #include "cpu_kernels.hpp"
 
+#include <algorithm>
+
 #include "pack.hpp"
 #include "search.hpp"
+#include "shift.hpp"
+#include "walks.hpp"
 
 namespace xtra {
 inline namespace XTRA_ISA {
 namespace {
 
-// Calls `run` with the team whose rows are as wide as the layout says.
+// Calls `run` with the team whose rows are as wide as the layout says, and with a copy of the workspace: one that the
+// compiler can see nobody else writes to.
 template <class Run>
-XTRA_INLINE void with_team(const Workspace& work, Run run) {
+XTRA_INLINE auto with_team(const Workspace& work, Run run) {
     switch (padded_actions(work.layout.num_actions) / 8) {
         case 1:
-            return run(PackTeam<1>{});
+            return run(PackTeam<1>{}, Workspace(work));
         case 2:
-            return run(PackTeam<2>{});
+            return run(PackTeam<2>{}, Workspace(work));
         case 3:
-            return run(PackTeam<3>{});
+            return run(PackTeam<3>{}, Workspace(work));
         case 4:
-            return run(PackTeam<4>{});
+            return run(PackTeam<4>{}, Workspace(work));
         case 8:
-            return run(PackTeam<8>{});
+            return run(PackTeam<8>{}, Workspace(work));
         default:
-            return run(PackTeam<16>{});
+            return run(PackTeam<16>{}, Workspace(work));
     }
 }
 
-void begin(const Workspace& work, const Outputs& outputs, const bool* valid, int first, int last) {
-    with_team(work, [&](auto team) {
-        for (int root = first; root < last; ++root) Search(team, work, root).begin(outputs, valid);
+void plant(const Workspace& shared, const bool* valid, int first, int last) {
+    with_team(shared, [=](auto team, Workspace work) {
+        for (int index = first; index < last; ++index) plant(Root(team, work, index), valid);
     });
 }
 
-void step(const Workspace& work, const Outputs& outputs, int simulation, int first, int last) {
-    with_team(work, [&](auto team) {
-        for (int root = first; root < last; ++root) Search(team, work, root).step(outputs, simulation);
+void shift(const Workspace& shared, const float* logits, float* shifted, int first, int last) {
+    with_team(shared, [=](auto team, Workspace work) {
+        for (int index = first; index < last; ++index) shift(Root(team, work, index), logits, shifted);
+    });
+}
+
+bool begin(const Workspace& shared, const Outputs& outputs, const float* noise, int first, int last) {
+    return with_team(shared, [=](auto team, Workspace work) {
+        bool failed = false;
+        for (int index = first; index < last; ++index) {
+            const Root root(team, work, index);
+            begin(root, outputs, noise);
+            failed |= root.failure() != 0;
+        }
+        return !failed;
+    });
+}
+
+bool step(const Workspace& shared, const Outputs& outputs, int simulation, int first, int last) {
+    return with_team(shared, [=](auto team, Workspace work) {
+        bool failed = false;
+        for (int begin = first; begin < last; begin += kBlock) {
+            const int end = std::min(begin + kBlock, last);
+            for (int index = begin; index < end; ++index) {
+                const Root root(team, work, index);
+                grow(root, outputs, simulation);
+                failed |= root.failure() != 0;
+            }
+            if (simulation + 1 == work.rules.num_simulations) {
+                for (int index = begin; index < end; ++index) report(Root(team, work, index));
+                continue;
+            }
+            for (int index = begin; index < end; ++index) measure_span(Root(team, work, index), simulation + 1);
+            select_together(team, work, simulation + 1, begin, end);
+        }
+        return !failed;
     });
 }
 
@@ -48,6 +86,6 @@ void step(const Workspace& work, const Outputs& outputs, int simulation, int fir
 #define XTRA_SYMBOL(isa) XTRA_JOIN(cpu_kernels_, isa)
 
 extern const CpuKernels XTRA_SYMBOL(XTRA_ISA);
-const CpuKernels XTRA_SYMBOL(XTRA_ISA) = {XTRA_NAME(XTRA_ISA), begin, step};
+const CpuKernels XTRA_SYMBOL(XTRA_ISA) = {XTRA_NAME(XTRA_ISA), plant, shift, begin, step};
 
 }  // namespace xtra

@@ -7,9 +7,12 @@ namespace xtra {
 
 struct CpuKernels {
     const char* name;
-    // Both work on roots first, …, last - 1.
-    void (*begin)(const Workspace&, const Outputs&, const bool* valid, int first, int last);
-    void (*step)(const Workspace&, const Outputs&, int simulation, int first, int last);
+    // All work on roots first, …, last - 1. Flags and rows are `[B, A]`; the last two return whether all is well.
+    void (*plant)(const Workspace&, const bool* valid, int first, int last);
+    // Logits less the largest valid one of their row; -inf where not valid. Their exponentials are weights.
+    void (*shift)(const Workspace&, const float* logits, float* shifted, int first, int last);
+    bool (*begin)(const Workspace&, const Outputs&, const float* noise, int first, int last);
+    bool (*step)(const Workspace&, const Outputs&, int simulation, int first, int last);
 };
 
 // The best that this processor runs, or the one called `name`; null if there is none of that name here.

@@ -15,13 +15,14 @@ class CudaEngine {
   public:
     explicit CudaEngine(const Workspace& work) : work_(work) {}
 
-    void begin(Address priors, Address values, Address latents, Address states, Address valid, Address stream) const {
-        const Outputs outputs{at<float>(priors), at<float>(values), nullptr, at<char>(latents), at<char>(states)};
-        check(cuda_begin(work_, outputs, at<bool>(valid), at<void>(stream)));
+    void begin(Address weights, Address values, Address latents, Address states, Address valid, Address noise,
+               Address stream) const {
+        const Outputs outputs{at<float>(weights), at<float>(values), nullptr, at<char>(latents), at<char>(states)};
+        check(cuda_begin(work_, outputs, at<bool>(valid), at<float>(noise), at<void>(stream)));
     }
-    void step(int simulation, Address priors, Address values, Address prefixes, Address latents, Address states,
+    void step(int simulation, Address weights, Address values, Address prefixes, Address latents, Address states,
               Address stream) const {
-        const Outputs outputs{at<float>(priors), at<float>(values), at<float>(prefixes), at<char>(latents),
+        const Outputs outputs{at<float>(weights), at<float>(values), at<float>(prefixes), at<char>(latents),
                               at<char>(states)};
         check(cuda_step(work_, outputs, simulation, at<void>(stream)));
     }

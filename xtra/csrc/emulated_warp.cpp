@@ -8,6 +8,7 @@
 #define XTRA_ISA emulated_warp
 #include "cpu_kernels.hpp"
 #include "search.hpp"
+#include "shift.hpp"
 #include "warp_team.hpp"
 
 namespace xtra {
@@ -16,6 +17,7 @@ namespace {
 struct Exchange {
     std::barrier<> everyone{32};
     std::uint32_t slots[2][32];
+    int turns[32] = {};  // each lane's own
 };
 
 class EmulatedLanes {
@@ -29,7 +31,7 @@ class EmulatedLanes {
     template <class Value>
     Value from_lane(Value value, int distance) const {
         static_assert(sizeof(Value) == 4);
-        std::uint32_t* slots = exchange_->slots[turn_ ^= 1];
+        std::uint32_t* slots = exchange_->slots[exchange_->turns[lane_] ^= 1];
         std::memcpy(&slots[lane_], &value, 4);
         exchange_->everyone.arrive_and_wait();
         Value received;
@@ -46,8 +48,15 @@ class EmulatedLanes {
   private:
     Exchange* exchange_;
     int lane_;
-    mutable int turn_ = 0;
 };
+
+bool all_well(const Workspace& work, int first, int last) {
+    bool failed = false;
+    for (int root = first; root < last; ++root) {
+        failed |= Tree{work.trees + root * work.layout.tree_bytes, &work.layout}.header().error != 0;
+    }
+    return !failed;
+}
 
 template <int Chunks, class Run>
 void run_roots(const Workspace& work, int first, int last, Run run) {
@@ -56,7 +65,7 @@ void run_roots(const Workspace& work, int first, int last, Run run) {
     for (int lane = 0; lane < 32; ++lane) {
         lanes.emplace_back([&, lane] {
             const WarpTeam<EmulatedLanes, Chunks> team{EmulatedLanes(&exchange, lane), work.layout.num_actions};
-            for (int root = first; root < last; ++root) run(Search(team, work, root));
+            for (int root = first; root < last; ++root) run(Root(team, work, root));
         });
     }
     for (std::thread& lane : lanes) lane.join();
@@ -74,17 +83,27 @@ void with_chunks(const Workspace& work, int first, int last, Run run) {
     }
 }
 
-void begin(const Workspace& work, const Outputs& outputs, const bool* valid, int first, int last) {
-    with_chunks(work, first, last, [&](auto search) { search.begin(outputs, valid); });
+void plant(const Workspace& work, const bool* valid, int first, int last) {
+    with_chunks(work, first, last, [&](const auto& root) { plant(root, valid); });
 }
 
-void step(const Workspace& work, const Outputs& outputs, int simulation, int first, int last) {
-    with_chunks(work, first, last, [&](auto search) { search.step(outputs, simulation); });
+void shift(const Workspace& work, const float* logits, float* shifted, int first, int last) {
+    with_chunks(work, first, last, [&](const auto& root) { shift(root, logits, shifted); });
+}
+
+bool begin(const Workspace& work, const Outputs& outputs, const float* noise, int first, int last) {
+    with_chunks(work, first, last, [&](const auto& root) { begin(root, outputs, noise); });
+    return all_well(work, first, last);
+}
+
+bool step(const Workspace& work, const Outputs& outputs, int simulation, int first, int last) {
+    with_chunks(work, first, last, [&](const auto& root) { step(root, outputs, simulation); });
+    return all_well(work, first, last);
 }
 
 }  // namespace
 
 extern const CpuKernels cpu_kernels_emulated_warp;
-const CpuKernels cpu_kernels_emulated_warp = {"emulated_warp", begin, step};
+const CpuKernels cpu_kernels_emulated_warp = {"emulated_warp", plant, shift, begin, step};
 
 }  // namespace xtra

@@ -1,8 +1,8 @@
 // The CPU's team: one thread works on packs of eight actions, which the compiler maps to whatever vectors the machine
 // has.
 //
-// A team is how search.hpp sees the hardware. It holds an action row as packs: here eight actions a pack, in
-// cuda_team.hpp one action a lane. Comparisons give masks, `mask ? a : b` selects, and reductions follow one order on
+// A team is how root.hpp sees the hardware. It holds an action row as packs: here eight actions a pack, in
+// warp_team.hpp one action a lane. Comparisons give masks, `mask ? a : b` selects, and reductions follow one order on
 // all teams (reference.py).
 #pragma once
 
@@ -29,6 +29,9 @@ struct PackTeam {
     XTRA_INLINE bool leader() const { return true; }
     XTRA_INLINE void sync() const {}
 
+    // Whether every row of this width has actions in all lanes of that chunk (padded_actions).
+    static constexpr bool always_full(int chunk) { return Chunks <= 4 && chunk + 1 < Chunks; }
+
     XTRA_INLINE Int actions(int chunk) const { return Int{0, 1, 2, 3, 4, 5, 6, 7} + chunk * lanes; }
     XTRA_INLINE Float all(float value) const { return Float{} + value; }
     XTRA_INLINE Float to_float(Int value) const { return __builtin_convertvector(value, Float); }
@@ -44,10 +47,11 @@ struct PackTeam {
         std::memcpy(&pack, row + chunk * lanes, sizeof pack);
         return __builtin_convertvector(pack, Int);
     }
-    // A span is no row: lanes past its end are not read and give `otherwise`.
+    // A span is no row: lanes past its end are not read and give `otherwise`, nor are they written.
     XTRA_INLINE Float load_span(const float* span, int begin, int size, float otherwise) const {
+        if (begin + lanes <= size) return load(span + begin, 0);
 #if defined(__AVX2__)
-        const Int inside = Int{0, 1, 2, 3, 4, 5, 6, 7} < size - begin;
+        const Int inside = actions(0) < size - begin;
         return inside ? reinterpret_cast<Float>(_mm256_maskload_ps(span + begin, reinterpret_cast<__m256i>(inside)))
                       : all(otherwise);
 #else
@@ -56,6 +60,16 @@ struct PackTeam {
         return pack;
 #endif
     }
+    XTRA_INLINE void store_span(float* span, int begin, int size, Float pack) const {
+        if (begin + lanes <= size) return store(span + begin, 0, pack);
+#if defined(__AVX2__)
+        const Int inside = actions(0) < size - begin;
+        _mm256_maskstore_ps(span + begin, reinterpret_cast<__m256i>(inside), reinterpret_cast<__m256>(pack));
+#else
+        for (int lane = 0; lane < lanes && begin + lane < size; ++lane) span[begin + lane] = pack[lane];
+#endif
+    }
+
     XTRA_INLINE Int load_flags(const bool* flags, int chunk, int size) const {
         Int pack{};
         for (int lane = 0; lane < lanes && chunk * lanes + lane < size; ++lane)

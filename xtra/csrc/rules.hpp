@@ -9,11 +9,12 @@ namespace xtra {
 
 enum class MinMax : std::int32_t { exact, released, per_node };
 enum class RootPolicy : std::int32_t { puct, gumbel };
-enum class Error : std::int32_t { none, prior, value, value_prefix, valid_actions };
+enum class Error : std::int32_t { none, policy_logits, value, value_prefix, valid_actions, noise };
 
 struct Rules {
     float discount;
     float value_delta_max;
+    float root_exploration_fraction;
     float gumbel_value_scale;
     float gumbel_visit_offset;
     std::int32_t num_simulations;
@@ -55,7 +56,8 @@ struct Workspace {
 
 // One inference's outputs, `[B, ...]`.
 struct Outputs {
-    const float* priors;
+    const float*
+        weights;  // exp(logit - largest logit) or any multiple; those of actions that are not valid are not read
     const float* values;
     const float* value_prefixes;
     const char* latents;

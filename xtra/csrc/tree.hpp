@@ -23,6 +23,7 @@ constexpr int kNoNode = -1;
 constexpr float kInvalidPrior = -1.0f;  // marks an action that is not valid at this root
 constexpr int kMaxActions = 128;
 constexpr int kMaxSimulations = 10'000;
+constexpr float kLargest = 3.402823466e38f;
 
 struct NodeHeader {
     float value_sum;
@@ -31,10 +32,11 @@ struct NodeHeader {
     float span_reward;  // the same as the min-max sees it: other than `reward` under MinMax::released alone
     std::uint16_t visits;
     std::int16_t parent;
-    std::int16_t action;
     std::int16_t depth;
-    std::int16_t num_children;
-    std::int16_t next;  // in the released code's depth-first order
+    std::int16_t phase;  // depth modulo lstm_horizon: the value prefix starts anew below a node of phase 0
+    std::int16_t next;   // in the released code's depth-first order
+    std::int8_t action;
+    std::uint8_t num_children;
 };
 static_assert(sizeof(NodeHeader) == 28);
 

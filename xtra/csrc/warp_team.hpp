@@ -20,6 +20,7 @@ struct WarpTeam {
 
     XTRA_INLINE bool leader() const { return hardware.lane() == 0; }
     XTRA_INLINE void sync() const { hardware.sync(); }
+    static constexpr bool always_full(int) { return false; }
 
     XTRA_INLINE Int actions(int chunk) const { return hardware.lane() + chunk * lanes; }
     XTRA_INLINE Float all(float value) const { return value; }
@@ -37,6 +38,11 @@ struct WarpTeam {
     XTRA_INLINE Float load_span(const float* span, int begin, int size, float otherwise) const {
         const int index = begin + hardware.lane();
         return index < size ? span[index] : otherwise;
+    }
+
+    XTRA_INLINE void store_span(float* span, int begin, int size, float value) const {
+        const int index = begin + hardware.lane();
+        if (index < size) span[index] = value;
     }
 
     XTRA_INLINE Int load_flags(const bool* flags, int chunk, int size) const {

@@ -73,7 +73,7 @@ def split(model: SearchModel, observations: Any, cell: Cell, num_searches: int) 
     output = model.initial_inference(observations)
     output = ModelOutput(*(tensor.clone() for tensor in output))
     valid = torch.ones(cell.batch, cell.num_actions, dtype=torch.bool)
-    roots = prepare(config, output, valid, None, torch.arange(cell.batch), None)
+    roots = prepare(config, output, valid, torch.arange(cell.batch), None)
     engine = NativeEngine(config, output, True, cell.num_threads)
     rows = [_one(model, engine, config, roots, output) for _ in range(num_searches + 1)][1:]
     tree, network, whole = (median(column) / cell.num_simulations * 1e6 for column in zip(*rows, strict=True))

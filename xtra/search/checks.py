@@ -47,12 +47,6 @@ def check_arguments(output: ModelOutput, valid: Tensor, seeds: Tensor | None, no
         raise ValueError(f"num_threads is {num_threads}; expected at least 1")
 
 
-def blame_noise(noise: Tensor | None) -> None:
-    """Called when a root's prior turned out to be unusable: raises ValueError if the noise mixed into it is why."""
-    if noise is not None and not bool(noise.isfinite().all()):
-        raise ValueError("noise has entries that are not finite; expected finite numbers")
-
-
 class OutputGuard:
     """Holds every `recurrent_inference` to the layout of the roots' output; when they agree that costs a tuple comparison."""
 

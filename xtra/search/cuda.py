@@ -35,13 +35,17 @@ class CudaEngine:
     def begin(self, roots: Roots, output: ModelOutput) -> None:
         """See `Engine.begin`."""
         self.memory.accept(roots)
+        self._masked = ~roots.valid
+        weights = self._weights(output)
         latent, state, _, value, _ = (tensor.data_ptr() for tensor in output)
-        self._engine.begin(roots.priors.data_ptr(), value, latent, state, roots.valid.data_ptr(), self._stream())
+        noise = 0 if roots.noise is None else roots.noise.data_ptr()
+        self._engine.begin(weights.data_ptr(), value, latent, state, roots.valid.data_ptr(), noise, self._stream())
 
-    def step(self, simulation: int, priors: Tensor, output: ModelOutput) -> None:
+    def step(self, simulation: int, output: ModelOutput) -> None:
         """See `Engine.step`."""
+        weights = self._weights(output)
         latent, state, prefix, value, _ = (tensor.data_ptr() for tensor in output)
-        self._engine.step(simulation, priors.data_ptr(), value, prefix, latent, state, self._stream())
+        self._engine.step(simulation, weights.data_ptr(), value, prefix, latent, state, self._stream())
 
     def finish(self) -> RootStatistics:
         """See `Engine.finish`. Waits for the device once, to learn whether all outputs were finite."""
@@ -58,6 +62,10 @@ class CudaEngine:
     def read_nodes(self) -> NDArray[Any]:
         """See `Engine.read_nodes`."""
         return self.memory.read_nodes()
+
+    def _weights(self, output: ModelOutput) -> Tensor:
+        """One kernel more than exponentials would take is saved by the whole softmax; its sum of 1 is divided by once more."""
+        return output.policy_logits.masked_fill(self._masked, -torch.inf).softmax(-1)
 
     def _stream(self) -> int:
         return int(torch.cuda.current_stream(self._device).cuda_stream)

@@ -13,7 +13,7 @@ EngineName = Literal["auto", "reference", "portable", "avx2", "avx512", "emulate
 """`auto` takes the fastest for the device; the others are for tests and comparisons: the NumPy definition, the CPU engine for one
 instruction set, the CUDA path on 32 threads, and trees on the CPU with latents wherever the network is."""
 
-ERROR_FIELDS = {1: "policy_logits", 2: "value", 3: "value_prefix", 4: "valid_actions"}
+ERROR_FIELDS = {1: "policy_logits", 2: "value", 3: "value_prefix", 4: "valid_actions", 5: "noise"}
 """What was wrong, by the number that the engines report (csrc/rules.hpp, Error)."""
 
 
@@ -25,6 +25,8 @@ class BadOutput(ValueError):
         field = ERROR_FIELDS[error]
         if field == "valid_actions":
             super().__init__(f"valid_actions of root {root} has no valid action; expected at least one")
+        elif field == "noise":
+            super().__init__(f"noise of root {root} has entries that are not finite, or make a prior negative; expected finite")
         else:
             super().__init__(f"{source}: {field} of root {root} is not finite; expected finite numbers")
 
@@ -34,10 +36,8 @@ class Roots(NamedTuple):
 
     valid: Tensor
     """bool `[B, A]`."""
-    masked: Tensor | None
-    """Its complement, or None if all actions of all roots are valid."""
-    priors: Tensor
-    """float32 `[B, A]`, after softmax and noise."""
+    noise: Tensor | None
+    """float32 `[B, A]`, to be mixed into the roots' priors, or None."""
     bias: Tensor | None
     """float32 `[B, A]`: Gumbel + logits, under the root policy `gumbel` alone."""
     seeds: Tensor | None
@@ -73,8 +73,8 @@ class Engine(Protocol):
     def begin(self, roots: Roots, output: ModelOutput) -> None:
         """Plants the roots and selects the first leaves."""
 
-    def step(self, simulation: int, priors: Tensor, output: ModelOutput) -> None:
-        """Expands the selected leaves, backs their values up and selects the next. `priors`: float32 `[B, A]`."""
+    def step(self, simulation: int, output: ModelOutput) -> None:
+        """Expands the selected leaves, backs their values up and selects the next."""
 
     def finish(self) -> RootStatistics:
         """Called after the last step."""

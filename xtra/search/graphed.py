@@ -74,7 +74,7 @@ class GraphedSearch:
         valid = self._inputs["valid_actions"]
         assert valid is not None
         output = self._model.initial_inference(self._inputs["observations"])
-        roots = prepare(self._config, output, valid, ~valid, self._inputs["seeds"], self._inputs["noise"])
+        roots = prepare(self._config, output, valid, self._inputs["seeds"], self._inputs["noise"])
         simulate(self._model, self._engine, self._config, roots, output)
         return roots, output
 

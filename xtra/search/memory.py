@@ -16,7 +16,7 @@ from xtra.search.tables import considered_visits_table, exploration_table
 from xtra.search.tree import node_fields
 from xtra.search.types import ModelOutput
 
-_NODE_HEADER = {"value_sum": 0, "value_prefix": 4, "reward": 8, "visits": 16, "parent": 18, "action": 20, "depth": 22}
+_NODE_HEADER = {"value_sum": 0, "value_prefix": 4, "reward": 8, "visits": 16, "parent": 18, "depth": 20, "action": 26}
 
 
 def rules(config: SearchConfig) -> _native.Rules:
@@ -24,6 +24,7 @@ def rules(config: SearchConfig) -> _native.Rules:
     return _native.Rules(
         discount=config.discount,
         value_delta_max=config.value_delta_max,
+        root_exploration_fraction=config.root_exploration_fraction,
         gumbel_value_scale=config.gumbel_value_scale,
         gumbel_visit_offset=config.gumbel_visit_offset,
         num_simulations=config.num_simulations,
@@ -44,7 +45,7 @@ def node_dtype(num_actions: int, layout: _native.Layout) -> np.dtype[Any]:
     return np.dtype(
         {
             "names": names,
-            "formats": [packed[name] for name in names],
+            "formats": [np.dtype(np.int8) if name == "action" else packed[name] for name in names],
             "offsets": [offsets[name] for name in names],
             "itemsize": layout.node_bytes,
         }

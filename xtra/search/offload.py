@@ -9,13 +9,11 @@ from typing import Any
 
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from xtra.search import _native
 from xtra.search.config import SearchConfig
 from xtra.search.engine import Roots, RootStatistics
-from xtra.search.memory import Memory, rules
-from xtra.search.native import INITIAL, RECURRENT, raise_if_bad
+from xtra.search.memory import Memory
+from xtra.search.native import CpuTrees
 from xtra.search.types import ModelOutput
 
 CPU = torch.device("cpu")
@@ -25,10 +23,10 @@ class OffloadEngine:
     """See `xtra.search.engine.Engine`."""
 
     def __init__(self, config: SearchConfig, output: ModelOutput, seeded: bool, num_threads: int) -> None:
-        batch, num_actions = output.policy_logits.shape
+        batch = len(output.policy_logits)
         self._device = output.policy_logits.device
         self._memory = memory = Memory(config, output, seeded=seeded, device=CPU, pools=False)
-        self._engine = _native.CpuEngine(batch, num_actions, rules(config), memory.addresses(), num_threads, "")
+        self._trees = CpuTrees(config, memory, num_threads, instruction_set="")
         slots = config.num_simulations + 1
         latent, state = output.latent, output.value_prefix_state
         self._latents = torch.empty(slots, *latent.shape, dtype=latent.dtype, device=self._device)
@@ -37,18 +35,17 @@ class OffloadEngine:
 
     def begin(self, roots: Roots, output: ModelOutput) -> None:
         """See `Engine.begin`."""
-        self._memory.accept(roots)
-        priors, value, valid = roots.priors.cpu(), output.value.cpu(), roots.valid.cpu()
-        raise_if_bad(INITIAL, self._engine.begin(priors.data_ptr(), value.data_ptr(), 0, 0, valid.data_ptr()))
+        noise, bias, seeds = (None if tensor is None else tensor.cpu() for tensor in roots[1:])
+        here = Roots(roots.valid.cpu(), noise, bias, seeds)
+        self._trees.begin(here, output.policy_logits.cpu(), output.value.cpu())
         self._latents[0].copy_(output.latent)
         self._states[0].copy_(output.value_prefix_state)
         self._gather()
 
-    def step(self, simulation: int, priors: Tensor, output: ModelOutput) -> None:
+    def step(self, simulation: int, output: ModelOutput) -> None:
         """See `Engine.step`."""
         keep = self._memory.is_reset.to(self._device).logical_not()
-        priors, value, prefix = priors.cpu(), output.value.cpu(), output.value_prefix.cpu()
-        raise_if_bad(RECURRENT, self._engine.step(simulation, priors.data_ptr(), value.data_ptr(), prefix.data_ptr(), 0, 0))
+        self._trees.step(simulation, output.policy_logits.cpu(), output.value.cpu(), output.value_prefix.cpu())
         state = output.value_prefix_state
         self._latents[simulation + 1].copy_(output.latent)
         self._states[simulation + 1].copy_(state.where(keep.view(-1, *[1] * (state.dim() - 1)), torch.zeros_like(state)))

@@ -72,24 +72,35 @@ class ReferenceTree:
         self.discount = np.float32(config.discount)
         self.value_delta_max = np.float32(config.value_delta_max)
 
-    def begin(self, prior: Row, valid: NDArray[np.bool_], value: np.float32, root_bias: Row, seed: int | None) -> None:
-        """Expands the root.  prior: after softmax and noise.  root_bias: Gumbel + logits, read by the policy `gumbel` alone."""
+    def begin(
+        self,
+        weights: Row,
+        valid: NDArray[np.bool_],
+        value: np.float32,
+        noise: Row | None = None,
+        root_bias: Row | None = None,
+        seed: int | None = None,
+    ) -> None:
+        """Expands the root.  weights: exp(logits - largest valid logit).  root_bias: Gumbel + logits, under `gumbel` alone."""
         slots = self.config.num_simulations + 1
-        self.nodes: NDArray[Any] = np.zeros(slots, dtype=node_fields(len(prior)))
+        self.nodes: NDArray[Any] = np.zeros(slots, dtype=node_fields(len(weights)))
         self.span_q = np.zeros(slots, dtype=np.float32)
         self.span_reward = np.zeros(slots, dtype=np.float32)
         self.preorder: list[int] = [0]
         self.low, self.scale = np.float32(0), np.float32(1)
         self.valid, self.seed, self.root_value, self.root_bias = valid, seed, value, root_bias
-        self._fill(0, NO_NODE, NO_NODE, prior)
+        self._fill(0, NO_NODE, NO_NODE, weights)
+        if noise is not None:
+            prior = self.nodes[0]["prior"]
+            prior[valid] += np.float32(self.config.root_exploration_fraction) * (noise - prior)[valid]
         self.nodes[0]["value_sum"], self.nodes[0]["visits"] = value, 1
         self._select(0)
 
-    def step(self, simulation: int, prior: Row, value: np.float32, value_prefix: np.float32) -> None:
+    def step(self, simulation: int, weights: Row, value: np.float32, value_prefix: np.float32) -> None:
         """Expands the leaf that simulation `simulation` selected, backs its value up, and selects the next leaf if any."""
         slot = simulation + 1
         parent, action = self.leaf
-        self._fill(slot, parent, action, prior)
+        self._fill(slot, parent, action, weights)
         self.nodes[slot]["value_prefix"] = value_prefix
         self.nodes[parent]["child"][action] = slot
         self.nodes[slot]["reward"] = self._reward(slot, parent)
@@ -104,11 +115,12 @@ class ReferenceTree:
         """Whether the value prefix starts anew below this node."""
         return bool(slot != 0 and self.nodes[slot]["depth"] % self.config.lstm_horizon == 0)
 
-    def _fill(self, slot: int, parent: int, action: int, prior: Row) -> None:
+    def _fill(self, slot: int, parent: int, action: int, weights: Row) -> None:
         node = self.nodes[slot]
         node["parent"], node["action"] = parent, action
         node["depth"] = 0 if parent == NO_NODE else self.nodes[parent]["depth"] + 1
-        node["prior"] = np.where(self.valid, prior, INVALID_PRIOR)
+        total = ordered_sum(np.where(self.valid, weights, np.float32(0)))
+        node["prior"] = np.where(self.valid, weights / total, INVALID_PRIOR)
         node["child"] = NO_NODE
 
     def _reward(self, slot: int, before: int) -> np.float32:
@@ -211,6 +223,7 @@ class ReferenceTree:
         num_considered = min(self.config.max_considered_actions, int(self.valid.sum()))
         planned = self.considered[num_considered, simulation]
         penalty = np.where(root["child_visits"] == planned, np.float32(0), np.float32(-1e30))
+        assert self.root_bias is not None
         return np.asarray((self.root_bias + self.completed_q()) + penalty, dtype=np.float32)
 
     def completed_q(self) -> Row:

@@ -29,25 +29,25 @@ class ReferenceEngine:
         self._valid = roots.valid
         self._latents: list[Tensor] = []
         self._states: list[Tensor] = []
-        self._refuse(output)
-        bias = roots.priors if roots.bias is None else roots.bias
+        weights = self._weights(output)
         for index, tree in enumerate(self._trees):
             seed = None if roots.seeds is None else int(roots.seeds[index]) & 0xFFFFFFFFFFFFFFFF
             tree.begin(
-                roots.priors[index].numpy(),
+                weights[index],
                 roots.valid[index].numpy(),
                 np.float32(output.value[index]),
-                bias[index].numpy(),
+                None if roots.noise is None else roots.noise[index].numpy(),
+                None if roots.bias is None else roots.bias[index].numpy(),
                 seed,
             )
         self._store(output)
 
-    def step(self, simulation: int, priors: Tensor, output: ModelOutput) -> None:
+    def step(self, simulation: int, output: ModelOutput) -> None:
         """See `Engine.step`."""
-        self._refuse(output)
+        weights = self._weights(output)
         for index, tree in enumerate(self._trees):
             value, prefix = np.float32(output.value[index]), np.float32(output.value_prefix[index])
-            tree.step(simulation, priors[index].numpy(), value, prefix)
+            tree.step(simulation, weights[index], value, prefix)
         self._store(output)
 
     def finish(self) -> RootStatistics:
@@ -73,10 +73,17 @@ class ReferenceEngine:
         self.value_prefix_state = torch.stack([self._states[parent][index] for index, (parent, _) in enumerate(leaves)])
         self.actions = torch.tensor([action for _, action in leaves], dtype=torch.int64)
 
-    def _refuse(self, output: ModelOutput) -> None:
+    def _weights(self, output: ModelOutput) -> NDArray[np.float32]:
+        """exp(logits - the row's largest valid logit), `[B, A]`; 0 where not valid."""
         if not bool(self._valid.any(1).all()):
             raise BadOutput("search", int((~self._valid.any(1)).nonzero()[0]), 4)
-        bad = [output.policy_logits.isnan().logical_and(self._valid).any(1), ~output.value.isfinite()]
+        logits = output.policy_logits.masked_fill(~self._valid, -torch.inf)
+        weights: NDArray[np.float32] = np.exp((logits - logits.amax(1, keepdim=True)).numpy())
+        self._refuse(output, torch.from_numpy(weights))
+        return weights
+
+    def _refuse(self, output: ModelOutput, weights: Tensor) -> None:
+        bad = [weights.isnan().any(1), ~output.value.isfinite()]
         if self._latents:
             bad.append(~output.value_prefix.isfinite())
         for error, rows in enumerate(bad, start=1):

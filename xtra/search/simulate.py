@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from xtra.search import idle
-from xtra.search.checks import OutputGuard, blame_noise, check_arguments
+from xtra.search.checks import OutputGuard, check_arguments
 from xtra.search.config import SearchConfig
 from xtra.search.cuda import CudaEngine, cuda_is_built
-from xtra.search.engine import BadOutput, Engine, EngineName, Roots, RootStatistics
+from xtra.search.engine import Engine, EngineName, Roots, RootStatistics
 from xtra.search.gumbel import improved_policy
 from xtra.search.native import NativeEngine
 from xtra.search.offload import OffloadEngine
@@ -49,41 +49,21 @@ def search(
     config = config or SearchConfig()
     output = model.initial_inference(observations)
     check_arguments(output, valid_actions, seeds, noise, num_threads)
-    masked = None if bool(valid_actions.all()) else ~valid_actions
-    roots = prepare(config, output, valid_actions, masked, seeds, noise)
+    roots = prepare(config, output, valid_actions, seeds, noise)
     key = _key(engine, config, output, seeds is not None, num_threads)
     trees = idle.take(key, lambda: _make_engine(engine, config, output, seeds is not None, num_threads))
-    try:
-        simulate(model, trees, config, roots, output)
-        found = trees.finish()
-    except BadOutput:
-        blame_noise(noise)
-        raise
+    simulate(model, trees, config, roots, output)
+    found = trees.finish()
     tree = Tree(trees.read_nodes)
     weakref.finalize(tree, idle.give_back, key, trees).atexit = False  # once nobody can look into this tree any more
     return conclude(config, roots, output, found, tree)
 
 
-def prepare(
-    config: SearchConfig,
-    output: ModelOutput,
-    valid: Tensor,
-    masked: Tensor | None,
-    seeds: Tensor | None,
-    noise: Tensor | None,
-) -> Roots:
-    """The roots' priors. `masked`: see `Roots`."""
-    priors, bias = priors_of(output, masked), None
-    if config.policy == "gumbel":
-        bias = output.policy_logits if noise is None else output.policy_logits + noise
-    elif noise is not None:
-        priors = priors.lerp(noise, config.root_exploration_fraction)
-    return Roots(valid, masked, priors, bias, seeds)
-
-
-def priors_of(output: ModelOutput, masked: Tensor | None) -> Tensor:
-    logits = output.policy_logits
-    return (logits if masked is None else logits.masked_fill(masked, -torch.inf)).softmax(-1)
+def prepare(config: SearchConfig, output: ModelOutput, valid: Tensor, seeds: Tensor | None, noise: Tensor | None) -> Roots:
+    """What the roots start from; Gumbel noise goes to their scores, Dirichlet noise to their priors."""
+    if config.policy == "puct":
+        return Roots(valid, noise, None, seeds)
+    return Roots(valid, None, output.policy_logits if noise is None else output.policy_logits + noise, seeds)
 
 
 def simulate(model: SearchModel, engine: Engine, config: SearchConfig, roots: Roots, output: ModelOutput) -> None:
@@ -93,7 +73,7 @@ def simulate(model: SearchModel, engine: Engine, config: SearchConfig, roots: Ro
     for simulation in range(config.num_simulations):
         output = model.recurrent_inference(engine.latent, engine.value_prefix_state, engine.actions)
         guard.check(output)
-        engine.step(simulation, priors_of(output, roots.masked), output)
+        engine.step(simulation, output)
 
 
 def conclude(config: SearchConfig, roots: Roots, output: ModelOutput, found: RootStatistics, tree: Tree) -> SearchResult:
