@@ -17,11 +17,11 @@ from xtra_analysis.aggregates import Array, game_means, interquartile_mean
 from xtra_analysis.bootstrap import generator, joint_distribution
 from xtra_analysis.intervals import LEVEL, UNKNOWN, percentile_interval, small_sample_interval
 from xtra_analysis.matrices import games_with_values, runs_per_game, score_matrix
+from xtra_analysis.significance import holm, permutation_test
 
 RATIO_REPS = 10_000
 IMPROVEMENT_REPS = 2_000
 """As in rliable."""
-PERMUTATIONS = 10_000
 
 
 def ratios(scores: Array, baseline: Array) -> Array:
@@ -72,9 +72,8 @@ def compare(frame: pd.DataFrame, baseline: str, seed: int = 0) -> pd.DataFrame:
     """Ratios to the baseline and probability of improvement of every other method of a frame as `load` gives it.
 
     Only games in which both have a score count, and for ratios only those in which every run of the baseline is positive.
-    `p_value` is of a stratified permutation test of "no difference", valid at any number of runs (10,000 shuffles, not all of
-    them); `p_holm` corrects it for the number of methods compared. Both are given with the probability of improvement, on whose
-    ranks the test is made.
+    `p_value` is of a stratified permutation test of "no difference", exact at any number of runs; `p_holm` corrects it
+    for the number of methods compared. Both are given with the probability of improvement, on whose ranks the test is made.
     """
     complete = frame[(frame["status"] == "complete") & frame["score"].notna()]
     reference = complete[complete["method"] == baseline]
@@ -98,8 +97,7 @@ def _compare_one(method: str, part: pd.DataFrame, baseline: str, reference: pd.D
         samples = [score_matrix(part, shared, "score"), score_matrix(reference, shared, "score")]
         random = generator(seed, "improvement", method)
         row = joint_estimate(probability_of_improvement, samples, IMPROVEMENT_REPS, random, (0.0, 1.0))
-        p_value = permutation_test(samples[0], samples[1], generator(seed, "permutation", method))
-        rows.append(row | {"statistic": "probability_of_improvement", "p_value": p_value})
+        rows.append(row | {"statistic": "probability_of_improvement", "p_value": permutation_test(*samples)})
     return [{"method": method, "baseline": baseline, **row} for row in rows]
 
 
@@ -178,28 +176,3 @@ def denominator_is_unstable(scores: Array) -> bool:
         return bool(center <= 0)
     reach = stats.t.ppf(0.5 * (1 + LEVEL), len(scores) - 1) * scores.std(ddof=1) / np.sqrt(len(scores))
     return bool(center - reach <= 0)
-
-
-def permutation_test(scores: Array, baseline: Array, random: np.random.Generator, permutations: int = PERMUTATIONS) -> float:
-    """Two-sided p-value of "in every game, runs of both come from one distribution": run labels are shuffled within games.
-
-    The statistic is the probability of improvement. NaN where no game has two runs to shuffle.
-    """
-    observed = abs(float(probability_of_improvement(scores, baseline)) - 0.5)
-    shuffled = np.zeros(permutations)
-    for game in range(scores.shape[1]):
-        ours, theirs = (sample[~np.isnan(sample[:, game]), game] for sample in (scores, baseline))
-        ranks = np.tile(stats.rankdata(np.concatenate([ours, theirs])), (permutations, 1))
-        rank_sum = random.permuted(ranks, axis=1)[:, : len(ours)].sum(axis=1)
-        shuffled += (rank_sum - len(ours) * (len(ours) + 1) / 2) / (len(ours) * len(theirs))
-    extreme = np.abs(shuffled / scores.shape[1] - 0.5) >= observed - 1e-9
-    return float((1 + extreme.sum()) / (1 + permutations))
-
-
-def holm(p_values: Array) -> Array:
-    """Holm's step-down correction: the chance of any false finding among all of them stays below the level."""
-    order = np.argsort(p_values, kind="stable")
-    remaining = len(p_values) - np.arange(len(p_values))
-    adjusted = np.empty_like(p_values)
-    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(p_values[order] * remaining))
-    return adjusted

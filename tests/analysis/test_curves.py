@@ -6,8 +6,10 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from xtra_analysis import figures
 from xtra_analysis.compute import machine, over_time, seconds_per_run, stage_costs
 from xtra_analysis.curves import common_points, relative_efficiency, sample_efficiency
 from xtra_analysis.estimates import estimate
@@ -94,6 +96,15 @@ def test_small_costs_are_told_in_small_units(make_run: MakeRun, tmp_path: Path) 
     assert [duration(seconds) for seconds in (0.0, 0.004, 45.0, 720.0, 12240.0)] == [
         "–", "< 0.1\u00a0s", "45\u00a0s", "12\u00a0min", "3.4\u00a0h",
     ]  # fmt: skip
+
+
+def test_a_flat_curve_looks_flat_and_a_steep_one_is_not_squeezed() -> None:
+    points = pd.DataFrame({"method": ["m"] * 2, "env_steps": [0, 10], "low": [np.nan] * 2, "high": [np.nan] * 2})
+    spans = []
+    for values in ([0.5, 0.501], [0.0, 3.0], [4000.0, 4001.0]):
+        low, high = figures.sample_efficiency(points.assign(estimate=values)).axes[0].get_ylim()
+        spans.append(high - low)
+    assert spans == pytest.approx([0.1, 3.3, 400.0], rel=0.01)
 
 
 def test_missing_runs_are_filled_with_the_worst_and_best_of_their_game() -> None:

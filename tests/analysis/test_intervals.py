@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from xtra_analysis.aggregates import AGGREGATES, mean
 from xtra_analysis.bootstrap import generator, joint_distribution
-from xtra_analysis.compare import compare, compare_games, denominator_is_unstable, holm
+from xtra_analysis.compare import compare, compare_games, denominator_is_unstable
 from xtra_analysis.estimates import estimate
 from xtra_analysis.intervals import effective_degrees_of_freedom, pool_spread, small_sample_interval
 from xtra_analysis.power import Spread, relative_spread
@@ -105,10 +105,6 @@ def test_fiellers_condition_by_hand() -> None:
     spread = np.array([-1.0, -1.0, 1.0, 1.0]) * np.sqrt(3) / 2
     assert not denominator_is_unstable(2.0 + spread)
     assert denominator_is_unstable(2.0 + 2 * spread)
-
-
-def test_holms_correction_by_hand() -> None:
-    np.testing.assert_allclose(holm(np.array([0.01, 0.04, 0.03])), [0.03, 0.06, 0.06])
 
 
 def test_more_seeds_see_smaller_differences() -> None:

@@ -100,6 +100,12 @@ def test_every_figure_has_alt_text_and_a_caption_and_every_table_and_figure_a_fi
         assert ElementTree.parse(figure).getroot().get("aria-label")
 
 
+def test_no_figure_is_shown_twice(small_report: Path) -> None:
+    figures = list((small_report / "figures").glob("*.svg"))
+    drawings = {tuple(re.findall(r' d="([^"]+)"', figure.read_text(encoding="utf-8"))) for figure in figures}
+    assert len(drawings) == len(figures) > 8
+
+
 def test_rows_come_as_parquet_too(small_run: Path, small_report: Path) -> None:
     pd.testing.assert_frame_equal(pd.read_parquet(small_report / "rows" / "scores.parquet"), load(small_run), check_dtype=False)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rliable import library, metrics
 from xtra_analysis.aggregates import AGGREGATES, Array
 from xtra_analysis.bootstrap import SeededStratifiedBootstrap, generator
-from xtra_analysis.compare import permutation_test, probability_of_improvement
+from xtra_analysis.compare import probability_of_improvement
 from xtra_analysis.intervals import percentile_interval
 from xtra_analysis.profiles import share_above
 
@@ -110,12 +110,6 @@ def test_iqm_of_ragged_games_by_hand() -> None:
     kept = {0.0: 0.05, 1.0: 0.25, 3.0: 1 / 6, 6.0: 1 / 3 - 0.2}
     expected = sum(value * weight for value, weight in kept.items()) / sum(kept.values())
     assert float(AGGREGATES["iqm"](ragged)) == pytest.approx(expected)
-
-
-def test_a_permutation_test_of_two_against_two_by_hand() -> None:
-    """Of the six ways to label two of four runs, two are as extreme as a full separation: p = 1/3."""
-    p_value = permutation_test(np.array([[3.0], [4.0]]), np.array([[1.0], [2.0]]), generator(0), permutations=30_000)
-    assert p_value == pytest.approx(1 / 3, abs=0.01)
 
 
 def test_four_aggregates_of_twelve_methods_take_at_most_ten_seconds() -> None:

@@ -15,6 +15,8 @@ from xtra_analysis.palette import FAINT, Look, looks, short
 from xtra_analysis.style import new_figure, xtra_style
 
 MAX_COLUMNS = 4
+LEAST_SPAN = 0.1
+"""Of a vertical axis, relative to its values (or to 1): a flat curve must look flat, not like noise under a lens."""
 
 
 def learning_curves(
@@ -64,6 +66,7 @@ def sample_efficiency(
         if reference is not None:
             reference_line(axes, reference, vertical=False)
         label_steps(axes)
+        widen(axes)
         axes.set(xlabel=x_label, ylabel=short(y_label, 40))
         handles = legend_handles({name: drawn[name] for name in strong})
         if len(strong) < len(methods):
@@ -101,6 +104,13 @@ def label_steps(axes: Axes) -> None:
     axes.locator_params(axis="x", nbins=5)
 
 
+def widen(axes: Axes) -> None:
+    """Gives the vertical axis its least span, around what is drawn."""
+    low, high = axes.get_ylim()
+    middle, reach = 0.5 * (low + high), 0.5 * LEAST_SPAN * max(1.0, abs(low), abs(high))
+    axes.set_ylim(min(low, middle - reach), max(high, middle + reach))
+
+
 def _draw_game(axes: Axes, rows: pd.DataFrame, value: str, drawn: dict[str, Look], strong: Sequence[str]) -> None:
     for method, part in rows.groupby("method", sort=False):
         color, stressed = drawn[str(method)].color, method in strong
@@ -110,4 +120,5 @@ def _draw_game(axes: Axes, rows: pd.DataFrame, value: str, drawn: dict[str, Look
         average = part.groupby("env_steps")[value].mean()
         axes.plot(average.index, average, color=color, linewidth=2.0 if stressed else 0.9, zorder=3 if stressed else 2)
     label_steps(axes)
+    widen(axes)
     axes.locator_params(axis="y", nbins=4)

@@ -6,15 +6,19 @@ import math
 
 import pandas as pd
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from xtra_analysis.figures.curves import MAX_COLUMNS, add_legend, label_steps, legend_handles
-from xtra_analysis.palette import looks, short
+from xtra_analysis.palette import Look, looks, short
 from xtra_analysis.style import new_figure, xtra_style
 
 
 def task_weights(table: pd.DataFrame) -> Figure:
-    """Rows of the table `task_weights` of one method: one panel per target game, one line per source game, mean over seeds."""
+    """Rows of the table `task_weights` of one method: one panel per target game, one line per source game, mean over seeds.
+
+    Bands reach from the lowest to the highest seed.
+    """
     games, sources = sorted(table["game"].unique()), sorted(table["source_game"].unique())
     drawn = looks(sources)
     width = min(len(games), MAX_COLUMNS)
@@ -24,11 +28,9 @@ def task_weights(table: pd.DataFrame) -> Figure:
         panels = figure.subplots(height, width, squeeze=False, sharex=True, sharey=True)
         for axes, game in zip(panels.flat, games, strict=False):
             for source, part in table[table["game"] == game].groupby("source_game"):
-                average = part.groupby("updates")["weight"].mean()
-                look = drawn[source]
-                axes.plot(average.index, average, color=look.color, marker=look.marker, markersize=3.5, linewidth=1.4)
+                _draw_source(axes, part, drawn[str(source)])
             axes.set_title(short(game, 20))
-            axes.set_ylim(-0.04, 1.04)
+            axes.set_ylim(-0.04, max(1.0, float(table["weight"].max())) + 0.04)
             label_steps(axes)
             axes.tick_params(labelbottom=True)
         for axes in panels.flat[len(games) :]:
@@ -37,6 +39,12 @@ def task_weights(table: pd.DataFrame) -> Figure:
         figure.supylabel("Task weight", fontsize=10.5)
         add_legend(figure, legend_handles(drawn))
     return figure
+
+
+def _draw_source(axes: Axes, part: pd.DataFrame, look: Look) -> None:
+    over_seeds = part.groupby("updates")["weight"].agg(["mean", "min", "max"])
+    axes.plot(over_seeds.index, over_seeds["mean"], color=look.color, marker=look.marker, markersize=3.5, linewidth=1.4)
+    axes.fill_between(over_seeds.index, over_seeds["min"], over_seeds["max"], color=look.color, alpha=0.12, linewidth=0)
 
 
 def gradient_similarity(table: pd.DataFrame) -> Figure:

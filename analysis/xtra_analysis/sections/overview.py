@@ -58,7 +58,8 @@ def _figure(findings: Findings) -> Picture:
             ),
             f"Line chart: score divided by {baseline}'s final score over env steps, mean over games. "
             f"At the end: {spoken(relative)}",
-            f"Score over {baseline}'s final mean while learning, averaged over games. {band_text(relative)}",
+            f"The paper's Figure 1: score over {baseline}'s final mean while learning, averaged over games. The dashed line is "
+            f"where {baseline} ends. {band_text(relative)}",
             wide=False,
         )
     if len(points) and points.groupby("method")["env_steps"].nunique().max() > 1:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from xtra_analysis.compare import IMPROVEMENT_REPS, PERMUTATIONS, RATIO_REPS
+from xtra_analysis.compare import IMPROVEMENT_REPS, RATIO_REPS
 from xtra_analysis.content import Paragraph, Section
 from xtra_analysis.curves import CURVE_REPS
 from xtra_analysis.estimates import AGGREGATE_REPS
@@ -20,8 +20,8 @@ analysis/coverage_study.py, with the outcome in results/ours/interval_coverage.c
 one seed, nor from seeds that all scored alike.
 
 Resampling is stratified by game: {AGGREGATE_REPS:,} resamples for aggregates, {RATIO_REPS:,} for ratios,
-{IMPROVEMENT_REPS:,} for the probability of improvement, {CURVE_REPS:,} for each point of a curve,
-{PERMUTATIONS:,} shuffles for each test. The intervals speak of other seeds on these games, not of other
+{IMPROVEMENT_REPS:,} for the probability of improvement, {CURVE_REPS:,} for each point of a curve.
+Tests are exact: every way to exchange runs within games counts. The intervals speak of other seeds on these games, not of other
 games.
 
 A run that is missing, failed or diverged is named and left out of every estimate; the table of worst cases

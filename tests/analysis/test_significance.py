@@ -1,0 +1,68 @@
+"""The exact permutation test, against counting by hand, by brute force and by scipy; Holm's correction."""
+
+from __future__ import annotations
+
+from itertools import combinations, product
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from xtra_analysis import significance
+from xtra_analysis.aggregates import Array
+from xtra_analysis.compare import probability_of_improvement
+from xtra_analysis.significance import holm, permutation_test
+
+NAN = float("nan")
+
+
+def brute_force(scores: Array, baseline: Array) -> float:
+    """Every way to label the runs of every game, one after the other."""
+    pairs = [[sample[~np.isnan(sample)] for sample in pair] for pair in zip(scores.T, baseline.T, strict=True)]
+    points = [[_improvement(np.concatenate(pair), chosen) for chosen in _choices(pair)] for pair in pairs]
+    observed = abs(float(probability_of_improvement(scores, baseline)) - 0.5)
+    distances = np.array([abs(np.mean(one) - 0.5) for one in product(*points)])
+    return float(np.mean(distances >= observed - 1e-9))
+
+
+def _choices(pair: list[Array]) -> list[tuple[int, ...]]:
+    return list(combinations(range(len(pair[0]) + len(pair[1])), len(pair[0])))
+
+
+def _improvement(runs: Array, chosen: tuple[int, ...]) -> float:
+    return float(probability_of_improvement(runs[list(chosen), None], np.delete(runs, chosen)[:, None]))
+
+
+def test_two_against_two_by_hand() -> None:
+    """Of the six ways to label two of four runs, two are as extreme as a full separation: p = 1/3."""
+    assert permutation_test(np.array([[3.0], [4.0]]), np.array([[1.0], [2.0]])) == pytest.approx(1 / 3)
+
+
+@given(seed=st.integers(0, 2**32), ragged=st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_it_counts_what_brute_force_counts_with_ties_and_unequal_runs(seed: int, ragged: bool) -> None:
+    random = np.random.default_rng(seed)
+    scores, baseline = random.integers(0, 4, (3, 2)).astype(float), random.integers(0, 4, (3, 2)).astype(float)
+    if ragged:
+        scores[2, 0] = baseline[2, 1] = NAN
+    assert permutation_test(scores, baseline) == pytest.approx(brute_force(scores, baseline), abs=1e-12)
+
+
+def test_one_game_is_mann_whitneys_exact_test() -> None:
+    scores, baseline = np.array([3.1, 4.2, 5.9, 6.5, 9.7]), np.array([1.0, 2.2, 3.3, 4.0, 5.1])
+    expected = stats.mannwhitneyu(scores, baseline, method="exact").pvalue
+    assert permutation_test(scores[:, None], baseline[:, None]) == pytest.approx(float(expected))
+
+
+def test_a_coarse_grid_errs_on_the_large_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(3)
+    scores, baseline = random.standard_normal((5, 4)) + 0.8, random.standard_normal((7, 4))
+    scores[4, 1] = baseline[6, 2] = NAN
+    exact = permutation_test(scores, baseline)
+    monkeypatch.setattr(significance, "MOST_STEPS", 4000)
+    assert exact <= permutation_test(scores, baseline) <= 1.2 * exact
+
+
+def test_holms_correction_by_hand() -> None:
+    np.testing.assert_allclose(holm(np.array([0.01, 0.04, 0.03])), [0.03, 0.06, 0.06])
