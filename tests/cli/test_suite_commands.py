@@ -88,7 +88,8 @@ def test_names_are_printed_as_they_are(tmp_path: Path) -> None:
 
 def test_every_file_of_a_command_is_mounted() -> None:
     folder = Path(main.__file__).parent
-    commands = [path.stem for path in folder.glob("*.py") if path.stem in dir(import_module(f"xtra.cli.{path.stem}"))]
+    modules = [path.stem for path in folder.glob("*.py") if path.stem in dir(import_module(f"xtra.cli.{path.stem}"))]
+    commands = [module.rstrip("_") for module in modules]
     assert sorted(set(commands) - {"main"}) == sorted(main.COMMANDS)
 
 

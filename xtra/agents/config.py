@@ -11,6 +11,9 @@ from xtra.agents.curl.config import CurlConfig
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.config import Config
 
+IMPORTED_FILE = "network.safetensors"
+"""What a job leaves whose network came from elsewhere, where one that trains leaves `network.pt`."""
+
 
 class RandomConfig(Config):
     """Acts uniformly at random over the game's valid actions. It is evaluated, never trained."""

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
 from torch import Tensor
 
 from xtra.agents.cloning.agent import CloningPlayer
 from xtra.agents.cloning.config import CloningConfig
-from xtra.agents.config import RandomConfig
+from xtra.agents.config import IMPORTED_FILE, RandomConfig
 from xtra.agents.curl import agent as curl
 from xtra.agents.curl.config import CurlConfig
 from xtra.agents.efficientzero.agent import EfficientZeroLearner, EfficientZeroPlayer, make_network
@@ -70,6 +71,9 @@ def make_player(
 
 def load_weights(directory: Path, device: torch.device) -> dict[str, Any]:
     """The network that a job left in its output directory."""
+    imported = directory / IMPORTED_FILE
+    if imported.exists():
+        return dict(safetensors.torch.load_file(imported, device=str(device)))
     weights: dict[str, Any] = torch.load(directory / NETWORK_FILE, map_location=device, weights_only=True)
     return weights
 

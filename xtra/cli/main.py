@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import import_module
+from keyword import iskeyword
 from typing import Annotated, Any
 
 import typer
@@ -10,8 +11,9 @@ from typer.core import TyperGroup
 
 from xtra.suite.errors import SuiteError
 
-COMMANDS = ("run", "plan", "validate", "status", "logs", "cancel", "gc", "report", "schema", "perf")
-"""In the order of `--help`. Each is the module `xtra.cli.<name>`, with a function `<name>` or a group `app`."""
+COMMANDS = ("run", "plan", "validate", "status", "logs", "cancel", "gc", "report", "export", "import", "schema", "perf")
+"""In the order of `--help`. Each is the module `xtra.cli.<name>`, with a function `<name>` or a group `app` (`import_`
+for `import`)."""
 
 
 class Commands(TyperGroup):
@@ -23,11 +25,12 @@ class Commands(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in COMMANDS:
             return None
-        module = import_module(f"xtra.cli.{cmd_name}")
+        name = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
+        module = import_module(f"xtra.cli.{name}")
         group = getattr(module, "app", None)
         if group is None:
             group = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-            group.command(cmd_name)(getattr(module, cmd_name))
+            group.command(cmd_name)(getattr(module, name))
         return typer.main.get_command(group)
 
     def invoke(self, ctx: Any) -> Any:

@@ -53,7 +53,7 @@ def run(
     """
     from rich.console import Console
 
-    from xtra.execute.suite_run import begin_run
+    from xtra.execute.suite_run import begin_run, import_networks
     from xtra.store.store import Store
 
     console, store = Console(markup=False, emoji=False, highlight=False), Store(results / "store")
@@ -63,6 +63,7 @@ def run(
         _show(plan, store, executor, workers, results, profile, console)
         return
     try:
+        import_networks(store, plan)
         if executor is Executor.LOCAL:
             begin_run(results, plan)
             _execute(plan, store, workers, console)

@@ -10,14 +10,28 @@ from typing import Any
 
 from xtra.protocol.protocols import PROTOCOLS, Protocol
 from xtra.stages.collect import About
+from xtra.stages.imported import import_network
 from xtra.store.cell import Cell
 from xtra.store.files import json_text, write_text_atomically
+from xtra.store.store import Store
+from xtra.suite.errors import Place, Problem, SuiteError
 from xtra.suite.method import resolve
 from xtra.suite.plan import Plan
 from xtra.suite.show import to_record
 from xtra.suite.spec import MethodSpec, SuiteSpec
+from xtra.transfer.exchange import ExchangeError, read_network_file
 
 PLAN_FILE = "plan.json"
+
+
+def import_networks(store: Store, plan: Plan) -> None:
+    """Puts the files that the plan starts from into the store, so that its jobs need them no more. Raises SuiteError."""
+    for key, path in plan.files.items():
+        if key in plan.jobs:
+            try:
+                import_network(store, read_network_file(path))
+            except ExchangeError as error:  # It was in order when the plan was made.
+                raise SuiteError([Problem(Place(str(path)), error.fault, error.remedy)]) from None
 
 
 def run_directory(results: Path, plan: Plan) -> Path:

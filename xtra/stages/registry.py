@@ -8,7 +8,15 @@ from importlib import import_module
 from typing import Any
 
 from xtra.config import Config
-from xtra.stages.config import DatasetConfig, EvaluateConfig, LabelConfig, PretrainConfig, TeachConfig, TrainConfig
+from xtra.stages.config import (
+    DatasetConfig,
+    EvaluateConfig,
+    ImportedConfig,
+    LabelConfig,
+    PretrainConfig,
+    TeachConfig,
+    TrainConfig,
+)
 from xtra.stages.context import StageContext
 
 
@@ -35,6 +43,7 @@ STAGES: dict[str, Stage] = {
         Stage("teacher", 1, TeachConfig, "xtra.stages.teacher"),
         Stage("label", 1, LabelConfig, "xtra.stages.label"),
         Stage("pretrain", 1, PretrainConfig, "xtra.stages.pretrain"),
+        Stage("imported", 1, ImportedConfig, "xtra.stages.imported"),
         Stage("evaluate", 2, EvaluateConfig, "xtra.stages.evaluate"),
     )
 }

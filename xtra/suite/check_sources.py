@@ -77,7 +77,8 @@ def _source_method(spec: SuiteSpec, method: MethodSpec, index: int, document: Do
 
 
 def _plays_from_scratch(config: MethodConfig) -> bool:
-    return config.agent.name == "efficientzero" and not config.transfer.needs_sources
+    transfer = config.transfer
+    return config.agent.name == "efficientzero" and not transfer.needs_sources and transfer.init_from is None
 
 
 def _at(document: Document, index: int, message: str, remedy: str) -> tuple[DataPath, Problem]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from xtra.suite import check, check_sources
+from xtra.suite import check, check_sources, network_files
 from xtra.suite.document import DataPath, Document, parse, read_text
 from xtra.suite.errors import Place, Problem, SuiteError
 from xtra.suite.include import include_methods
@@ -35,6 +35,7 @@ def load_suite(path: Path | str, overrides: Iterable[str] = (), seeds: Sequence[
         if seeds is not None:
             document.put(("seeds",), list(seeds), Place("--seeds", text=",".join(map(str, seeds))))
         include_methods(document, Path(path).parent)
+        network_files.anchor(document, Path(path).parent)
     return validate_document(document, [change for change in changes if not change.addresses_suite])
 
 
@@ -86,6 +87,7 @@ def _content_problems(
     if not found and not broken and not document.problems:
         changed = _with_settings(spec, overrides)
         found += [*check.combinations(changed, document), *check_sources.sources(changed, document)]
+        found += network_files.networks(changed, document)
     known_places = {problem.place for problem in document.problems}
     return [
         problem

@@ -37,7 +37,11 @@ PRETRAINING: dict[str, tuple[str, ...]] = {
 }
 """How each agent's network can be pretrained."""
 
-AGENT_DEFAULTS: dict[str, dict[str, Any]] = {"cloning": {"transfer.pretraining.method": "cloning"}}
+AGENT_DEFAULTS: dict[str, dict[str, Any]] = {
+    "cloning": {"transfer.pretraining.method": "cloning"},
+    # It has no dynamics.
+    "curl": {"transfer.start.components": ["representation", "prediction", "projection"]},
+}
 """Where an agent's defaults differ from those of the configuration."""
 
 
@@ -84,15 +88,28 @@ class MethodConfig(Config):
     def _transfer_fits_the_agent(self) -> Self:
         """Not every agent can be pretrained in every way."""
         method, name = self.transfer.pretraining.method, self.agent.name
-        if method not in PRETRAINING[name]:
+        if self.transfer.init_from is not None:
+            self._check_imported()
+        elif method not in PRETRAINING[name]:
             raise ValueError(f"transfer.pretraining.method is {method}; agent {name} takes {', '.join(PRETRAINING[name])}")
         if self.transfer.cross_tasks.enabled and name != "efficientzero":
             raise ValueError(f"transfer.cross_tasks.enabled is true; agent {name} has no cross-tasks, efficientzero has")
-        if self.transfer.zero_shot and method == "none":
+        if self.transfer.zero_shot and method == "none" and self.transfer.init_from is None:
             raise ValueError("transfer.zero_shot is true, but transfer.pretraining.method is none: there is nothing to evaluate")
         if self.transfer.zero_shot and self.transfer.cross_tasks.enabled:
             raise ValueError("transfer.zero_shot is true: nothing is trained on the target, so cross_tasks must not be enabled")
         return self
+
+    def _check_imported(self) -> None:
+        """A network comes from a file or from pretraining here, and goes to an agent that has one."""
+        method = self.transfer.pretraining.method
+        if method != "none":
+            raise ValueError(
+                f"transfer.init_from names a network, and transfer.pretraining.method is {method}, which makes another: "
+                "one of them must be none"
+            )
+        if self.agent.name == "random":
+            raise ValueError("transfer.init_from names a network; agent random has none")
 
     @property
     def learns_online(self) -> bool:

@@ -4,13 +4,15 @@
     dataset(*), label(*) → pretrain
     pretrain, dataset(*), label(*) → train(target, seed) → evaluate
 
-Only what the method's `transfer` asks for exists; what does not depend on target, seed or method is one job wherever it is used.
+In place of pretrain stands `imported` where a method starts from a file. Only what the method's `transfer` asks for exists; what
+does not depend on target, seed or method is one job wherever it is used.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from xtra.agents.cloning.config import CloningConfig
@@ -19,11 +21,13 @@ from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.config import Config
 from xtra.envs.config import EnvironmentConfig
 from xtra.stages.config import DatasetConfig, EvaluateConfig, LabelConfig, PretrainConfig, TeachConfig, TrainConfig
+from xtra.stages.imported import imported_job
 from xtra.stages.registry import STAGES
 from xtra.store.job import Job, Resources
 from xtra.suite.method import MethodConfig, resolve
 from xtra.suite.spec import OTHER_TARGETS, MethodSpec, SuiteSpec
 from xtra.transfer.config import FinetuningConfig
+from xtra.transfer.exchange import read_network_file
 
 Inputs = dict[str, tuple[str, ...]]
 """Role to the keys of the jobs that fill it."""
@@ -44,6 +48,8 @@ class Pipeline:
     def __init__(self, spec: SuiteSpec, method: MethodSpec, config: MethodConfig) -> None:
         self._spec, self._method, self._config = spec, method, config
         self.transfer = config.transfer
+        self.files: dict[str, Path] = {}
+        """The files that jobs of stage `imported` are made of, by key."""
         self._known: dict[tuple[tuple[str, ...], int], tuple[Sources, Job | None]] = {}
 
     def cell_jobs(self, target: str, seed: int) -> CellJobs:
@@ -100,6 +106,9 @@ class Pipeline:
 
     def _pretrain(self, sources: Sources) -> Job | None:
         pretraining, agent = self.transfer.pretraining, self._config.agent
+        if self.transfer.init_from is not None:
+            sources.jobs.append(self._import(Path(self.transfer.init_from)))
+            return sources.jobs[-1]
         if pretraining.method == "none":
             return None
         if pretraining.method == "cloning" and isinstance(agent, EfficientZeroConfig):
@@ -123,6 +132,11 @@ class Pipeline:
         )
         job = self.job("pretrain", config, inputs)
         sources.jobs.append(job)
+        return job
+
+    def _import(self, path: Path) -> Job:
+        job = imported_job(read_network_file(path))
+        self.files[job.key] = path
         return job
 
     def _train(self, target: str, seed: int, sources: Sources, pretrained: Job | None) -> Job:

@@ -6,7 +6,8 @@ Names (of suites, of methods) stay in the cells. A job knows only its configurat
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 
 from xtra.store.canonical import digest
 from xtra.store.cell import Cell
@@ -23,11 +24,15 @@ ID_DIGITS = 8
 
 @dataclass(frozen=True)
 class Plan:
-    """What a suite comes to. `jobs` is in topological order: a job stands after every job it reads."""
+    """What a suite comes to. `jobs` is in topological order: a job stands after every job it reads.
+
+    files: what jobs of stage `imported` are made of, by key. No part of the jobs: on another machine they lie elsewhere.
+    """
 
     spec: SuiteSpec
     jobs: Mapping[str, Job]
     cells: tuple[Cell, ...]
+    files: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def suite(self) -> str:
@@ -62,6 +67,7 @@ def plan(spec: SuiteSpec) -> Plan:
     """The jobs and cells of a suite that `load_suite` accepted: methods × games × seeds, in the file's order."""
     jobs: dict[str, Job] = {}
     cells: list[Cell] = []
+    files: dict[str, Path] = {}
     for method in spec.methods:
         config = resolve(spec, method)
         label = protocol_label(spec, config)
@@ -72,4 +78,5 @@ def plan(spec: SuiteSpec) -> Plan:
                 jobs.update({job.key: job for job in made.jobs})
                 identity = (spec.suite, spec.version, label, method.name, config.agent.name, game, seed)
                 cells.append(Cell(*identity, made.network_key, made.evaluate_key))
-    return Plan(spec, topological(jobs), tuple(cells))
+        files.update(pipeline.files)
+    return Plan(spec, topological(jobs), tuple(cells), files)

@@ -120,6 +120,9 @@ class TransferConfig(Config):
     """Teachers."""
     pretraining: PretrainingConfig = PretrainingConfig()
     """The pretrained network."""
+    init_from: str | None = None
+    """The file of a network that `xtra-bench export` wrote, in place of one pretrained here. Its path is relative to the suite's
+    directory; on the command line, to the current one."""
     start: StartConfig = StartConfig()
     """What of it is used."""
     cross_tasks: CrossTaskConfig = CrossTaskConfig()
