@@ -8,6 +8,18 @@ from dataclasses import dataclass
 OURS_TO_PUBLISHED = {"efficientzero": "EfficientZero (as reported in XTRA)", "xtra": "XTRA"}
 """Which published row a method of ours, by case-folded name, is set beside in the paper's layout."""
 
+MODEL_FREE_AGENT = "curl"
+MODEL_FREE_NAMESAKES = ("curl", "der")
+"""Methods of that agent, by case-folded name, that are what others published; DER with shifted frames is not DrQ."""
+MODEL_FREE = (
+    "CURL (original paper value)",
+    "CURL (rliable re-evaluation)",
+    "DER (original paper value)",
+    "DrQ(eps) (rliable re-evaluation)",
+    "SPR (rliable re-evaluation)",
+)
+"""Published model-free scores that stand beside them."""
+
 
 @dataclass(frozen=True)
 class PaperTable:

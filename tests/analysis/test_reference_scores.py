@@ -29,6 +29,13 @@ def test_published_aggregates_of_efficientzero_follow_from_its_game_scores() -> 
     assert round(float(interquartile_mean(matrix)), 3) == published["iqm_human_normalized_score"] == 1.047
 
 
+def test_the_median_of_ders_transcribed_scores_is_the_one_published_with_them() -> None:
+    references = reference_scores()
+    scores = [references[one.game].normalize(one.score) for one in published_scores() if one.method.startswith("DER")]
+    assert len(scores) == 26
+    assert round(float(median(np.array([scores]))), 3) == 0.161
+
+
 def test_a_random_agent_on_catch_expects_the_score_in_the_table() -> None:
     """Dynamic programming over the paddle's column; the ball's column is fixed from the start and independent of it."""
     paddle = [Fraction(column == CATCH_COLUMNS // 2) for column in range(CATCH_COLUMNS)]

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from xtra_analysis.content import Column
-from xtra_analysis.formatting import number, runs, span
+from xtra_analysis.formatting import NONE, number, runs, span
 
 METHOD = Column("Method", lambda row: row.method, numeric=False)
 GAMES = Column("Games", lambda row: str(row.num_games))
 SEEDS = Column("Seeds", lambda row: runs(row.min_runs, row.max_runs))
+
+
+def cell_text(texts: Mapping[tuple[str, str], str], method: str, row: Any) -> str:
+    """The text of (the row's game, method) in a table of games × methods."""
+    return texts.get((row.game, method), NONE)
 
 
 def sample_text(rows: pd.DataFrame) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -11,7 +10,8 @@ import pandas as pd
 from xtra_analysis import figures
 from xtra_analysis.content import Column, Paragraph, Picture, Section, Table
 from xtra_analysis.findings import Findings
-from xtra_analysis.formatting import NONE, number
+from xtra_analysis.formatting import number
+from xtra_analysis.sections.cells import cell_text
 from xtra_analysis.study import Study
 
 
@@ -45,7 +45,7 @@ def _table(study: Study) -> Table:
     methods = [name for name in study.methods if name in set(scores["method"])]
     cells = {(row.game, row.method): _score_text(row) for row in scores.itertuples()}
     columns = [Column("Game", lambda row: row.game, numeric=False)]
-    columns += [Column(name, partial(_cell, cells, name)) for name in methods]
+    columns += [Column(name, partial(cell_text, cells, name)) for name in methods]
     wide = scores.pivot(index="game", columns="method", values=["mean", "std", "num_runs"])
     wide.columns = pd.Index([f"{method} {what}" for what, method in wide.columns])
     return Table(
@@ -60,7 +60,3 @@ def _table(study: Study) -> Table:
 def _score_text(row: Any) -> str:
     spread = "" if pd.isna(row.std) else f" ± {number(row.std)}"
     return f"{number(row.mean)}{spread} ({row.num_runs})"
-
-
-def _cell(cells: Mapping[tuple[str, str], str], method: str, row: Any) -> str:
-    return cells.get((row.game, method), NONE)
