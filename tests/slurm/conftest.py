@@ -19,9 +19,10 @@ sys.path.insert(0, str(LIGHT))
 from light_bench import Bench  # noqa: E402 - found through the line above
 
 from xtra.execute.slurm import SlurmLauncher, Submitted  # noqa: E402
-from xtra.execute.slurm_profile import SlurmProfile, StageProfile  # noqa: E402
+from xtra.execute.slurm_profile import SlurmProfile  # noqa: E402
 from xtra.store.job import Job, Resources  # noqa: E402
 from xtra.store.store import State  # noqa: E402
+from xtra.suite.slurm_settings import SlurmSettings  # noqa: E402
 
 
 class Cluster:
@@ -93,7 +94,7 @@ class SlurmBench(Bench):
             time.sleep(0.05)
 
     def use(self, partition: str, **sbatch: str | int) -> None:
-        self.profile = SlurmProfile(default=StageProfile(partition=partition, sbatch=sbatch))
+        self.profile = SlurmProfile(default=SlurmSettings(partition=partition, sbatch=sbatch))
 
 
 @pytest.fixture(scope="session", params=["with accounting", "without accounting"])

@@ -15,11 +15,12 @@ from typing import Any
 import psutil
 import pytest
 
-from xtra.execute.slurm_profile import SlurmProfile, StageProfile
+from xtra.execute.slurm_profile import SlurmProfile
 from xtra.execute.slurm_queue import SlurmError, cancel
 from xtra.execute.snapshot import take_snapshot
 from xtra.store.job import Job, Resources
 from xtra.store.store import State
+from xtra.suite.slurm_settings import SlurmSettings
 
 pytestmark = pytest.mark.slurm
 Undisturbed = Callable[[str, int], str]
@@ -86,13 +87,14 @@ def test_a_killed_job_is_submitted_again_and_goes_on(bench: Any, undisturbed: Un
 def test_jobs_that_share_a_gpu_run_side_by_side_and_a_job_without_one_sees_none(
     bench: Any, undisturbed: Undisturbed, once: None
 ) -> None:
-    sharers = [bench.job(name, steps=80, seconds=0.1, sharers=2) for name in "abc"]
-    alone = bench.job("d", steps=80, seconds=0.1)
+    sharers = [bench.job(name, steps=200, seconds=0.1, sharers=2) for name in "abc"]
+    alone = bench.job("d", steps=20, seconds=0.1)
     submitted = bench.submit(*sharers, alone)
     assert len({submitted.new[job.key] for job in sharers}) == 2
-    for name in "abd":
-        bench.wait_for_steps(name)
-    seen = [worker_of(bench, job).environ() for job in (*sharers[:2], alone)]
+    seen = []
+    for job in (*sharers[:2], alone):
+        bench.wait_for_steps(job.config["name"])
+        seen.append(worker_of(bench, job).environ())
     assert seen[0]["SLURM_JOB_ID"] == seen[1]["SLURM_JOB_ID"] != seen[2]["SLURM_JOB_ID"]
     assert seen[0]["CUDA_VISIBLE_DEVICES"] == seen[1]["CUDA_VISIBLE_DEVICES"] in ("0", "1")
     assert seen[2]["CUDA_VISIBLE_DEVICES"] == ""
@@ -100,7 +102,7 @@ def test_jobs_that_share_a_gpu_run_side_by_side_and_a_job_without_one_sees_none(
     assert bench.wait(*sharers, alone)[1:] == [State.COMPLETE] * 3
     assert set(bench.submit(*sharers, alone).new) == {sharers[0].key}
     assert bench.wait(*sharers) == [State.COMPLETE] * 3
-    assert bench.result(sharers[0]) == undisturbed("a", 80)
+    assert bench.result(sharers[0]) == undisturbed("a", 200)
     assert max(bench.computed().values()) == 1
 
 
@@ -217,7 +219,7 @@ def test_a_job_longer_than_its_time_limit_runs_as_a_chain(bench: Any, undisturbe
 
 
 def test_the_logs_of_a_job_whose_worker_never_started_are_slurms(bench: Any, once: None) -> None:
-    bench.profile = SlurmProfile(default=StageProfile(setup=("echo no such module >&2; exit 3",)))
+    bench.profile = SlurmProfile(default=SlurmSettings(setup=("echo no such module >&2; exit 3",)))
     job = bench.job("a")
     bench.submit(job)
     assert bench.wait(job) == [State.INTERRUPTED]

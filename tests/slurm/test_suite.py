@@ -53,7 +53,7 @@ def test_a_suite_left_to_slurm_ends_in_the_rows_and_the_report_of_one_machine(tm
 
 
 def test_teachers_pretraining_and_finetuning_run_as_arrays_to_a_report(tmp_path: Path) -> None:
-    found, said = leave_to_slurm(tmp_path, "catch_transfer", "0", seconds=240)
+    found, said = leave_to_slurm(tmp_path, "catch_transfer", "0", seconds=420)
     assert "17 submitted in 9 calls of sbatch" in said
     rows = [line.split(",") for line in (found / "scores.csv").read_text().splitlines()]
     status = rows[0].index("status")
