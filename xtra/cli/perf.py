@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from xtra.cli.perf_plan import measure_planning
+from xtra.cli.perf_train import measure_training
 
 app = typer.Typer(name="perf", help="Measure speed on this machine.", no_args_is_help=True, add_completion=False)
 
@@ -18,6 +19,7 @@ def perf() -> None:
 
 
 app.command("plan")(measure_planning)
+app.command("train")(measure_training)
 
 
 @app.command("search")
