@@ -24,11 +24,12 @@ class CpuTrees:
         self._memory = memory
         self._engine = _native.CpuEngine(batch, num_actions, rules(config), memory.addresses(), num_threads, instruction_set)
         self._weights = np.empty((batch, num_actions), dtype=np.float32)
+        self._weights_address = self._weights.ctypes.data
 
     def begin(self, roots: Roots, logits: Tensor, value: Tensor, latents: int = 0, states: int = 0) -> None:
         """See `Engine.begin`.  latents, states: addresses."""
         self._memory.accept(roots)
-        self._engine.plant(roots.valid.data_ptr(), self._weights.ctypes.data)
+        self._engine.plant(roots.valid.data_ptr(), self._weights_address)
         self._weigh(logits)
         noise = 0 if roots.noise is None else roots.noise.data_ptr()
         raise_if_bad("initial_inference", self._engine.begin(noise, value.data_ptr(), latents, states))
