@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from xtra.agents.efficientzero.agent import make_network
 from xtra.agents.efficientzero.config import EfficientZeroConfig, NetworkConfig
 from xtra.config import Config
 from xtra.envs.config import EnvironmentConfig
+from xtra.suite.method import configure
 from xtra.transfer.config import COMPONENTS
 from xtra.transfer.exchange import FORMAT, ExchangeError, NetworkHeader, SourceData, network_bytes, read_network_file
 from xtra.transfer.fit import DEPENDS_ON, KINDS, differences
@@ -110,7 +113,7 @@ def test_what_is_no_network_of_ours_is_told_for_what_it_is(tmp_path: Path) -> No
 
 
 SMALL_AGENTS: dict[str, dict[str, Any]] = {"efficientzero": AGENT, "curl": {"network": {"hidden": 4, "num_atoms": 3}}}
-VIEWS = {"efficientzero": {"frame_size": 10}, "curl": {"frame_size": 30, "color": "gray"}}
+VIEWS: dict[str, dict[str, Any]] = {"efficientzero": {"frame_size": 10}, "curl": {"frame_size": 30, "color": "gray"}}
 CHANGES: dict[str, dict[str, Any]] = {
     "efficientzero": {
         "environment.frame_size": 16,
@@ -137,13 +140,10 @@ MEANING = ("agent.network.latent_scaling", "agent.network.support")
 
 
 def configured(kind: str, changes: dict[str, Any]) -> tuple[Config, EnvironmentConfig]:
-    tree: dict[str, Any] = {"agent": {**SMALL_AGENTS[kind]}, "environment": {**VIEWS[kind]}}
+    tree: dict[str, Any] = {"agent": copy.deepcopy(SMALL_AGENTS[kind]), "environment": {**VIEWS[kind]}}
     for path, value in changes.items():
-        block, *names = path.split(".")
-        if len(names) == 2:
-            tree[block][names[0]] = {**tree[block].get(names[0], {}), names[1]: value}
-        else:
-            tree[block][names[0]] = value
+        *blocks, leaf = path.split(".")
+        reduce(lambda block, name: block.setdefault(name, {}), blocks, tree)[leaf] = value
     return AGENTS[kind].model_validate(tree["agent"]), EnvironmentConfig.model_validate(tree["environment"])
 
 
@@ -161,18 +161,7 @@ def test_a_setting_is_held_against_a_part_exactly_if_the_part_depends_on_it(kind
             loads = False
         if path in MEANING and loads:
             continue
-        assert told == ([] if loads else [f"{path} is {_plain(header, path)} in the file, {_plain_of(ours, path)} in the method"])
-
-
-def _plain(header: dict[str, Any], path: str) -> Any:
-    value: Any = header
-    for name in path.split("."):
-        value = value[name]
-    return value
-
-
-def _plain_of(configs: tuple[Config, EnvironmentConfig], path: str) -> Any:
-    return _plain({"agent": configs[0].model_dump(mode="json"), "environment": configs[1].model_dump(mode="json")}, path)
+        assert [sentence.split(" is ")[0] for sentence in told] == ([] if loads else [path])
 
 
 def test_a_network_that_means_something_else_is_refused_though_its_shapes_fit() -> None:
@@ -198,3 +187,8 @@ def test_other_kinds_of_network_and_parts_that_are_none_are_told() -> None:
     header = {"agent": other.model_dump(mode="json"), "environment": other_view.model_dump(mode="json")}
     (told,) = differences(header, other, other_view, ["dynamics"])
     assert told == "a network of agent curl has no dynamics; it has representation, prediction, projection"
+
+
+@pytest.mark.parametrize("kind", list(SMALL_AGENTS))
+def test_by_default_a_method_takes_every_part_that_its_network_has(kind: str) -> None:
+    assert configure(kind, {}).transfer.start.components == network(*configured(kind, {})).components
