@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 
 from xtra.suite.errors import SuiteError
 
-COMMANDS = ("run", "plan", "validate", "status", "logs", "cancel", "gc", "report", "export", "import", "schema", "perf")
+COMMANDS = ("run", "plan", "validate", "status", "logs", "cancel", "gc", "report", "play", "export", "import", "schema", "perf")
 """In the order of `--help`. Each is the module `xtra.cli.<name>`, with a function `<name>` or a group `app` (`import_`
 for `import`)."""
 

@@ -31,6 +31,7 @@ from xtra.replay.buffer import ReplayBuffer, Sample, table_rows
 from xtra.replay.device_frames import DeviceFrames
 from xtra.replay.frames import frames_fit
 from xtra.rng import derive_seed, stream
+from xtra.search import SearchResult
 
 
 class EfficientZeroPlayer:
@@ -46,8 +47,11 @@ class EfficientZeroPlayer:
 
     def play(self, stacks: NDArray[np.uint8], env_step: int) -> NDArray[np.int64]:
         """Ties go to the lowest action id."""
-        result = self._planner.exploit(self._network, to_observations(stacks, self._device))
-        return result.actions.cpu().numpy()
+        return self.search(stacks).actions.cpu().numpy()
+
+    def search(self, stacks: NDArray[np.uint8]) -> SearchResult:
+        """What `play` decides by."""
+        return self._planner.exploit(self._network, to_observations(stacks, self._device))
 
 
 class EfficientZeroLearner:

@@ -1,0 +1,101 @@
+"""`xtra-bench play`: a finished job's greedy episode as a picture that moves."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from xtra.agents.video import BAR, CHOSEN, PICTURE, Scene, draw
+from xtra.cli.main import app
+from xtra.execute.worker import Exit, run_job
+from xtra.stages.config import TrainConfig
+from xtra.stages.registry import STAGES
+from xtra.store.cell import Cell
+from xtra.store.job import Job
+from xtra.store.store import Store
+
+CONFIG: dict[str, Any] = {
+    "environment": {"game": "Catch", "frame_size": 10},
+    "agent": {
+        "name": "efficientzero",
+        "network": {"frame_stack": 2, "channels": 4, "num_halvings": 0, "head_channels": 2, "head_hidden": 8, "lstm_hidden": 8}
+        | {"support": 5, "projection_hidden": 8, "projection_size": 8, "predictor_hidden": 4},
+        "search": {"num_simulations": 4},
+        "optimizer": {"batch_size": 4},
+        "replay": {"min_transitions": 60},
+    },
+    "training": {"env_steps": 64, "final_updates": 0, "curve_episodes": 0},
+    "seed": 0,
+}
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with one finished run, and the run's record."""
+    root = tmp_path_factory.mktemp("results")
+    config = json.loads(TrainConfig.model_validate(CONFIG).model_dump_json())
+    evaluation = {name: config[name] for name in ("environment", "agent", "seed")}
+    evaluation["evaluation"] = {"num_episodes": 1, "max_episode_env_steps": 27_000, "num_threads": 1}
+    train = Job("train", STAGES["train"].version, config)
+    evaluate = Job("evaluate", STAGES["evaluate"].version, evaluation, {"network": (train.key,)})
+    store = Store(root / "store")
+    for job in (train, evaluate):
+        store.add(job)
+    assert run_job(str(store.root), train.key) == Exit.DONE
+    cell = Cell("catch", 1, "catch", "EfficientZero", "efficientzero", "Catch", 0, train.key, evaluate.key)
+    (root / "runs" / "catch").mkdir(parents=True)
+    (root / "runs" / "catch" / "plan.json").write_text(json.dumps({"cells": [vars(cell)]}))
+    return root
+
+
+def play(*arguments: str | Path) -> Any:
+    return CliRunner().invoke(app, ["play", *map(str, arguments)])
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".png"])
+def test_an_episode_is_shown_from_a_jobs_outputs_and_from_its_cell_alike(results: Path, tmp_path: Path, suffix: str) -> None:
+    (directory,) = (results / "store" / "train").iterdir()
+    first, second = tmp_path / f"a{suffix}", tmp_path / f"b{suffix}"
+    for source, out in ((directory / "out", first), ("EfficientZero/Catch/0", second)):
+        done = play(source, "--out", out, "--results", results)
+        assert done.exit_code == 0, done.output
+        # The ball takes 9 steps to fall.
+        assert "9 env steps of Catch" in done.output
+    assert first.read_bytes() == second.read_bytes()
+    with Image.open(first) as video:
+        assert video.n_frames == 9
+        assert video.height == PICTURE
+
+
+def test_the_bars_show_the_shares_of_visits_and_the_action_taken() -> None:
+    weights = np.zeros(18, np.float32)
+    weights[[0, 3]] = 0.25, 0.75
+    scene = Scene(np.zeros((10, 10, 3), np.uint8), action=3, value=0.5, action_weights=weights, episode_return=0.0)
+    pixels = np.array(draw(scene, 0, (0, 3, 4)))[:, PICTURE + 110 :]
+    widths = [int((pixels == color).all(-1).any(0).sum()) for color in (BAR, CHOSEN)]
+    assert widths[1] / widths[0] == pytest.approx(3, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [("EfficientZero/Catsh/0", "EfficientZero/Catch/0"), ("nowhere", "neither a job's directory nor a cell")],
+)
+def test_what_cannot_be_played_is_refused_in_a_sentence(results: Path, source: str, message: str) -> None:
+    refused = play(source, "--results", results)
+    assert refused.exit_code == 2
+    assert message in refused.output
+    assert "Traceback" not in refused.output
+
+
+def test_a_job_that_is_not_finished_is_not_played(results: Path) -> None:
+    store = Store(results / "store")
+    config = json.loads(TrainConfig.model_validate(CONFIG | {"seed": 1}).model_dump_json())
+    job = Job("train", STAGES["train"].version, config)
+    store.add(job)
+    refused = play(store.directory(job.key))
+    assert refused.exit_code == 2
+    assert "is not finished" in refused.output

@@ -1,0 +1,101 @@
+"""One greedy episode as an animated picture: what the agent saw, what it thought of it, what it did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from xtra.agents.efficientzero.agent import EfficientZeroPlayer
+from xtra.agents.interface import Player
+from xtra.envs.config import EnvironmentConfig
+from xtra.envs.make import make_evaluation_environment
+from xtra.envs.stacks import FrameStacks
+from xtra.protocol.games import ACTION_NAMES, GAMES
+
+FORMATS = (".gif", ".png")
+"""Pillow writes both animated; PNG is lossless and larger."""
+PICTURE, PANEL, LINE = 320, 190, 15
+"""Pixels: the game's least side, the width of what is written beside it, the height of a line."""
+BACKGROUND, TEXT, BAR, CHOSEN = (20, 20, 24), (230, 230, 230), (86, 120, 160), (230, 150, 60)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A decision. frame: `[H, W, C]`. value, action_weights `[18]`: the search's, None for an agent that does not search.
+
+    episode_return: raw, before the action.
+    """
+
+    frame: NDArray[np.uint8]
+    action: int
+    value: float | None
+    action_weights: NDArray[np.float32] | None
+    episode_return: float
+
+
+def scenes(player: Player, environment: EnvironmentConfig, *, seed: int, max_episode_env_steps: int) -> Iterator[Scene]:
+    """Plays the first of the games that `play_episodes` plays from this seed, decision by decision."""
+    game = make_evaluation_environment(environment, 1, seed, max_episode_env_steps)
+    stacks = FrameStacks(game.reset(), player.frame_stack)
+    episode_return = 0.0
+    for env_step in range(max_episode_env_steps):
+        value, weights = None, None
+        if isinstance(player, EfficientZeroPlayer):
+            result = player.search(stacks.stacks)
+            value, weights = float(result.root_values[0]), result.action_weights[0].cpu().numpy()
+            actions = result.actions.cpu().numpy()
+        else:
+            actions = player.play(stacks.stacks, env_step)
+        yield Scene(stacks.stacks[0, -1], int(actions[0]), value, weights, episode_return)
+        step = game.step(actions)
+        episode_return += float(step.rewards[0])
+        if step.episode_end[0]:
+            return
+        stacks.push(step.frames, step.episode_end)
+
+
+def write_video(path: Path, played: Iterator[Scene], game: str, frames_per_second: float) -> int:
+    """Writes `path`, in the format of its suffix (one of `FORMATS`); returns the number of decisions shown."""
+    shown = list(played)
+    first = draw(shown[0], 0, GAMES[game].action_ids)
+    duration = max(20, round(1000 / frames_per_second))  # viewers slow down what is faster
+    rest = Following(shown, GAMES[game].action_ids)
+    first.save(path, format=path.suffix[1:].upper(), save_all=True, append_images=rest, duration=duration, loop=0)
+    return len(shown)
+
+
+class Following:
+    """The pictures after the first, drawn as they are asked for, as often as that is: a PNG is written in two passes."""
+
+    def __init__(self, shown: Sequence[Scene], action_ids: tuple[int, ...]) -> None:
+        self._shown, self._action_ids = shown, action_ids
+
+    def __iter__(self) -> Iterator[Image.Image]:
+        for env_step in range(1, len(self._shown)):
+            yield draw(self._shown[env_step], env_step, self._action_ids)
+
+
+def draw(scene: Scene, env_step: int, action_ids: tuple[int, ...]) -> Image.Image:
+    """The frame, and beside it the value and a bar for the share of visits that each action got."""
+    height, width, channels = scene.frame.shape
+    scale = -(-PICTURE // min(height, width))
+    frame = Image.fromarray(scene.frame if channels == 3 else scene.frame[:, :, 0]).convert("RGB")
+    size = (width * scale + PANEL, max(height * scale, LINE * (len(action_ids) + 4)))
+    picture = Image.new("RGB", size, BACKGROUND)
+    picture.paste(frame.resize((width * scale, height * scale), Image.Resampling.NEAREST), (0, 0))
+    pen, left = ImageDraw.Draw(picture), width * scale + 10
+    value = "no search" if scene.value is None else f"value {scene.value:+.2f}"
+    for line, text in enumerate((f"step {env_step}", f"return {scene.episode_return:g}", value)):
+        pen.text((left, 5 + LINE * line), text, TEXT)
+    for line, action in enumerate(action_ids, start=4):
+        color = CHOSEN if action == scene.action else BAR
+        top = LINE * line
+        share = 0.0 if scene.action_weights is None else float(scene.action_weights[action])
+        pen.rectangle((left + 100, top + 2, left + 100 + round(share * (PANEL - 120)), top + LINE - 3), fill=color)
+        pen.text((left, top), ACTION_NAMES[action], CHOSEN if action == scene.action else TEXT)
+    return picture

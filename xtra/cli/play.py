@@ -1,0 +1,111 @@
+"""`xtra-bench play`: a video of what a trained agent does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from xtra.cli.suite_options import ResultsOption
+
+if TYPE_CHECKING:
+    from xtra.stages.config import EvaluateConfig
+    from xtra.store.job import Job
+    from xtra.store.store import Store
+
+
+def play(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="DIR|METHOD/GAME/SEED",
+            help="The directory of a finished train or evaluate job (or the `out` in it), or a cell of a suite that was run.",
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            metavar="FILE",
+            dir_okay=False,
+            help="The video: an animated GIF, or for a short one, with the suffix .png, an animated PNG.",
+        ),
+    ] = Path("episode.gif"),
+    seed: Annotated[int | None, typer.Option(min=0, help="Another start of the game than the first of the evaluation's.")] = None,
+    max_env_steps: Annotated[int | None, typer.Option(min=1, help="Stop after so many decisions.")] = None,
+    fps: Annotated[float, typer.Option(min=1.0, max=50.0, help="Decisions shown per second.")] = 15.0,
+    results: ResultsOption = Path("results"),
+) -> None:
+    """Play one greedy episode and write it as an animated GIF or PNG, with the search's value and visits beside it."""
+    from xtra.agents.device import prepare_torch
+    from xtra.agents.factory import load_weights, make_player
+    from xtra.agents.video import FORMATS, scenes, write_video
+    from xtra.rng import derive_seed
+
+    if out.suffix not in FORMATS:
+        raise _refusal(f"--out {out}: the name of a video ends in {' or '.join(FORMATS)}")
+    network, config = _source(source, results)
+    device = prepare_torch(config.evaluation.num_threads)
+    weights = None if network is None else load_weights(network, device)
+    player = make_player(config.agent, config.environment, weights, seed=config.seed, num_threads=config.evaluation.num_threads)
+    played = scenes(
+        player,
+        config.environment,
+        seed=derive_seed(config.seed, "evaluation") if seed is None else seed,
+        max_episode_env_steps=max_env_steps or config.evaluation.max_episode_env_steps,
+    )
+    shown = write_video(out, played, config.environment.game, fps)
+    typer.echo(f"{out}: {shown} env steps of {config.environment.game}")
+
+
+def _source(source: str, results: Path) -> tuple[Path | None, EvaluateConfig]:
+    """Where the network lies, and how it is to be evaluated."""
+    from xtra.store.store import Store
+
+    directory = next((path for path in (Path(source), *Path(source).parents) if (path / "job.json").is_file()), None)
+    if Path(source).exists() and directory is not None:
+        store, key = Store(directory.resolve().parents[1]), directory.resolve().name
+    else:
+        store, key = Store(results / "store"), _cell_key(source, results)
+    job = store.job(key)
+    if job.stage == "evaluate":
+        networks = job.inputs.get("network", ())
+        return (_finished(store, networks[0]) if networks else None), _evaluation(job)
+    if job.stage == "train":
+        return _finished(store, key), _evaluation(job)
+    raise _refusal(f"{source}: a {job.stage} job trains no agent for one game; take a train or an evaluate job")
+
+
+def _cell_key(name: str, results: Path) -> str:
+    from xtra.execute.suite_run import recorded_cells
+    from xtra.suite.errors import suggest
+
+    cells = list(recorded_cells(results))
+    keys = {cell.evaluate_key for cell in cells if cell.name == name}
+    if not keys:
+        names = sorted({cell.name for cell in cells})
+        raise _refusal(f"{name!r} is neither a job's directory nor a cell of a run in {results}; {suggest(name, names, 'cells')}")
+    if len(keys) > 1:
+        raise _refusal(f"{name!r} is {len(keys)} different cells in {results}; name a job's directory: {', '.join(sorted(keys))}")
+    return keys.pop()
+
+
+def _finished(store: Store, key: str) -> Path:
+    if store.manifest(key) is None:
+        raise _refusal(f"{key} is not finished; `xtra-bench status` tells where it stands")
+    return store.out(key)
+
+
+def _evaluation(job: Job) -> EvaluateConfig:
+    """An evaluate job's configuration; for a train job the one that its environment, agent and seed make."""
+    from xtra.stages.config import EvaluateConfig
+
+    fields = {name: job.config[name] for name in ("environment", "agent", "seed")}
+    evaluation = job.config.get("evaluation", {"num_threads": job.config.get("training", {}).get("num_threads", 1)})
+    return EvaluateConfig.model_validate_json(json.dumps(fields | {"evaluation": evaluation}))
+
+
+def _refusal(message: str) -> typer.Exit:
+    typer.echo(f"error: {message}", err=True)
+    return typer.Exit(2)
