@@ -12,10 +12,11 @@ from typer.testing import CliRunner
 
 from xtra.cli.perf import app
 from xtra.perf import search as perf_search
-from xtra.perf.engines import ENGINES, Absent, Cell
+from xtra.perf.engines import ENGINES
 from xtra.perf.hash_model import NativeHashModel, root_latents, successors, tables
-from xtra.perf.rounds import Turn, measure
-from xtra.perf.split import split_tree_only
+from xtra.perf.rounds import Samples, Turn, measure
+from xtra.perf.searcher import Absent, Cell
+from xtra.perf.split import split_network, split_tree_only
 
 TINY = Cell(batch=2, num_actions=4, num_simulations=3)
 
@@ -56,13 +57,37 @@ def test_the_split_adds_up_and_a_node_takes_at_most_300_bytes() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="pins processes to cores")
 def test_the_command_prints_everything_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(perf_search, "STANDARD_CELLS", [TINY])
-    monkeypatch.setattr(perf_search, "thread_scaling", lambda cell, rounds: {"whole": 1.0, "tree": 1.0})
-    result = CliRunner().invoke(app, ["search", "--json", "--rounds", "1", "--engine", "xtra"])
+    monkeypatch.setattr(perf_search, "THREAD_CELLS", [])
+    sizes = ["--batch", "1", "--batch", "2", "--simulations", "3"]
+    rest = ["--preset", "tiny", "--most-seconds", "0", "--rounds", "1", "--engine", "xtra"]
+    result = CliRunner().invoke(app, ["search", "--json", *sizes, *rest])
     assert result.exit_code == 0, result.output
-    report = json.loads(result.output)
+    report = json.loads(result.stdout)
+    assert [cell["batch"] for cell in report["tree_only"]] == [1, 2]
     assert report["tree_only"][0]["engines"]["xtra"]["simulations_per_second"] > 0
-    assert {"machine", "split", "network"} <= set(report)
+    assert report["split"][1]["bytes_per_root"] > 0
+    assert all("the limit is 0 s" in row["skipped"] for row in report["network"])
+    assert "tree only: 2 roots x 18 actions x 3 simulations" in result.stderr
+
+
+def test_a_search_with_a_network_is_split_into_its_parts() -> None:
+    found = split_network("tiny", Cell(2, 18, 2), num_searches=1, most_seconds=60)
+    assert found["tree_us"] + found["network_us"] < 2 / found["simulations_per_second"] * 1e6
+    assert found["network_us"] > found["tree_us"]
+
+
+def test_two_threads_are_timed_in_turn_with_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(perf_search, "Worker", lambda name, cell, cores: (name, cell.num_threads))
+    monkeypatch.setattr(perf_search, "split_tree_only", lambda cell, rounds: {"tree_us": 6.0 / cell.num_threads})
+
+    def turns(workers: dict[str, object], num_rounds: int) -> dict[str, Samples]:
+        asked.append(workers)
+        return {"1": Samples(seconds=[3.0, 4.0, 9.0]), "2": Samples(seconds=[2.0, 2.0, 3.0])}
+
+    monkeypatch.setattr(perf_search, "take_turns", turns)
+    assert perf_search.thread_scaling(TINY, 3) == {"whole": 2.0, "whole_best": 3.0, "tree": 2.0}
+    assert asked == [{"1": ("xtra", 1), "2": ("xtra", 2)}]
 
 
 def test_an_unknown_engine_is_refused_with_the_valid_names() -> None:

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from xtra.perf.engines import Cell
 from xtra.perf.networks import network_of
+from xtra.perf.searcher import Cell
 from xtra.search import GraphedSearch, ModelOutput, SearchConfig, SearchModel
 
 HOST_WAITS = ("cudaStreamSynchronize", "cudaDeviceSynchronize", "cudaEventSynchronize", "cudaMemcpy")

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xtra.perf.engines import Absent, Cell, Found
 from xtra.perf.hash_model import MULTIPLIER, NUM_ROWS, root_latents, successors, tables
+from xtra.perf.searcher import Absent, Cell, Found
 from xtra.search import SearchConfig
 
 LSTM_HORIZON = SearchConfig().lstm_horizon

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from xtra.perf.engines import ENGINES, Absent, Cell
+from xtra.perf.engines import ENGINES
+from xtra.perf.searcher import Absent, Cell
 
 WARM_UPS = 2
 SHORTEST_SAMPLE = 0.05
@@ -41,7 +42,11 @@ class Samples:
 
 def measure(cell: Cell, names: list[str], num_rounds: int, cores: list[int]) -> dict[str, Samples]:
     """Runs the engines `names` in turns on `cores`; each round gives one sample of each."""
-    workers = {name: Worker(name, cell, cores) for name in names}
+    return take_turns({name: Worker(name, cell, cores) for name in names}, num_rounds)
+
+
+def take_turns(workers: dict[str, Worker], num_rounds: int) -> dict[str, Samples]:
+    """Samples by the workers' names; closes them."""
     try:
         samples = {name: worker.prepare() for name, worker in workers.items()}
         for _ in range(num_rounds):

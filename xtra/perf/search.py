@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from itertools import product
 from statistics import median
@@ -12,40 +13,78 @@ from typing import Any
 
 import torch
 
-from xtra.perf.engines import ENGINES, Cell
+from xtra.perf.engines import ENGINES
 from xtra.perf.on_cuda import measure_on_cuda
-from xtra.perf.rounds import Samples, measure
+from xtra.perf.rounds import Samples, Worker, measure, take_turns
+from xtra.perf.searcher import Cell
 from xtra.perf.split import split_network, split_tree_only
 from xtra.search import _native
 from xtra.search.cuda import cuda_is_built
 
-STANDARD_CELLS = [
-    Cell(1, 18, 50),
-    Cell(8, 18, 50),
-    Cell(64, 18, 50),
-    Cell(256, 18, 50),
-    Cell(64, 6, 50),
-    Cell(64, 18, 16),
-    Cell(64, 18, 200),
-]
-LONG_CELLS = [Cell(1536, 18, 50), Cell(64, 18, 800)]
 PEERS_WITHOUT_LONG = {"mctx_muzero", "mctx_gumbel"}
 """Left out of cells of 800 simulations, of which one search takes them most of a minute."""
 
+THREAD_CELLS = [Cell(64, 18, 50), Cell(256, 18, 50), Cell(1536, 18, 50)]
+CUDA_CELL = Cell(1536, 18, 50)
 PACKAGES = ("xtra-bench", "torch", "numpy", "mctx", "jax", "LightZero")
 
 
-def tree_only(cells: list[Cell], names: list[str], num_rounds: int) -> list[dict[str, Any]]:
-    """Every engine on every cell: simulations per second, and how many times faster than each peer we are."""
-    cores = sorted(os.sched_getaffinity(0))
-    report = []
-    for cell in cells:
-        taking_part = [name for name in names if cell.num_simulations < 800 or name not in PEERS_WITHOUT_LONG]
-        samples = measure(cell, taking_part, num_rounds, cores[-cell.num_threads :])
-        report.append(cell._asdict() | {"engines": {name: _describe(cell, found) for name, found in samples.items()}})
-        report[-1]["times_faster"] = _times_faster(samples)
-        report[-1]["times_less_processor"] = _times_less_processor(samples)
-    return report
+Tell = Callable[[str], None]
+"""Where progress goes."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to measure."""
+
+    engines: list[str]
+    presets: list[str]
+    tree_cells: list[Cell]
+    network_cells: list[Cell]
+    num_rounds: int
+    most_seconds: float
+    """A search with a network that would take longer is left out."""
+
+
+def report(plan: Plan, tell: Tell) -> dict[str, Any]:
+    """Everything, as plain data."""
+    torch.set_num_threads(1)
+    result: dict[str, Any] = {"machine": machine()}
+    result["tree_only"] = [_compared(cell, plan, tell) for cell in plan.tree_cells]
+    tell("where the time goes")
+    result["split"] = [cell._asdict() | split_tree_only(cell, plan.num_rounds) for cell in plan.tree_cells]
+    scaled = [cell for cell in THREAD_CELLS if len(os.sched_getaffinity(0)) > 1]
+    result["two_threads"] = [_told(cell, "two threads", tell) | thread_scaling(cell, plan.num_rounds) for cell in scaled]
+    result["network"] = [
+        _told(cell, preset, tell) | {"preset": preset} | split_network(preset, cell, 1, plan.most_seconds)
+        for preset, cell in product(plan.presets, plan.network_cells)
+    ]
+    if torch.cuda.is_available() and cuda_is_built():
+        result["cuda"] = [
+            _told(CUDA_CELL, f"CUDA, {preset}", tell) | {"preset": preset} | measure_on_cuda(preset, CUDA_CELL, plan.num_rounds)
+            for preset in plan.presets
+        ]
+    return result
+
+
+def _told(cell: Cell, what: str, tell: Tell) -> dict[str, Any]:
+    threads = f", {cell.num_threads} threads" if cell.num_threads > 1 else ""
+    tell(f"{what}: {cell.batch} roots x {cell.num_actions} actions x {cell.num_simulations} simulations{threads}")
+    return cell._asdict()
+
+
+def _compared(cell: Cell, plan: Plan, tell: Tell) -> dict[str, Any]:
+    """Every engine on one cell: simulations per second, and how many times faster than each peer we are."""
+    names = [name for name in plan.engines if name.startswith("xtra") or cell.num_threads == 1]
+    if cell.num_simulations >= 800:
+        names = [name for name in names if name not in PEERS_WITHOUT_LONG]
+    sizes = _told(cell, "tree only", tell)
+    samples = measure(cell, names, plan.num_rounds, sorted(os.sched_getaffinity(0))[-cell.num_threads :])
+    return sizes | {
+        "engines": {name: _describe(cell, found) for name, found in samples.items()},
+        "times_faster": _times_faster(samples),
+        "times_less_processor": _times_less_processor(samples),
+    }
 
 
 def _describe(cell: Cell, samples: Samples) -> dict[str, Any]:
@@ -78,33 +117,13 @@ def _times_less_processor(samples: dict[str, Samples]) -> dict[str, float]:
 
 
 def thread_scaling(cell: Cell, num_rounds: int) -> dict[str, float]:
-    """How many times faster two threads are than one, for the whole call and for the tree alone."""
-    one, two = cell._replace(num_threads=1), cell._replace(num_threads=2)
-    whole = [measure(each, ["xtra"], num_rounds, sorted(os.sched_getaffinity(0)))["xtra"].seconds for each in (one, two)]
-    trees = [split_tree_only(each, num_rounds)["tree_us"] for each in (one, two)]
-    return {"whole": median(whole[0]) / median(whole[1]), "tree": trees[0] / trees[1]}
-
-
-def report(*, names: list[str], num_rounds: int, long: bool, presets: list[str], network_batch: int) -> dict[str, Any]:
-    """Everything, as plain data. presets: networks to search with, at `network_batch` roots."""
-    torch.set_num_threads(1)
-    cells = STANDARD_CELLS + (LONG_CELLS if long else [])
-    result: dict[str, Any] = {"machine": machine(), "tree_only": tree_only(cells, names, num_rounds)}
-    result["split"] = [cell._asdict() | split_tree_only(cell, num_rounds) for cell in cells]
-    if len(os.sched_getaffinity(0)) > 1:
-        result["two_threads"] = [
-            cell._asdict() | thread_scaling(cell, num_rounds) for cell in (Cell(64, 18, 50), Cell(256, 18, 50))
-        ]
-    network_cell = Cell(network_batch, 18, 50)
-    result["network"] = [
-        {"preset": preset} | network_cell._asdict() | split_network(preset, network_cell, num_searches=1) for preset in presets
-    ]
-    if torch.cuda.is_available() and cuda_is_built():
-        cuda_cell = Cell(1536, 18, 50)
-        result["cuda"] = [
-            {"preset": each} | cuda_cell._asdict() | measure_on_cuda(each, cuda_cell, num_rounds) for each in presets
-        ]
-    return result
+    """How many times faster two threads are than one, turn by turn, for the whole call; and for the tree alone."""
+    cores = sorted(os.sched_getaffinity(0))
+    each = {count: cell._replace(num_threads=count) for count in (1, 2)}
+    found = take_turns({str(count): Worker("xtra", sized, cores) for count, sized in each.items()}, num_rounds)
+    whole = [one / two for one, two in zip(found["1"].seconds, found["2"].seconds, strict=True)]
+    trees = [split_tree_only(sized, num_rounds)["tree_us"] for sized in each.values()]
+    return {"whole": median(whole), "whole_best": max(whole), "tree": trees[0] / trees[1]}
 
 
 def machine() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Where a search's time goes: tree, network and the glue between them, in microseconds per simulation step of a batch."""
+"""Where a search's time goes, in microseconds per step of a batch: tree (softmax included), network, the glue between."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xtra.perf.engines import Cell
 from xtra.perf.hash_model import NativeHashModel, root_latents
+from xtra.perf.searcher import Cell
 from xtra.search import ModelOutput, SearchConfig, SearchModel
 from xtra.search.engine import Engine, Roots
 from xtra.search.memory import Memory
@@ -68,7 +68,10 @@ class TimedEngine:
 
 @torch.no_grad()
 def split(model: SearchModel, observations: Any, cell: Cell, num_searches: int) -> dict[str, float]:
-    """Median microseconds per step, and the share of the search that is outside the network."""
+    """Median microseconds per step, the share of the search that is outside the network, and simulations per second.
+
+    All but the roots' own inference.
+    """
     config = SearchConfig(num_simulations=cell.num_simulations)
     output = model.initial_inference(observations)
     output = ModelOutput(*(tensor.clone() for tensor in output))
@@ -82,6 +85,7 @@ def split(model: SearchModel, observations: Any, cell: Cell, num_searches: int) 
         "glue_us": whole - tree - network,
         "network_us": network,
         "outside_network_fraction": (whole - network) / whole,
+        "simulations_per_second": cell.batch / whole * 1e6,
     }
 
 
@@ -108,9 +112,22 @@ def split_tree_only(cell: Cell, num_searches: int) -> dict[str, float]:
     return measured | {"bytes_per_root": memory.trees.shape[1], "bytes_per_node": memory.trees.shape[1] / memory.slots}
 
 
-def split_network(preset: str, cell: Cell, num_searches: int) -> dict[str, float]:
-    """The same with the EfficientZero network of that preset, untrained, in evaluation mode."""
+def split_network(preset: str, cell: Cell, num_searches: int, most_seconds: float) -> dict[str, Any]:
+    """The same with the EfficientZero network of that preset, untrained, in evaluation mode; `skipped` says why, if too slow."""
     from xtra.perf.networks import network_of
 
+    torch.set_num_threads(cell.num_threads)
     network, observations = network_of(preset, cell.batch)
+    expected = _inference_seconds(network, observations) * cell.num_simulations
+    if expected > most_seconds:
+        return {"skipped": f"one search would take {expected:.0f} s; the limit is {most_seconds:.0f} s"}
     return split(network, observations, cell, num_searches)
+
+
+@torch.no_grad()
+def _inference_seconds(model: SearchModel, observations: Any) -> float:
+    root = model.initial_inference(observations)
+    actions = torch.zeros(len(root.value), dtype=torch.int64)
+    begun = time.perf_counter()
+    model.recurrent_inference(root.latent, root.value_prefix_state, actions)
+    return time.perf_counter() - begun
