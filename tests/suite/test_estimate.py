@@ -26,7 +26,8 @@ def finish(store: Store, job: Job, seconds: float, size: int) -> None:
 
 @pytest.fixture
 def two_seeds() -> Plan:
-    return plan(load_suite(CATCH, ["resources.train.gpus=2"], seeds=[0, 1])).only(["EfficientZero"])
+    shared = ["resources.train.gpus=4", "resources.train.jobs_per_gpu=2"]
+    return plan(load_suite(CATCH, shared, seeds=[0, 1])).only(["EfficientZero"])
 
 
 def test_jobs_of_one_kind_differ_in_game_and_seed_alone() -> None:
