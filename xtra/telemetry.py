@@ -1,20 +1,27 @@
-"""What a job says while it runs: metrics as JSON lines (the record) and progress as one small file (for whoever watches).
+"""What a job says while it runs: metrics as JSON lines (the record), the same for TensorBoard where it is installed, and progress
+as one small file (both for whoever watches).
 
-Both live in the job's work directory. Nothing that is computed depends on them.
+All live in the job's work directory. Nothing that is computed depends on them.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Mapping
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+COUNTERS = ("env_steps", "updates")
+"""What metrics are drawn over, each under a heading of its own: after the last env step updates go on alone."""
+
 
 class Telemetry:
-    """Writes `metrics.jsonl` and `progress.json` under `directory`.
+    """Writes `metrics.jsonl`, `tensorboard/` (with the extra `tensorboard`) and `progress.json` under `directory`.
 
     After a resume, `rewind` drops the metric lines that the interrupted attempt wrote past its last checkpoint.
     """
@@ -24,11 +31,15 @@ class Telemetry:
         self._metrics = directory / "metrics.jsonl"
         self._started = time.monotonic()
         self._last_progress = 0.0
+        self._curves: TensorBoard | None = None
 
     def metrics(self, **values: Any) -> None:
         """Appends one line. Values are JSON scalars; by convention `updates` and `env_steps` say when."""
+        if self._curves is None:
+            self._curves = TensorBoard(self.directory / "tensorboard", self._metrics)
         with self._metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(values, sort_keys=True) + "\n")
+        self._curves.add(values)
 
     def size(self) -> int:
         """Bytes of metrics written so far; stored in checkpoints for `rewind`."""
@@ -38,6 +49,7 @@ class Telemetry:
         """Cuts the metrics back to `size` bytes."""
         if self._metrics.exists() and self._metrics.stat().st_size > size:
             os.truncate(self._metrics, size)
+        self._curves = None
 
     def progress(
         self, done: int, total: int, unit: str, figures: Mapping[str, float] | None = None, *, force: bool = False
@@ -57,3 +69,27 @@ class Telemetry:
         temporary = self.directory / "progress.json.tmp"
         temporary.write_text(json.dumps(state), encoding="utf-8")
         temporary.replace(self.directory / "progress.json")
+
+
+class TensorBoard:
+    """Metrics as TensorBoard reads them, made anew from the JSON lines at each start: so a resumed job repeats no point."""
+
+    def __init__(self, directory: Path, metrics: Path) -> None:
+        self._writer: Any = None
+        if find_spec("tensorboard") is not None:
+            shutil.rmtree(directory, ignore_errors=True)
+            self._writer = import_module("tensorboard.summary").Writer(str(directory))
+            for line in metrics.read_text(encoding="utf-8").splitlines() if metrics.exists() else ():
+                self._write(json.loads(line))
+
+    def add(self, values: Mapping[str, Any]) -> None:
+        """One line of the metrics: every figure over every counter in it."""
+        if self._writer is not None:
+            self._write(values)
+            self._writer.flush()
+
+    def _write(self, values: Mapping[str, Any]) -> None:
+        for counter in COUNTERS:
+            for name, value in values.items() if counter in values else ():
+                if name not in COUNTERS and isinstance(value, int | float):
+                    self._writer.add_scalar(f"by_{counter}/{name}", value, values[counter])
