@@ -25,7 +25,7 @@ namespace xtra {
 namespace {
 
 // Below this many, waking a thread costs more than it saves.
-constexpr int kLeastSharedLogits = 8192;
+constexpr int kLeastSharedLogits = 4096;
 
 class CpuEngine {
   public:

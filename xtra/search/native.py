@@ -16,7 +16,7 @@ from xtra.search.types import ModelOutput
 
 
 class CpuTrees:
-    """The C++ trees of a batch. All tensors are on the CPU; latents and states are None for a caller who keeps them."""
+    """The C++ trees of a batch. All tensors are on the CPU."""
 
     def __init__(self, config: SearchConfig, memory: Memory, num_threads: int, instruction_set: str) -> None:
         """instruction_set: see `NativeEngine`."""
@@ -27,23 +27,26 @@ class CpuTrees:
         self._weights_address = self._weights.ctypes.data
 
     def begin(self, roots: Roots, logits: Tensor, value: Tensor, latents: int = 0, states: int = 0) -> None:
-        """See `Engine.begin`.  latents, states: addresses."""
+        """See `Engine.begin`.  latents, states: addresses, or 0 if the caller keeps them."""
         self._memory.accept(roots)
         self._engine.plant(roots.valid.data_ptr(), self._weights_address)
         self._weigh(logits)
         noise = 0 if roots.noise is None else roots.noise.data_ptr()
-        raise_if_bad("initial_inference", self._engine.begin(noise, value.data_ptr(), latents, states))
+        found = self._engine.begin(noise, value.data_ptr(), latents, states)
+        if found is not None:
+            raise BadOutput("initial_inference", *found)
 
     def step(self, simulation: int, logits: Tensor, value: Tensor, prefix: Tensor, latents: int = 0, states: int = 0) -> None:
         """See `Engine.step`."""
         self._weigh(logits)
         found = self._engine.step(simulation, value.data_ptr(), prefix.data_ptr(), latents, states)
-        raise_if_bad("recurrent_inference", found)
+        if found is not None:
+            raise BadOutput("recurrent_inference", *found)
 
     def _weigh(self, logits: Tensor) -> None:
         """The softmax but for its division. NumPy's exponential takes a fifth of the time of torch's softmax of narrow rows."""
         self._engine.shift(logits.data_ptr())
-        np.exp(self._weights, out=self._weights)
+        np.exp(self._weights, self._weights)
 
 
 class NativeEngine:
@@ -74,9 +77,3 @@ class NativeEngine:
     def read_nodes(self) -> NDArray[Any]:
         """See `Engine.read_nodes`."""
         return self._memory.read_nodes()
-
-
-def raise_if_bad(source: str, found: tuple[int, int] | None) -> None:
-    """Turns the engines' (root, error) into `BadOutput`."""
-    if found is not None:
-        raise BadOutput(source, *found)
