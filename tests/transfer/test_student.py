@@ -92,8 +92,8 @@ def test_without_teachers_each_game_is_searched_over_its_own_actions_with_a_dela
     made = MultiTaskStudent(agent, 10, [task(agent, game, seed) for seed, game in enumerate(games)], 6, RUN)
     first = {name: value.clone() for name, value in made.network_state().items()}
     for update in range(3):
-        for drawn in made._sampler.draw(update):
-            used = made.make_targets(drawn, update).policies.sum((0, 1))
+        for drawn in made.take(update):
+            used = drawn.batch.policies.sum((0, 1))
             assert set(np.flatnonzero(used).tolist()) == set(GAMES[games[drawn.task]].action_ids)
         made.update(update)
     target = made._target.network.state_dict()

@@ -27,7 +27,7 @@ class Cloning:
 
     def __init__(self, config: CloningConfig, frame_size: int, tasks: Sequence[Task], batch_size: int, run: Run) -> None:
         self._tasks, self._frame_stack = tasks, config.network.frame_stack
-        self._sampler = TaskSampler(tasks, batch_size, REPLAY, run.num_updates, run.seed)
+        self._sampler = TaskSampler(tasks, batch_size, REPLAY, num_updates=run.num_updates, seed=run.seed)
         self._cloner = Cloner(config, frame_size, run.seed, run.device)
 
     def update(self, update: int) -> dict[str, float]:

@@ -24,6 +24,7 @@ from xtra.replay.buffer import ReplayBuffer
 from xtra.rng import derive_seed
 from xtra.transfer.config import CrossTaskConfig, LossTerm, TaskWeightConfig, TeacherConfig
 from xtra.transfer.offline_batches import OfflineBatches
+from xtra.transfer.sampling import TaskSampler
 from xtra.transfer.task_weights import TaskWeights, cosine, gradient
 from xtra.transfer.tasks import LabelledTask, TeacherTargets
 
@@ -55,7 +56,15 @@ class CrossTaskLearner(EfficientZeroLearner):
         self._measured_config = only_terms(config, task_weights.terms)
         self._clamp = task_weights.gradient_clamp
         targets = TeacherTargets(config, teacher, run.seed)
-        self._offline = OfflineBatches(tasks, targets, cross_tasks, config.replay, num_updates=run.num_updates, seed=run.seed)
+        sampler = TaskSampler(
+            tasks,
+            cross_tasks.batch_size,
+            config.replay,
+            num_updates=run.num_updates,
+            seed=run.seed,
+            composition=cross_tasks.composition,
+        )
+        self._offline = OfflineBatches(tasks, targets, sampler)
 
     def update(self, replay: ReplayBuffer, update: int) -> dict[str, float]:
         """As from scratch, with the offline tasks in the loss, and in due time with a measurement of their gradients."""
@@ -76,8 +85,8 @@ class CrossTaskLearner(EfficientZeroLearner):
         loss, offline_losses = self._loss(target, crossed, owners)
         metrics |= self.optimize(loss, update)
         replay.update_priorities(sample, target.losses.value_errors.double().cpu().numpy())
-        for offline, part in zip(drawn, crossed, strict=True):
-            self._offline.set_priorities(offline, part.losses.value_errors.double().cpu().numpy())
+        offline_errors = torch.cat([part.losses.value_errors for part in crossed])
+        self._offline.set_priorities(drawn, offline_errors.double().cpu().numpy())
         self.refresh_copies(update)
         return metrics | mean_losses(target.losses) | self._per_task(owners, offline_losses)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from xtra.agents.efficientzero.config import EfficientZeroConfig
-from xtra.agents.efficientzero.targets import Batch
 from xtra.agents.factory import Run
 from xtra.transfer.config import TeacherConfig
-from xtra.transfer.sampling import TaskSample
+from xtra.transfer.offline_batches import Drawn, OfflineBatches
 from xtra.transfer.student import Student
 from xtra.transfer.tasks import LabelledTask, TeacherTargets
 
@@ -26,9 +26,17 @@ class DistilledStudent(Student):
         teacher: TeacherConfig,
     ) -> None:
         super().__init__(config, frame_size, tasks, batch_size, run)
-        self._labelled = tasks
-        self._targets = TeacherTargets(config, teacher, run.seed)
+        self._batches = OfflineBatches(tasks, TeacherTargets(config, teacher, run.seed), self._sampler)
 
-    def make_targets(self, drawn: TaskSample, update: int) -> Batch:
-        """Of the sample's teacher."""
-        return self._targets.make(self._labelled[drawn.task], drawn.sample, update)
+    def take(self, update: int) -> list[Drawn]:
+        """With each game's teacher's targets."""
+        return self._batches.take(update)
+
+    def state(self) -> dict[str, Any]:
+        """Also the priorities and the samples that are drawn already."""
+        return super().state() | {"offline": self._batches.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """The inverse of `state`."""
+        super().restore(state)
+        self._batches.restore(state["offline"])

@@ -11,6 +11,7 @@ from xtra.agents.efficientzero.planning import Planner
 from xtra.agents.efficientzero.targets import Batch, TargetMaker
 from xtra.agents.factory import Run
 from xtra.rng import derive_seed
+from xtra.transfer.offline_batches import Drawn
 from xtra.transfer.sampling import TaskSample
 from xtra.transfer.student import Student
 from xtra.transfer.tasks import Task
@@ -25,10 +26,9 @@ class MultiTaskStudent(Student):
         self._target = DelayedTarget(self._network, config.targets.target_update_interval)
         self._makers = [self._make_maker(task) for task in tasks]
 
-    def make_targets(self, drawn: TaskSample, update: int) -> Batch:
-        """By the delayed copy."""
-        replay = self._tasks[drawn.task].replay
-        return self._makers[drawn.task].make(replay, drawn.sample, self._target.network, update)
+    def take(self, update: int) -> list[Drawn]:
+        """With targets that the delayed copy makes now."""
+        return [Drawn(d.task, d.sample, self._make_targets(d, update)) for d in self._sampler.draw(update)]
 
     def update(self, update: int) -> dict[str, float]:
         """As every student; then the delayed copy, where it is due."""
@@ -37,13 +37,18 @@ class MultiTaskStudent(Student):
         return metrics
 
     def state(self) -> dict[str, Any]:
-        """Also the delayed copies."""
-        return super().state() | self._target.state()
+        """Also the priorities and the delayed copies."""
+        return super().state() | self._target.state() | {"replays": self._sampler.state()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """The inverse of `state`."""
         super().restore(state)
         self._target.restore(state)
+        self._sampler.restore(state["replays"])
+
+    def _make_targets(self, drawn: TaskSample, update: int) -> Batch:
+        replay = self._tasks[drawn.task].replay
+        return self._makers[drawn.task].make(replay, drawn.sample, self._target.network, update)
 
     def _make_maker(self, task: Task) -> TargetMaker:
         seed = derive_seed(self._run.seed, task.game)

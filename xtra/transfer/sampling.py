@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,23 +25,42 @@ class TaskSample:
 
 
 class TaskSampler:
-    """Draws are a function of the seed, the update and the priorities. num_updates: all that will be made."""
+    """Draws are a function of the seed, the update and the priorities. num_updates: all that will be made.
 
-    def __init__(self, tasks: Sequence[Task], batch_size: int, config: ReplayConfig, num_updates: int, seed: int) -> None:
+    composition: `balanced` draws from every game in every update; `shared_queue` makes as many batches, each of a game drawn at
+    random, as in the released code's one queue.
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        batch_size: int,
+        config: ReplayConfig,
+        *,
+        num_updates: int,
+        seed: int,
+        composition: Literal["balanced", "shared_queue"] = "balanced",
+    ) -> None:
         self._tasks, self._batch_size, self._config = tasks, batch_size, config
-        self._num_updates, self._seed = num_updates, seed
+        self._num_updates, self._seed, self._composition = num_updates, seed, composition
 
     def draw(self, update: int) -> list[TaskSample]:
-        """One sample per game, in order; none of a game whose turn it is not."""
+        """One sample per game, in order, none of a game whose turn it is not; or one per place in the queue."""
+        num_tasks = len(self._tasks)
+        order: Sequence[int] = range(num_tasks)
+        if self._composition == "shared_queue":
+            order = stream(self._seed, "shared-queue", update).integers(num_tasks, size=num_tasks).tolist()
         correction = priority_correction(update, self._num_updates, self._config)
         return [
-            TaskSample(i, task.replay.sample(size, stream(self._seed, "replay", task.game, update), correction))
-            for i, (task, size) in enumerate(zip(self._tasks, shares(self._batch_size, len(self._tasks), update), strict=True))
+            TaskSample(
+                task, self._tasks[task].replay.sample(size, stream(self._seed, "offline-replay", update, place), correction)
+            )
+            for place, (task, size) in enumerate(zip(order, shares(self._batch_size, num_tasks, update), strict=True))
             if size
         ]
 
     def set_priorities(self, drawn: Sequence[TaskSample], priorities: NDArray[np.float64]) -> None:
-        """Of all samples, one game after another."""
+        """Of all samples, one after another."""
         ends = np.cumsum([len(d.sample.rows) for d in drawn])[:-1]
         for d, part in zip(drawn, np.split(priorities, ends), strict=True):
             self._tasks[d.task].replay.update_priorities(d.sample, part)

@@ -17,10 +17,10 @@ from xtra.agents.efficientzero.batches import joined, to_tensors
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.agents.efficientzero.descent import descend, make_optimizer
 from xtra.agents.efficientzero.losses import Losses, total_loss, unroll_losses
-from xtra.agents.efficientzero.targets import Batch
 from xtra.agents.factory import Run
 from xtra.rng import derive_seed
-from xtra.transfer.sampling import TaskSample, TaskSampler
+from xtra.transfer.offline_batches import Drawn
+from xtra.transfer.sampling import TaskSampler
 from xtra.transfer.tasks import Task
 
 
@@ -30,28 +30,18 @@ class Student(ABC):
     def __init__(self, config: EfficientZeroConfig, frame_size: int, tasks: Sequence[Task], batch_size: int, run: Run) -> None:
         self._config, self._run = config, run
         self._games = [task.game for task in tasks]
-        self._sampler = TaskSampler(tasks, batch_size, config.replay, run.num_updates, run.seed)
+        self._sampler = TaskSampler(tasks, batch_size, config.replay, num_updates=run.num_updates, seed=run.seed)
         self._network = make_network(config.network, frame_size, run.seed, run.device)
         self._optimizer = make_optimizer(self._network, config.optimizer)
 
     @abstractmethod
-    def make_targets(self, drawn: TaskSample, update: int) -> Batch:
-        """What the network is trained towards on one game's sample."""
+    def take(self, update: int) -> list[Drawn]:
+        """Samples of all games with what the network is trained towards."""
 
     def update(self, update: int) -> dict[str, float]:
         """One joint step of the optimiser, then new priorities in every game's replay."""
-        drawn = self._sampler.draw(update)
-        batch = joined(
-            [
-                to_tensors(
-                    self.make_targets(d, update),
-                    self._config,
-                    self._run.device,
-                    derive_seed(self._run.seed, "augment", self._games[d.task], update),
-                )
-                for d in drawn
-            ]
-        )
+        drawn = self.take(update)
+        batch = joined([to_tensors(d.batch, self._config, self._run.device, self._augmentation(d, update)) for d in drawn])
         self._network.train()
         losses = unroll_losses(self._network, batch, self._config)
         metrics = descend(self._network, self._optimizer, self._config.optimizer, total_loss(losses, batch, self._config), update)
@@ -59,24 +49,22 @@ class Student(ABC):
         return metrics | self._losses_by_game(drawn, losses)
 
     def state(self) -> dict[str, Any]:
-        """Network, optimiser and priorities."""
-        return {
-            "network": self._network.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
-            "replays": self._sampler.state(),
-        }
+        """Network and optimiser; the replays are the subclasses'."""
+        return {"network": self._network.state_dict(), "optimizer": self._optimizer.state_dict()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """The inverse of `state`."""
         self._network.load_state_dict(state["network"])
         self._optimizer.load_state_dict(state["optimizer"])
-        self._sampler.restore(state["replays"])
 
     def network_state(self) -> dict[str, Any]:
         """The network's weights and batch-norm statistics."""
         return self._network.state_dict()
 
-    def _losses_by_game(self, drawn: Sequence[TaskSample], losses: Losses) -> dict[str, float]:
+    def _augmentation(self, drawn: Drawn, update: int) -> int:
+        return derive_seed(self._run.seed, "augment", self._games[drawn.task], update)
+
+    def _losses_by_game(self, drawn: Sequence[Drawn], losses: Losses) -> dict[str, float]:
         """Each term's plain mean over each game's samples; one transfer from the device for all."""
         terms = torch.stack([losses.value_prefix, losses.policy, losses.value, losses.consistency]).detach()
         sizes = [len(d.sample.rows) for d in drawn]
