@@ -10,21 +10,30 @@ kept to show where they end.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from xtra_analysis.aggregates import AGGREGATES, Array
+from xtra_analysis.aggregates import AGGREGATES, Array, mean
 from xtra_analysis.bootstrap import generator, joint_distribution
-from xtra_analysis.compare import LEANING, RATIO_STATISTICS
+from xtra_analysis.compare import LEANING, RATIO_STATISTICS, probability_of_improvement
 from xtra_analysis.estimates import POOLED
 from xtra_analysis.intervals import percentile_interval, pool_spread, small_sample_interval
+from xtra_analysis.reach import mean_difference
 
 from xtra.protocol.scores import published_scores, reference_scores
 
 Population = Callable[[np.random.Generator, int, int], Array]
 """(random, runs, games) → normalised scores (runs, games)."""
+
+STATISTICS: dict[str, Callable[..., Array]] = {
+    **AGGREGATES,
+    **RATIO_STATISTICS,
+    "probability_of_improvement": probability_of_improvement,
+    "mean_difference": mean_difference,
+}
+"""The last is that of env steps to reach a score."""
 
 TRUE_RATIO = 1.2
 RUNS_FOR_TRUTH = 20_000
@@ -94,17 +103,16 @@ POPULATIONS: dict[str, Population] = {
 
 def coverage(name: str, games: int, runs: int, simulations: int) -> pd.DataFrame:
     """One row per statistic: how often each interval held the truth, and their median widths."""
-    population, random = POPULATIONS[name], generator(0, name, str(games), str(runs))
-    many = population(generator(1, name), RUNS_FOR_TRUTH, games)
+    many = POPULATIONS[name](generator(1, name), RUNS_FOR_TRUTH, games)
     truth = {statistic: float(function(many)) for statistic, function in AGGREGATES.items()}
     truth |= {statistic: float(function(TRUE_RATIO * many, many)) for statistic, function in RATIO_STATISTICS.items()}
-    rows = []
-    for _ in range(simulations):
-        samples = [TRUE_RATIO * population(random, runs, games), population(random, runs, games)]
-        for statistic, target in truth.items():
-            rows.append((statistic, *_one(statistic, samples, target, random)))
-    frame = pd.DataFrame(
-        rows, columns=["statistic", "percentile_held", "small_sample_held", "percentile_width", "small_sample_width"]
+    pairs = {"probability_of_improvement": _true_improvement(many), "mean_difference": (TRUE_RATIO - 1) * float(mean(many))}
+    identity = (name, str(games), str(runs))
+    frame = pd.concat(
+        [
+            _simulate(name, (runs, games), truth, simulations, generator(0, *identity)),
+            _simulate(name, (runs, games), pairs, simulations, generator(0, *identity, "pairs")),
+        ]
     )
     grouped = frame.groupby("statistic", sort=False)
     result = pd.DataFrame(
@@ -117,16 +125,38 @@ def coverage(name: str, games: int, runs: int, simulations: int) -> pd.DataFrame
     return result.assign(population=name, games=games, runs=runs, simulations=simulations)
 
 
+def _simulate(
+    name: str, shape: tuple[int, int], truth: Mapping[str, float], simulations: int, random: np.random.Generator
+) -> pd.DataFrame:
+    rows = []
+    for _ in range(simulations):
+        samples = [TRUE_RATIO * POPULATIONS[name](random, *shape), POPULATIONS[name](random, *shape)]
+        for statistic, target in truth.items():
+            rows.append((statistic, *_one(statistic, samples, target, random)))
+    return pd.DataFrame(
+        rows, columns=["statistic", "percentile_held", "small_sample_held", "percentile_width", "small_sample_width"]
+    )
+
+
+def _true_improvement(runs: Array) -> float:
+    """The chance that a run times TRUE_RATIO beats another run: pairs of 20,000 runs are counted by sorting."""
+    below = [np.searchsorted(np.sort(game), TRUE_RATIO * game).mean() / len(game) for game in runs.T]
+    return float(np.mean(below))
+
+
 def _one(statistic: str, samples: list[Array], target: float, random: np.random.Generator) -> tuple[bool, bool, float, float]:
-    function: Callable[..., Array] = (AGGREGATES | RATIO_STATISTICS)[statistic]
+    function = STATISTICS[statistic]
     data = samples[1:] if statistic in AGGREGATES else samples
-    drawn = joint_distribution(function, data, REPS, random)
+    size = samples[0].shape[0] * samples[1].size
+    drawn = joint_distribution(function, data, REPS, random, size)
     percentile = percentile_interval(drawn)
     estimate = float(function(*data))
     if statistic in POOLED:
         data = [pool_spread(sample) for sample in data]
-        drawn = joint_distribution(function, data, REPS, random)
+        drawn = joint_distribution(function, data, REPS, random, size)
     honest = small_sample_interval(function, data, drawn, estimate, longer_arm=statistic in POOLED or function in LEANING)
+    if statistic == "probability_of_improvement":
+        honest = honest.clip(0.0, 1.0)
     return (
         percentile.low <= target <= percentile.high,
         honest.low <= target <= honest.high,

@@ -8,6 +8,7 @@ import pandas as pd
 
 from xtra_analysis.compare import COMPARISON_COLUMNS, GAME_RATIO_COLUMNS, compare, compare_games
 from xtra_analysis.curves import CURVE_COLUMNS, relative_efficiency, sample_efficiency
+from xtra_analysis.draws import draw_scores, draw_spread
 from xtra_analysis.estimates import estimate
 from xtra_analysis.profiles import performance_profiles
 from xtra_analysis.reach import Reach, find_reach
@@ -37,6 +38,8 @@ class Findings:
     profiles: pd.DataFrame
     worst_case: pd.DataFrame
     reach: Reach | None
+    draws: pd.DataFrame
+    draw_spread: pd.DataFrame
 
     @property
     def primary(self) -> str | None:
@@ -69,6 +72,7 @@ def primary_method(study: Study) -> str | None:
 def find(study: Study, seed: int = 0) -> Findings:
     """All estimates of the study. `seed` decides the resamples: equal rows and seed give equal numbers."""
     yardstick, curves, scores = study.yardstick, study.tables["curves"], study.scores
+    draws = draw_scores(study)
     nothing = pd.DataFrame(columns=CURVE_COLUMNS)
     return Findings(
         study=study,
@@ -82,6 +86,8 @@ def find(study: Study, seed: int = 0) -> Findings:
         profiles=performance_profiles(scores, seed=seed),
         worst_case=worst_case(scores),
         reach=find_reach(curves, study.info.reach, study.baseline, seed),
+        draws=draws,
+        draw_spread=draw_spread(draws),
     )
 
 

@@ -25,7 +25,31 @@ def answer(findings: Findings) -> str:
             f"Everything ran: {counted(len(study.complete), 'run')} of {len(study.scores)} left a score. "
             "Runs this short prove the wiring, not learning, so they answer no question about methods."
         )
-    return " ".join(filter(None, (reach_sentence(findings), _final_sentence(findings, primary))))
+    group = next(method.group for method in study.info.methods if method.name == primary)
+    drawn = spread_sentence(findings, group) if group in set(findings.draw_spread["group"]) else None
+    return " ".join(filter(None, (reach_sentence(findings), _final_sentence(findings, primary), drawn)))
+
+
+def spread_sentence(findings: Findings, group: str | None) -> str:
+    """How far the draws of a group differ, and what of that their seeds explain."""
+    row = findings.draw_spread.set_index("group").loc[group]
+    opening = (
+        f"{group}: {counted(int(row['num_draws']), 'draw')} scored {number(row['lowest'])} to {number(row['highest'])} "
+        f"({draw_unit(findings)}; mean {number(row['mean'])}), a standard deviation between draws of {number(row['spread'])}"
+    )
+    if pd.isna(row["seed_spread"]):
+        return f"{opening}. How much of it is due to seeds cannot be told from one seed."
+    rest = (
+        f"which leaves {number(row['draw_spread'])} for the draws themselves and their pretrained networks"
+        if row["draw_spread"] > 0
+        else "so the draws cannot be told apart"
+    )
+    return f"{opening}. Seeds alone would give equal draws one of {number(row['seed_spread'])}, {rest}."
+
+
+def draw_unit(findings: Findings) -> str:
+    """What a draw's score is told in."""
+    return f"× {findings.study.yardstick}" if findings.study.yardstick else "normalized score"
 
 
 def reach_sentence(findings: Findings) -> str | None:

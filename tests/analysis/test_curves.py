@@ -11,12 +11,13 @@ import pandas as pd
 import pytest
 from xtra_analysis import figures
 from xtra_analysis.compute import machine, over_time, seconds_per_run, stage_costs
+from xtra_analysis.content import Picture, Table
 from xtra_analysis.curves import common_points, relative_efficiency, sample_efficiency
 from xtra_analysis.estimates import estimate
 from xtra_analysis.findings import find
 from xtra_analysis.formatting import duration
 from xtra_analysis.headline import answer
-from xtra_analysis.report import write_report
+from xtra_analysis.sections.efficiency import efficiency
 from xtra_analysis.sensitivity import worst_case
 from xtra_analysis.study import read_study
 from xtra_analysis.synthetic import METHODS
@@ -87,12 +88,14 @@ def test_the_whole_study_counts_every_job_once(make_run: MakeRun) -> None:
     assert table["seconds"].sum() / 3600 == pytest.approx(3.0 + 2 * 1.5 + 6 * 2.5)
 
 
-def test_small_costs_are_told_in_small_units(make_run: MakeRun, tmp_path: Path) -> None:
+def test_small_costs_are_told_in_small_units(make_run: MakeRun) -> None:
     run = make_run("run")
     write_costs(run, scale=1 / 3600)
-    page = write_report([run], tmp_path / "out").read_text(encoding="utf-8")
-    assert "GPU-seconds" in page and "hours" not in page
-    assert "0.5\u00a0s" in page and ">0.00<" not in page[page.index("What one run costs") : page.index("What the whole study")]
+    section = efficiency(find(read_study([run])))
+    assert section is not None
+    texts = [text for block in section.blocks if isinstance(block, Table) for row in block.rows for text in row]
+    assert "0.5\u00a0s" in texts and "0.00" not in texts
+    assert any(isinstance(block, Picture) and "GPU-seconds" in block.svg for block in section.blocks)
     assert [duration(seconds) for seconds in (0.0, 0.004, 45.0, 720.0, 12240.0)] == [
         "–", "< 0.1\u00a0s", "45\u00a0s", "12\u00a0min", "3.4\u00a0h",
     ]  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
-from xtra_analysis import load, write_report
+from xtra_analysis import load
 from xtra_analysis.findings import find
 from xtra_analysis.headline import answer
 from xtra_analysis.reach import compare_reach, env_steps_to_reach, estimate_reach
@@ -84,7 +85,7 @@ def write_curves(run: Path, arrivals: dict[str, float]) -> None:
     curves.to_csv(run / "curves.csv", index=False)
 
 
-def test_the_answer_says_who_was_sooner_by_how_much_and_whether_that_excludes_zero(make_run: MakeRun, tmp_path: Path) -> None:
+def test_the_answer_says_who_was_sooner_by_how_much_and_whether_that_excludes_zero(make_run: MakeRun) -> None:
     run = make_run("run", reach=500.0)
     write_curves(run, {"EfficientZero": 40_000, "XTRA": 20_000})
     clear = answer(find(read_study([run])))
@@ -97,8 +98,14 @@ def test_the_answer_says_who_was_sooner_by_how_much_and_whether_that_excludes_ze
 
     write_curves(run, {"EfficientZero": 20_100, "XTRA": 20_000})
     assert "which does not exclude 0)" in answer(find(read_study([run])))
-    page = write_report([run], tmp_path / "out").read_text(encoding="utf-8")
-    assert "Env steps to reach a score of 500" in page and "Every run reached it." in page
+
+
+def test_the_report_has_a_section_on_it_with_every_method_that_has_a_curve(small_report: Path) -> None:
+    page = (small_report / "report.html").read_text(encoding="utf-8")
+    assert '<section id="reach">' in page and re.search(r"\d+ runs of 36 never reached the score", page)
+    table = pd.read_csv(small_report / "tables" / "reach.csv").set_index("method")
+    assert list(table.index) == ["EfficientZero", "XTRA", "XTRA, constant task weights"]
+    assert np.isnan(table.loc["EfficientZero", "estimate_difference"])
 
 
 def test_nothing_is_said_without_a_score_to_reach_or_a_baseline_that_learns(make_run: MakeRun) -> None:

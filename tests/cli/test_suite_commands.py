@@ -59,7 +59,8 @@ def test_plan_counts_what_the_store_holds_already(tmp_path: Path, monkeypatch: p
     rows = [line.replace("│", " ").split() for line in result.stdout.splitlines()]
     assert ["train", "5", "1", "4"] in rows
     assert ["evaluate", "5", "1", "4"] in rows
-    assert ["EfficientZero", "efficientzero", "catch", "5", "1", "4"] in rows
+    assert ["EfficientZero", "efficientzero", "5", "1", "4"] in rows
+    assert "protocol: catch" in result.stdout.splitlines()
 
 
 def test_plan_names_the_suites_that_share_its_jobs(tmp_path: Path) -> None:

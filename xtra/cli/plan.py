@@ -59,10 +59,15 @@ def print_plan(plan: Plan, cached: Collection[str]) -> None:
         share = shares[stage]
         stages.add_row(stage, str(share.total), str(share.cached), str(share.missing))
     console.print(stages)
-    methods = Table(Column("method", overflow="fold"), "agent", Column("protocol", overflow="fold"), "cells", *_COUNTS[1:])
-    for identity, share in by_method(plan, cached).items():
-        methods.add_row(*identity, str(share.total), str(share.cached), str(share.missing))
+    methods = Table(Column("method", overflow="fold"), "agent", "cells", *_COUNTS[1:])
+    measured: dict[str, list[str]] = {}
+    for (method, agent, protocol), share in by_method(plan, cached).items():
+        methods.add_row(method, agent, str(share.total), str(share.cached), str(share.missing))
+        measured.setdefault(protocol, []).append(method)
     console.print(methods)
+    for protocol, names in measured.items():
+        of = f" of {', '.join(names)}" if len(measured) > 1 else ""
+        console.print(f"protocol{of}: {protocol}", soft_wrap=True)
 
 
 _COUNTS = ("jobs", "cached", "to run")

@@ -81,7 +81,7 @@ def _table(findings: Findings) -> Table:
         GAMES,
     ]
     notes = [
-        "p: stratified permutation test of the ranks on which P(better) is built, valid at any number of seeds. "
+        "p: stratified permutation test of the ranks on which P(better) is built, exact at any number of seeds. "
         "Corrected: Holm's method, for all methods compared here. The CSV file has rliable's intervals too."
     ]
     if findings.study.yardstick:

@@ -75,7 +75,7 @@ def _model_free(scores: pd.DataFrame, findings: Findings) -> list[Table | Pictur
     columns += [Column(name, partial(cell_text, cells, name)) for name in frame["method"].unique()]
     notes = [
         "Mean raw scores. Methods of ours without a published namesake are not in this table.",
-        f"{UNVERIFIED_MARK}: {RECOLLECTED}.",
+        f"{UNVERIFIED_MARK.strip()}: {RECOLLECTED}.",
     ]
     page = pd.DataFrame({"game": sorted(ours["game"].unique())})
     return [Table("published_model_free", "Model-free agents", page, columns, notes, csv=frame)]

@@ -8,9 +8,9 @@ from operator import itemgetter
 import pandas as pd
 
 from xtra_analysis.content import Column, Paragraph, Section, Table
-from xtra_analysis.draws import draw_scores, draw_spread
 from xtra_analysis.findings import Findings
 from xtra_analysis.formatting import counted, number
+from xtra_analysis.headline import draw_unit, spread_sentence
 from xtra_analysis.run_info import OTHER_TARGETS, Method, Transfer
 from xtra_analysis.sections.cells import GAMES, METHOD
 
@@ -67,31 +67,13 @@ def _facts(transfer: Transfer) -> tuple[str, ...]:
 
 
 def _draws(findings: Findings) -> list[Table | Paragraph]:
-    scores = draw_scores(findings.study)
-    spread = draw_spread(scores)
-    if spread.empty:
+    if findings.draw_spread.empty:
         return []
-    unit = f"× {findings.study.yardstick}" if findings.study.yardstick else "normalized score"
     columns = [
         METHOD,
-        Column(f"Mean, {unit}", lambda row: number(row.score)),
+        Column(f"Mean, {draw_unit(findings)}", lambda row: number(row.score)),
         Column("Standard error from seeds", lambda row: number(row.seed_error)),
         GAMES,
     ]
-    table = Table("draws", "Draws", scores, columns, ["Mean over games; each game counts equally."])
-    return [*(Paragraph(_spread_sentence(row, unit)) for _, row in spread.iterrows()), table]
-
-
-def _spread_sentence(row: pd.Series, unit: str) -> str:
-    opening = (
-        f"{row['group']}: {counted(int(row['num_draws']), 'draw')} scored {number(row['lowest'])} to {number(row['highest'])} "
-        f"({unit}; mean {number(row['mean'])}), a standard deviation between draws of {number(row['spread'])}"
-    )
-    if pd.isna(row["seed_spread"]):
-        return f"{opening}. How much of it is due to seeds cannot be told from one seed."
-    rest = (
-        f"which leaves {number(row['draw_spread'])} for the draws themselves and their pretrained networks"
-        if row["draw_spread"] > 0
-        else "so the draws cannot be told apart"
-    )
-    return f"{opening}. Seeds alone would give equal draws one of {number(row['seed_spread'])}, {rest}."
+    table = Table("draws", "Draws", findings.draws, columns, ["Mean over games; each game counts equally."])
+    return [*(Paragraph(spread_sentence(findings, group)) for group in findings.draw_spread["group"]), table]
