@@ -30,7 +30,7 @@ def broken(tmp_path: Path) -> Path:
 def test_a_sound_suite_is_ok() -> None:
     result = CliRunner().invoke(app, ["validate", str(CATCH)])
     assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout.startswith("ok: catch version 1: 2 methods x 1 game x 5 seeds = 10 cells, 15 jobs")
+    assert result.stdout.startswith("ok: catch version 2: 4 methods x 1 game x 5 seeds = 20 cells, 35 jobs")
 
 
 @pytest.mark.parametrize("command", ["validate", "plan"])
@@ -69,7 +69,7 @@ def test_plan_names_the_suites_that_share_its_jobs(tmp_path: Path) -> None:
     (tmp_path / "more.yaml").write_text(text.replace("suite: catch", "suite: more").replace("4]", "5]"), encoding="utf-8")
     (tmp_path / "broken.yaml").write_text("seeds", encoding="utf-8")
     result = CliRunner().invoke(app, ["plan", str(tmp_path / "catch.yaml"), "--results", str(tmp_path)])
-    assert "12 of these jobs belong to suite more too." in result.stdout
+    assert "28 of these jobs belong to suite more too." in result.stdout
 
 
 def test_plan_as_json_is_the_whole_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

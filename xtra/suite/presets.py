@@ -67,7 +67,9 @@ SMALL = Preset(
             "agent.optimizer.batch_size": 32,
             "agent.optimizer.learning_rate": 0.05,
             "agent.optimizer.warmup_updates": 100,
-        }
+        },
+        # The published network is small already.
+        "curl": {"environment.frame_size": 84, "environment.color": "gray"},
     },
 )
 
@@ -117,7 +119,19 @@ TINY = Preset(
             "agent.optimizer.unroll_batch_norm": "episode",
             "agent.optimizer.augmentation": "none",
             "agent.replay.min_transitions": 500,
-        }
+        },
+        "curl": {
+            "training.updates_per_env_step": 0.5,
+            "agent.network.encoder": "small",
+            "agent.network.frame_stack": 2,
+            "agent.network.hidden": 64,
+            "agent.targets.target_update_interval": 200,
+            "agent.optimizer.learning_rate": 0.001,
+            "agent.optimizer.augmentation_shift": 1,
+            "agent.contrastive.crop_margin": 1,
+            "agent.contrastive.padding": 1,
+            "agent.replay.min_transitions": 500,
+        },
     },
 )
 
@@ -157,7 +171,15 @@ SMOKE = Preset(
             "agent.optimizer.warmup_updates": 10,
             "agent.targets.target_update_interval": 10,
             "agent.replay.min_transitions": 32,
-        }
+        },
+        "curl": {
+            "agent.network.hidden": 16,
+            "agent.acting.num_envs": 4,
+            "agent.targets.td_steps": 5,
+            "agent.targets.target_update_interval": 10,
+            "agent.optimizer.batch_size": 8,
+            "agent.replay.min_transitions": 32,
+        },
     },
 )
 
