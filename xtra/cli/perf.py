@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from xtra.cli.perf_plan import measure_planning
+from xtra.cli.perf_resume import measure_resuming
 from xtra.cli.perf_search import measure_search
 from xtra.cli.perf_train import measure_training
 
@@ -19,3 +20,4 @@ def perf() -> None:
 app.command("plan")(measure_planning)
 app.command("search")(measure_search)
 app.command("train")(measure_training)
+app.command("resume")(measure_resuming)

@@ -1,0 +1,30 @@
+"""`xtra-bench perf resume`, with few kills; 100 are for a quiet machine."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from xtra.cli.perf import app
+from xtra.perf import resume
+
+
+def test_runs_killed_at_random_moments_end_as_if_they_had_not_been() -> None:
+    found = resume.report(num_kills=3, seed=1)
+    assert found["kills"] == 3
+    assert found["identical_runs"] == found["runs"] >= 1
+    assert found["different"] == []
+
+
+def test_a_run_that_ends_differently_is_named_and_fails_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    outputs = {"first": "a", "undisturbed": "a", "killed": "b"}
+
+    def pretended(directory: Path, kill_after: list[float]) -> tuple[dict[str, str], float, int]:
+        directory.mkdir(exist_ok=True)
+        return {"network.pt": outputs[directory.name], "curve.json": "c"}, 1.0, len(kill_after)
+
+    monkeypatch.setattr(resume, "_run", pretended)
+    result = CliRunner().invoke(app, ["resume", "--kills", "2"])
+    assert result.exit_code == 1
+    assert "0 of 1 runs" in result.output
+    assert "different: network.pt" in result.output
