@@ -39,8 +39,12 @@ PRETRAINING: dict[str, tuple[str, ...]] = {
 
 AGENT_DEFAULTS: dict[str, dict[str, Any]] = {
     "cloning": {"transfer.pretraining.method": "cloning"},
-    # It has no dynamics.
-    "curl": {"transfer.start.components": ["representation", "prediction", "projection"]},
+    "curl": {
+        # Its own batch of 32 for each of four source games.
+        "transfer.pretraining.batch_size": 128,
+        # It has no dynamics.
+        "transfer.start.components": ["representation", "prediction", "projection"],
+    },
 }
 """Where an agent's defaults differ from those of the configuration."""
 
@@ -79,9 +83,11 @@ class MethodConfig(Config):
 
     @model_validator(mode="after")
     def _view_fits_the_agent(self) -> Self:
-        """EfficientZero's network, which cloning shares, takes three channels."""
+        """EfficientZero's network, which cloning shares, takes three channels; CURL's needs room for its strides and crops."""
         if self.environment.color == "gray" and self.agent.name in ("efficientzero", "cloning"):
             raise ValueError(f"environment.color is gray; agent {self.agent.name} sees rgb")
+        if isinstance(self.agent, CurlConfig):
+            self.agent.check_frame_size(self.environment.frame_size)
         return self
 
     @model_validator(mode="after")

@@ -177,6 +177,13 @@ def test_a_gradient_that_is_not_finite_never_reaches_the_weights(monkeypatch: py
     assert torch.equal(before, weights(learner.state()))
 
 
-def test_the_published_encoder_refuses_frames_it_would_leave_nothing_of() -> None:
-    with pytest.raises(ValueError, match=r"agent\.network\.encoder: data_efficient needs frames of 25 pixels or more, not 10"):
-        make_learner(network={"encoder": "data_efficient"})
+@pytest.mark.parametrize(
+    ("blocks", "reason"),
+    [
+        ({"network": {"encoder": "data_efficient"}}, r"agent\.network\.encoder data_efficient needs at least 25"),
+        ({"contrastive": {"crop_margin": 10, "padding": 5}}, r"agent\.contrastive\.crop_margin is 10, which leaves nothing"),
+    ],
+)
+def test_frames_that_the_encoder_or_the_crops_leave_nothing_of_are_refused(blocks: dict[str, Any], reason: str) -> None:
+    with pytest.raises(ValueError, match=rf"environment\.frame_size is 10: {reason}"):
+        make_learner(**blocks)

@@ -12,6 +12,9 @@ from pydantic import Field, field_validator, model_validator
 from xtra.config import Config
 from xtra.replay.config import ReplayConfig
 
+PUBLISHED_MIN_FRAME_SIZE = 25
+"""Smaller frames leave nothing of the published encoder's second convolution."""
+
 LIGHT_CONTRAST_GAMES = ("Pong", "Boxing", "PrivateEye", "Freeway")
 """Games in which the released code weighs the contrastive loss by 0.01 instead of 1."""
 
@@ -146,3 +149,16 @@ class CurlConfig(Config):
     def window(self) -> int:
         """Env steps after a transition that its targets look at."""
         return self.targets.td_steps
+
+    def check_frame_size(self, frame_size: int) -> None:
+        """Raises ValueError, naming both settings, for square frames that its encoder or its crops leave nothing of."""
+        if self.network.encoder == "data_efficient" and frame_size < PUBLISHED_MIN_FRAME_SIZE:
+            raise ValueError(
+                f"environment.frame_size is {frame_size}: agent.network.encoder data_efficient needs at least "
+                f"{PUBLISHED_MIN_FRAME_SIZE}, small takes any"
+            )
+        if frame_size <= self.contrastive.crop_margin:
+            raise ValueError(
+                f"environment.frame_size is {frame_size}: agent.contrastive.crop_margin is {self.contrastive.crop_margin}, which "
+                "leaves nothing of a frame"
+            )

@@ -103,11 +103,8 @@ class CurlNetwork(ComponentNetwork):
 
     def __init__(self, config: CurlConfig, channels: int, frame_size: int) -> None:
         super().__init__()
+        config.check_frame_size(frame_size)
         network = config.network
-        if network.encoder == "data_efficient" and frame_size < 25:
-            raise ValueError(
-                f"agent.network.encoder: data_efficient needs frames of 25 pixels or more, not {frame_size}; try small"
-            )
         self.representation = encoder(network, channels)
         features = self.representation(torch.zeros(1, channels, frame_size, frame_size)).shape[1]
         self.prediction = DuelingHeads(features, network)
