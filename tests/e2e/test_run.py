@@ -24,13 +24,15 @@ SMALL = {
 
 def arguments(directory: Path, seeds: str = "0") -> list[str]:
     changes = [part for path, value in SMALL.items() for part in ("--set", f"{path}={value}")]
-    return [COMMAND, "run", str(SUITE), "--seeds", seeds, *changes]
+    return [COMMAND, "run", str(SUITE), "--seeds", seeds, "--only", "EfficientZero", "--only", "Random", *changes]
 
 
-def run(directory: Path, seeds: str = "0") -> tuple[Path, str]:
+def run(directory: Path, seeds: str = "0", command: list[str] | None = None) -> tuple[Path, str]:
     """Runs to the end; the directory of the run, and what was printed."""
     directory.mkdir(exist_ok=True)
-    done = subprocess.run(arguments(directory, seeds), cwd=directory, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        command or arguments(directory, seeds), cwd=directory, capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     report = directory / done.stdout.strip().splitlines()[-1]
     assert report.name == "report.html"
@@ -78,3 +80,24 @@ def test_a_run_killed_without_warning_ends_as_if_it_had_not_been(tmp_path: Path)
     launcher.wait()
     resumed, _ = run(killed)
     assert rows(resumed) == rows(undisturbed)
+
+
+def test_the_whole_of_xtra_resumes_after_a_kill_between_its_stages(tmp_path: Path) -> None:
+    """Source runs, datasets, teachers, labels, a student, finetuning with cross-tasks and scratch beside it; wiring sizes."""
+    suite = SUITE.with_name("catch_transfer.yaml")
+    command = [COMMAND, "run", str(suite), "--seeds", "0", "--set", "size=smoke", "--set", "sources=[CatchInverted, CatchWide]"]
+    undisturbed, _ = run(tmp_path / "undisturbed", command=command)
+    assert (undisturbed / "task_weights.csv").read_text().count("CatchWide") > 0
+    killed = tmp_path / "killed"
+    killed.mkdir()
+    launcher = subprocess.Popen(command, cwd=killed, stdout=subprocess.DEVNULL, start_new_session=True)
+    deadline = time.monotonic() + 240
+    while len(list((killed / "results").rglob("manifest.json"))) < 6:
+        assert time.monotonic() < deadline, "not six jobs in four minutes"
+        assert launcher.poll() is None, "the run ended before it could be killed"
+        time.sleep(0.05)
+    os.killpg(launcher.pid, signal.SIGKILL)
+    launcher.wait()
+    resumed, _ = run(killed, command=command)
+    names = ("scores.csv", "episodes.csv", "curves.csv", "task_weights.csv")
+    assert {n: (resumed / n).read_text() for n in names} == {n: (undisturbed / n).read_text() for n in names}

@@ -152,9 +152,9 @@ SMOKE = Preset(
         "transfer.pretraining.updates": 20,
         "transfer.pretraining.batch_size": 16,
         "transfer.cross_tasks.batch_size": 16,
-        "transfer.task_weights.start": 10,
-        "transfer.task_weights.interval": 20,
-        "transfer.task_weights.window": 5,
+        "transfer.task_weights.start": 2,
+        "transfer.task_weights.interval": 5,
+        "transfer.task_weights.window": 2,
     },
     agents={
         "efficientzero": {
