@@ -132,6 +132,17 @@ def test_noise_is_mixed_into_the_roots_prior_alone() -> None:
     np.testing.assert_allclose(noisy["prior"][:, 0][valid], expected.numpy()[valid], rtol=1e-6)
 
 
+@pytest.mark.parametrize("actions", [1, 6, 18, 40, 128])
+def test_priors_are_the_softmax_over_valid_actions(actions: int) -> None:
+    problem = Problem(SearchConfig(num_simulations=3), batch=4, num_actions=actions, seed=7)
+    result = problem.run()
+    expected = result.root_output.policy_logits.masked_fill(~problem.valid, -torch.inf).softmax(-1)
+    priors = torch.from_numpy(result.tree.nodes["prior"])
+    torch.testing.assert_close(priors[:, 0].masked_fill(~problem.valid, 0), expected)
+    assert (priors.masked_fill(~problem.valid[:, None], 0).sum(-1) - 1).abs().max() < 1e-6
+    assert (priors.masked_select(~problem.valid[:, None]) == -1).all()
+
+
 def test_drawn_noise_covers_valid_actions_alone() -> None:
     valid = torch.tensor([[True, False, True], [True, True, True]])
     noise = dirichlet_noise(np.random.default_rng(0), valid, 0.3)
