@@ -10,8 +10,9 @@ from xtra.agents.efficientzero.agent import EfficientZeroLearner, sample_actions
 from xtra.agents.efficientzero.config import EfficientZeroConfig, OptimizerConfig
 from xtra.agents.efficientzero.losses import Steps
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
-from xtra.agents.efficientzero.observation import augment, to_observations
+from xtra.agents.efficientzero.observation import augment
 from xtra.agents.efficientzero.planning import Planner
+from xtra.agents.observation import to_observations
 from xtra.envs.config import EnvironmentConfig
 from xtra.replay.buffer import ReplayBuffer
 from xtra.search.config import SearchConfig

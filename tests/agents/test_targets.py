@@ -11,7 +11,7 @@ from xtra.agents.efficientzero.config import EfficientZeroConfig, TargetConfig
 from xtra.agents.efficientzero.losses import Losses, Masks, TensorBatch, total_loss, unroll_losses
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
 from xtra.agents.efficientzero.planning import Planner
-from xtra.agents.efficientzero.schedules import learning_rate, priority_correction, temperature
+from xtra.agents.efficientzero.schedules import learning_rate, temperature
 from xtra.agents.efficientzero.targets import TargetMaker, td_horizon, value_prefix_targets, value_targets
 from xtra.replay.buffer import ReplayBuffer, Sample
 from xtra.search import ModelOutput
@@ -58,7 +58,7 @@ def test_temperature_and_priority_correction_follow_their_schedules() -> None:
     config = EfficientZeroConfig()
     temperatures = [temperature(updates, 100_000, config.acting) for updates in (0, 49_999, 50_000, 74_999, 75_000, 120_000)]
     assert temperatures == [1.0, 1.0, 0.5, 0.5, 0.25, 0.25]
-    corrections = [priority_correction(update, 120_001, config.replay) for update in (0, 60_000, 120_000)]
+    corrections = [config.replay.priority_correction(update, 120_001) for update in (0, 60_000, 120_000)]
     assert corrections == pytest.approx([0.4, 0.7, 1.0])
 
 

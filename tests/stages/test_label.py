@@ -12,7 +12,7 @@ import torch
 
 from xtra.agents.efficientzero.agent import make_network
 from xtra.agents.efficientzero.config import EfficientZeroConfig
-from xtra.agents.efficientzero.observation import to_observations
+from xtra.agents.observation import to_observations
 from xtra.replay.config import ReplayConfig
 from xtra.replay.offline import OfflineData
 from xtra.stages import label

@@ -11,9 +11,9 @@ import torch
 
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
-from xtra.agents.efficientzero.observation import to_observations
 from xtra.agents.efficientzero.planning import Planner
 from xtra.agents.factory import Run
+from xtra.agents.observation import to_observations
 from xtra.protocol.games import GAMES, NUM_ACTIONS
 from xtra.replay.buffer import ReplayBuffer
 from xtra.transfer import student

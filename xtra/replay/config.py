@@ -26,3 +26,8 @@ class ReplayConfig(Config):
     frame_memory_gb: float = Field(4.0, ge=0.0)
     """Host memory for raw frames, in GB; a replay that would need more keeps its frames compressed (lossless). Never changes
     results."""
+
+    def priority_correction(self, update: int, num_updates: int) -> float:
+        """Beta at an update: linear from its start to 1 at the last one."""
+        progress = min(1.0, update / max(1, num_updates - 1))
+        return self.priority_correction_start + (1.0 - self.priority_correction_start) * progress

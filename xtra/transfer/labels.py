@@ -12,8 +12,8 @@ import torch
 from numpy.typing import NDArray
 
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
-from xtra.agents.efficientzero.observation import to_observations
 from xtra.agents.efficientzero.planning import Planner
+from xtra.agents.observation import to_observations
 from xtra.protocol.games import NUM_ACTIONS
 from xtra.replay.buffer import ReplayBuffer
 from xtra.store.errors import DamagedError

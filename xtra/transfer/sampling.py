@@ -9,7 +9,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from xtra.agents.efficientzero.schedules import priority_correction
 from xtra.replay.buffer import Sample
 from xtra.replay.config import ReplayConfig
 from xtra.rng import stream
@@ -50,7 +49,7 @@ class TaskSampler:
         order: Sequence[int] = range(num_tasks)
         if self._composition == "shared_queue":
             order = stream(self._seed, "shared-queue", update).integers(num_tasks, size=num_tasks).tolist()
-        correction = priority_correction(update, self._num_updates, self._config)
+        correction = self._config.priority_correction(update, self._num_updates)
         return [
             TaskSample(
                 task, self._tasks[task].replay.sample(size, stream(self._seed, "offline-replay", update, place), correction)

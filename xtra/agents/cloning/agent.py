@@ -14,7 +14,8 @@ from xtra.agents.efficientzero.agent import make_network
 from xtra.agents.efficientzero.descent import descend, make_optimizer
 from xtra.agents.efficientzero.losses import cross_entropy
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
-from xtra.agents.efficientzero.observation import augment, to_observations
+from xtra.agents.efficientzero.observation import augment
+from xtra.agents.observation import to_observations
 from xtra.envs.config import EnvironmentConfig
 from xtra.protocol.games import GAMES
 from xtra.rng import derive_seed

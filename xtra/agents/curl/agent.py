@@ -15,9 +15,8 @@ from xtra.agents.curl.config import CurlConfig
 from xtra.agents.curl.learning import CurlNetworks
 from xtra.agents.curl.network import CurlNetwork
 from xtra.agents.curl.targets import transitions
-from xtra.agents.efficientzero.observation import to_observations
-from xtra.agents.efficientzero.schedules import priority_correction
 from xtra.agents.interface import Decision
+from xtra.agents.observation import to_observations
 from xtra.envs.config import EnvironmentConfig
 from xtra.protocol.games import GAMES, NUM_ACTIONS
 from xtra.replay.buffer import ReplayBuffer
@@ -88,7 +87,7 @@ class CurlLearner:
 
     def update(self, replay: ReplayBuffer, update: int) -> dict[str, float]:
         """Sample, learn, and set the samples' new priorities."""
-        correction = priority_correction(update, self._num_updates, self._config.replay)
+        correction = self._config.replay.priority_correction(update, self._num_updates)
         sample = replay.sample(self._config.optimizer.batch_size, stream(self._seed, "replay", update), correction)
         samples = transitions(replay, sample, self._config)
         batch = make_batch(samples, self._tasks, self._networks.network, self._config, seed=self._seed, update=update)

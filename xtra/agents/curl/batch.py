@@ -15,7 +15,7 @@ from xtra.agents.curl.config import CurlConfig
 from xtra.agents.curl.network import CurlNetwork, Noise
 from xtra.agents.curl.targets import Transitions
 from xtra.agents.curl.views import random_view
-from xtra.agents.efficientzero.observation import to_observations
+from xtra.agents.observation import to_observations
 from xtra.protocol.games import GAMES, NUM_ACTIONS
 from xtra.rng import derive_seed, stream
 

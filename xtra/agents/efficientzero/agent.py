@@ -19,12 +19,12 @@ from xtra.agents.efficientzero.config import EfficientZeroConfig, NetworkConfig
 from xtra.agents.efficientzero.descent import DelayedTarget, descend, make_optimizer
 from xtra.agents.efficientzero.losses import Losses, TensorBatch, total_loss, unroll_losses
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
-from xtra.agents.efficientzero.observation import to_observations
 from xtra.agents.efficientzero.planning import Planner
 from xtra.agents.efficientzero.precision import for_inference, inference_copy
-from xtra.agents.efficientzero.schedules import priority_correction, temperature
+from xtra.agents.efficientzero.schedules import temperature
 from xtra.agents.efficientzero.targets import TargetMaker
 from xtra.agents.interface import Decision
+from xtra.agents.observation import to_observations
 from xtra.envs.config import EnvironmentConfig
 from xtra.protocol.games import GAMES, NUM_ACTIONS
 from xtra.replay.buffer import ReplayBuffer, Sample, table_rows
@@ -136,7 +136,7 @@ class EfficientZeroLearner:
     def make_batch(self, replay: ReplayBuffer, update: int) -> tuple[Sample, TensorBatch]:
         """The prioritised sample of update number `update`, with the targets that the delayed network makes."""
         rng = stream(self._seed, "replay", update)
-        correction = priority_correction(update, self._num_updates, self._config.replay)
+        correction = self._config.replay.priority_correction(update, self._num_updates)
         sample = replay.sample(self._config.optimizer.batch_size, rng, correction)
         batch = self._targets.make(replay, sample, self._target.network, update)
         return sample, to_tensors(batch, self._config, self._device, derive_seed(self._seed, "augment", update))

@@ -1,8 +1,6 @@
-"""From stored frames to what the network sees, with and without augmentation."""
+"""From runs of frames to what the network sees, with and without augmentation."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -10,22 +8,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from xtra.agents.efficientzero.config import OptimizerConfig
-
-
-def to_observations(stacks: NDArray[np.uint8] | Tensor, device: torch.device) -> Tensor:
-    """Stacks `[B, frame_stack, H, W, C]` to `[B, frame_stack * C, H, W]` floats in [0, 1], oldest frame first, on `device`."""
-    return _observations(torch.as_tensor(stacks, device=device).unbind(1))
+from xtra.agents.observation import join_frames
 
 
 def observations_at(frames: Tensor, samples: NDArray[np.int64], steps: NDArray[np.int64], frame_stack: int) -> Tensor:
-    """Of the runs of frames `[B, L, H, W, C]` uint8 the observations, as above, of R pairs of a sample and a step: `[R]` each."""
+    """Of the runs of frames `[B, L, H, W, C]` uint8 the observations of R pairs of a sample and a step: `[R]` each."""
     sample, step = (torch.from_numpy(places).to(frames.device) for places in (samples, steps))
-    return _observations([frames[sample, step + i] for i in range(frame_stack)])
-
-
-def _observations(frames: Sequence[Tensor]) -> Tensor:
-    """Joined as bytes, channels last, which a convolution reads without another copy."""
-    return torch.cat(list(frames), dim=-1).to(torch.float32).div_(255).permute(0, 3, 1, 2)
+    return join_frames([frames[sample, step + i] for i in range(frame_stack)])
 
 
 def augment(frames: Tensor, config: OptimizerConfig, generator: torch.Generator) -> Tensor:
@@ -35,7 +24,7 @@ def augment(frames: Tensor, config: OptimizerConfig, generator: torch.Generator)
     The shift pads by replication and crops back; the intensity is 1 + s clip(N(0, 1), -2, 2).
     """
     if config.augmentation == "none":
-        return _observations(frames.unbind(1))
+        return join_frames(frames.unbind(1))
     batch, _, height, width, _ = frames.shape
     shift, device = config.augmentation_shift, frames.device
     offsets = torch.randint(-shift, shift + 1, (2, batch, 1), generator=generator, device=device)

@@ -1,9 +1,8 @@
-"""Learning rate, temperature and priority correction as functions of the update number."""
+"""Learning rate and temperature as functions of the update number."""
 
 from __future__ import annotations
 
 from xtra.agents.efficientzero.config import ActingConfig, OptimizerConfig
-from xtra.replay.config import ReplayConfig
 
 
 def learning_rate(update: int, config: OptimizerConfig) -> float:
@@ -18,9 +17,3 @@ def temperature(updates: int, span: int, config: ActingConfig) -> float:
     """Of the visit counts in self-play: three phases, switched at shares of `span` updates."""
     phase = sum(updates >= share * span for share in config.temperature_switches)
     return config.temperatures[phase]
-
-
-def priority_correction(update: int, num_updates: int, config: ReplayConfig) -> float:
-    """Beta: linear from its start to 1 at the last update."""
-    progress = min(1.0, update / max(1, num_updates - 1))
-    return config.priority_correction_start + (1.0 - config.priority_correction_start) * progress
