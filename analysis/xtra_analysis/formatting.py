@@ -23,6 +23,16 @@ def number(value: float | None) -> str:
     return _minus(f"{value:.1f}" if size >= 9.995 else f"{value:.2f}")
 
 
+def whole(value: float) -> str:
+    """A whole number, such as of env steps."""
+    return NONE if math.isnan(value) else _minus(f"{value:,.0f}")
+
+
+def whole_span(low: float, high: float) -> str:
+    """`span` in whole numbers."""
+    return NONE if math.isnan(low) or math.isnan(high) else f"{whole(low)} to {whole(high)}"
+
+
 def span(low: float, high: float) -> str:
     """An interval's bounds, or an en dash where there is no interval."""
     return NONE if math.isnan(low) or math.isnan(high) else f"{number(low)} to {number(high)}"

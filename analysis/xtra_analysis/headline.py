@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from xtra_analysis.findings import Findings
-from xtra_analysis.formatting import counted, number, percent, probability, runs, span
+from xtra_analysis.formatting import counted, number, percent, probability, runs, span, whole, whole_span
 from xtra_analysis.reach import Reach
 
 NORMALIZED_MEANING = {
@@ -61,14 +61,14 @@ def reach_sentence(findings: Findings) -> str | None:
     steps = found.estimates.set_index("method")["estimate"]
     method, baseline, difference = str(row["method"]), str(row["baseline"]), float(row["estimate"])
     opening = (
-        f"{method} reached a score of {number(found.score)} after {number(steps[method])} env steps, {baseline} after "
-        f"{number(steps[baseline])}: {number(abs(difference))} {'fewer' if difference < 0 else 'more'}"
+        f"{method} reached a score of {found.score:g} after {whole(steps[method])} env steps, {baseline} after "
+        f"{whole(steps[baseline])}: {whole(abs(difference))} {'fewer' if difference < 0 else 'more'}"
     )
     if pd.isna(row["low"]):
         reason = "one seed gives no interval" if row["min_runs"] < 2 else "no interval: the runs of each took equally long"
         return f"{opening} ({reason}){_unreached(found, [method, baseline])}."
     clear = "excludes" if row["low"] > 0 or row["high"] < 0 else "does not exclude"
-    bounds = f"95 % interval of the difference {span(row['low'], row['high'])}, which {clear} 0"
+    bounds = f"95 % interval of the difference {whole_span(row['low'], row['high'])}, which {clear} 0"
     return f"{opening} ({bounds}){_unreached(found, [method, baseline])}."
 
 
@@ -90,7 +90,9 @@ def _final_sentence(findings: Findings, primary: str) -> str:
 
 def _ratio_sentence(findings: Findings, primary: str, ratio: pd.Series) -> str:
     baseline, change = str(ratio["baseline"]), float(ratio["estimate"]) - 1.0
-    size = f"{percent(abs(change))} {'higher' if change >= 0 else 'lower'} than {baseline}"
+    size = (
+        f"{percent(abs(change))} {'higher' if change >= 0 else 'lower'} than {baseline}" if change else f"as high as {baseline}"
+    )
     where = f"averaged over {counted(int(ratio['num_games']), 'game')}, {runs(ratio['min_runs'], ratio['max_runs'])} seeds each"
     if pd.isna(ratio["low"]):
         return f"{primary} scored {size}, {where}; {_no_interval(ratio)}."

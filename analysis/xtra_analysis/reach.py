@@ -50,7 +50,7 @@ def find_reach(curves: pd.DataFrame, score: float | None, baseline: str | None, 
         return None
     runs = env_steps_to_reach(curves, score)
     differences = compare_reach(runs, baseline, seed) if baseline is not None else pd.DataFrame(columns=REACH_DIFFERENCE_COLUMNS)
-    return Reach(score, runs, estimate_reach(runs, seed), differences)
+    return Reach(score, runs, estimate_reach(runs, float(curves["env_steps"].max()), seed), differences)
 
 
 def env_steps_to_reach(curves: pd.DataFrame, score: float) -> pd.DataFrame:
@@ -76,14 +76,14 @@ def _first_crossing(steps: Array, scores: Array, score: float) -> tuple[float, b
     return float(np.interp(score, scores[after - 1 : after + 1], steps[after - 1 : after + 1])), True
 
 
-def estimate_reach(runs: pd.DataFrame, seed: int = 0) -> pd.DataFrame:
+def estimate_reach(runs: pd.DataFrame, budget: float, seed: int = 0) -> pd.DataFrame:
     """Of the rows of `env_steps_to_reach`: each method's mean over games of the mean over runs, as `estimate` gives it.
 
-    `num_reached` counts the runs that got there. No interval reaches below zero or beyond the longest budget.
+    `num_reached` counts the runs that got there. No interval reaches below zero or beyond the budget.
     """
     table = estimate(runs, "env_steps", {"mean": mean}, REACH_REPS, seed)
     bounds = ["low", "high", "percentile_low", "percentile_high"]
-    table[bounds] = table[bounds].clip(0.0, runs["env_steps"].max())
+    table[bounds] = table[bounds].clip(0.0, budget)
     return table.assign(num_reached=table["method"].map(runs.groupby("method")["reached"].sum()))
 
 

@@ -47,7 +47,7 @@ def test_the_first_crossing_by_hand(scores: dict[int, float], env_steps: float, 
 
 def test_a_run_that_never_arrives_counts_with_its_budget_and_is_counted_by_name() -> None:
     curves = pd.concat([curve("m", 0, {0: 0.0, 100: 1.0}), curve("m", 1, {0: 0.0, 100: 0.1})])
-    row = estimate_reach(env_steps_to_reach(curves, 0.5)).iloc[0]
+    row = estimate_reach(env_steps_to_reach(curves, 0.5), budget=100.0).iloc[0]
     assert row["estimate"] == pytest.approx((50 + 100) / 2)
     assert row["num_reached"] == 1
     assert row["low"] >= 0.0 and row["high"] <= 100.0

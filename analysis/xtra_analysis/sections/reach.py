@@ -7,14 +7,15 @@ import pandas as pd
 from xtra_analysis import figures
 from xtra_analysis.content import Column, Paragraph, Picture, Section, Table
 from xtra_analysis.findings import Findings
-from xtra_analysis.formatting import NONE, counted, number, span
+from xtra_analysis.formatting import NONE, counted, whole, whole_span
 from xtra_analysis.headline import reach_sentence
 from xtra_analysis.reach import Reach
 from xtra_analysis.sections.cells import GAMES, METHOD, SEEDS, spoken
 
 LEAD = (
-    "The env step at which a run's learning curve is first that high, taken as straight between evaluations. A run that never "
-    "is counts with its whole budget, so these are mean env steps until the score was reached or the budget spent."
+    "The env step at which a run's learning curve is first that high: straight between evaluations, and not before the first of "
+    "them. A run that never is counts with its whole budget, so these are mean env steps until the score was reached or the "
+    "budget spent."
 )
 
 
@@ -30,13 +31,13 @@ def reach(findings: Findings) -> Section | None:
         Picture(
             "reach",
             figures.reach(found.estimates, found.runs),
-            f"Points with intervals: mean env steps until a score of {number(found.score)}. {spoken(found.estimates)}",
-            f"Env steps until a score of {number(found.score)}; left is sooner. Below each mean its runs, hollow ones never got "
+            f"Points with intervals: mean env steps until a score of {found.score:g}. {spoken(found.estimates)}",
+            f"Env steps until a score of {found.score:g}; left is sooner. Below each mean its runs, hollow ones never got "
             "there. Thin line: 95 % interval that allows for few seeds; thick line: rliable's.",
         ),
         _table(found, findings.study.baseline),
     ]
-    return Section("reach", f"Env steps to reach a score of {number(found.score)}", blocks)
+    return Section("reach", f"Env steps to reach a score of {found.score:g}", blocks)
 
 
 def _table(found: Reach, baseline: str | None) -> Table:
@@ -47,13 +48,13 @@ def _table(found: Reach, baseline: str | None) -> Table:
     columns = [
         METHOD,
         Column("Runs that reached it", lambda row: f"{row.num_reached} of {row.num_runs}"),
-        Column("Env steps", lambda row: number(row.estimate)),
-        Column("95 % interval", lambda row: span(row.low, row.high)),
+        Column("Env steps", lambda row: whole(row.estimate)),
+        Column("95 % interval", lambda row: whole_span(row.low, row.high)),
     ]
     if len(found.differences):
         columns += [
-            Column(f"minus {baseline}'s", lambda row: number(row.estimate_difference)),
-            Column("95 % interval", lambda row: span(row.low_difference, row.high_difference)),
+            Column(f"minus {baseline}'s", lambda row: whole(row.estimate_difference)),
+            Column("95 % interval", lambda row: whole_span(row.low_difference, row.high_difference)),
             Column("Excludes 0", lambda row: _excludes_zero(row.low_difference, row.high_difference), numeric=False),
         ]
     censored = int((~found.runs["reached"]).sum())
