@@ -1,5 +1,8 @@
 """What a GPU does otherwise: bfloat16, frames in its memory, searches of one shape. Shown on CPU as far as that goes."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +14,7 @@ from xtra.agents.efficientzero import targets
 from xtra.agents.efficientzero.agent import EfficientZeroLearner
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.envs.config import EnvironmentConfig
+from xtra.execute.machine import NO_GPU
 from xtra.replay.buffer import ReplayBuffer, table_rows
 from xtra.replay.device_frames import DeviceFrames
 from xtra.replay.frames import RawFrames
@@ -114,6 +118,27 @@ def test_a_bfloat16_run_goes_on_from_its_state_bit_for_bit() -> None:
     other = on_host(second)
     other.restore(replay.state())
     assert second.update(other, 4) == first.update(replay, 4)
+
+
+def test_nothing_is_read_before_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    torch.use_deterministic_algorithms(True)
+    try:
+        for fill in (True, False):
+            monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", fill)
+            learner = make_learner(network=NETWORK | {"num_halvings": 1})
+            found.append(metrics_of(learner, on_host(learner)))
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert found[0] == found[1]
+
+
+@pytest.mark.gpu
+def test_a_job_that_asked_for_no_gpu_sees_none() -> None:
+    code = "from xtra.agents.device import prepare_torch; print(prepare_torch(1))"
+    environment = os.environ | NO_GPU
+    shown = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "cpu"
 
 
 @pytest.mark.gpu
