@@ -6,9 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from xtra.agents.cloning.agent import Cloner
 from xtra.agents.cloning.config import CloningConfig
@@ -36,7 +34,10 @@ class Cloning:
         stacks = [self._tasks[d.task].replay.stacks(d.sample.rows, d.sample.envs, self._frame_stack) for d in drawn]
         policies = np.concatenate([self._policies(d) for d in drawn])
         metrics, losses, agrees = self._cloner.update(np.concatenate(stacks), policies, update)
-        return metrics | self._by_game(drawn, "policy_loss", losses) | self._by_game(drawn, "agreement", agrees.float())
+        by_game = {"policy_loss": losses, "agreement": agrees.float()}
+        for name, values in by_game.items():
+            metrics |= self._sampler.means(drawn, name, values.cpu().numpy())
+        return metrics
 
     def state(self) -> dict[str, Any]:
         """The network and its optimiser; priorities never change."""
@@ -56,7 +57,3 @@ class Cloning:
         if isinstance(task, LabelledTask):
             return task.labels.teacher_policies[slots]
         return np.eye(NUM_ACTIONS, dtype=np.float32)[task.replay.actions[slots, drawn.sample.envs]]
-
-    def _by_game(self, drawn: Sequence[TaskSample], name: str, values: Tensor) -> dict[str, float]:
-        means = torch.stack([part.mean() for part in values.split([len(d.sample.rows) for d in drawn])]).tolist()
-        return {f"{name}/{self._tasks[d.task].game}": mean for d, mean in zip(drawn, means, strict=True)}

@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from xtra.agents.cloning.config import CloningConfig
+from xtra.agents.curl.config import CurlConfig
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.agents.factory import Run
 from xtra.config import Config
 from xtra.envs.config import EnvironmentConfig
 from xtra.transfer.cloning import REPLAY, Cloning
 from xtra.transfer.config import PretrainingConfig, TeacherConfig
+from xtra.transfer.curl import PooledCurl
 from xtra.transfer.distill import DistilledStudent
 from xtra.transfer.multi_task import MultiTaskStudent
 from xtra.transfer.offline_learner import OfflineLearner
@@ -36,6 +38,8 @@ def make_pretrainer(
             return DistilledStudent(agent, frame_size, labelled, size, run, teacher)
         case EfficientZeroConfig(), "multi_task":
             return MultiTaskStudent(agent, frame_size, load_tasks(games, datasets, agent.replay, agent.window), size, run)
+        case CurlConfig(), "multi_task":
+            return PooledCurl(agent, environment, load_tasks(games, datasets, agent.replay, agent.window), size, run)
         case CloningConfig(), "cloning" if teacher is not None:
             return Cloning(agent, frame_size, load_labelled_tasks(games, datasets, inputs["label"], REPLAY, 0), size, run)
         case CloningConfig(), "cloning":

@@ -60,9 +60,13 @@ class TaskSampler:
 
     def set_priorities(self, drawn: Sequence[TaskSample], priorities: NDArray[np.float64]) -> None:
         """Of all samples, one after another."""
-        ends = np.cumsum([len(d.sample.rows) for d in drawn])[:-1]
-        for d, part in zip(drawn, np.split(priorities, ends), strict=True):
+        for d, part in zip(drawn, _split(priorities, drawn), strict=True):
             self._tasks[d.task].replay.update_priorities(d.sample, part)
+
+    def means(self, drawn: Sequence[TaskSample], name: str, values: NDArray[np.floating]) -> dict[str, float]:
+        """Metric `name` of each game: the mean of `values`, which are of all samples one after another."""
+        parts = _split(values, drawn)
+        return {f"{name}/{self._tasks[d.task].game}": float(part.mean()) for d, part in zip(drawn, parts, strict=True)}
 
     def state(self) -> list[dict[str, Any]]:
         """The priorities of every game."""
@@ -78,3 +82,7 @@ def shares(batch_size: int, num_tasks: int, update: int) -> list[int]:
     """Samples of each task in update number `update`: equal, with the remainder going round, so that no task is favoured."""
     each, left = divmod(batch_size, num_tasks)
     return [each + ((task - update * left) % num_tasks < left) for task in range(num_tasks)]
+
+
+def _split(values: NDArray[Any], drawn: Sequence[TaskSample]) -> list[NDArray[Any]]:
+    return np.split(values, np.cumsum([len(d.sample.rows) for d in drawn])[:-1])

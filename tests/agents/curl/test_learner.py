@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from xtra.agents.curl import batch
 from xtra.agents.curl.agent import CurlLearner, CurlPlayer, make_network
 from xtra.agents.curl.config import CurlConfig
+from xtra.agents.curl.network import ContrastiveHead
 from xtra.envs.config import EnvironmentConfig
 from xtra.envs.make import make_training_environment
 from xtra.envs.stacks import FrameStacks
@@ -149,6 +151,19 @@ def test_every_switch_trains_to_finite_weights(blocks: dict[str, dict[str, Any]]
     assert ("contrastive_accuracy" in metrics) == ("weight" not in blocks["contrastive"])
     assert torch.isfinite(weights(learner.state())).all()
     assert not torch.equal(before, weights(learner.state()))
+
+
+def test_without_contrastive_weight_no_view_is_drawn_and_no_code_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise AssertionError("contrasted")
+
+    for owner, name in ((batch, "random_view"), (ContrastiveHead, "forward"), (ContrastiveHead, "compare")):
+        with monkeypatch.context() as patched:
+            patched.setattr(owner, name, refuse)
+            released, der = make_learner(), make_learner(contrastive={"weight": 0.0})
+            with pytest.raises(AssertionError, match="contrasted"):
+                released.update(collected(released), 0)
+            assert der.update(collected(der), 0).keys() == {"loss", "gradient_norm", "value_loss"}
 
 
 def test_a_frozen_pretrained_encoder_stays_and_the_heads_learn() -> None:

@@ -127,19 +127,28 @@ def test_identical_views_are_told_apart_only_by_chance() -> None:
     network, batch = make(config, ["Catch"] * 8)
     alike = batch.observations[:1].expand(8, -1, -1, -1)
     losses = curl_losses(network, network, network, dataclasses.replace(batch, views=(alike, alike)), config)
-    assert losses.contrastive.item() == pytest.approx(math.log(8))
+    assert losses.contrastive.tolist() == pytest.approx([math.log(8)] * 8)
     assert losses.accuracy.item() == pytest.approx(1 / 8)
 
 
 def test_the_total_weighs_terms_samples_and_games_as_released() -> None:
     config = small()
-    _, batch = make(config, ["Catch", "Pong"], weights=torch.tensor([1.0, 0.5]))
-    losses = Losses(value=torch.tensor([1.0, 2.0]), contrastive=torch.tensor(3.0), accuracy=torch.tensor(0.0))
-    # 1 (1 + 1 * 3) and 1/2 (2 + 0.01 * 3), averaged.
-    assert total_loss(losses, batch).item() == pytest.approx((4 + 0.5 * 2.03) / 2)
-    assert priorities(losses, batch, config).tolist() == pytest.approx([4.0, 2.03])
+    losses = Losses(value=torch.tensor([1.0, 2.0]), contrastive=torch.tensor([2.0, 4.0]), accuracy=torch.tensor(0.0))
+    _, batch = make(config, ["Pong", "Pong"], weights=torch.tensor([1.0, 0.5]))
+    # The batch's mean contrastive loss is 3: 1 (1 + 0.01 * 3) and 1/2 (2 + 0.01 * 3), averaged.
+    assert total_loss(losses, batch).item() == pytest.approx((1.03 + 0.5 * 2.03) / 2)
+    assert priorities(losses, batch, config).tolist() == pytest.approx([1.03, 2.03])
     alone = small(contrastive={"in_priorities": False})
     assert priorities(losses, batch, alone).tolist() == [1.0, 2.0]
+
+
+def test_in_mixed_batches_every_game_keeps_its_own_contrastive_weight() -> None:
+    config = small()
+    losses = Losses(value=torch.tensor([1.0, 2.0]), contrastive=torch.tensor([2.0, 4.0]), accuracy=torch.tensor(0.0))
+    _, batch = make(config, ["Catch", "Pong"], weights=torch.tensor([1.0, 0.5]))
+    contrastive = (1 * 2 + 0.01 * 4) / 2
+    assert total_loss(losses, batch).item() == pytest.approx((1 + contrastive + 0.5 * (2 + contrastive)) / 2)
+    assert priorities(losses, batch, config).tolist() == pytest.approx([1 + 3, 2 + 0.01 * 3])
 
 
 def test_without_contrastive_weight_nothing_is_augmented_and_the_value_loss_is_the_same() -> None:

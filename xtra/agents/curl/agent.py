@@ -13,6 +13,7 @@ from torch import Tensor
 from xtra.agents.curl.batch import Tasks, make_batch, valid_actions
 from xtra.agents.curl.config import CurlConfig
 from xtra.agents.curl.learning import CurlNetworks
+from xtra.agents.curl.losses import priorities
 from xtra.agents.curl.network import CurlNetwork
 from xtra.agents.curl.targets import transitions
 from xtra.agents.interface import Decision
@@ -91,8 +92,8 @@ class CurlLearner:
         sample = replay.sample(self._config.optimizer.batch_size, stream(self._seed, "replay", update), correction)
         samples = transitions(replay, sample, self._config)
         batch = make_batch(samples, self._tasks, self._networks.network, self._config, seed=self._seed, update=update)
-        metrics, priorities = self._networks.update(batch, update)
-        replay.update_priorities(sample, priorities.double().cpu().numpy())
+        metrics, losses = self._networks.update(batch, update)
+        replay.update_priorities(sample, priorities(losses, batch, self._config).double().cpu().numpy())
         return metrics
 
     def finish(self) -> None:

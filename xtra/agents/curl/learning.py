@@ -12,7 +12,7 @@ from torch import Tensor
 
 from xtra.agents.curl.batch import Batch
 from xtra.agents.curl.config import CurlConfig
-from xtra.agents.curl.losses import curl_losses, priorities, total_loss
+from xtra.agents.curl.losses import Losses, curl_losses, total_loss
 from xtra.agents.curl.network import CurlNetwork
 
 
@@ -37,8 +37,8 @@ class CurlNetworks:
         for other in (self._target, self._momentum):
             other.load_state_dict(self.network.state_dict())
 
-    def update(self, batch: Batch, update: int) -> tuple[dict[str, float], Tensor]:
-        """Update number `update`: metrics, and the samples' new priorities `[B]`.
+    def update(self, batch: Batch, update: int) -> tuple[dict[str, float], Losses]:
+        """Update number `update`: metrics, and the losses, which no gradient is due to any more.
 
         Raises FloatingPointError, before any weight changes, when loss or gradient is not finite.
         """
@@ -46,11 +46,11 @@ class CurlNetworks:
         metrics = self._step(total_loss(losses, batch), update)
         metrics["value_loss"] = losses.value.mean().item()
         if batch.views is not None:
-            metrics |= {"contrastive_loss": losses.contrastive.item(), "contrastive_accuracy": losses.accuracy.item()}
+            metrics |= {"contrastive_loss": losses.contrastive.mean().item(), "contrastive_accuracy": losses.accuracy.item()}
             self._follow()
         if (update + 1) % self._config.targets.target_update_interval == 0:
             self._target.load_state_dict(self.network.state_dict())
-        return metrics, priorities(losses, batch, self._config)
+        return metrics, losses
 
     def state(self) -> dict[str, Any]:
         """Everything `restore` needs to go on bit for bit."""

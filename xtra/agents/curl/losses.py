@@ -18,8 +18,8 @@ from xtra.agents.curl.network import CurlNetwork
 
 @dataclass(frozen=True)
 class Losses:
-    """value: `[B]`, cross-entropy with the target distribution. contrastive: `[]`, the batch's mean; accuracy: `[]`, the share of
-    views that were matched rightly. Both are 0 without views."""
+    """value: `[B]`, cross-entropy with the target distribution. contrastive: `[B]`, of recognising the observation in its view;
+    accuracy: `[]`, the share that were recognised. Both are 0 without views."""
 
     value: Tensor
     contrastive: Tensor
@@ -32,17 +32,19 @@ def curl_losses(network: CurlNetwork, target: CurlNetwork, momentum: CurlNetwork
     log_probabilities = network.log_probabilities(batch.observations, batch.tasks.valid, batch.noise)
     value = -(wanted * of_actions(log_probabilities, batch.actions)).sum(-1)
     if batch.views is None:
-        return Losses(value, value.new_zeros(()), value.new_zeros(()))
+        return Losses(value, torch.zeros_like(value), value.new_zeros(()))
     anchors, keys = batch.views
     logits = contrastive_logits(network, momentum, anchors, keys) * config.contrastive.logit_scale
     matches = torch.arange(len(logits), device=logits.device)
     accuracy = (logits.argmax(1) == matches).float().mean()
-    return Losses(value, functional.cross_entropy(logits, matches), accuracy)
+    return Losses(value, functional.cross_entropy(logits, matches, reduction="none"), accuracy)
 
 
 def total_loss(losses: Losses, batch: Batch) -> Tensor:
-    """`[]`: importance weights scale both terms, as in the released code."""
-    return (batch.weights * (losses.value + batch.tasks.contrastive_weights * losses.contrastive)).mean()
+    """`[]`: importance weights scale both terms, the contrastive one as the batch's mean (released code). Where games are mixed,
+    each sample counts in that mean as its own game weighs it."""
+    contrastive = (batch.tasks.contrastive_weights * losses.contrastive).mean()
+    return (batch.weights * (losses.value + contrastive)).mean()
 
 
 def priorities(losses: Losses, batch: Batch, config: CurlConfig) -> Tensor:
@@ -50,7 +52,7 @@ def priorities(losses: Losses, batch: Batch, config: CurlConfig) -> Tensor:
     value = losses.value.detach()
     if not config.contrastive.in_priorities:
         return value
-    return value + batch.tasks.contrastive_weights * losses.contrastive.detach()
+    return value + batch.tasks.contrastive_weights * losses.contrastive.detach().mean()
 
 
 @torch.no_grad()

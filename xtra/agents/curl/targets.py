@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,12 @@ class Transitions:
     returns: NDArray[np.float32]
     discounts: NDArray[np.float32]
     weights: NDArray[np.float32]
+
+    @staticmethod
+    def joined(parts: Sequence[Transitions]) -> Transitions:
+        """All of them, one after another."""
+        names = [field.name for field in fields(Transitions)]
+        return Transitions(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
 
 def n_step_returns(rewards: NDArray[np.float32], discount: float) -> NDArray[np.float32]:
