@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 SUITE = Path(__file__).resolve().parents[2] / "suites" / "catch.yaml"
 COMMAND = str(Path(sys.executable).parent / "xtra-bench")
 SMALL = {
@@ -27,11 +29,11 @@ def arguments(directory: Path, seeds: str = "0") -> list[str]:
     return [COMMAND, "run", str(SUITE), "--seeds", seeds, "--only", "EfficientZero", "--only", "Random", *changes]
 
 
-def run(directory: Path, seeds: str = "0", command: list[str] | None = None) -> tuple[Path, str]:
+def run(directory: Path, seeds: str = "0", command: list[str] | None = None, seconds: float = 300) -> tuple[Path, str]:
     """Runs to the end; the directory of the run, and what was printed."""
     directory.mkdir(exist_ok=True)
     done = subprocess.run(
-        command or arguments(directory, seeds), cwd=directory, capture_output=True, text=True, timeout=300, check=False
+        command or arguments(directory, seeds), cwd=directory, capture_output=True, text=True, timeout=seconds, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
     report = directory / done.stdout.strip().splitlines()[-1]
@@ -101,3 +103,13 @@ def test_the_whole_of_xtra_resumes_after_a_kill_between_its_stages(tmp_path: Pat
     resumed, _ = run(killed, command=command)
     names = ("scores.csv", "episodes.csv", "curves.csv", "task_weights.csv")
     assert {n: (resumed / n).read_text() for n in names} == {n: (undisturbed / n).read_text() for n in names}
+
+
+@pytest.mark.slow
+def test_the_diverse_study_runs_whole_in_smoke_size(tmp_path: Path) -> None:
+    """8 sources, 5 targets, 1 seed, on real Atari: 53 jobs."""
+    suite = SUITE.with_name("diverse.yaml")
+    directory, _ = run(tmp_path, command=[COMMAND, "run", str(suite), "--seeds", "0", "--set", "size=smoke"], seconds=3_000)
+    scores = (directory / "scores.csv").read_text().splitlines()[1:]
+    assert len(scores) == 10
+    assert all(",complete," in row for row in scores)

@@ -152,3 +152,10 @@ def test_mistakes_about_sources_are_told_with_a_remedy(tmp_path: Path) -> None:
     for expected, data in cases.items():
         told = problems(tmp_path, {key: value for key, value in data.items() if value is not None})
         assert expected in told, (expected, told)
+
+
+def test_a_smoke_run_asks_for_little_wherever_the_study_would_run() -> None:
+    asked = {"train": {"cpus": 8, "gpus": 2, "memory_gb": 64, "slurm": {"partition": "long"}}}
+    job = jobs_of(planned(resources=asked, size="smoke"), "EfficientZero")["train"]
+    assert (job.resources.cpus, job.resources.gpus, job.resources.memory_gb) == (1, 0, 4.0)
+    assert job.resources.slurm["partition"] == "long"

@@ -25,6 +25,7 @@ from xtra.stages.imported import imported_job
 from xtra.stages.registry import STAGES
 from xtra.store.job import Job, Resources
 from xtra.suite.method import MethodConfig, resolve
+from xtra.suite.presets import SMOKE
 from xtra.suite.spec import OTHER_TARGETS, MethodSpec, SuiteSpec
 from xtra.transfer.config import FinetuningConfig
 from xtra.transfer.exchange import read_network_file
@@ -81,9 +82,12 @@ class Pipeline:
         return self._config.environment.model_copy(update={"game": game})
 
     def job(self, stage: str, config: Config, inputs: Inputs) -> Job:
-        """A job with the resources that the suite gives its stage."""
-        asked = self._spec.resources.get(stage)
-        resources = Resources() if asked is None else Resources(**asked.model_dump(mode="json", exclude_unset=True))
+        """A job with its stage's resources. Of size smoke it asks for the least, of the same machines."""
+        spec = self._spec.resources.get(stage)
+        asked = {} if spec is None else spec.model_dump(mode="json", exclude_unset=True)
+        if self._spec.size == SMOKE.name:
+            asked = {name: value for name, value in asked.items() if name == "slurm"}
+        resources = Resources(**asked)
         dumped: dict[str, Any] = config.model_dump(mode="json")
         return Job(stage, STAGES[stage].version, dumped, inputs, resources)
 
