@@ -87,7 +87,7 @@ def test_a_killed_job_is_submitted_again_and_goes_on(bench: Any, undisturbed: Un
 def test_jobs_that_share_a_gpu_run_side_by_side_and_a_job_without_one_sees_none(
     bench: Any, undisturbed: Undisturbed, once: None
 ) -> None:
-    sharers = [bench.job(name, steps=200, seconds=0.1, sharers=2) for name in "ab"]
+    sharers = [bench.job(name, steps=120, seconds=0.1, sharers=2) for name in "ab"]
     alone = bench.job("c", steps=20, seconds=0.1)
     submitted = bench.submit(*sharers, alone)
     assert submitted.new[sharers[0].key] == submitted.new[sharers[1].key]
@@ -102,7 +102,7 @@ def test_jobs_that_share_a_gpu_run_side_by_side_and_a_job_without_one_sees_none(
     assert bench.wait(*sharers, alone)[1:] == [State.COMPLETE] * 2
     assert set(bench.submit(*sharers, alone).new) == {sharers[0].key}
     assert bench.wait(*sharers) == [State.COMPLETE] * 2
-    assert bench.result(sharers[0]) == undisturbed("a", 200)
+    assert bench.result(sharers[0]) == undisturbed("a", 120)
     assert max(bench.computed().values()) == 1
 
 
