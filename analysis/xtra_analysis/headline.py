@@ -68,14 +68,14 @@ def reach_sentence(findings: Findings) -> str | None:
         reason = "one seed gives no interval" if row["min_runs"] < 2 else "no interval: the runs of each took equally long"
         return f"{opening} ({reason}){_unreached(found, [method, baseline])}."
     clear = "excludes" if row["low"] > 0 or row["high"] < 0 else "does not exclude"
-    bounds = f"95 % interval of the difference {whole_span(row['low'], row['high'])}, which {clear} 0"
+    bounds = f"95 % interval {whole_span(row['low'], row['high'])}, which {clear} 0"
     return f"{opening} ({bounds}){_unreached(found, [method, baseline])}."
 
 
 def _unreached(found: Reach, methods: list[str]) -> str:
     runs = found.runs[found.runs["method"].isin(methods)]
     missed = int((~runs["reached"]).sum())
-    return f", where {missed} of their {len(runs)} runs never got there and count with their whole budget" if missed else ""
+    return f"; {missed} of their {len(runs)} runs never got there" if missed else ""
 
 
 def _final_sentence(findings: Findings, primary: str) -> str:

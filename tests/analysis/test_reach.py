@@ -94,7 +94,7 @@ def test_the_answer_says_who_was_sooner_by_how_much_and_whether_that_excludes_ze
 
     write_curves(run, {"EfficientZero": 300_000, "XTRA": 20_000})
     missed = answer(find(read_study([run])))
-    assert "EfficientZero after 100,000" in missed and "6 of their 12 runs never got there and count with their whole" in missed
+    assert "EfficientZero after 100,000" in missed and "; 6 of their 12 runs never got there" in missed
 
     write_curves(run, {"EfficientZero": 20_100, "XTRA": 20_000})
     assert "which does not exclude 0)" in answer(find(read_study([run])))
