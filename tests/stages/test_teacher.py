@@ -11,6 +11,7 @@ import torch
 
 from xtra.agents.efficientzero.agent import EfficientZeroLearner, make_network
 from xtra.agents.efficientzero.config import EfficientZeroConfig
+from xtra.rng import derive_seed
 from xtra.stages import teacher
 from xtra.stages.config import TeachConfig
 from xtra.stages.context import Diverged
@@ -46,12 +47,17 @@ def test_a_teacher_killed_between_any_two_updates_ends_as_if_it_had_not_been(
     assert json.loads(line)["updates"] == 20
 
 
-def test_a_teacher_of_no_updates_is_the_network_as_it_was_drawn(data: Path, tmp_path: Path) -> None:
+def test_a_teacher_of_no_updates_is_a_network_as_drawn_whose_policy_is_not_uniform(data: Path, tmp_path: Path) -> None:
     teacher.run(config(updates=0, seed=3), context(tmp_path, dataset=(data,)))
     left = torch.load(tmp_path / "out" / "network.pt", weights_only=True)
-    drawn = make_network(EfficientZeroConfig.model_validate(AGENT).network, 10, 3, torch.device("cpu")).state_dict()
+    drawn = make_network(
+        EfficientZeroConfig.model_validate(AGENT).network, 10, derive_seed(3, "teacher"), torch.device("cpu")
+    ).state_dict()
     assert left.keys() == drawn.keys()
-    assert all(torch.equal(left[name], drawn[name]) for name in drawn)
+    # Heads start at zero, which would make the control a teacher that says nothing.
+    redrawn = {name for name in drawn if not torch.equal(left[name], drawn[name])}
+    assert redrawn
+    assert all(name.startswith("prediction.") and not drawn[name].any() for name in redrawn)
     assert (tmp_path / "out" / "metrics.jsonl").read_bytes() == b""
 
 

@@ -101,6 +101,16 @@ def test_settings_of_what_is_not_used_do_not_make_another_job() -> None:
     assert jobs_of(made, "Same")["train"].key == jobs_of(made, "EfficientZero")["train"].key
 
 
+def test_how_an_agent_acts_and_searches_does_not_make_another_student() -> None:
+    made = planned(
+        {"name": "XTRA", "set": XTRA},
+        {"name": "Gumbel", "base": "XTRA", "set": {"agent.search.policy": "gumbel", "agent.acting.num_envs": 8}},
+        {"name": "Smaller", "base": "XTRA", "set": {"agent.network.channels": 8}},
+    )
+    students = [jobs_of(made, method)["pretrained"].key for method in ("XTRA", "Gumbel", "Smaller")]
+    assert students[0] == students[1] != students[2]
+
+
 def test_zero_shot_evaluates_the_pretrained_network_and_no_pretraining_reads_labels_alone() -> None:
     made = planned(
         {"name": "Zero-shot", "set": {"transfer.pretraining.method": "distillation", "transfer.zero_shot": True}},
@@ -147,6 +157,12 @@ def test_mistakes_about_sources_are_told_with_a_remedy(tmp_path: Path) -> None:
         "unknown game": suite(xtra) | {"sources": ["Breakot"]},
         "unknown method": suite(xtra) | {"source_method": "Nobody"},
         "Catch is a game of family catch": suite(xtra) | {"sources": ["Catch"]},
+        "environment.noop_max is 0": suite(xtra | {"set": XTRA | {"environment.noop_max": 0}}),
+        "nothing is pretrained": suite({"name": "X", "set": {"transfer.start.frozen": ["dynamics"]}}),
+        "is not loaded": suite(
+            xtra | {"set": XTRA | {"transfer.start.frozen": ["dynamics"], "transfer.start.components": ["prediction"]}}
+        ),
+        "longer than its interval": suite(xtra | {"set": XTRA | {"transfer.task_weights.window": 6_000}}),
         "stands beside named games": suite(xtra) | {"sources": ["Boxing", "other_targets"]},
     }
     for expected, data in cases.items():

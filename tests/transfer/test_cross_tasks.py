@@ -90,11 +90,13 @@ def test_one_joint_pass_gives_each_task_the_losses_of_its_own_samples() -> None:
 
 
 def test_a_measurement_is_logged_in_its_window_and_sets_the_weights_after_it() -> None:
-    made, config = learner(TWO)
+    made, config = learner(TWO, {"initial": 0.7})
     replay = filled(config, 5)
     seen = [made.update(replay, update) for update in range(4)]
     assert ["gradient_similarity/CatchInverted" in metrics for metrics in seen] == [False, True, True, False]
     assert {row["updates"] for row in made.task_weight_rows()} == {3}
+    # The window's last update still goes by the weight of before.
+    assert [metrics["task_weight/CatchInverted"] for metrics in seen[:3]] == [0.7] * 3
     assert seen[3]["task_weight/CatchInverted"] == made.task_weight_rows()[0]["weight"]
 
 

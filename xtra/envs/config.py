@@ -8,6 +8,9 @@ from pydantic import Field
 
 from xtra.config import Config
 
+VIEW = ("frame_size", "color")
+"""Settings that change what a game looks like, not its course."""
+
 
 class EnvironmentConfig(Config):
     """One game's environment. The defaults are EfficientZero's Atari preprocessing (facts: paper section 4, released code)."""

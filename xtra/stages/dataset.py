@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xtra.agents.random_player import RandomPlayer
-from xtra.envs.config import EnvironmentConfig
+from xtra.envs.config import VIEW, EnvironmentConfig
 from xtra.envs.make import episode_seed, make_training_environment
 from xtra.protocol.games import GAMES, NUM_ACTIONS
 from xtra.replay.buffer import ReplayBuffer
@@ -32,8 +32,6 @@ from xtra.store.provenance import package_version
 from xtra.telemetry import Telemetry
 from xtra.transfer.config import DataConfig
 
-VIEW = ("frame_size", "color")
-"""Settings that change what a game looks like, not its course."""
 RECORDED_PACKAGES = ("xtra-bench", "numpy", "ale-py", "zstandard")
 """Their versions can change what is rendered or how it is stored."""
 RANDOM_ENVS = 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from xtra.agents.device import prepare_torch
 from xtra.agents.factory import Run
+from xtra.rng import derive_seed
 from xtra.stages.config import PretrainConfig
 from xtra.stages.context import StageContext
 from xtra.stages.offline_training import train_offline
@@ -16,7 +17,8 @@ def run(config: PretrainConfig, context: StageContext) -> None:
     run = Run(
         num_updates=updates,
         env_step_updates=updates,
-        seed=config.seed,
+        # The network must not begin as the one that is finetuned with an equal seed.
+        seed=derive_seed(config.seed, "pretrain"),
         num_threads=config.num_threads,
         device=prepare_torch(config.num_threads),
     )

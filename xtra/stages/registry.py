@@ -38,11 +38,11 @@ class Stage:
 STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
-        Stage("train", 3, TrainConfig, "xtra.stages.train"),
+        Stage("train", 4, TrainConfig, "xtra.stages.train"),
         Stage("dataset", 1, DatasetConfig, "xtra.stages.dataset"),
-        Stage("teacher", 1, TeachConfig, "xtra.stages.teacher"),
+        Stage("teacher", 2, TeachConfig, "xtra.stages.teacher"),
         Stage("label", 1, LabelConfig, "xtra.stages.label"),
-        Stage("pretrain", 1, PretrainConfig, "xtra.stages.pretrain"),
+        Stage("pretrain", 2, PretrainConfig, "xtra.stages.pretrain"),
         Stage("imported", 1, ImportedConfig, "xtra.stages.imported"),
         Stage("evaluate", 2, EvaluateConfig, "xtra.stages.evaluate"),
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from pydantic import ValidationError
 
+from xtra.envs.config import VIEW
 from xtra.protocol.games import GAMES
 from xtra.protocol.protocols import PROTOCOLS
 from xtra.suite.document import DataPath, Document
@@ -25,7 +26,7 @@ def sources(spec: SuiteSpec, document: Document) -> Found:
             continue  # told by `combinations`
         if config.transfer.needs_sources:
             yield from _games(spec, method, index, document)
-            yield from _source_method(spec, method, index, document)
+            yield from _source_method(spec, method, config, index, document)
 
 
 def _games(spec: SuiteSpec, method: MethodSpec, index: int, document: Document) -> Found:
@@ -60,7 +61,7 @@ def _listed(spec: SuiteSpec, path: DataPath, listed: tuple[str, ...], document: 
             )
 
 
-def _source_method(spec: SuiteSpec, method: MethodSpec, index: int, document: Document) -> Found:
+def _source_method(spec: SuiteSpec, method: MethodSpec, config: MethodConfig, index: int, document: Document) -> Found:
     name = spec.inherited(method, "source_method")
     if name is None:
         remedy = "source_method: an EfficientZero method from scratch, whose runs on the source games make the data"
@@ -74,6 +75,12 @@ def _source_method(spec: SuiteSpec, method: MethodSpec, index: int, document: Do
         path: DataPath = ("methods", index, "source_method") if method.source_method is not None else ("source_method",)
         message = f"{shown(name)} cannot make the data: it is not EfficientZero from scratch"
         yield path, Problem(document.place(path), message, "name a method with agent efficientzero that needs no sources itself")
+        return
+    theirs, ours = played.environment.model_dump(), config.environment.model_dump()
+    for setting in theirs:
+        if setting not in VIEW and theirs[setting] != ours[setting]:
+            message = f"environment.{setting} is {ours[setting]} in {shown(method.name)} and {theirs[setting]} in {shown(name)}"
+            yield _at(document, index, message, f"the data show the source's games: only {' and '.join(VIEW)} may differ")
 
 
 def _plays_from_scratch(config: MethodConfig) -> bool:

@@ -19,7 +19,7 @@ from xtra.protocol.protocols import PROTOCOLS
 from xtra.stages.config import EvaluationConfig, TrainingConfig
 from xtra.suite.presets import PRESETS, SIZES
 from xtra.suite.spec import MethodSpec, SuiteSpec
-from xtra.transfer.config import TransferConfig
+from xtra.transfer.config import COMPONENTS, TransferConfig
 
 DEFAULT_AGENT = "efficientzero"
 
@@ -116,6 +116,20 @@ class MethodConfig(Config):
             )
         if self.agent.name == "random":
             raise ValueError("transfer.init_from names a network; agent random has none")
+
+    @model_validator(mode="after")
+    def _parts_of_transfer_fit(self) -> Self:
+        """What would be passed over in silence, or fail after everything else has run."""
+        start, weights = self.transfer.start, self.transfer.task_weights
+        if start.frozen and not (self.transfer.init_from or self.transfer.pretraining.method != "none"):
+            raise ValueError("transfer.start.frozen names components, but nothing is pretrained that could stay as it is")
+        if fresh := [name for name in start.frozen if name not in start.components]:
+            raise ValueError(f"transfer.start.frozen: {', '.join(fresh)} is not loaded (transfer.start.components)")
+        if set(start.frozen) >= set(COMPONENTS):
+            raise ValueError("transfer.start.frozen names every component: nothing is left to learn; see transfer.zero_shot")
+        if weights.window > weights.interval:
+            raise ValueError(f"transfer.task_weights.window is {weights.window}, longer than its interval of {weights.interval}")
+        return self
 
     @property
     def learns_online(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,15 +41,20 @@ def networks(spec: SuiteSpec, document: Document) -> Found:
             continue  # told by `combinations`
         if config.transfer.init_from is not None:
             path, place = _written(spec, method, document)
-            yield from ((path, problem) for problem in _problems(method.name, config, Path(config.transfer.init_from), place))
+            file = Path(config.transfer.init_from)
+            yield from ((path, problem) for problem in _problems(method.name, config, file, spec.targets, place))
 
 
-def _problems(name: str, config: MethodConfig, file: Path, place: Place) -> Iterator[Problem]:
+def _problems(name: str, config: MethodConfig, file: Path, targets: Collection[str], place: Place) -> Iterator[Problem]:
     try:
         header = read_network_file(file).header
     except ExchangeError as error:
         yield Problem(place, f"{error.path}: {error.fault}", _similar_file(file) or error.remedy)
         return
+    known = [game for game in header.games if game in targets]
+    if known:
+        message = f"{file} has learned from {', '.join(known)}: a target would be known before it is learned"
+        yield Problem(place, message, "leave the game out of `targets`, or take a network that has not seen it")
     # Training takes some components; what is scored as it is needs all of them.
     components = config.transfer.start.components if config.learns_online else COMPONENTS
     network = {"agent": header.agent, "environment": header.environment}

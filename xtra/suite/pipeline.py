@@ -17,9 +17,10 @@ from typing import Any
 
 from xtra.agents.cloning.config import CloningConfig
 from xtra.agents.curl.config import CurlConfig
-from xtra.agents.efficientzero.config import EfficientZeroConfig
+from xtra.agents.efficientzero.config import ActingConfig, EfficientZeroConfig, TargetConfig
 from xtra.config import Config
 from xtra.envs.config import EnvironmentConfig
+from xtra.search.config import SearchConfig
 from xtra.stages.config import DatasetConfig, EvaluateConfig, LabelConfig, PretrainConfig, TeachConfig, TrainConfig
 from xtra.stages.imported import imported_job
 from xtra.stages.registry import STAGES
@@ -121,6 +122,8 @@ class Pipeline:
         follows_teacher = pretraining.method == "distillation" or (
             pretraining.method == "cloning" and pretraining.cloning_target == "teacher"
         )
+        if pretraining.method == "distillation" and isinstance(agent, EfficientZeroConfig):
+            agent = _distilled(agent)
         inputs = {"dataset": sources.datasets}
         if follows_teacher:
             inputs["label"] = sources.labels
@@ -164,6 +167,15 @@ class Pipeline:
             seed=seed,
         )
         return self.job("train", config, inputs)
+
+
+def _distilled(agent: EfficientZeroConfig) -> EfficientZeroConfig:
+    """The agent as far as distillation reads it, so that ablations of how it acts and searches share one student."""
+    search = SearchConfig(discount=agent.search.discount, lstm_horizon=agent.search.lstm_horizon)
+    anew = TargetConfig()
+    of_reanalysis = ("value_source", "reanalyze_fraction", "target_update_interval", "td_steps_decay")
+    targets = agent.targets.model_copy(update={name: getattr(anew, name) for name in of_reanalysis})
+    return agent.model_copy(update={"search": search, "acting": ActingConfig(), "targets": targets})
 
 
 class Sources:

@@ -38,8 +38,9 @@ class TeacherConfig(Config):
 
     training: Literal["offline", "online"] = "offline"
     """An EfficientZero trained on the dataset alone ([P]), or the very network that collected it."""
-    updates: int = Field(100_000, ge=0)
-    """Optimiser steps of offline training; 0 leaves a random network, as a control. [ours]: 100,000."""
+    updates: int = Field(120_000, ge=0)
+    """Optimiser steps of offline training; 0 leaves a random network, as a control. [ours]: 120,000, as many as online: the
+    learning rate falls after 101,000."""
     policy: TeacherPolicy = "network"
     """What is stored as the teacher's policy: the network's ([P]: "predictions"), or the visits of a search ([C]: the array's
     name)."""
@@ -54,8 +55,8 @@ class PretrainingConfig(Config):
     method: Literal["none", "distillation", "multi_task", "cloning"] = "none"
     """From teachers ([P]); by each game's own reanalysed targets, as the paper's comparison (for CURL: pooled Q-learning); by
     cloning behaviour; or not at all."""
-    updates: int = Field(100_000, ge=1)
-    """Optimiser steps. [ours]: 100,000."""
+    updates: int = Field(120_000, ge=1)
+    """Optimiser steps. [ours]: 120,000, as many as online: the learning rate falls after 101,000."""
     batch_size: int = Field(256, ge=2)
     """Samples per update, shared evenly by the games. [ours]: 256."""
     cloning_target: Literal["actions", "teacher"] = "actions"

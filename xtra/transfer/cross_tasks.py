@@ -77,18 +77,18 @@ class CrossTaskLearner(EfficientZeroLearner):
         self._network.train()
         target, *crossed = self._parts(batches)
         owners = [offline.task for offline in drawn]
-        metrics = {}
-        if self.weights.measures(update):
-            similarities = self._similarities(target, crossed, owners)
-            self.weights.record(update, similarities)
-            metrics = {f"gradient_similarity/{game}": s for game, s in zip(self._games, similarities.tolist(), strict=True)}
+        similarities = self._similarities(target, crossed, owners) if self.weights.measures(update) else None
         loss, offline_losses = self._loss(target, crossed, owners)
-        metrics |= self.optimize(loss, update)
+        metrics = self.optimize(loss, update) | self._per_task(owners, offline_losses)
+        if similarities is not None:
+            # Only now: this update still goes by the weights that it found.
+            self.weights.record(update, similarities)
+            metrics |= {f"gradient_similarity/{game}": s for game, s in zip(self._games, similarities.tolist(), strict=True)}
         replay.update_priorities(sample, target.losses.value_errors.double().cpu().numpy())
         offline_errors = torch.cat([part.losses.value_errors for part in crossed])
         self._offline.set_priorities(drawn, offline_errors.double().cpu().numpy())
         self.refresh_copies(update)
-        return metrics | mean_losses(target.losses) | self._per_task(owners, offline_losses)
+        return metrics | mean_losses(target.losses)
 
     def state(self) -> dict[str, Any]:
         """Also the offline tasks' priorities and the weights."""
@@ -139,7 +139,8 @@ class CrossTaskLearner(EfficientZeroLearner):
 
     def _per_task(self, owners: Sequence[int], losses: Tensor) -> dict[str, float]:
         values = losses.tolist()
-        of_tasks = {f"loss/{self._games[task]}": value for task, value in zip(owners, values, strict=True)}
+        drawn = {task: [value for owner, value in zip(owners, values, strict=True) if owner == task] for task in owners}
+        of_tasks = {f"loss/{self._games[task]}": sum(own) / len(own) for task, own in drawn.items()}
         weights = {f"task_weight/{g}": w for g, w in zip(self._games, self.weights.values.tolist(), strict=True)}
         return of_tasks | weights
 

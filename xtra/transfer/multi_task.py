@@ -23,7 +23,7 @@ class MultiTaskStudent(Student):
     def __init__(self, config: EfficientZeroConfig, frame_size: int, tasks: Sequence[Task], batch_size: int, run: Run) -> None:
         super().__init__(config, frame_size, tasks, batch_size, run)
         self._tasks = tasks
-        self._target = DelayedTarget(self._network, config.targets.target_update_interval)
+        self._target = DelayedTarget(self._network, config.targets.target_update_interval, config.precision)
         self._makers = [self._make_maker(task) for task in tasks]
 
     def take(self, update: int) -> list[Drawn]:

@@ -57,6 +57,7 @@ class TaskWeights:
     def _close(self, update: int) -> None:
         trials = np.maximum(self._trials, 1)
         mean = self._sums / trials
+        similarities = [m if seen else None for m, seen in zip(mean.tolist(), self._trials.tolist(), strict=True)]
         if self._config.method == "mean_similarity":
             measured = np.maximum(mean, 0.0)
         elif self._config.smoothing:
@@ -66,7 +67,7 @@ class TaskWeights:
             measured = self._hits / trials
         # A task that was never drawn in the window keeps the weight it had.
         self.values = np.where(self._trials > 0, measured, self.values)
-        for game, weight, similarity in zip(self._games, self.values.tolist(), mean.tolist(), strict=True):
+        for game, weight, similarity in zip(self._games, self.values.tolist(), similarities, strict=True):
             row = {"source_game": game, "updates": update + 1, "weight": weight, "gradient_similarity": similarity}
             self.rows.append(row)
         self._trials, self._hits, self._sums = (np.zeros(len(self._games)) for _ in range(3))
