@@ -67,3 +67,8 @@ class Learner(Player, Protocol):
     def network_state(self) -> dict[str, Any]:
         """The trained network alone: what evaluation and transfer need."""
         ...
+
+    def timed_methods(self) -> dict[str, tuple[object, str]]:
+        """The parts that a measurement of speed splits it into: by name, an object and the name of its method. One may call
+        another; it is then without it."""
+        ...

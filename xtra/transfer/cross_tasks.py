@@ -100,6 +100,10 @@ class CrossTaskLearner(EfficientZeroLearner):
         self._offline.restore(state["offline"])
         self.weights.restore(state["task_weights"])
 
+    def timed_methods(self) -> dict[str, tuple[object, str]]:
+        """Also what an update waits for the offline tasks' batches beyond what was decoded ahead."""
+        return {**super().timed_methods(), "offline data": (self._offline, "take")}
+
     def task_weight_rows(self) -> list[dict[str, Any]]:
         """One row per task and measurement, for the result table."""
         return list(self.weights.rows)

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from xtra.agents.curl.batch import Tasks, make_batch, valid_actions
+from xtra.agents.curl.batch import Batch, Tasks, make_batch, valid_actions
 from xtra.agents.curl.config import CurlConfig
 from xtra.agents.curl.learning import CurlNetworks
 from xtra.agents.curl.losses import priorities
@@ -20,7 +20,7 @@ from xtra.agents.interface import Decision
 from xtra.agents.observation import to_observations
 from xtra.envs.config import EnvironmentConfig
 from xtra.protocol.games import GAMES, NUM_ACTIONS
-from xtra.replay.buffer import ReplayBuffer
+from xtra.replay.buffer import ReplayBuffer, Sample
 from xtra.rng import derive_seed, stream
 
 
@@ -88,13 +88,18 @@ class CurlLearner:
 
     def update(self, replay: ReplayBuffer, update: int) -> dict[str, float]:
         """Sample, learn, and set the samples' new priorities."""
+        sample, batch = self.make_batch(replay, update)
+        metrics, losses = self._networks.update(batch, update)
+        replay.update_priorities(sample, priorities(losses, batch, self._config).double().cpu().numpy())
+        return metrics
+
+    def make_batch(self, replay: ReplayBuffer, update: int) -> tuple[Sample, Batch]:
+        """The prioritised sample of update number `update`, and its transitions."""
         correction = self._config.replay.priority_correction(update, self._num_updates)
         sample = replay.sample(self._config.optimizer.batch_size, stream(self._seed, "replay", update), correction)
         samples = transitions(replay, sample, self._config)
         batch = make_batch(samples, self._tasks, self._networks.network, self._config, seed=self._seed, update=update)
-        metrics, losses = self._networks.update(batch, update)
-        replay.update_priorities(sample, priorities(losses, batch, self._config).double().cpu().numpy())
-        return metrics
+        return sample, batch
 
     def finish(self) -> None:
         """Nothing is due: it plays with the learning network."""
@@ -110,6 +115,10 @@ class CurlLearner:
     def network_state(self) -> dict[str, Any]:
         """The learning network's weights."""
         return self._networks.network.state_dict()
+
+    def timed_methods(self) -> dict[str, tuple[object, str]]:
+        """The batch is made within the update."""
+        return {"acting": (self, "act"), "batch": (self, "make_batch"), "update": (self, "update")}
 
 
 def make_network(config: CurlConfig, environment: EnvironmentConfig, seed: int, device: torch.device) -> CurlNetwork:

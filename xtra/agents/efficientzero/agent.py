@@ -183,6 +183,11 @@ class EfficientZeroLearner:
         """The learning network's weights and batch-norm statistics."""
         return self._network.state_dict()
 
+    def timed_methods(self) -> dict[str, tuple[object, str]]:
+        """Targets are made within the batch, and that within the update."""
+        targets = (self._targets, "make")
+        return {"search": (self, "act"), "reanalysis": targets, "batch": (self, "make_batch"), "update": (self, "update")}
+
     def _acts_at_random_first(self) -> bool:
         when = self._config.acting.random_until_training
         return when == "always" or (when == "from_scratch" and not self._pretrained)
