@@ -83,7 +83,7 @@ TINY = Preset(
         "training.curve_interval": 500,
         "training.curve_episodes": 32,
         "transfer.teacher.updates": 800,
-        "transfer.pretraining.updates": 800,
+        "transfer.pretraining.updates": 2_400,
         "transfer.pretraining.batch_size": 64,
         "transfer.cross_tasks.batch_size": 64,
         "transfer.task_weights.start": 100,
