@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from rliable.library import StratifiedBootstrap
+from rliable import library
 
 from xtra_analysis.aggregates import Array, Statistic, is_ragged
 
@@ -25,7 +25,7 @@ def generator(seed: int, *names: str) -> np.random.Generator:
     return np.random.default_rng([seed, *(zlib.crc32(name.encode()) for name in names)])
 
 
-class SeededStratifiedBootstrap(StratifiedBootstrap):  # type: ignore[misc]
+class SeededStratifiedBootstrap(library.StratifiedBootstrap):  # type: ignore[misc]
     """Resamples (runs, games) matrices; columns with fewer runs are padded below with NaN."""
 
     def __init__(self, scores: Array, random: np.random.Generator) -> None:
