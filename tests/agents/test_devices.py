@@ -13,6 +13,7 @@ import torch
 from xtra.agents.efficientzero import targets
 from xtra.agents.efficientzero.agent import EfficientZeroLearner
 from xtra.agents.efficientzero.config import EfficientZeroConfig
+from xtra.agents.interface import Run
 from xtra.envs.config import EnvironmentConfig
 from xtra.execute.machine import NO_GPU
 from xtra.replay.buffer import ReplayBuffer, table_rows
@@ -34,11 +35,7 @@ def make_learner(device: str = "cpu", **settings: Any) -> EfficientZeroLearner:
     return EfficientZeroLearner(
         EfficientZeroConfig.model_validate(base | settings),
         EnvironmentConfig(game="Catch", frame_size=10),
-        num_updates=20,
-        env_step_updates=20,
-        seed=0,
-        num_threads=1,
-        device=torch.device(device),
+        Run(num_updates=20, env_step_updates=20, seed=0, num_threads=1, device=torch.device(device)),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,8 @@ from xtra.agents.cloning.config import CloningConfig
 from xtra.agents.efficientzero.agent import EfficientZeroLearner, make_network
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.agents.evaluation import mean_episode_return, play_episodes
-from xtra.agents.factory import Run, make_player
+from xtra.agents.factory import make_player
+from xtra.agents.interface import Run
 from xtra.envs.config import EnvironmentConfig
 from xtra.transfer.cloning import Cloning
 from xtra.transfer.tasks import Task
@@ -59,7 +61,7 @@ def test_only_what_the_policy_needs_is_trained_and_efficientzero_can_start_from_
     assert {name.split(".")[0] for name in changed} == {"representation", "prediction"}
     assert not any("value" in name for name in changed)
     settings: dict[str, Any] = AGENT | {"network": CONFIG.network.model_dump()}
-    learner = EfficientZeroLearner(EfficientZeroConfig.model_validate(settings), CATCH, **(vars(RUN) | {"seed": 9}))
+    learner = EfficientZeroLearner(EfficientZeroConfig.model_validate(settings), CATCH, dataclasses.replace(RUN, seed=9))
     learner.start_from(weights, ["representation", "prediction"], [])
     started = learner.network_state()
     assert all(torch.equal(started[n], weights[n]) for n in weights if n.startswith(("representation.", "prediction.")))

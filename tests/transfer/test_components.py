@@ -12,7 +12,8 @@ from torch import Tensor
 
 from xtra.agents.efficientzero.agent import EfficientZeroLearner
 from xtra.agents.efficientzero.config import EfficientZeroConfig
-from xtra.agents.factory import Run, make_learner
+from xtra.agents.factory import make_learner
+from xtra.agents.interface import Run
 from xtra.transfer.config import COMPONENTS
 
 from .small_tasks import AGENT, CATCH, filled

@@ -9,7 +9,7 @@ import torch
 
 from xtra.agents.efficientzero.batches import joined, to_tensors
 from xtra.agents.efficientzero.config import EfficientZeroConfig
-from xtra.agents.factory import Run
+from xtra.agents.interface import Run
 from xtra.transfer.config import CrossTaskConfig, TaskWeightConfig, TeacherConfig
 from xtra.transfer.cross_tasks import CrossTaskLearner, combined, only_terms
 

@@ -13,7 +13,8 @@ from xtra.agents.curl.batch import Batch
 from xtra.agents.curl.config import CurlConfig
 from xtra.agents.curl.learning import CurlNetworks
 from xtra.agents.curl.targets import Transitions, transitions
-from xtra.agents.factory import Run, make_player
+from xtra.agents.factory import make_player
+from xtra.agents.interface import Run
 from xtra.envs.config import EnvironmentConfig
 from xtra.protocol.games import GAMES, NUM_ACTIONS
 from xtra.replay.buffer import ReplayBuffer

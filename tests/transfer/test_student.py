@@ -12,7 +12,7 @@ import torch
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
 from xtra.agents.efficientzero.planning import Planner
-from xtra.agents.factory import Run
+from xtra.agents.interface import Run
 from xtra.agents.observation import to_observations
 from xtra.protocol.games import GAMES, NUM_ACTIONS
 from xtra.replay.buffer import ReplayBuffer

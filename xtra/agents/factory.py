@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from xtra.agents.curl import agent as curl
 from xtra.agents.curl.config import CurlConfig
 from xtra.agents.efficientzero.agent import EfficientZeroLearner, EfficientZeroPlayer, make_network
 from xtra.agents.efficientzero.config import EfficientZeroConfig
-from xtra.agents.interface import Learner, Player
+from xtra.agents.interface import Learner, Player, Run
 from xtra.agents.random_player import RandomPlayer
 from xtra.config import Config
 from xtra.envs.config import EnvironmentConfig
@@ -27,24 +26,12 @@ NETWORK_FILE = "network.pt"
 """What every job that trains leaves: the network's `state_dict`."""
 
 
-@dataclass(frozen=True)
-class Run:
-    """What a learner must know of the run. num_updates: all that will be made; env_step_updates: those that the whole budget of
-    env steps is worth."""
-
-    num_updates: int
-    env_step_updates: int
-    seed: int
-    num_threads: int
-    device: torch.device
-
-
 def make_learner(config: Config, environment: EnvironmentConfig, run: Run) -> Learner:
     """An agent at the start of its training. Raises TypeError for an agent that does not learn online."""
     if isinstance(config, EfficientZeroConfig):
-        return EfficientZeroLearner(config, environment, **vars(run))
+        return EfficientZeroLearner(config, environment, run)
     if isinstance(config, CurlConfig):
-        return curl.CurlLearner(config, environment, **vars(run))
+        return curl.CurlLearner(config, environment, run)
     raise TypeError(f"{type(config).__name__} does not learn online")
 
 

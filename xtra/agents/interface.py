@@ -7,10 +7,23 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from xtra.replay.buffer import ReplayBuffer
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a learner must know of the run. num_updates: all that will be made; env_step_updates: those that the whole budget of
+    env steps is worth."""
+
+    num_updates: int
+    env_step_updates: int
+    seed: int
+    num_threads: int
+    device: torch.device
 
 
 @dataclass(frozen=True)

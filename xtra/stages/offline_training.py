@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from xtra.agents.factory import NETWORK_FILE
-from xtra.search.engine import BadOutput
-from xtra.stages.context import Diverged, StageContext
+from xtra.stages.context import StageContext
+from xtra.stages.resumable import complete
 from xtra.store.checkpoint import Checkpoints
 from xtra.transfer.offline_learner import OfflineLearner
 
@@ -19,19 +19,8 @@ METRICS_INTERVAL = 20
 
 
 def train_offline(learner: OfflineLearner, num_updates: int, checkpoint_interval: int, context: StageContext) -> None:
-    """Leaves network.pt, summary.json and metrics.jsonl. Goes on from `work/checkpoints` if there are any.
-
-    Raises Diverged, with everything left, when a loss is not finite.
-    """
-    training = OfflineTraining(learner, num_updates, checkpoint_interval, context)
-    training.resume()
-    try:
-        while training.move():
-            pass
-    except (FloatingPointError, BadOutput) as error:
-        training.save_outputs()
-        raise Diverged(str(error)) from error
-    training.save_outputs()
+    """Leaves network.pt, summary.json and metrics.jsonl. Goes on from `work/checkpoints` if there are any."""
+    complete(OfflineTraining(learner, num_updates, checkpoint_interval, context))
 
 
 class OfflineTraining:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from xtra.agents.device import prepare_torch
-from xtra.agents.factory import Run
+from xtra.agents.interface import Run
 from xtra.rng import derive_seed
 from xtra.stages.config import PretrainConfig
 from xtra.stages.context import StageContext

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from xtra.agents.device import prepare_torch
 from xtra.agents.efficientzero.agent import EfficientZeroLearner
+from xtra.agents.interface import Run
 from xtra.replay.offline import OfflineData
 from xtra.rng import derive_seed
 from xtra.stages.config import TeachConfig
@@ -17,15 +18,14 @@ def run(config: TeachConfig, context: StageContext) -> None:
     seed = derive_seed(config.seed, "teacher")
     device = prepare_torch(config.num_threads)
     (dataset,) = context.inputs["dataset"]
-    learner = EfficientZeroLearner(
-        config.agent,
-        config.environment,
+    run = Run(
         num_updates=config.updates,
         env_step_updates=config.updates,
         seed=seed,
         num_threads=config.num_threads,
         device=device,
     )
+    learner = EfficientZeroLearner(config.agent, config.environment, run)
     replay = OfflineData.open(dataset).replay(config.agent.replay, config.agent.window)
     if config.updates == 0:
         learner.randomize_heads()

@@ -18,16 +18,16 @@ import torch
 
 from xtra.agents.device import prepare_torch
 from xtra.agents.evaluation import mean_episode_return, play_episodes
-from xtra.agents.factory import NETWORK_FILE, Run, make_learner
-from xtra.agents.interface import Learner
+from xtra.agents.factory import NETWORK_FILE, make_learner
+from xtra.agents.interface import Learner, Run
 from xtra.envs.make import make_training_environment
 from xtra.envs.stacks import FrameStacks
 from xtra.replay.recording import recording_meta
 from xtra.replay.segments import ReplayLog
 from xtra.rng import derive_seed
-from xtra.search.engine import BadOutput
 from xtra.stages.config import TrainConfig
-from xtra.stages.context import Diverged, StageContext
+from xtra.stages.context import StageContext
+from xtra.stages.resumable import complete
 from xtra.store.checkpoint import Checkpoints
 from xtra.store.errors import DamagedError
 from xtra.transfer.cross_tasks import CrossTaskLearner
@@ -42,15 +42,7 @@ METRICS_INTERVAL = 20
 def run(config: TrainConfig, context: StageContext) -> None:
     """Inputs, where transfer reads them: `pretrained`, `dataset` and `label`. Leaves network.pt, curve.json, summary.json,
     metrics.jsonl and replay/. Goes on from `work/checkpoints` if there are any."""
-    training = OnlineTraining(config, prepare_torch(config.training.num_threads), context)
-    training.resume()
-    try:
-        while training.move():
-            pass
-    except (FloatingPointError, BadOutput) as error:
-        training.save_outputs()
-        raise Diverged(str(error)) from error
-    training.save_outputs()
+    complete(OnlineTraining(config, prepare_torch(config.training.num_threads), context))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,7 +105,7 @@ class OnlineTraining:
         self._curve: list[dict[str, Any]] = []
 
     def move(self) -> bool:
-        """Makes the one move that is due and saves a checkpoint if one is; False when the run is complete."""
+        """See `Resumable`; updates that are due come before anything else."""
         if self.updates < self.budget.due(self.env_steps):
             self._update()
             if self.updates % self._config.training.checkpoint_interval == 0:

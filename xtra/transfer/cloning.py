@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from xtra.agents.cloning.agent import Cloner
 from xtra.agents.cloning.config import CloningConfig
-from xtra.agents.factory import Run
+from xtra.agents.interface import Run
 from xtra.protocol.games import NUM_ACTIONS
 from xtra.replay.config import ReplayConfig
 from xtra.transfer.sampling import TaskSample, TaskSampler

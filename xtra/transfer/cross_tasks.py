@@ -18,7 +18,7 @@ from xtra.agents.efficientzero.agent import EfficientZeroLearner, mean_losses
 from xtra.agents.efficientzero.batches import joined, to_tensors
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.agents.efficientzero.losses import Losses, TensorBatch, total_loss, unroll_losses
-from xtra.agents.factory import Run
+from xtra.agents.interface import Run
 from xtra.envs.config import EnvironmentConfig
 from xtra.replay.buffer import ReplayBuffer
 from xtra.rng import derive_seed
@@ -50,7 +50,7 @@ class CrossTaskLearner(EfficientZeroLearner):
         task_weights: TaskWeightConfig,
         teacher: TeacherConfig,
     ) -> None:
-        super().__init__(config, environment, **vars(run))
+        super().__init__(config, environment, run)
         self._cross, self._games = cross_tasks, [task.game for task in tasks]
         self.weights = TaskWeights(task_weights, self._games)
         self._measured_config = only_terms(config, task_weights.terms)

@@ -15,7 +15,7 @@ from xtra.agents.curl.config import CurlConfig
 from xtra.agents.curl.learning import CurlNetworks
 from xtra.agents.curl.losses import priorities
 from xtra.agents.curl.targets import Transitions, transitions
-from xtra.agents.factory import Run
+from xtra.agents.interface import Run
 from xtra.envs.config import EnvironmentConfig
 from xtra.transfer.sampling import TaskSampler
 from xtra.transfer.tasks import Task

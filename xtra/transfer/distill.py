@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from xtra.agents.efficientzero.config import EfficientZeroConfig
-from xtra.agents.factory import Run
+from xtra.agents.interface import Run
 from xtra.transfer.config import TeacherConfig
 from xtra.transfer.offline_batches import Drawn, OfflineBatches
 from xtra.transfer.student import Student

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from xtra.agents.efficientzero.config import EfficientZeroConfig
-from xtra.agents.factory import Run, load_weights, make_learner
-from xtra.agents.interface import Learner
+from xtra.agents.factory import load_weights, make_learner
+from xtra.agents.interface import Learner, Run
 from xtra.config import Config
 from xtra.envs.config import EnvironmentConfig
 from xtra.transfer.config import FinetuningConfig

@@ -9,7 +9,7 @@ from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.agents.efficientzero.descent import DelayedTarget
 from xtra.agents.efficientzero.planning import Planner
 from xtra.agents.efficientzero.targets import Batch, TargetMaker
-from xtra.agents.factory import Run
+from xtra.agents.interface import Run
 from xtra.rng import derive_seed
 from xtra.transfer.offline_batches import Drawn
 from xtra.transfer.sampling import TaskSample

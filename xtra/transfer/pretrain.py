@@ -8,7 +8,7 @@ from pathlib import Path
 from xtra.agents.cloning.config import CloningConfig
 from xtra.agents.curl.config import CurlConfig
 from xtra.agents.efficientzero.config import EfficientZeroConfig
-from xtra.agents.factory import Run
+from xtra.agents.interface import Run
 from xtra.config import Config
 from xtra.envs.config import EnvironmentConfig
 from xtra.transfer.cloning import REPLAY, Cloning

@@ -17,7 +17,7 @@ from xtra.agents.efficientzero.batches import joined, to_tensors
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.agents.efficientzero.descent import descend, make_optimizer
 from xtra.agents.efficientzero.losses import Losses, total_loss, unroll_losses
-from xtra.agents.factory import Run
+from xtra.agents.interface import Run
 from xtra.rng import derive_seed
 from xtra.transfer.offline_batches import Drawn
 from xtra.transfer.sampling import TaskSampler

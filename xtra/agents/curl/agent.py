@@ -16,7 +16,7 @@ from xtra.agents.curl.learning import CurlNetworks
 from xtra.agents.curl.losses import priorities
 from xtra.agents.curl.network import CurlNetwork
 from xtra.agents.curl.targets import transitions
-from xtra.agents.interface import Decision
+from xtra.agents.interface import Decision, Run
 from xtra.agents.observation import to_observations
 from xtra.envs.config import EnvironmentConfig
 from xtra.protocol.games import GAMES, NUM_ACTIONS
@@ -45,25 +45,15 @@ class CurlPlayer:
 
 
 class CurlLearner:
-    """The agent while it learns one game. num_updates: all that will be made; nothing else depends on budgets or threads."""
+    """The agent while it learns one game. Of the run, threads and the budget of env steps do not matter to it."""
 
-    def __init__(
-        self,
-        config: CurlConfig,
-        environment: EnvironmentConfig,
-        *,
-        num_updates: int,
-        env_step_updates: int,
-        seed: int,
-        num_threads: int,
-        device: torch.device,
-    ) -> None:
-        self._config, self._num_updates, self._seed, self._device = config, num_updates, seed, device
+    def __init__(self, config: CurlConfig, environment: EnvironmentConfig, run: Run) -> None:
+        self._config, self._num_updates, self._seed, self._device = config, run.num_updates, run.seed, run.device
         self.frame_stack = config.network.frame_stack
-        self._networks = CurlNetworks(config, make_network(config, environment, seed, device))
-        self._tasks = Tasks.of([environment.game] * config.optimizer.batch_size, config, device)
-        self._valid = valid_actions([environment.game], device)
-        self._player = CurlPlayer(config, environment, self._networks.network, seed)
+        self._networks = CurlNetworks(config, make_network(config, environment, run.seed, run.device))
+        self._tasks = Tasks.of([environment.game] * config.optimizer.batch_size, config, run.device)
+        self._valid = valid_actions([environment.game], run.device)
+        self._player = CurlPlayer(config, environment, self._networks.network, run.seed)
 
     def start_from(self, weights: Mapping[str, Tensor], components: Collection[str], frozen: Collection[str]) -> None:
         """The encoder is the component `representation`, the dueling heads `prediction`, the contrastive head `projection`."""

@@ -23,7 +23,7 @@ from xtra.agents.efficientzero.planning import Planner
 from xtra.agents.efficientzero.precision import for_inference, inference_copy
 from xtra.agents.efficientzero.schedules import temperature
 from xtra.agents.efficientzero.targets import TargetMaker
-from xtra.agents.interface import Decision
+from xtra.agents.interface import Decision, Run
 from xtra.agents.observation import to_observations
 from xtra.envs.config import EnvironmentConfig
 from xtra.protocol.games import GAMES, NUM_ACTIONS
@@ -55,31 +55,21 @@ class EfficientZeroPlayer:
 
 
 class EfficientZeroLearner:
-    """The agent while it learns one game. num_updates: all that will be made; env_step_updates: those that the whole
-    budget of env steps is worth, by which temperatures are scheduled."""
+    """The agent while it learns one game."""
 
-    def __init__(
-        self,
-        config: EfficientZeroConfig,
-        environment: EnvironmentConfig,
-        *,
-        num_updates: int,
-        env_step_updates: int,
-        seed: int,
-        num_threads: int,
-        device: torch.device,
-    ) -> None:
-        self._config, self._num_updates, self._seed, self._device = config, num_updates, seed, device
-        self._temperature_span = env_step_updates if config.acting.temperature_span == "env_steps" else num_updates
+    def __init__(self, config: EfficientZeroConfig, environment: EnvironmentConfig, run: Run) -> None:
+        self._config, self._run, self._seed, self._device = config, run, run.seed, run.device
+        by_env_steps = config.acting.temperature_span == "env_steps"
+        self._temperature_span = run.env_step_updates if by_env_steps else run.num_updates
         self.frame_stack = config.network.frame_stack
-        self._network = make_network(config.network, environment.frame_size, seed, device)
+        self._network = make_network(config.network, environment.frame_size, run.seed, run.device)
         self._pretrained = False
         self._acting = inference_copy(self._network, config.precision)
         self._target = DelayedTarget(self._network, config.targets.target_update_interval, config.precision)
         self._optimizer = make_optimizer(self._network, config.optimizer)
-        self._planner = Planner(config.search, GAMES[environment.game].action_ids, seed, num_threads)
-        self._targets = TargetMaker(config, self._planner, seed)
-        self._player = EfficientZeroPlayer(config, environment, self._acting, num_threads)
+        self._planner = Planner(config.search, GAMES[environment.game].action_ids, run.seed, run.num_threads)
+        self._targets = TargetMaker(config, self._planner, run.seed)
+        self._player = EfficientZeroPlayer(config, environment, self._acting, run.num_threads)
 
     def start_from(self, weights: Mapping[str, Tensor], components: Collection[str], frozen: Collection[str]) -> None:
         """All copies of the network start alike, so that self-play acts by what was loaded from the first step on."""
@@ -144,7 +134,7 @@ class EfficientZeroLearner:
     def make_batch(self, replay: ReplayBuffer, update: int) -> tuple[Sample, TensorBatch]:
         """The prioritised sample of update number `update`, with the targets that the delayed network makes."""
         rng = stream(self._seed, "replay", update)
-        correction = self._config.replay.priority_correction(update, self._num_updates)
+        correction = self._config.replay.priority_correction(update, self._run.num_updates)
         sample = replay.sample(self._config.optimizer.batch_size, rng, correction)
         batch = self._targets.make(replay, sample, self._target.network, update)
         return sample, to_tensors(batch, self._config, self._device, derive_seed(self._seed, "augment", update))
