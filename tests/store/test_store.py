@@ -50,6 +50,15 @@ def abandon(attempt: Attempt) -> None:
     os.utime(attempt.claim.path, (time.time() - 3600,) * 2)
 
 
+def test_what_only_a_resumption_needs_goes_once_the_job_is_complete(store: Store) -> None:
+    attempt = begin(store)
+    (attempt.work / "checkpoints").mkdir()
+    (attempt.work / "checkpoints" / "100").write_text("large")
+    store.log_file(JOB.key).write_text("said")
+    store.commit(attempt, "complete", 1.0, {})
+    assert [path.name for path in attempt.work.iterdir()] == ["log.txt"]
+
+
 def test_a_job_is_complete_only_once_committed(store: Store) -> None:
     assert state(store) is State.WAITING
     attempt = begin(store)

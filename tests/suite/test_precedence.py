@@ -71,7 +71,7 @@ def test_a_smoke_run_shortens_everything_and_says_so_in_its_label(tmp_path: Path
     config = resolve(spec, spec.method("method"))
     assert config.training.env_steps == SIZES["smoke"].settings["training.env_steps"]
     assert value_at(config, SIMULATIONS) == 2
-    assert protocol_label(spec, config).startswith("atari100k+evaluation.max_episode_env_steps=")
+    assert protocol_label(spec, config).startswith("atari100k+environment.max_episode_env_steps=")
 
 
 def test_a_preset_does_not_touch_what_a_protocol_owns() -> None:

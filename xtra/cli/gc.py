@@ -2,36 +2,53 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from xtra.cli.suite_options import ResultsOption
 
+if TYPE_CHECKING:
+    from xtra.execute.garbage import Garbage
+
 
 def gc(
     days: Annotated[float, typer.Option(min=0.0, help="Only jobs that nothing has touched for so many days.")] = 30.0,
     yes: Annotated[bool, typer.Option("--yes", help="Remove them. Without it they are only listed.")] = False,
+    replays: Annotated[
+        bool,
+        typer.Option(
+            "--replays", help="Also the replays of finished runs, unless a dataset that is still to be made needs them."
+        ),
+    ] = False,
     results: ResultsOption = Path("results"),
 ) -> None:
     """List, and with --yes remove, the jobs in the store that no run under results/runs names."""
-    from xtra.execute.garbage import find_garbage, planned_keys, remove
+    from xtra.execute.garbage import find_garbage, find_spare_replays, planned_keys, remove
     from xtra.store.store import Store
 
     store = Store(results / "store")
     try:
-        found = list(find_garbage(store, planned_keys(results), days))
+        planned = planned_keys(results)
+        found = list(find_garbage(store, planned, days))
+        if replays:
+            found += sorted(find_spare_replays(store, planned, days), key=lambda garbage: garbage.key)
     except ValueError as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from None
     for garbage in found:
-        typer.echo(f"{garbage.size / 2**20:10.1f} MB  {garbage.key}")
-    total = f"{sum(garbage.size for garbage in found) / 2**20:.1f} MB"
+        typer.echo(f"{garbage.size / 2**20:10.1f} MB  {garbage.key}" + (f"  its {garbage.part}" if garbage.part else ""))
     if yes:
-        removed = sum(remove(store, garbage.key) for garbage in found)
-        typer.echo(f"removed {removed} jobs, {total}")
+        removed = [garbage for garbage in found if remove(store, garbage)]
+        typer.echo(f"removed {_counted(removed)}")
     else:
-        typer.echo(
-            f"{len(found)} jobs, {total}, could go: named by no run, untouched for {days:g} days (--days); --yes removes them"
-        )
+        typer.echo(f"{_counted(found)} could go: needed by no run, untouched for {days:g} days (--days); --yes removes them")
+
+
+def _counted(found: Sequence[Garbage]) -> str:
+    """`3 jobs, 2 replays, 20.0 MB`."""
+    replays = sum(garbage.part is not None for garbage in found)
+    size = sum(garbage.size for garbage in found) / 2**20
+    return f"{len(found) - replays} jobs, {replays} replays, {size:.1f} MB"

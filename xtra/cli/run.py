@@ -53,6 +53,7 @@ def run(
     """
     from rich.console import Console
 
+    from xtra.execute.garbage import reopen_stripped
     from xtra.execute.suite_run import begin_run, import_networks
     from xtra.store.store import Store
 
@@ -64,6 +65,8 @@ def run(
         return
     try:
         import_networks(store, plan)
+        for key in reopen_stripped(store, plan.jobs):
+            console.print(f"{key} is run again: its replay was dropped, and a dataset needs it")
         if executor is Executor.LOCAL:
             begin_run(results, plan)
             _execute(plan, store, workers, console)

@@ -1,4 +1,4 @@
-"""What a store holds that no run asks for any more."""
+"""What a store holds that no run asks for any more, and the replays of finished runs that no dataset waits for."""
 
 from __future__ import annotations
 
@@ -6,22 +6,27 @@ import json
 import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from xtra.store.claim import acquire
+from xtra.store.job import Job
 from xtra.store.store import State, Store
 
 DAY = 86_400.0
 
+REPLAY = "replay"
+"""What a training leaves for datasets alone: the directory of that name in its output."""
+
 
 @dataclass(frozen=True)
 class Garbage:
-    """A job that no run's plan names, and that nothing has touched for a while. `size` in bytes."""
+    """Of a job that nothing has touched for a while: all of it, or the directory `part` of its output. `size` in bytes."""
 
     key: str
     size: int
+    part: str | None = None
 
 
 def planned_keys(results: Path) -> frozenset[str]:
@@ -39,17 +44,54 @@ def find_garbage(store: Store, planned: frozenset[str], days: float) -> Iterator
     """Jobs to remove. A job that is young may belong to a suite that is still running: its plan is written at the end."""
     now, keys = time.time(), store.keys()
     for key in keys:
-        files = [path for path in store.directory(key).rglob("*") if path.is_file()]
-        age = now - max((path.stat().st_mtime for path in files), default=0.0)
-        if key not in planned and age > days * DAY and store.state(key, now) is not State.RUNNING:
-            yield Garbage(key, sum(path.stat().st_size for path in files))
+        if key not in planned and _age(store, key, now) > days * DAY and store.state(key, now) is not State.RUNNING:
+            yield Garbage(key, _size(store.directory(key)))
 
 
-def remove(store: Store, key: str) -> bool:
-    """Deletes a job and all it left, under its claim. Returns False when a process has just begun it."""
-    if acquire(store.directory(key)) is None:
+def find_spare_replays(store: Store, planned: frozenset[str], days: float) -> Iterator[Garbage]:
+    """The replays of finished runs that some plan names, unless a dataset that is still to be made reads them."""
+    now, keys = time.time(), store.keys()
+    waiting = (key for key in keys if key.startswith("dataset-") and not store.state(key, now).final)
+    wanted = {needed for key in waiting for needed in store.job(key).input_keys}
+    for key in planned - wanted:
+        replay = store.out(key) / REPLAY
+        if replay.is_dir() and _age(store, key, now) > days * DAY and store.state(key, now).final:
+            yield Garbage(key, _size(replay), REPLAY)
+
+
+def remove(store: Store, garbage: Garbage) -> bool:
+    """Deletes it under the job's claim; a whole job at once. Returns False when a process has just begun the job."""
+    if garbage.part is not None:
+        return store.drop(garbage.key, garbage.part)
+    if acquire(store.directory(garbage.key)) is None:
         return False
     trash = store.root / f".{secrets.token_hex(8)}.tmp"
-    store.directory(key).rename(trash)  # at once: nobody may find half a job
+    store.directory(garbage.key).rename(trash)  # at once: nobody may find half a job
     shutil.rmtree(trash)
     return True
+
+
+def reopen_stripped(store: Store, jobs: Mapping[str, Job]) -> list[str]:
+    """Declares those runs unfinished whose replay was dropped and is wanted after all, by a dataset of `jobs`. Returns them."""
+    now = time.time()
+    datasets = (job for job in jobs.values() if job.stage == "dataset" and not store.state(job.key, now).final)
+    wanted = dict.fromkeys(key for job in datasets for key in job.input_keys)
+    return [key for key in wanted if store.state(key, now).final and _was_stripped(store, key) and store.reopen(key)]
+
+
+def _was_stripped(store: Store, key: str) -> bool:
+    manifest = store.manifest(key)
+    return manifest is not None and REPLAY in manifest.dropped
+
+
+def _age(store: Store, key: str, now: float) -> float:
+    """Seconds since anything in the job's directory changed."""
+    return now - max((path.stat().st_mtime for path in _files(store.directory(key))), default=0.0)
+
+
+def _size(directory: Path) -> int:
+    return sum(path.stat().st_size for path in _files(directory))
+
+
+def _files(directory: Path) -> list[Path]:
+    return [path for path in directory.rglob("*") if path.is_file()]

@@ -32,6 +32,7 @@ class Manifest:
     """`status` is "complete", or "diverged" for a run whose loss left the finite numbers (it has no score, and is not retried).
 
     seconds: time spent on the job, interrupted attempts included.  provenance: hardware, package versions, commit of the code.
+    dropped: directories of `out` that were given up later to free room; their files are no longer among `files`.
     """
 
     key: str
@@ -41,6 +42,7 @@ class Manifest:
     files: Mapping[str, FileRecord]
     seconds: float
     provenance: Mapping[str, Any]
+    dropped: tuple[str, ...] = ()
 
     def to_record(self) -> dict[str, Any]:
         """JSON data; `checksum` is over everything else in it."""
@@ -61,7 +63,7 @@ def read_manifest(path: Path) -> Manifest | None:
     if record.pop("schema_version") != SCHEMA_VERSION:
         raise DamagedError(path, f"has a schema version other than {SCHEMA_VERSION}: written by another release of xtra-bench")
     files = {name: FileRecord(**entry) for name, entry in record.pop("files").items()}
-    return Manifest(files=files, **record)
+    return Manifest(files=files, dropped=tuple(record.pop("dropped", ())), **record)
 
 
 def record_files(out: Path) -> dict[str, FileRecord]:

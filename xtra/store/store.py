@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -110,7 +110,7 @@ class Store:
 
     def manifest(self, key: str) -> Manifest | None:
         """The record of a finished job, None for an unfinished one. Raises DamagedError."""
-        path = self.directory(key) / "manifest.json"
+        path = self._manifest_path(key)
         manifest = read_manifest(path)
         if manifest is not None and manifest.key != key:
             raise DamagedError(path, f"belongs to {manifest.key}")
@@ -172,8 +172,40 @@ class Store:
             raise ClaimLostError(f"{job.key}: another process has put its own output in place") from None
         sync_directory(directory)
         attempt.claim.check()
-        write_json(directory / "manifest.json", manifest.to_record())
+        write_json(self._manifest_path(job.key), manifest.to_record())
+        # What a resumption would have needed is as large as the result; log and metrics stay.
+        for path in attempt.work.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
         return manifest
+
+    def drop(self, key: str, part: str) -> bool:
+        """Deletes the directory `part` of a finished job's `out`, and says so in its manifest. False when a live process has it.
+
+        Raises DamagedError.
+        """
+        claim = acquire(self.directory(key))
+        if claim is None:
+            return False
+        try:
+            manifest = self.manifest(key)
+            if manifest is None:
+                return False
+            kept = {name: record for name, record in manifest.files.items() if not name.startswith(f"{part}/")}
+            write_json(self._manifest_path(key), replace(manifest, files=kept, dropped=(*manifest.dropped, part)).to_record())
+            shutil.rmtree(self.out(key) / part, ignore_errors=True)
+        finally:
+            claim.release()
+        return True
+
+    def reopen(self, key: str) -> bool:
+        """Declares a finished job unfinished, so that it is run again. False when a live process has it."""
+        claim = acquire(self.directory(key))
+        if claim is None:
+            return False
+        self._manifest_path(key).unlink(missing_ok=True)
+        claim.release()
+        return True
 
     def discard_if_damaged(self, key: str) -> None:
         """Compares all of `out/` with the manifest and, unless a live process has the job, declares a damaged one unfinished."""
@@ -187,9 +219,12 @@ class Store:
         try:
             return self.verify(key, quick=quick) is not None
         except DamagedError:
-            path = self.directory(key) / "manifest.json"
+            path = self._manifest_path(key)
             path.replace(path.with_name("manifest.damaged.json"))
             return False
+
+    def _manifest_path(self, key: str) -> Path:
+        return self.directory(key) / "manifest.json"
 
 
 def _job_record(job: Job) -> dict[str, Any]:

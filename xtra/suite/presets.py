@@ -148,6 +148,8 @@ SMOKE = Preset(
         "training.checkpoint_interval": 20,
         "evaluation.num_episodes": 2,
         "evaluation.max_episode_env_steps": 50,
+        # Also of the episodes that learning curves are measured by, which in some games last for minutes.
+        "environment.max_episode_env_steps": 50,
         "transfer.teacher.updates": 20,
         "transfer.pretraining.updates": 20,
         "transfer.pretraining.batch_size": 16,
