@@ -1,18 +1,23 @@
 """What a GPU does otherwise: bfloat16, frames in its memory, searches of one shape. Shown on CPU as far as that goes."""
 
+import copy
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
-from xtra.agents.efficientzero import targets
+from xtra.agents.efficientzero import descent, targets
 from xtra.agents.efficientzero.agent import EfficientZeroLearner
 from xtra.agents.efficientzero.config import EfficientZeroConfig
+from xtra.agents.graphed import WARM_UP_CALLS, Function, GraphedFunction
 from xtra.agents.interface import Run
 from xtra.envs.config import EnvironmentConfig
 from xtra.execute.machine import NO_GPU
@@ -127,6 +132,104 @@ def test_nothing_is_read_before_it_is_written(monkeypatch: pytest.MonkeyPatch) -
             found.append(metrics_of(learner, on_host(learner)))
     finally:
         torch.use_deterministic_algorithms(False)
+    assert found[0] == found[1]
+
+
+class NoHostReads(TorchDispatchMode):
+    """Refuses what makes the host wait for the device or a shape depend on data: what a CUDA graph cannot hold."""
+
+    REFUSED = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "equal", "repeat_interleave")
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = func.overloadpacket.__name__
+        if name in self.REFUSED:
+            raise RuntimeError(f"{name} cannot be captured")
+        return func(*args, **(kwargs or {}))
+
+
+class PretendedGraph:
+    """Holds what a CUDA graph holds, inputs at fixed places and a call, and calls again where that replays."""
+
+    def __init__(self, function: Function, inputs: Sequence[torch.Tensor]) -> None:
+        self._function = function
+        self.inputs: Sequence[torch.Tensor] = [tensor.clone() for tensor in inputs]
+        self.outputs: tuple[torch.Tensor, ...] = ()
+        self.replays = 0
+
+    def replay(self) -> None:
+        self.replays += 1
+        with NoHostReads():
+            self.outputs = self._function(*self.inputs)
+
+
+@pytest.fixture
+def as_on_device(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
+    """Steps as on CUDA, on CPU: captured or kernel by kernel."""
+
+    def choose(captured: bool) -> None:
+        monkeypatch.setattr(descent, "steps_on_device", lambda device: True)
+        monkeypatch.setattr(descent, "graphs_are_wanted", lambda device: captured)
+        monkeypatch.setattr(descent, "GraphedFunction", partial(GraphedFunction, capture=PretendedGraph))
+
+    return choose
+
+
+def test_captured_updates_wait_for_nothing_and_are_those_that_run_kernel_by_kernel(as_on_device: Callable[[bool], None]) -> None:
+    found = []
+    for captured in (False, True):
+        as_on_device(captured)
+        learner = make_learner()
+        replay = on_host(learner)
+        found.append(metrics_of(learner, replay, 8))
+    assert found[0] == found[1]
+    assert learner._descent._run._captured.replays == 8 - WARM_UP_CALLS
+
+
+def test_a_restored_run_captures_anew(as_on_device: Callable[[bool], None]) -> None:
+    as_on_device(True)
+    first, second = make_learner(), make_learner()
+    replay = on_host(first)
+    metrics_of(first, replay, 6)
+    other = on_host(second)
+    metrics_of(second, other, 5)  # its graph holds an optimiser that is replaced now
+    second.restore(copy.deepcopy(first.state()))
+    other.restore(replay.state())
+    for update in range(6, 12):
+        assert second.update(other, update) == first.update(replay, update)
+
+
+def test_on_a_device_a_step_that_is_not_finite_changes_nothing(as_on_device: Callable[[bool], None]) -> None:
+    as_on_device(True)
+    learner = make_learner()
+    metrics_of(learner, on_host(learner), 2)
+    before = copy.deepcopy(learner.state())
+    loss = sum(parameter.sum() for parameter in learner._network.parameters()) * float("nan")
+    with pytest.raises(FloatingPointError, match="update 2: the loss is nan"):
+        learner._descent.descend((loss,), 2)
+    after = learner.state()
+    for part in ("network", "optimizer"):
+        leaves = [[x for x in tree_leaves(state[part]) if isinstance(x, torch.Tensor)] for state in (before, after)]
+        assert all(map(torch.equal, *leaves))
+
+
+def test_what_cannot_be_captured_runs_as_it_is_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    def refuse(function: Function, inputs: Sequence[torch.Tensor]) -> PretendedGraph:
+        raise RuntimeError("not while the stream is capturing")
+
+    doubled = GraphedFunction(lambda x: (2 * x,), refuse)
+    assert [doubled(torch.tensor(float(i)))[0].item() for i in range(6)] == [0, 2, 4, 6, 8, 10]
+    assert capsys.readouterr().out.count("not while the stream is capturing") == 1
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_captured_updates_on_cuda_are_those_that_run_kernel_by_kernel(precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for switch in ("0", "1"):
+        monkeypatch.setenv("XTRA_CUDA_GRAPHS", switch)
+        learner = make_learner("cuda", precision=precision)
+        found.append(metrics_of(learner, on_host(learner), 10))
+    assert learner._descent._run._captured is not None
     assert found[0] == found[1]
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from xtra.agents.efficientzero.agent import EfficientZeroLearner, mean_losses
+from xtra.agents.efficientzero.agent import EfficientZeroLearner, named_means
 from xtra.agents.efficientzero.batches import joined, to_tensors
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.agents.efficientzero.losses import Losses, TensorBatch, total_loss, unroll_losses
@@ -75,20 +75,21 @@ class CrossTaskLearner(EfficientZeroLearner):
             seed = derive_seed(self._seed, "augment", update, "cross-task", place)
             batches.append(to_tensors(offline.batch, self._config, self._device, seed))
         self._network.train()
-        target, *crossed = self._parts(batches)
         owners = [offline.task for offline in drawn]
-        similarities = self._similarities(target, crossed, owners) if self.weights.measures(update) else None
-        loss, offline_losses = self._loss(target, crossed, owners)
-        metrics = self.optimize(loss, update) | self._per_task(owners, offline_losses)
-        if similarities is not None:
-            # Only now: this update still goes by the weights that it found.
-            self.weights.record(update, similarities)
-            metrics |= {f"gradient_similarity/{game}": s for game, s in zip(self._games, similarities.tolist(), strict=True)}
-        replay.update_priorities(sample, target.losses.value_errors.double().cpu().numpy())
-        offline_errors = torch.cat([part.losses.value_errors for part in crossed])
-        self._offline.set_priorities(drawn, offline_errors.double().cpu().numpy())
+        weights = torch.as_tensor(self.weights.values[owners], dtype=torch.float32, device=self._device)
+        metrics, (errors, means, offline_errors, _) = self._step(weights, batches, owners, update)
+        replay.update_priorities(sample, errors.double().numpy())
+        self._offline.set_priorities(drawn, offline_errors.double().numpy())
         self.refresh_copies(update)
-        return metrics | mean_losses(target.losses)
+        return metrics | named_means(means)
+
+    def evaluate(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """From the offline batches' weights `[m]` and the tensors of the target's batch and of theirs to the loss, the target's
+        value errors and means, and the offline batches' value errors, all in one, and losses `[m]`."""
+        weights, *tensors = inputs
+        size = len(dataclasses.fields(TensorBatch))
+        batches = [TensorBatch(*tensors[i : i + size]) for i in range(0, len(tensors), size)]
+        return self._outcome(weights, self._parts(batches))
 
     def state(self) -> dict[str, Any]:
         """Also the offline tasks' priorities and the weights."""
@@ -108,7 +109,7 @@ class CrossTaskLearner(EfficientZeroLearner):
         """One row per task and measurement, for the result table."""
         return list(self.weights.rows)
 
-    def _parts(self, batches: list[TensorBatch]) -> list[Part]:
+    def _parts(self, batches: Sequence[TensorBatch]) -> list[Part]:
         """The losses of each batch: of one pass over all of them, whose batch norm sees the mix, or of one pass each."""
         if self._cross.forward == "separate":
             return [Part(batch, unroll_losses(self._network, batch, self._config)) for batch in batches]
@@ -117,13 +118,31 @@ class CrossTaskLearner(EfficientZeroLearner):
         fields = {field.name: getattr(losses, field.name).split(sizes) for field in dataclasses.fields(Losses)}
         return [Part(batch, Losses(**{name: values[i] for name, values in fields.items()})) for i, batch in enumerate(batches)]
 
-    def _loss(self, target: Part, crossed: Sequence[Part], owners: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """The update's loss, and each offline batch's own without its weight."""
+    def _step(
+        self, weights: Tensor, batches: Sequence[TensorBatch], owners: Sequence[int], update: int
+    ) -> tuple[dict[str, float], list[Tensor]]:
+        if not self.weights.measures(update):
+            inputs = (weights, *(tensor for batch in batches for tensor in batch.tensors()))
+            metrics, outputs = self._descent.step(inputs, update)
+            return metrics | self._per_task(owners, outputs[-1]), outputs
+        target, *crossed = self._parts(batches)
+        similarities = self._similarities(target, crossed, owners)
+        metrics, outputs = self._descent.descend(self._outcome(weights, [target, *crossed]), update)
+        metrics |= self._per_task(owners, outputs[-1])
+        # Only now: this update still goes by the weights that it found.
+        self.weights.record(update, similarities)
+        measured = {f"gradient_similarity/{game}": s for game, s in zip(self._games, similarities.tolist(), strict=True)}
+        return metrics | measured, outputs
+
+    def _outcome(self, weights: Tensor, parts: Sequence[Part]) -> tuple[Tensor, ...]:
+        """What `evaluate` returns."""
+        target, *crossed = parts
         own = total_loss(target.losses, target.batch, self._config)
         losses = torch.stack([total_loss(part.losses, part.batch, self._config) for part in crossed])
-        weights = torch.as_tensor(self.weights.values[list(owners)], dtype=losses.dtype, device=losses.device)
-        sizes = [len(part.batch.weights) for part in (target, *crossed)]
-        return combined(own, losses, weights, sizes, self._cross.loss_normalization), losses.detach()
+        sizes = [len(part.batch.weights) for part in parts]
+        loss = combined(own, losses, weights, sizes, self._cross.loss_normalization)
+        errors = torch.cat([part.losses.value_errors for part in crossed])
+        return loss, target.losses.value_errors, target.losses.means(), errors, losses
 
     def _similarities(
         self, target: Part, crossed: Sequence[Part], owners: Sequence[int]
@@ -159,7 +178,8 @@ def combined(target: Tensor, losses: Tensor, weights: Tensor, sizes: Sequence[in
         return target + weighted.mean()
     if normalization == "paper_sum":
         return target + weighted.sum()
-    counts = torch.tensor(sizes, dtype=losses.dtype, device=losses.device)
+    # Filled on the device: a copy from the host could not be captured.
+    counts = torch.cat([losses.new_full((1,), size) for size in sizes])
     return (counts[0] * target + (counts[1:] * weighted).sum()) / counts.sum()
 
 

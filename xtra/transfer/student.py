@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from xtra.agents.efficientzero.agent import make_network
 from xtra.agents.efficientzero.batches import joined, to_tensors
 from xtra.agents.efficientzero.config import EfficientZeroConfig
-from xtra.agents.efficientzero.descent import descend, make_optimizer
-from xtra.agents.efficientzero.losses import Losses, total_loss, unroll_losses
+from xtra.agents.efficientzero.descent import Descent
+from xtra.agents.efficientzero.losses import TensorBatch, total_loss, unroll_losses
 from xtra.agents.interface import Run
 from xtra.rng import derive_seed
 from xtra.transfer.offline_batches import Drawn
@@ -32,7 +33,7 @@ class Student(ABC):
         self._games = [task.game for task in tasks]
         self._sampler = TaskSampler(tasks, batch_size, config.replay, num_updates=run.num_updates, seed=run.seed)
         self._network = make_network(config.network, frame_size, run.seed, run.device)
-        self._optimizer = make_optimizer(self._network, config.optimizer)
+        self._descent = Descent(self._network, config.optimizer, self.evaluate)
 
     @abstractmethod
     def take(self, update: int) -> list[Drawn]:
@@ -43,19 +44,25 @@ class Student(ABC):
         drawn = self.take(update)
         batch = joined([to_tensors(d.batch, self._config, self._run.device, self._augmentation(d, update)) for d in drawn])
         self._network.train()
+        metrics, (errors, terms) = self._descent.step(batch.tensors(), update)
+        self._sampler.set_priorities(drawn, errors.double().numpy())
+        return metrics | self._losses_by_game(drawn, terms)
+
+    def evaluate(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """From a batch's tensors to the loss, the value errors `[B]` for the priorities, and each term per sample `[4, B]`."""
+        batch = TensorBatch(*inputs)
         losses = unroll_losses(self._network, batch, self._config)
-        metrics = descend(self._network, self._optimizer, self._config.optimizer, total_loss(losses, batch, self._config), update)
-        self._sampler.set_priorities(drawn, losses.value_errors.double().cpu().numpy())
-        return metrics | self._losses_by_game(drawn, losses)
+        terms = torch.stack([losses.value_prefix, losses.policy, losses.value, losses.consistency])
+        return total_loss(losses, batch, self._config), losses.value_errors, terms
 
     def state(self) -> dict[str, Any]:
         """Network and optimiser; the replays are the subclasses'."""
-        return {"network": self._network.state_dict(), "optimizer": self._optimizer.state_dict()}
+        return {"network": self._network.state_dict(), "optimizer": self._descent.state()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """The inverse of `state`."""
         self._network.load_state_dict(state["network"])
-        self._optimizer.load_state_dict(state["optimizer"])
+        self._descent.restore(state["optimizer"])
 
     def network_state(self) -> dict[str, Any]:
         """The network's weights and batch-norm statistics."""
@@ -64,9 +71,8 @@ class Student(ABC):
     def _augmentation(self, drawn: Drawn, update: int) -> int:
         return derive_seed(self._run.seed, "augment", self._games[drawn.task], update)
 
-    def _losses_by_game(self, drawn: Sequence[Drawn], losses: Losses) -> dict[str, float]:
-        """Each term's plain mean over each game's samples; one transfer from the device for all."""
-        terms = torch.stack([losses.value_prefix, losses.policy, losses.value, losses.consistency]).detach()
+    def _losses_by_game(self, drawn: Sequence[Drawn], terms: Tensor) -> dict[str, float]:
+        """Each term's plain mean over each game's samples."""
         sizes = [len(d.sample.rows) for d in drawn]
         means = torch.stack([part.mean(1) for part in terms.split(sizes, dim=1)]).tolist()
         names = ("value_prefix_loss", "policy_loss", "value_loss", "consistency_loss")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from xtra.agents.cloning.config import CloningConfig
 from xtra.agents.efficientzero.agent import make_network
-from xtra.agents.efficientzero.descent import descend, make_optimizer
+from xtra.agents.efficientzero.descent import Descent
 from xtra.agents.efficientzero.losses import cross_entropy
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
 from xtra.agents.efficientzero.observation import augment
@@ -44,7 +44,7 @@ class Cloner:
     def __init__(self, config: CloningConfig, frame_size: int, seed: int, device: torch.device) -> None:
         self._config, self._seed, self._device = config, seed, device
         self.network = make_network(config.network, frame_size, seed, device)
-        self._optimizer = make_optimizer(self.network, config.optimizer)
+        self._descent = Descent(self.network, config.optimizer, self.evaluate)
 
     def update(
         self, stacks: NDArray[np.uint8], policies: NDArray[np.float32], update: int
@@ -58,19 +58,23 @@ class Cloner:
         observations = augment(torch.as_tensor(stacks, device=self._device), self._config.optimizer, generator)
         wanted = torch.from_numpy(policies).to(self._device)
         self.network.train()
+        metrics, (losses, agrees) = self._descent.step((observations, wanted), update)
+        return metrics, losses, agrees
+
+    def evaluate(self, observations: Tensor, wanted: Tensor) -> tuple[Tensor, ...]:
+        """The loss, and per sample its own and whether the most probable action is the wanted one."""
         logits = policy_logits(self.network, observations)
         losses = cross_entropy(logits, wanted)
-        metrics = descend(self.network, self._optimizer, self._config.optimizer, losses.mean(), update)
-        return metrics, losses.detach(), logits.argmax(1) == wanted.argmax(1)
+        return losses.mean(), losses, logits.argmax(1) == wanted.argmax(1)
 
     def state(self) -> dict[str, Any]:
         """Network and optimiser."""
-        return {"network": self.network.state_dict(), "optimizer": self._optimizer.state_dict()}
+        return {"network": self.network.state_dict(), "optimizer": self._descent.state()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """The inverse of `state`."""
         self.network.load_state_dict(state["network"])
-        self._optimizer.load_state_dict(state["optimizer"])
+        self._descent.restore(state["optimizer"])
 
 
 def policy_logits(network: EfficientZeroNetwork, observations: Tensor) -> Tensor:

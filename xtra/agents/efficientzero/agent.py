@@ -16,8 +16,8 @@ from torch import Tensor
 
 from xtra.agents.efficientzero.batches import to_tensors
 from xtra.agents.efficientzero.config import EfficientZeroConfig, NetworkConfig
-from xtra.agents.efficientzero.descent import DelayedTarget, descend, make_optimizer
-from xtra.agents.efficientzero.losses import Losses, TensorBatch, total_loss, unroll_losses
+from xtra.agents.efficientzero.descent import DelayedTarget, Descent
+from xtra.agents.efficientzero.losses import TensorBatch, total_loss, unroll_losses
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
 from xtra.agents.efficientzero.planning import Planner
 from xtra.agents.efficientzero.precision import for_inference, inference_copy
@@ -66,7 +66,7 @@ class EfficientZeroLearner:
         self._pretrained = False
         self._acting = inference_copy(self._network, config.precision)
         self._target = DelayedTarget(self._network, config.targets.target_update_interval, config.precision)
-        self._optimizer = make_optimizer(self._network, config.optimizer)
+        self._descent = Descent(self._network, config.optimizer, self.evaluate)
         self._planner = Planner(config.search, GAMES[environment.game].action_ids, run.seed, run.num_threads)
         self._targets = TargetMaker(config, self._planner, run.seed)
         self._player = EfficientZeroPlayer(config, environment, self._acting, run.num_threads)
@@ -123,10 +123,7 @@ class EfficientZeroLearner:
         """Sample, make targets, one step of the optimiser, new priorities, then the copies that are due."""
         sample, batch = self.make_batch(replay, update)
         self._network.train()
-        losses = unroll_losses(self._network, batch, self._config)
-        # Complete once the optimiser's step has waited for the device.
-        errors, means = (values.to("cpu", non_blocking=True) for values in (losses.value_errors, losses.means()))
-        metrics = self.optimize(total_loss(losses, batch, self._config), update)
+        metrics, (errors, means) = self._descent.step(batch.tensors(), update)
         replay.update_priorities(sample, errors.double().numpy())
         self.refresh_copies(update)
         return metrics | named_means(means)
@@ -139,9 +136,11 @@ class EfficientZeroLearner:
         batch = self._targets.make(replay, sample, self._target.network, update)
         return sample, to_tensors(batch, self._config, self._device, derive_seed(self._seed, "augment", update))
 
-    def optimize(self, loss: Tensor, update: int) -> dict[str, float]:
-        """One step of the optimiser. Raises FloatingPointError, before any weight changes, if loss or gradient is not finite."""
-        return descend(self._network, self._optimizer, self._config.optimizer, loss, update)
+    def evaluate(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """From a batch's tensors to the loss, the value errors `[B]` for the priorities, and the terms' means."""
+        batch = TensorBatch(*inputs)
+        losses = unroll_losses(self._network, batch, self._config)
+        return total_loss(losses, batch, self._config), losses.value_errors, losses.means()
 
     def refresh_copies(self, update: int) -> None:
         """After update number `update`: the acting and the target network, where they are due."""
@@ -158,7 +157,7 @@ class EfficientZeroLearner:
         return {
             "network": self._network.state_dict(),
             "acting": self._acting.state_dict(),
-            "optimizer": self._optimizer.state_dict(),
+            "optimizer": self._descent.state(),
             **self._target.state(),
         }
 
@@ -166,7 +165,7 @@ class EfficientZeroLearner:
         """The inverse of `state`."""
         self._network.load_state_dict(state["network"])
         self._acting.load_state_dict(state["acting"])
-        self._optimizer.load_state_dict(state["optimizer"])
+        self._descent.restore(state["optimizer"])
         self._target.restore(state)
 
     def network_state(self) -> dict[str, Any]:
@@ -181,11 +180,6 @@ class EfficientZeroLearner:
     def _acts_at_random_first(self) -> bool:
         when = self._config.acting.random_until_training
         return when == "always" or (when == "from_scratch" and not self._pretrained)
-
-
-def mean_losses(losses: Losses) -> dict[str, float]:
-    """Each term's plain mean over the batch."""
-    return named_means(losses.means())
 
 
 def named_means(means: Tensor) -> dict[str, float]:

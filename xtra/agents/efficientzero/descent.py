@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -13,38 +14,111 @@ from xtra.agents.efficientzero.config import OptimizerConfig
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
 from xtra.agents.efficientzero.precision import Precision, inference_copy
 from xtra.agents.efficientzero.schedules import learning_rate
+from xtra.agents.graphed import GraphedFunction, graphs_are_wanted
+
+Evaluate = Callable[..., tuple[Tensor, ...]]
 
 
-def make_optimizer(network: EfficientZeroNetwork, config: OptimizerConfig) -> torch.optim.Optimizer:
-    """Over all parameters; the learning rate is set at every update. On CUDA all weights are changed by one kernel."""
-    rate, decay = config.learning_rate, config.weight_decay
-    fused = True if next(network.parameters()).is_cuda else None
-    if config.method == "adam":
-        return torch.optim.AdamW(network.parameters(), lr=rate, weight_decay=decay, fused=fused)
-    return torch.optim.SGD(network.parameters(), lr=rate, momentum=config.momentum, weight_decay=decay, fused=fused)
+class Descent:
+    """A network's optimiser and its steps. evaluate: from an update's inputs to its loss and whatever else is to be told of it.
 
-
-def descend(
-    network: EfficientZeroNetwork, optimizer: torch.optim.Optimizer, config: OptimizerConfig, loss: Tensor, update: int
-) -> dict[str, float]:
-    """One step of the optimiser. Raises FloatingPointError, before any weight changes, if loss or gradient is not finite.
-
-    This is where an update waits for the device, once: copies to the host that were begun before are complete afterwards.
+    On CUDA a whole step, from the forward pass to the changed weights, is one captured graph, so the verdict on a loss or
+    gradient that is not finite is reached on the device, where it makes the step change nothing.
     """
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    norm = torch.nn.utils.clip_grad_norm_(network.parameters(), config.max_gradient_norm)
-    loss_value, norm_value = torch.stack([loss.detach(), norm]).tolist()
-    if not math.isfinite(loss_value):
-        raise FloatingPointError(f"update {update}: the loss is {loss_value}")
-    if not math.isfinite(norm_value):
-        # Clipping by an infinite norm would write NaN into every weight.
-        raise FloatingPointError(f"update {update}: the norm of the gradient is {norm_value}")
-    rate = learning_rate(update, config)
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    optimizer.step()
-    return {"loss": loss_value, "gradient_norm": norm_value, "learning_rate": rate}
+
+    def __init__(self, network: EfficientZeroNetwork, config: OptimizerConfig, evaluate: Evaluate) -> None:
+        self._network, self._config, self._evaluate = network, config, evaluate
+        device = next(network.parameters()).device
+        self._on_device = steps_on_device(device)
+        self._rate = torch.zeros((), device=device)
+        self._optimizer = _make_optimizer(network, config, self._on_device, self._rate)
+        # Batch norm over an episode's living steps picks rows by their data.
+        self._captures = graphs_are_wanted(device) and config.unroll_batch_norm == "per_step"
+        self._begin()
+
+    def step(self, inputs: Sequence[Tensor], update: int) -> tuple[dict[str, float], list[Tensor]]:
+        """Update number `update`: metrics, and on the host what `evaluate` returned beside the loss.
+
+        Raises FloatingPointError, before any weight changes, if loss or gradient is not finite.
+        """
+        return self._take(update, self._run, inputs)
+
+    def descend(self, outcome: Sequence[Tensor], update: int) -> tuple[dict[str, float], list[Tensor]]:
+        """The same for what `evaluate` has returned already."""
+        return self._take(update, self._change, outcome)
+
+    def state(self) -> dict[str, Any]:
+        """The optimiser's."""
+        return self._optimizer.state_dict()
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """The inverse of `state`. How the optimiser runs is the device's affair, not the state's."""
+        (group,) = self._optimizer.param_groups
+        own: dict[str, Any] = {name: group[name] for name in ("lr", "fused", "capturable") if name in group}
+        self._optimizer.load_state_dict(state)
+        self._optimizer.param_groups[0] |= own
+        self._begin()
+
+    def _begin(self) -> None:
+        """Forgets what was captured: a restored optimiser's tensors lie elsewhere."""
+        self._run: Evaluate = GraphedFunction(self._compute) if self._captures else self._compute
+
+    def _take(self, update: int, act: Evaluate, inputs: Sequence[Tensor]) -> tuple[dict[str, float], list[Tensor]]:
+        rate = learning_rate(update, self._config)
+        self._set_rate(rate)
+        verdict, *others = act(*inputs)
+        # Complete once the verdict has been waited for: the one time that an update waits for the device.
+        outputs = [output.to("cpu", non_blocking=True) for output in others]
+        loss, norm = verdict.tolist()
+        if not math.isfinite(loss):
+            raise FloatingPointError(f"update {update}: the loss is {loss}")
+        if not math.isfinite(norm):
+            raise FloatingPointError(f"update {update}: the norm of the gradient is {norm}")
+        return {"loss": loss, "gradient_norm": norm, "learning_rate": rate}, outputs
+
+    def _compute(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        return self._change(*self._evaluate(*inputs))
+
+    def _change(self, loss: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
+        """One step down the gradient of `loss`. Returns `[loss, gradient norm]` and the others."""
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self._network.parameters(), self._config.max_gradient_norm)
+        verdict = torch.stack([loss.detach(), norm])
+        self._apply(verdict.isfinite().all())
+        return verdict, *(other.detach() for other in others)
+
+    def _apply(self, finite: Tensor) -> None:
+        # Clipping by an infinite norm has written NaN into every gradient.
+        if self._on_device:
+            # What gradient scalers tell a fused optimiser: where it is not 0, nothing changes.
+            self._optimizer.found_inf = (~finite).float()  # type: ignore[attr-defined]
+            self._optimizer.step()
+        elif finite:
+            self._optimizer.step()
+
+    def _set_rate(self, rate: float) -> None:
+        if self._on_device:
+            self._rate.fill_(rate)
+        else:
+            self._optimizer.param_groups[0]["lr"] = rate
+
+
+def steps_on_device(device: torch.device) -> bool:
+    """Whether a step is taken without asking the host whether loss and gradient are finite."""
+    return device.type == "cuda"
+
+
+def _make_optimizer(
+    network: EfficientZeroNetwork, config: OptimizerConfig, on_device: bool, device_rate: Tensor
+) -> torch.optim.Optimizer:
+    """Over all parameters. On a device all weights are changed by one kernel, which reads its learning rate there."""
+    rate, fused = (device_rate, True) if on_device else (config.learning_rate, None)
+    if config.method == "adam":
+        return torch.optim.AdamW(
+            network.parameters(), lr=rate, weight_decay=config.weight_decay, fused=fused, capturable=on_device
+        )
+    return torch.optim.SGD(network.parameters(), lr=rate, momentum=config.momentum, weight_decay=config.weight_decay, fused=fused)
 
 
 class DelayedTarget:

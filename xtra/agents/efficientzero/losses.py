@@ -7,7 +7,7 @@ gradient is scaled by 1/K as a whole and by 1/2 at each step through the dynamic
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -33,6 +33,10 @@ class TensorBatch:
     policies: Tensor
     alive: Tensor
     weights: Tensor
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        """The fields in order: `TensorBatch(*batch.tensors())` is the batch."""
+        return tuple(getattr(self, field.name) for field in fields(self))
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
+from xtra.agents.graphed import graphs_are_wanted
 from xtra.protocol.games import NUM_ACTIONS
 from xtra.rng import stream
 from xtra.search import GraphedSearch, ModelOutput, SearchResult, dirichlet_noise, gumbel_noise, search
@@ -79,7 +80,7 @@ class Planner:
         return self._graphs[key](observations, valid_actions=valid, seeds=seeds, noise=noise)
 
     def _captures(self, observations: Tensor) -> bool:
-        return observations.device.type == "cuda" and cuda_is_built()
+        return graphs_are_wanted(observations.device) and cuda_is_built()
 
     def _valid_for(self, num_rows: int) -> Tensor:
         return torch.from_numpy(np.broadcast_to(self._valid, (num_rows, NUM_ACTIONS)).copy())
