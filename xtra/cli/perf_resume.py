@@ -10,13 +10,16 @@ import typer
 
 def measure_resuming(
     kills: Annotated[int, typer.Option(min=1, help="Attempts to kill, each at a random moment.")] = 100,
+    kills_per_run: Annotated[
+        int | None, typer.Option(min=1, help="The most that one run has to bear; as many as chance wants if not given.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the moments.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Kill small training runs (kill -9) at random moments, start them again, and compare their outputs bit for bit."""
     from xtra.perf.resume import report
 
-    found = report(kills, seed)
+    found = report(kills, seed, kills_per_run)
     if as_json:
         typer.echo(json.dumps(found, indent=2))
     else:

@@ -35,16 +35,16 @@ RUN: dict[str, Any] = {
 """A whole run of a second or two: collecting, updates, curve, checkpoints, replay segments."""
 
 
-def report(num_kills: int, seed: int) -> dict[str, Any]:
-    """Kills `num_kills` attempts in all, as many of one run as chance wants. Plain data; `different`: files that were not equal,
-    by run."""
+def report(num_kills: int, seed: int, kills_per_run: int | None = None) -> dict[str, Any]:
+    """Kills `num_kills` attempts in all, of one run as many as chance wants and `kills_per_run` allows. Plain data; `different`:
+    files that were not equal, by run."""
     moments = stream(seed, "kills")
     with tempfile.TemporaryDirectory() as directory:
         _run(Path(directory) / "first", [])  # starts the server, which is not to be taken for the run's own time
         expected, seconds, _ = _run(Path(directory) / "undisturbed", [])
         kills, runs, different = 0, 0, []
         while kills < num_kills:
-            wanted = (moments.random(num_kills - kills) * seconds).tolist()
+            wanted = (moments.random(min(num_kills - kills, kills_per_run or num_kills)) * seconds).tolist()
             found, _, hits = _run(Path(directory) / "killed", wanted)
             kills, runs = kills + hits, runs + 1
             if found != expected:
