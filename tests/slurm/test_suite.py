@@ -69,3 +69,13 @@ def test_teachers_pretraining_and_finetuning_run_as_arrays_to_a_report(tmp_path:
     }
     page = (found / "report.html").read_text(encoding="utf-8")
     assert "XTRA" in page
+
+
+@pytest.mark.slow
+def test_the_diverse_study_runs_whole_in_smoke_size(tmp_path: Path) -> None:
+    """8 sources, 5 targets, 1 seed, on real Atari: 53 jobs."""
+    found, said = leave_to_slurm(tmp_path, "diverse", "--seeds", "0", seconds=3_000)
+    assert "53 submitted" in said
+    rows = (found / "scores.csv").read_text().splitlines()[1:]
+    assert len(rows) == 10
+    assert all(",complete," in row for row in rows)

@@ -33,13 +33,14 @@ def test_a_suite_of_ours_plans_and_says_what_it_is_for(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", SUITES, ids=lambda path: path.stem)
-def test_the_readme_states_the_jobs_and_the_gpu_hours_of_each_suite(path: Path) -> None:
+def test_readme_and_suite_state_the_jobs_and_the_gpu_hours(path: Path) -> None:
     made = plan(load_suite(path))
     (row,) = [
         line for line in (FOLDER / "README.md").read_text(encoding="utf-8").splitlines() if line.startswith(f"| [{path.stem}]")
     ]
     hours = sum(job.resources.hours * job.resources.gpus for job in made.jobs.values())
     assert f"| {len(made.cells)} | {len(made.jobs)} | {hours:,.0f} |" in row
+    assert hours == 0 or f"# Cost: {len(made.jobs):,} jobs, at most {hours:,.0f} GPU-hours." in path.read_text(encoding="utf-8")
 
 
 def test_a_suite_that_proves_the_wiring_says_so() -> None:
