@@ -52,7 +52,7 @@ def test_the_rest_costs_what_finished_jobs_of_its_kind_cost(two_seeds: Plan, tmp
     finish(store, two_seeds.jobs[str(first.train_key)], 7200.0, 1_000)
     finish(store, two_seeds.jobs[first.evaluate_key], 1800.0, 10)
     found = estimate(two_seeds, set(first.keys), finished_costs(store))
-    assert found == Estimate(job_hours=2.5, gpu_hours=4.0, longest_hours=2.5, disk_gb=1.01e-6, unknown=0)
+    assert found == Estimate(job_hours=2.5, gpu_hours=4.0, longest_hours=2.5, disk_gb=1.01e-6, unknown=0, unknown_gpu_hours=0)
 
 
 def test_the_mean_of_finished_jobs_is_taken_and_damaged_records_are_passed_over(two_seeds: Plan, tmp_path: Path) -> None:
@@ -75,14 +75,15 @@ def test_a_job_waits_for_the_slowest_of_its_inputs(two_seeds: Plan) -> None:
 
 def test_unknown_kinds_are_counted_and_not_guessed(two_seeds: Plan, tmp_path: Path) -> None:
     found = estimate(two_seeds, (), finished_costs(Store(tmp_path / "absent")))
-    assert found == Estimate(job_hours=0, gpu_hours=0, longest_hours=0, disk_gb=0, unknown=4)
-    assert sentence(found, 4) == "No job of these kinds has finished here yet, so there is no estimate."
+    assert found == Estimate(job_hours=0, gpu_hours=0, longest_hours=0, disk_gb=0, unknown=4, unknown_gpu_hours=2 * 24 * 4 / 2)
+    assert sentence(found, 4) == "No job of these kinds has finished here yet, and their time limits allow 96 GPU-hours."
+    assert sentence(replace(found, unknown_gpu_hours=0), 4).endswith("so there is no estimate.")
 
 
 def test_the_sentence_gives_units() -> None:
-    assert sentence(Estimate(2.5, 4.0, 0.5, 0.25, 3), 9) == (
+    assert sentence(Estimate(2.5, 4.0, 0.5, 0.25, 3, 6.0), 9) == (
         "To run: about 2.5 hours of jobs, 4 GPU-hours, at least 30 minutes from start to end, 250 MB; "
-        "3 jobs are of kinds that have not finished here yet."
+        "3 jobs are of kinds that have not finished here yet, and their time limits allow 6 GPU-hours."
     )
 
 
@@ -98,4 +99,4 @@ def test_the_sentence_gives_units() -> None:
     ],
 )
 def test_durations_are_told_in_the_unit_that_fits(hours: float, words: str) -> None:
-    assert sentence(Estimate(hours, 0.0, 0.0, 0.0, 0), 1).startswith(f"To run: about {words} of jobs, ")
+    assert sentence(Estimate(hours, 0.0, 0.0, 0.0, 0, 0.0), 1).startswith(f"To run: about {words} of jobs, ")

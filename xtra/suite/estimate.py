@@ -34,6 +34,8 @@ class Estimate:
     """Of the longest chain of jobs that wait for one another: no number of machines is faster."""
     disk_gb: float
     unknown: int
+    unknown_gpu_hours: float
+    """What the time limits of those allow, at most."""
 
 
 def kind(job: Job) -> str:
@@ -75,6 +77,7 @@ def estimate(plan: Plan, cached: Collection[str], costs: Mapping[str, Cost]) -> 
         longest_hours=max(ends.values(), default=0.0) / 3600,
         disk_gb=sum(cost.bytes for cost in known.values()) / BYTES_PER_GB,
         unknown=len(waiting) - len(known),
+        unknown_gpu_hours=sum(job.resources.hours * _gpus(job.resources) for key, job in waiting.items() if key not in known),
     )
 
 
@@ -84,8 +87,11 @@ def _gpus(asked: Resources) -> float:
 
 def sentence(found: Estimate, jobs: int) -> str:
     """The estimate in words, for `jobs` jobs to run."""
+    if not jobs:
+        return "Nothing is left to run."
+    limit = f", and their time limits allow {duration(found.unknown_gpu_hours * 3600, 'GPU-')}" if found.unknown_gpu_hours else ""
     if found.unknown == jobs:
-        return "No job of these kinds has finished here yet, so there is no estimate." if jobs else "Nothing is left to run."
+        return f"No job of these kinds has finished here yet{limit or ', so there is no estimate'}."
     parts = [
         f"about {duration(found.job_hours * 3600)} of jobs",
         f"at least {duration(found.longest_hours * 3600)} from start to end",
@@ -93,7 +99,7 @@ def sentence(found: Estimate, jobs: int) -> str:
     ]
     if found.gpu_hours:
         parts.insert(1, duration(found.gpu_hours * 3600, "GPU-"))
-    rest = f"; {found.unknown} jobs are of kinds that have not finished here yet" if found.unknown else ""
+    rest = f"; {found.unknown} jobs are of kinds that have not finished here yet{limit}" if found.unknown else ""
     return f"To run: {', '.join(parts)}{rest}."
 
 
