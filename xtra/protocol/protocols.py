@@ -84,12 +84,12 @@ CATCH = Protocol(
 MINATAR = Protocol(
     name="minatar",
     family="minatar",
-    summary="MinAtar with its own sticky actions (0.1) and difficulty ramp: 10,000 env steps, 32 whole games of at most 3,000.",
+    summary="MinAtar with its own sticky actions (0.1) and difficulty ramp: 20,000 env steps, 32 whole games of at most 3,000.",
     settings={
         "environment.repeat_action_probability": 0.1,
         # MinAtar's Freeway ends by itself after 2,501.
         "environment.max_episode_env_steps": 3_000,
-        "training.env_steps": 10_000,
+        "training.env_steps": 20_000,
         "evaluation.num_episodes": 32,
         "evaluation.max_episode_env_steps": 3_000,
     },
