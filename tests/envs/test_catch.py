@@ -101,8 +101,3 @@ def test_a_wide_board_has_ten_columns_and_a_paddle_of_two() -> None:
     for _ in range(6):
         frames = wide.step(np.full(64, RIGHT)).frames
     assert (columns_of(frames, BLUE) == 8).all()
-
-
-def test_a_frame_that_the_board_does_not_fit_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"environment\.frame_size: Catch is drawn on a multiple of 10 pixels, not 48"):
-        make_emulators(EnvironmentConfig(game="Catch", frame_size=48), 1)

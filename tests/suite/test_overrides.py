@@ -69,7 +69,7 @@ WRONG = {
         "training has checkpoint_interval, curve_episodes, curve_interval, env_steps, final_updates, num_threads, "
         "updates_per_env_step",
     ),
-    "foo=4": ("unknown setting 'foo'", "a path starts with environment., agent., training. or evaluation."),
+    "foo=4": ("unknown setting 'foo'", "a path starts with environment., agent., training., transfer. or evaluation."),
     "seeds=0-3": ("seeds: '0-3' is not a list", "use --seeds, which takes ranges: --seeds 0,1,5-9"),
     "seeds=[-1]": ("seeds.0: -1 is not at least 0", "for example: seeds: [0, 1, 2]"),
     "seeds.0=1": ("`seeds` has no parts", "replace it as a whole: --set seeds=..."),

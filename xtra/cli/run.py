@@ -54,7 +54,7 @@ def run(
     from rich.console import Console
 
     from xtra.execute.garbage import reopen_stripped
-    from xtra.execute.suite_run import begin_run, import_networks
+    from xtra.execute.suite_run import begin_run, import_networks, require_extras
     from xtra.store.store import Store
 
     console, store = Console(markup=False, emoji=False, highlight=False), Store(results / "store")
@@ -63,6 +63,7 @@ def run(
     if dry_run:
         _show(plan, store, executor, workers, results, profile, console)
         return
+    require_extras(plan)
     try:
         import_networks(store, plan)
         for key in reopen_stripped(store, plan.jobs):

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from xtra.envs.config import EnvironmentConfig
-from xtra.envs.pictures import CELLS, check_size, to_frames
+from xtra.envs.config import CELLS, EnvironmentConfig
+from xtra.envs.pictures import to_frames
 from xtra.envs.vector import EmulatorStep, Frames, Mask
 
 LAST_ROW = CELLS - 1
@@ -68,7 +68,6 @@ class CatchEmulators:
     """N boards. The seed of a game gives the column of its ball."""
 
     def __init__(self, config: EnvironmentConfig, num_envs: int) -> None:
-        check_size(config)
         self.num_envs = num_envs
         self._config = config
         self._rules = CATCH_RULES[config.game]

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from xtra.config import Config
+from xtra.protocol.games import GAMES
 
 VIEW = ("frame_size", "color")
 """Settings that change what a game looks like, not its course."""
+
+CELLS = 10
+"""Rows, and columns, of the picture of a game that we draw ourselves."""
+
+DRAWN = ("catch", "minatar")
+"""The families of those games."""
 
 
 class EnvironmentConfig(Config):
@@ -34,3 +41,9 @@ class EnvironmentConfig(Config):
     max_episode_env_steps: int = Field(27_000, ge=1)
     """Episodes are cut after this many env steps in training. XTRA's code: 27,000 (108,000 frames); EfficientZero's code:
     3,000."""
+
+    @model_validator(mode="after")
+    def _frames_fit_the_picture(self) -> Self:
+        if self.game in GAMES and GAMES[self.game].family in DRAWN and self.frame_size % CELLS:
+            raise ValueError(f"environment.frame_size is {self.frame_size}; {self.game} is drawn on a multiple of {CELLS} pixels")
+        return self

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xtra.envs.config import EnvironmentConfig
-from xtra.envs.pictures import CELLS, check_size, to_frames
+from xtra.envs.config import CELLS, EnvironmentConfig
+from xtra.envs.pictures import to_frames
 from xtra.envs.vector import EmulatorStep, Frames, Mask
 
 MODULES = {
@@ -55,7 +55,6 @@ class MinAtarEmulators:
     """N copies of one of the games."""
 
     def __init__(self, config: EnvironmentConfig, num_envs: int) -> None:
-        check_size(config)
         environment = _environment_class()
         self.num_envs = num_envs
         self._config = config

@@ -5,21 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from xtra.envs.config import EnvironmentConfig
+from xtra.envs.config import CELLS, EnvironmentConfig
 from xtra.envs.vector import Frames
 
-CELLS = 10
-"""Rows, and columns, of a picture."""
 LUMINANCE = np.array([299, 587, 114])
 """Thousandths of red, green and blue in a gray value (ITU-R BT.601), as the Atari emulator has them."""
-
-
-def check_size(config: EnvironmentConfig) -> None:
-    """Raises ValueError for a frame that is no multiple of the picture."""
-    if config.frame_size % CELLS:
-        raise ValueError(
-            f"environment.frame_size: {config.game} is drawn on a multiple of {CELLS} pixels, not {config.frame_size}"
-        )
 
 
 def to_frames(pictures: NDArray[np.uint8], config: EnvironmentConfig) -> Frames:

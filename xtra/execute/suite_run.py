@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from xtra.protocol.games import GAMES
 from xtra.protocol.protocols import PROTOCOLS, Protocol
 from xtra.stages.collect import About
 from xtra.stages.imported import import_network
@@ -32,6 +34,14 @@ def import_networks(store: Store, plan: Plan) -> None:
                 import_network(store, read_network_file(path))
             except ExchangeError as error:  # It was in order when the plan was made.
                 raise SuiteError([Problem(Place(str(path)), error.fault, error.remedy)]) from None
+
+
+def require_extras(plan: Plan) -> None:
+    """Raises SuiteError when a package is missing that some game of the plan needs: now, not when its first job starts."""
+    games = [cell.game for cell in plan.cells if GAMES[cell.game].family == "minatar"]
+    if games and find_spec("minatar") is None:
+        remedy = "pip install 'xtra-bench[minatar]', into the environment that this command runs in"
+        raise SuiteError([Problem(Place(plan.suite), f"{games[0]} needs the extra `minatar`", remedy)])
 
 
 def run_directory(results: Path, plan: Plan) -> Path:

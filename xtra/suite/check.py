@@ -130,7 +130,9 @@ def combinations(spec: SuiteSpec, document: Document) -> Found:
     """Values that are right alone are right together. Only for suites that pass everything above."""
     for index, method in enumerate(spec.methods):
         try:
-            resolve(spec, method)
+            environment = resolve(spec, method).environment
+            for target in spec.targets:
+                type(environment).model_validate({**environment.model_dump(), "game": target})
         except ValidationError as error:
             path = ("methods", index, "name")
             for detail in error.errors():

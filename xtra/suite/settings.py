@@ -81,7 +81,7 @@ def _path_complaint(path: str, agents: Collection[str], also: Iterable[str]) -> 
     elif siblings := sorted(_leaf(known) for known in everyone if block and known == f"{block}.{_leaf(known)}"):
         remedy = f"{block} has {', '.join(siblings)}"
     else:
-        remedy = "a path starts with environment., agent., training. or evaluation."
+        remedy = "a path starts with environment., agent., training., transfer. or evaluation."
     return f"unknown setting {shown(path)}", remedy
 
 
