@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from xtra.agents.efficientzero.agent import EfficientZeroLearner
 from xtra.perf.flops import count_flops
 from xtra.perf.train_seconds import Seconds, replaced
 from xtra.perf.train_tasks import keep_frames_as_in_a_study, make_inputs
+from xtra.replay.buffer import ReplayBuffer
 from xtra.stages.config import TrainConfig
 from xtra.stages.context import StageContext
 from xtra.stages.train import OnlineTraining
@@ -74,21 +76,28 @@ class Stretches:
         }
 
     def measurement_cost(self, num_updates: int) -> float | None:
-        """Of measuring the offline tasks' gradients: seconds in an update that does, over those of all else in it.
+        """What measuring the offline tasks' gradients adds to an update, as a share of one that does not; every other one does.
 
         None for a run without offline tasks. Their weights stay as they are.
         """
-        learner, seconds = self._learner, Seconds(self._now)
+        learner = self._learner
         if not isinstance(learner, CrossTaskLearner):
             return None
+        seconds: dict[bool, list[float]] = {True: [], False: []}
+
+        def timed(replay: ReplayBuffer, update: int) -> dict[str, float]:
+            begun = self._now()
+            metrics = type(learner).update(learner, replay, update)
+            seconds[learner.weights.measures(update)].append(self._now() - begun)
+            return metrics
+
         with (
-            replaced(learner.weights, "measures", lambda update: True),
+            replaced(learner.weights, "measures", lambda update: update % 2 == 1),
             replaced(learner.weights, "record", lambda update, similarities: None),
-            seconds.of("measurement", learner, "_similarities"),
-            seconds.of("update", learner, "update"),
+            replaced(learner, "update", timed),
         ):
             self._advance(num_updates)
-        return seconds.own["measurement"] / seconds.own["update"]
+        return median(seconds[True]) / median(seconds[False]) - 1
 
     def torch_kernel_fraction(self, num_updates: int) -> float:
         """The share of the time that passes inside torch's operators, by its profiler; on the host."""
@@ -107,6 +116,7 @@ class Stretches:
         with ExitStack() as stack:
             if isinstance(learner, EfficientZeroLearner):
                 stack.enter_context(replaced(learner._planner, "_captures", lambda observations: False))
+                learner._descent._run = learner._descent._compute
             row = count_flops(lambda: learner.act(self._training._stacks.stacks, number, number))
             update = count_flops(lambda: learner.update(self._training.replay, number))
         return {"per_env_step": row / self._num_envs, "per_update": update}
