@@ -105,7 +105,8 @@ def read_study(runs: Sequence[Path]) -> Study:
     tables["scores"] = _with_planned_cells(infos, tables["scores"])
     tables = {name: _in_suite_order(infos, frame) for name, frame in tables.items()}
     for name in ("scores", "curves"):
-        tables[name]["normalized"] = _normalized(tables[name])
+        tables[name]["normalized"] = _normalized(tables[name], "game")
+    tables["source_scores"]["normalized"] = _normalized(tables["source_scores"], "source_game")
     return Study(infos, tables)
 
 
@@ -206,10 +207,10 @@ def _in_suite_order(infos: Sequence[RunInfo], frame: pd.DataFrame) -> pd.DataFra
     return frame.sort_values("method", key=lambda names: names.map(order), kind="stable", ignore_index=True)
 
 
-def _normalized(frame: pd.DataFrame) -> pd.Series:
+def _normalized(frame: pd.DataFrame, game_column: str) -> pd.Series:
     references = reference_scores()
     values = [
         references[game].normalize(score) if game in references else float("nan")
-        for game, score in zip(frame["game"], frame["score"], strict=True)
+        for game, score in zip(frame[game_column], frame["score"], strict=True)
     ]
     return pd.Series(values, index=frame.index, dtype="float64")

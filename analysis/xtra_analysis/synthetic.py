@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from xtra.protocol.scores import reference_scores
-from xtra.store.rows import COSTS, CURVES, EPISODES, SCHEMA_VERSION, SCORES, TASK_WEIGHTS, Table, to_csv
+from xtra.store.rows import COSTS, CURVES, EPISODES, SCHEMA_VERSION, SCORES, SOURCE_SCORES, TASK_WEIGHTS, Table, to_csv
 from xtra_analysis.bootstrap import generator
 
 ENV_STEPS = 100_000
@@ -90,6 +90,7 @@ def write_synthetic_run(
         (CURVES, [row for cell in cells for row in cell.curve_rows()]),
         (COSTS, [row for cell in cells for row in cell.cost_rows()]),
         (TASK_WEIGHTS, [row for cell in cells for row in cell.task_weight_rows()]),
+        (SOURCE_SCORES, [row for cell in cells for row in cell.source_score_rows()]),
     ]
     for table, table_rows in rows:
         (directory / table.file_name).write_text(to_csv(table, table_rows), encoding="utf-8")
@@ -181,6 +182,15 @@ class _Cell:
                     "weight": round(weight, 2),
                     "gradient_similarity": round(similarity, 4),
                 }
+
+    def source_score_rows(self) -> Iterator[dict[str, Any]]:
+        game = self.identity["game"]
+        peers = next((genre for genre in GENRES.values() if game in genre), ()) if self.method.transfer else ()
+        for source in (peer for peer in peers if peer != game):
+            data_score = round(_levels(source)[1], 1)
+            score = round(data_score * generator(0, "source", str(game), source).uniform(0.7, 1.1), 1)
+            scores = {"source_game": source, "score": score, "num_episodes": EPISODES_PER_RUN, "data_score": data_score}
+            yield self.identity | scores | {"pretrain_key": f"pretrain-synthetic-{game}"}
 
 
 def _levels(game: str) -> tuple[float, float]:

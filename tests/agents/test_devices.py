@@ -4,8 +4,7 @@ import copy
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from xtra.agents.device import prepare_torch
 from xtra.agents.efficientzero import descent, targets
 from xtra.agents.efficientzero.agent import EfficientZeroLearner
 from xtra.agents.efficientzero.config import EfficientZeroConfig
@@ -28,6 +28,17 @@ from xtra.replay.frames import RawFrames
 NETWORK = {"frame_stack": 2, "channels": 4, "num_halvings": 0, "head_channels": 2, "head_hidden": 8, "lstm_hidden": 8} | {
     "support": 5, "projection_hidden": 8, "projection_size": 8, "predictor_hidden": 4
 }  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def as_in_a_job(request: pytest.FixtureRequest) -> Iterator[None]:
+    """On a GPU every job demands deterministic kernels."""
+    if request.node.get_closest_marker("gpu") is None:
+        yield
+        return
+    prepare_torch(1)
+    yield
+    torch.use_deterministic_algorithms(False)
 
 
 def make_learner(device: str = "cpu", **settings: Any) -> EfficientZeroLearner:
@@ -136,9 +147,10 @@ def test_nothing_is_read_before_it_is_written(monkeypatch: pytest.MonkeyPatch) -
 
 
 class NoHostReads(TorchDispatchMode):
-    """Refuses what makes the host wait for the device or a shape depend on data: what a CUDA graph cannot hold."""
+    """Refuses what a CUDA graph cannot hold: what makes the host wait for the device or a shape depend on data, and tensors made
+    of numbers on the host."""
 
-    REFUSED = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "equal", "repeat_interleave")
+    REFUSED = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "equal", "repeat_interleave", "lift_fresh")
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func.overloadpacket.__name__
@@ -162,6 +174,14 @@ class PretendedGraph:
             self.outputs = self._function(*self.inputs)
 
 
+class PretendedRecorder:
+    def warm_up(self, function: Function, inputs: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+        return function(*inputs)
+
+    def capture(self, function: Function, inputs: Sequence[torch.Tensor]) -> PretendedGraph:
+        return PretendedGraph(function, inputs)
+
+
 @pytest.fixture
 def as_on_device(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
     """Steps as on CUDA, on CPU: captured or kernel by kernel."""
@@ -169,7 +189,7 @@ def as_on_device(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
     def choose(captured: bool) -> None:
         monkeypatch.setattr(descent, "steps_on_device", lambda device: True)
         monkeypatch.setattr(descent, "graphs_are_wanted", lambda device: captured)
-        monkeypatch.setattr(descent, "GraphedFunction", partial(GraphedFunction, capture=PretendedGraph))
+        monkeypatch.setattr(descent, "CudaRecorder", lambda device: PretendedRecorder())
 
     return choose
 
@@ -182,7 +202,8 @@ def test_captured_updates_wait_for_nothing_and_are_those_that_run_kernel_by_kern
         replay = on_host(learner)
         found.append(metrics_of(learner, replay, 8))
     assert found[0] == found[1]
-    assert learner._descent._run._captured.replays == 8 - WARM_UP_CALLS
+    (graph,) = learner._descent._run.captured.values()
+    assert graph.replays == 8 - WARM_UP_CALLS
 
 
 def test_a_restored_run_captures_anew(as_on_device: Callable[[bool], None]) -> None:
@@ -205,7 +226,7 @@ def test_on_a_device_a_step_that_is_not_finite_changes_nothing(as_on_device: Cal
     before = copy.deepcopy(learner.state())
     loss = sum(parameter.sum() for parameter in learner._network.parameters()) * float("nan")
     with pytest.raises(FloatingPointError, match="update 2: the loss is nan"):
-        learner._descent.descend((loss,), 2)
+        learner._descent.step_from((loss,), 2)
     after = learner.state()
     for part in ("network", "optimizer"):
         leaves = [[x for x in tree_leaves(state[part]) if isinstance(x, torch.Tensor)] for state in (before, after)]
@@ -213,12 +234,35 @@ def test_on_a_device_a_step_that_is_not_finite_changes_nothing(as_on_device: Cal
 
 
 def test_what_cannot_be_captured_runs_as_it_is_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
-    def refuse(function: Function, inputs: Sequence[torch.Tensor]) -> PretendedGraph:
-        raise RuntimeError("not while the stream is capturing")
+    class Refusing(PretendedRecorder):
+        def capture(self, function: Function, inputs: Sequence[torch.Tensor]) -> PretendedGraph:
+            raise RuntimeError("not while the stream is capturing")
 
-    doubled = GraphedFunction(lambda x: (2 * x,), refuse)
+    doubled = GraphedFunction(lambda x: (2 * x,), Refusing())
     assert [doubled(torch.tensor(float(i)))[0].item() for i in range(6)] == [0, 2, 4, 6, 8, 10]
     assert capsys.readouterr().out.count("not while the stream is capturing") == 1
+
+
+def test_every_arrangement_of_shapes_is_captured_once() -> None:
+    """As the shares of three tasks in a batch take turns."""
+    doubled = GraphedFunction(lambda x: (2 * x,), PretendedRecorder())
+    for call in range(WARM_UP_CALLS + 7):
+        x = torch.full((call % 2 + 1,), float(call))
+        assert torch.equal(doubled(x)[0], 2 * x)
+    assert sorted(graph.replays for graph in doubled.captured.values()) == [3, 4]
+
+
+def test_adams_counters_follow_the_device_not_the_checkpoint(as_on_device: Callable[[bool], None]) -> None:
+    adam = {"batch_size": 6, "warmup_updates": 0, "learning_rate": 0.02, "method": "adam"}
+    on_cpu = make_learner(optimizer=adam)
+    metrics_of(on_cpu, on_host(on_cpu), 2)
+    as_on_device(True)
+    learner = make_learner(optimizer=adam)
+    learner.restore(copy.deepcopy(on_cpu.state()))
+    (group,) = learner._descent._optimizer.param_groups
+    assert group["fused"] and group["capturable"]
+    assert group["lr"] is learner._descent._rate
+    metrics_of(learner, on_host(learner), WARM_UP_CALLS + 2)
 
 
 @pytest.mark.gpu
@@ -229,7 +273,7 @@ def test_captured_updates_on_cuda_are_those_that_run_kernel_by_kernel(precision:
         monkeypatch.setenv("XTRA_CUDA_GRAPHS", switch)
         learner = make_learner("cuda", precision=precision)
         found.append(metrics_of(learner, on_host(learner), 10))
-    assert learner._descent._run._captured is not None
+    assert learner._descent._run.captured
     assert found[0] == found[1]
 
 

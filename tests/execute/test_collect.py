@@ -11,7 +11,7 @@ import pytest
 from xtra.stages.collect import About, collect
 from xtra.store.cell import Cell
 from xtra.store.job import Job
-from xtra.store.rows import CURVES, EPISODES, SCORES, TASK_WEIGHTS, read_csv
+from xtra.store.rows import CURVES, EPISODES, SCORES, SOURCE_SCORES, TASK_WEIGHTS, read_csv
 from xtra.store.store import Store
 
 ABOUT = About("suite: made-up\n", {"id": "0123"}, {"suite": "made-up", "question": "?"})
@@ -64,6 +64,23 @@ def test_a_complete_cell_leaves_its_rows_in_every_table(store: Store, tmp_path: 
     assert record["question"] == "?"
     assert record["provenance"]["suite_text"] == "suite: made-up\n"
     assert record["provenance"]["hardware"] == ["abacus, 2 cores, 1.0 GB, device cpu"]
+
+
+def test_a_pretrained_networks_scores_stand_beside_those_of_the_runs_it_learned_from(store: Store, tmp_path: Path) -> None:
+    run = Job("train", 1, {"game": "Pong"})
+    finish(store, run, curve=[{"score": -20.0}, {"score": 3.5}])
+    datasets = [Job("dataset", 1, {"game": game}, inputs) for game, inputs in (("Pong", {"train": (run.key,)}), ("Krull", {}))]
+    pretrain = Job("pretrain", 1, {}, {"dataset": tuple(job.key for job in datasets)})
+    scores = [{"source_game": game, "score": score, "num_episodes": 4} for game, score in (("Pong", 2.0), ("Krull", 7.0))]
+    train = Job("train", 1, {"game": "Catch"}, {"pretrained": (pretrain.key,)})
+    evaluate = Job("evaluate", 1, {}, {"network": (train.key,)})
+    for job in (*datasets, train, evaluate):
+        store.add(job)
+    finish(store, pretrain, source_scores=scores)
+    collect(store, [Cell(*IDENTITY, "XTRA", "efficientzero", "Catch", 0, train.key, evaluate.key)], ABOUT, tmp_path)
+    rows = read_csv(SOURCE_SCORES, tmp_path / "source_scores.csv")
+    assert {(row["source_game"], row["score"], row["data_score"]) for row in rows} == {("Pong", 2.0, 3.5), ("Krull", 7.0, None)}
+    assert {row["pretrain_key"] for row in rows} == {pretrain.key}
 
 
 def test_cells_without_a_result_are_named_with_the_reason(store: Store, tmp_path: Path) -> None:

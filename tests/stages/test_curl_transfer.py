@@ -35,6 +35,7 @@ PRETRAIN = PretrainConfig.model_validate(
         "agent": CURL,
         "pretraining": {"method": "multi_task", "updates": 22, "batch_size": 7},
         "teacher": None,
+        "evaluation": {"num_episodes": 2, "max_episode_env_steps": 20},
         **COMMON,
     }
 )

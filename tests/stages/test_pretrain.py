@@ -39,7 +39,8 @@ LOSSES = {
 def config(method: str, **changes: Any) -> PretrainConfig:
     chosen = METHODS[method]
     pretraining = chosen["pretraining"] | {"updates": 22, "batch_size": 7}
-    settings = {"games": GAMES, "environment": view(""), **chosen, "pretraining": pretraining, **COMMON}
+    scoring = {"num_episodes": 3, "max_episode_env_steps": 20}
+    settings = {"games": GAMES, "environment": view(""), **chosen, "pretraining": pretraining, "evaluation": scoring, **COMMON}
     return PretrainConfig.model_validate(settings | changes)
 
 
@@ -74,6 +75,9 @@ def test_a_pretraining_killed_between_any_two_updates_ends_as_if_it_had_not_been
     metrics = json.loads(whole["metrics.jsonl"])
     by_game = {name for name in metrics if "/" in name}
     assert by_game == {f"{name}/{game}" for name in LOSSES[method] for game in GAMES}
+    scores = json.loads(whole["source_scores.json"])
+    assert [row["source_game"] for row in scores] == [*GAMES]
+    assert all(row["num_episodes"] == 3 and -1 <= row["score"] <= 1 for row in scores)
     # What is left is a network that EfficientZero can start from, whatever taught it.
     network = make_network(EfficientZeroConfig.model_validate(AGENT).network, 10, 1, torch.device("cpu"))
     network.load_state_dict(torch.load(tmp_path / "whole" / "out" / "network.pt", weights_only=True))

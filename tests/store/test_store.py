@@ -52,11 +52,12 @@ def abandon(attempt: Attempt) -> None:
 
 def test_what_only_a_resumption_needs_goes_once_the_job_is_complete(store: Store) -> None:
     attempt = begin(store)
-    (attempt.work / "checkpoints").mkdir()
+    for name in ("checkpoints", "tensorboard"):
+        (attempt.work / name).mkdir()
     (attempt.work / "checkpoints" / "100").write_text("large")
     store.log_file(JOB.key).write_text("said")
     store.commit(attempt, "complete", 1.0, {})
-    assert [path.name for path in attempt.work.iterdir()] == ["log.txt"]
+    assert sorted(path.name for path in attempt.work.iterdir()) == ["log.txt", "tensorboard"]
 
 
 def test_a_job_is_complete_only_once_committed(store: Store) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from xtra.search.capture import CaptureStream
+
 Function = Callable[..., tuple[Tensor, ...]]
+Shapes = tuple[tuple[torch.Size, torch.dtype], ...]
 
 WARM_UP_CALLS = 3
 """Calls that run as they are before the capture, for lazy initialisation and for what an optimiser makes at its first step."""
@@ -31,72 +34,73 @@ class Captured(Protocol):
     def replay(self) -> None: ...
 
 
-Capture = Callable[[Function, Sequence[Tensor]], Captured]
+class Recorder(Protocol):
+    """How calls are warmed up and captured; not a CUDA device in tests."""
+
+    def warm_up(self, function: Function, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]: ...
+
+    def capture(self, function: Function, inputs: Sequence[Tensor]) -> Captured: ...
 
 
-class CudaGraph:
-    """Captures one call on copies of `inputs`. A capture records kernels and runs none."""
+class CudaRecorder:
+    """On a stream of its own."""
 
-    def __init__(self, function: Function, inputs: Sequence[Tensor]) -> None:
+    def __init__(self, device: torch.device) -> None:
+        self._stream = CaptureStream(device)
+
+    def warm_up(self, function: Function, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """A call as it is."""
+        return self._stream.warm_up(lambda: function(*inputs))
+
+    def capture(self, function: Function, inputs: Sequence[Tensor]) -> Captured:
+        """A call on copies of `inputs`."""
+        return _CudaGraph(self._stream, function, inputs)
+
+
+class _CudaGraph:
+    def __init__(self, stream: CaptureStream, function: Function, inputs: Sequence[Tensor]) -> None:
         self.inputs: Sequence[Tensor] = [tensor.clone() for tensor in inputs]
-        self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
-            self.outputs = function(*self.inputs)
+        self._graph, self.outputs = stream.capture(lambda: function(*self.inputs))
 
     def replay(self) -> None:
-        """One launch."""
         self._graph.replay()
 
 
 class GraphedFunction:
-    """`function`, captured at its call number `WARM_UP_CALLS` and replayed from then on: same arguments, same kernels.
+    """`function`, run as it is `WARM_UP_CALLS` times, then captured once for each combination of its inputs' shapes and replayed.
 
     The function must not wait for the device nor branch on its data, and whatever it reads or changes besides its inputs must
-    stay where it is in memory. What it returns holds until the next call. Inputs of other shapes than the captured ones, and a
-    function that cannot be captured, run as they are.
+    stay where it is in memory. What it returns holds until the next call. One that cannot be captured runs as it is.
     """
 
-    def __init__(self, function: Function, capture: Capture = CudaGraph) -> None:
-        self._function = function
-        self._capture: Capture | None = capture
-        self._captured: Captured | None = None
-        self._calls_before_capture = WARM_UP_CALLS
+    def __init__(self, function: Function, recorder: Recorder) -> None:
+        self._function, self._recorder = function, recorder
+        self._warm_ups_left = WARM_UP_CALLS
+        self._refused = False
+        self.captured: dict[Shapes, Captured] = {}
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        if self._calls_before_capture > 0:
-            self._calls_before_capture -= 1
-            return _on_side_stream(self._function, inputs)
-        if self._captured is None and self._capture is not None:
-            self._captured = self._try_to_capture(self._capture, inputs)
-        if self._captured is None or not all(map(_alike, self._captured.inputs, inputs)):
+        if self._warm_ups_left > 0:
+            self._warm_ups_left -= 1
+            return self._recorder.warm_up(self._function, inputs)
+        shapes = tuple((tensor.shape, tensor.dtype) for tensor in inputs)
+        if shapes not in self.captured and not self._refused:
+            self._capture(shapes, inputs)
+        if self._refused:
             return self._function(*inputs)
-        for held, given in zip(self._captured.inputs, inputs, strict=True):
+        captured = self.captured[shapes]
+        for held, given in zip(captured.inputs, inputs, strict=True):
             held.copy_(given)
-        self._captured.replay()
-        return self._captured.outputs
+        captured.replay()
+        return captured.outputs
 
-    def _try_to_capture(self, capture: Capture, inputs: Sequence[Tensor]) -> Captured | None:
+    def _capture(self, shapes: Shapes, inputs: Sequence[Tensor]) -> None:
         try:
-            return capture(self._function, inputs)
+            self.captured[shapes] = self._recorder.capture(self._function, inputs)
         except RuntimeError as error:
-            print(f"this work is not captured as a CUDA graph ({error}); it runs kernel by kernel: slower, with the same results")
-            self._capture = None
-            return None
-
-
-def _alike(held: Tensor, given: Tensor) -> bool:
-    return held.shape == given.shape and held.dtype == given.dtype
-
-
-def _on_side_stream(function: Function, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """PyTorch's rule before a capture: whatever autograd keeps for a weight must not belong to the default stream."""
-    device = inputs[0].device
-    if device.type != "cuda":
-        return function(*inputs)
-    new_stream: Any = torch.cuda.Stream  # typed or not, depending on how torch was built
-    side, main = new_stream(device), torch.cuda.current_stream(device)
-    side.wait_stream(main)
-    with torch.cuda.stream(side):
-        outputs = function(*inputs)
-    main.wait_stream(side)
-    return outputs
+            reason = error.__context__ or error
+            print(
+                f"this work is not captured as a CUDA graph ({reason}); it runs kernel by kernel: slower, with the same results"
+            )
+            self._refused = True
+            self.captured.clear()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
+from xtra.search.capture import CaptureStream
 from xtra.search.checks import check_arguments
 from xtra.search.config import SearchConfig
 from xtra.search.cuda import CudaEngine
@@ -57,17 +56,10 @@ class GraphedSearch:
         assert valid is not None
         check_arguments(output, valid, seeds, noise, num_threads=1)
         self._engine = CudaEngine(self._config, output, seeds is not None)
-        new_stream: Any = torch.cuda.Stream  # typed or not, depending on how torch was built
-        side = new_stream(observations.device)
-        side.wait_stream(torch.cuda.current_stream(observations.device))
-        with torch.cuda.stream(side):
-            for _ in range(WARM_UP_SEARCHES):
-                self._search()
-        torch.cuda.current_stream(observations.device).wait_stream(side)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            self._roots, self._output = self._search()
-        self._graph = graph
+        stream = CaptureStream(observations.device)
+        for _ in range(WARM_UP_SEARCHES):
+            stream.warm_up(self._search)
+        self._graph, (self._roots, self._output) = stream.capture(self._search)
 
     def _search(self) -> tuple[Roots, ModelOutput]:
         """All that the graph contains; nothing in it waits for the device."""

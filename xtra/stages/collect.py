@@ -21,7 +21,7 @@ from xtra.store.files import json_text, write_text_atomically
 from xtra.store.job import Job
 from xtra.store.manifest import Manifest
 from xtra.store.provenance import software
-from xtra.store.rows import CELL, COSTS, CURVES, EPISODES, SCHEMA_VERSION, SCORES, TASK_WEIGHTS, Table, to_csv
+from xtra.store.rows import CELL, COSTS, CURVES, EPISODES, SCHEMA_VERSION, SCORES, SOURCE_SCORES, TASK_WEIGHTS, Table, to_csv
 from xtra.store.store import State, Store
 
 Row = dict[str, Any]
@@ -46,6 +46,7 @@ def collect(store: Store, cells: Sequence[Cell], about: About, run_dir: Path) ->
         (CURVES, (row for result in results for row in result.rows("train", "curve.json"))),
         (TASK_WEIGHTS, (row for result in results for row in result.rows("train", "task_weights.json"))),
         (COSTS, _costs(store, cells)),
+        (SOURCE_SCORES, _source_scores(store, results)),
     )
     for table, rows in tables:
         write_text_atomically(run_dir / table.file_name, to_csv(table, rows))
@@ -69,7 +70,7 @@ class _CellResult:
     def score_row(self) -> Row:
         evaluated = self._output("evaluate", "summary.json") or {} if self.status == "complete" else {}
         trained = self._output("train", "summary.json") or {}
-        return self._identity() | {
+        return self.identity() | {
             "status": self.status,
             "score": evaluated.get("score"),
             "score_rule": evaluated.get("score_rule"),
@@ -83,16 +84,14 @@ class _CellResult:
     def rows(self, role: str, file_name: str) -> Iterator[Row]:
         """The rows that a job left as a JSON list, each with the cell's columns; none when the job is not complete."""
         for row in self._output(role, file_name) or ():
-            yield self._identity() | row
+            yield self.identity() | row
 
-    def _identity(self) -> Row:
+    def identity(self) -> Row:
+        """The columns that name the cell."""
         return {column: getattr(self.cell, column) for column in CELL}
 
     def _output(self, role: str, file_name: str) -> Any:
-        manifest = self._manifests.get(role)
-        if manifest is None or manifest.status != "complete" or file_name not in manifest.files:
-            return None
-        return json.loads((self._store.out(manifest.key) / file_name).read_bytes())
+        return _output(self._store, self._manifests.get(role), file_name)
 
     def _status(self) -> str:
         """Diverged or failed if any job it stands on is; complete if its evaluation is."""
@@ -116,6 +115,13 @@ def _whole(store: Store, key: str) -> Manifest | None:
         return None
 
 
+def _output(store: Store, manifest: Manifest | None, file_name: str) -> Any:
+    """The JSON that a complete job left; None if there is none."""
+    if manifest is None or manifest.status != "complete" or file_name not in manifest.files:
+        return None
+    return json.loads((store.out(manifest.key) / file_name).read_bytes())
+
+
 def _ancestry(store: Store, key: str) -> list[Job]:
     """The job and every job it stands on, as far as the store knows them; each once, inputs after those that read them."""
     found: dict[str, Job] = {}
@@ -129,6 +135,25 @@ def _ancestry(store: Store, key: str) -> list[Job]:
                 continue
             pending += found[key].input_keys
     return list(found.values())
+
+
+def _source_scores(store: Store, results: Sequence[_CellResult]) -> Iterator[Row]:
+    """What the pretrained network that a cell starts from scores on its own games."""
+    known: dict[str, list[Row]] = {}
+    for result in results:
+        for job in _ancestry(store, result.cell.evaluate_key):
+            if job.stage == "pretrain":
+                if job.key not in known:
+                    known[job.key] = list(_scores_of_pretrained(store, job))
+                yield from (result.identity() | row for row in known[job.key])
+
+
+def _scores_of_pretrained(store: Store, job: Job) -> Iterator[Row]:
+    scores = _output(store, _whole(store, job.key), "source_scores.json") or ()
+    for row, dataset in zip(scores, job.inputs["dataset"], strict=False):
+        (run,) = store.job(dataset).inputs.get("train", (None,))
+        curve = None if run is None else _output(store, _whole(store, run), "curve.json")
+        yield row | {"data_score": curve[-1]["score"] if curve else None, "pretrain_key": job.key}
 
 
 def _costs(store: Store, cells: Sequence[Cell]) -> Iterator[Row]:

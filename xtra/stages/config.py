@@ -128,6 +128,8 @@ class PretrainConfig(Config):
     """Method and length."""
     teacher: TeacherConfig | None
     """How labels become targets; null where no teacher is followed."""
+    evaluation: EvaluationConfig
+    """How its play on each of its own games is scored in the end."""
     checkpoint_interval: int = Field(ge=1)
     """Updates between checkpoints."""
     num_threads: int = Field(ge=1)

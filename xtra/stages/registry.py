@@ -42,7 +42,7 @@ STAGES: dict[str, Stage] = {
         Stage("dataset", 1, DatasetConfig, "xtra.stages.dataset"),
         Stage("teacher", 2, TeachConfig, "xtra.stages.teacher"),
         Stage("label", 1, LabelConfig, "xtra.stages.label"),
-        Stage("pretrain", 2, PretrainConfig, "xtra.stages.pretrain"),
+        Stage("pretrain", 3, PretrainConfig, "xtra.stages.pretrain"),
         Stage("imported", 1, ImportedConfig, "xtra.stages.imported"),
         Stage("evaluate", 2, EvaluateConfig, "xtra.stages.evaluate"),
     )

@@ -81,7 +81,17 @@ TASK_WEIGHTS = Table(
 )
 """One row per measurement of a cross-task's weight in finetuning."""
 
-TABLES = (SCORES, EPISODES, CURVES, COSTS, TASK_WEIGHTS)
+SOURCE_SCORES = Table(
+    "source_scores",
+    CELL | {"source_game": str, "score": float, "num_episodes": int, "data_score": float, "pretrain_key": str},
+    (*CELL_KEY, "source_game"),
+)
+"""One row per (cell, game that its network was pretrained on): what the pretrained network scores there, before any finetuning.
+
+data_score: the last point of the learning curve of the run whose data it learned from; empty for random play.
+"""
+
+TABLES = (SCORES, EPISODES, CURVES, COSTS, TASK_WEIGHTS, SOURCE_SCORES)
 
 
 def to_csv(table: Table, rows: Iterable[Mapping[str, Any]]) -> str:

@@ -25,6 +25,9 @@ from xtra.store.manifest import Manifest, find_damage, read_manifest, record_fil
 JOB_SCHEMA_VERSION = 1
 """Of `job.json`."""
 
+RESUMPTION = ("checkpoints", "replay", "random-play")
+"""Directories of `work/` that only an interrupted job needs, and that are as large as its result. Log and metrics stay."""
+
 
 class State(StrEnum):
     """What the files say about a job. `interrupted`: it was begun, and nobody is at it."""
@@ -173,10 +176,8 @@ class Store:
         sync_directory(directory)
         attempt.claim.check()
         write_json(self._manifest_path(job.key), manifest.to_record())
-        # What a resumption would have needed is as large as the result; log and metrics stay.
-        for path in attempt.work.iterdir():
-            if path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
+        for name in RESUMPTION:
+            shutil.rmtree(attempt.work / name, ignore_errors=True)
         return manifest
 
     def drop(self, key: str, part: str) -> bool:

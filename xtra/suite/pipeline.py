@@ -133,6 +133,7 @@ class Pipeline:
             agent=agent,  # type: ignore[arg-type]
             pretraining=pretraining,
             teacher=self.transfer.teacher if follows_teacher else None,
+            evaluation=self._config.evaluation,
             checkpoint_interval=self._config.training.checkpoint_interval,
             num_threads=self._config.training.num_threads,
             seed=sources.seed,

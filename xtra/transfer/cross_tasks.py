@@ -127,7 +127,7 @@ class CrossTaskLearner(EfficientZeroLearner):
             return metrics | self._per_task(owners, outputs[-1]), outputs
         target, *crossed = self._parts(batches)
         similarities = self._similarities(target, crossed, owners)
-        metrics, outputs = self._descent.descend(self._outcome(weights, [target, *crossed]), update)
+        metrics, outputs = self._descent.step_from(self._outcome(weights, [target, *crossed]), update)
         metrics |= self._per_task(owners, outputs[-1])
         # Only now: this update still goes by the weights that it found.
         self.weights.record(update, similarities)

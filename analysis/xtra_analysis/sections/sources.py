@@ -27,7 +27,7 @@ def sources(findings: Findings) -> Section | None:
     methods = [method for method in findings.study.info.methods if method.transfer is not None]
     blocks: list[Table | Paragraph] = []
     if methods:
-        blocks += [Paragraph(_coverage(methods)), _table(methods)]
+        blocks += [Paragraph(_coverage(methods)), _table(methods), *_scores(findings)]
     blocks += _draws(findings)
     return Section("sources", "Where transfer comes from", blocks) if blocks else None
 
@@ -64,6 +64,31 @@ def _facts(transfer: Transfer) -> tuple[str, ...]:
         "yes" if transfer.cross_tasks else "no",
         ", ".join(map(str, transfer.pretrain_seeds)),
     )
+
+
+def _scores(findings: Findings) -> list[Table]:
+    """One row per source game: what was not learned there cannot help elsewhere."""
+    table = findings.study.tables["source_scores"]
+    if table.empty:
+        return []
+    networks = table.drop_duplicates(["pretrain_key", "source_game"])
+    by_game = ["method", "source_game"]
+    frame = networks.groupby(by_game, sort=False).agg(
+        score=("score", "mean"), normalized=("normalized", "mean"), data_score=("data_score", "mean"), networks=("score", "size")
+    )
+    columns = [
+        METHOD,
+        Column("Source game", lambda row: row.source_game, numeric=False),
+        Column("Pretrained network", lambda row: number(row.score)),
+        Column("Run that made the data", lambda row: number(row.data_score)),
+        Column("Normalized", lambda row: number(row.normalized)),
+        Column("Networks", lambda row: str(row.networks)),
+    ]
+    notes = [
+        "Raw scores before any finetuning; normalized: the pretrained network's. Methods that share a network stand here once, "
+        "under the first."
+    ]
+    return [Table("source_scores", "What pretrained networks score on their own games", frame.reset_index(), columns, notes)]
 
 
 def _draws(findings: Findings) -> list[Table | Paragraph]:

@@ -14,7 +14,7 @@ from xtra.agents.efficientzero.config import OptimizerConfig
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
 from xtra.agents.efficientzero.precision import Precision, inference_copy
 from xtra.agents.efficientzero.schedules import learning_rate
-from xtra.agents.graphed import GraphedFunction, graphs_are_wanted
+from xtra.agents.graphed import CudaRecorder, GraphedFunction, graphs_are_wanted
 
 Evaluate = Callable[..., tuple[Tensor, ...]]
 
@@ -22,18 +22,18 @@ Evaluate = Callable[..., tuple[Tensor, ...]]
 class Descent:
     """A network's optimiser and its steps. evaluate: from an update's inputs to its loss and whatever else is to be told of it.
 
-    On CUDA a whole step, from the forward pass to the changed weights, is one captured graph, so the verdict on a loss or
-    gradient that is not finite is reached on the device, where it makes the step change nothing.
+    On CUDA a whole step, from the forward pass to the changed weights, is captured as a graph. So the verdict on a loss or
+    gradient that is not finite is reached on the device, where it makes the optimiser change nothing.
     """
 
     def __init__(self, network: EfficientZeroNetwork, config: OptimizerConfig, evaluate: Evaluate) -> None:
         self._network, self._config, self._evaluate = network, config, evaluate
-        device = next(network.parameters()).device
-        self._on_device = steps_on_device(device)
-        self._rate = torch.zeros((), device=device)
-        self._optimizer = _make_optimizer(network, config, self._on_device, self._rate)
+        self._device = next(network.parameters()).device
+        self._on_device = steps_on_device(self._device)
+        self._rate = torch.zeros((), device=self._device)
         # Batch norm over an episode's living steps picks rows by their data.
-        self._captures = graphs_are_wanted(device) and config.unroll_batch_norm == "per_step"
+        self._captures = graphs_are_wanted(self._device) and config.unroll_batch_norm == "per_step"
+        self._optimizer = _make_optimizer(network, config, self._on_device, self._rate)
         self._begin()
 
     def step(self, inputs: Sequence[Tensor], update: int) -> tuple[dict[str, float], list[Tensor]]:
@@ -43,8 +43,8 @@ class Descent:
         """
         return self._take(update, self._run, inputs)
 
-    def descend(self, outcome: Sequence[Tensor], update: int) -> tuple[dict[str, float], list[Tensor]]:
-        """The same for what `evaluate` has returned already."""
+    def step_from(self, outcome: Sequence[Tensor], update: int) -> tuple[dict[str, float], list[Tensor]]:
+        """The same for what `evaluate` has returned already; never captured."""
         return self._take(update, self._change, outcome)
 
     def state(self) -> dict[str, Any]:
@@ -52,16 +52,18 @@ class Descent:
         return self._optimizer.state_dict()
 
     def restore(self, state: dict[str, Any]) -> None:
-        """The inverse of `state`. How the optimiser runs is the device's affair, not the state's."""
+        """The inverse of `state`. How the optimiser runs is the device's affair, not the state's: Adam's counters, too, go where
+        these flags send them."""
         (group,) = self._optimizer.param_groups
         own: dict[str, Any] = {name: group[name] for name in ("lr", "fused", "capturable") if name in group}
-        self._optimizer.load_state_dict(state)
-        self._optimizer.param_groups[0] |= own
+        groups = [{**saved, **own} for saved in state["param_groups"]]
+        self._optimizer.load_state_dict({**state, "param_groups": groups})
+        self._optimizer.param_groups[0] |= own  # the learning rate's own tensor, of which loading made a copy
         self._begin()
 
     def _begin(self) -> None:
         """Forgets what was captured: a restored optimiser's tensors lie elsewhere."""
-        self._run: Evaluate = GraphedFunction(self._compute) if self._captures else self._compute
+        self._run: Evaluate = GraphedFunction(self._compute, CudaRecorder(self._device)) if self._captures else self._compute
 
     def _take(self, update: int, act: Evaluate, inputs: Sequence[Tensor]) -> tuple[dict[str, float], list[Tensor]]:
         rate = learning_rate(update, self._config)
@@ -114,11 +116,13 @@ def _make_optimizer(
 ) -> torch.optim.Optimizer:
     """Over all parameters. On a device all weights are changed by one kernel, which reads its learning rate there."""
     rate, fused = (device_rate, True) if on_device else (config.learning_rate, None)
+    settings: dict[str, Any] = {"lr": rate, "weight_decay": config.weight_decay, "fused": fused}
     if config.method == "adam":
-        return torch.optim.AdamW(
-            network.parameters(), lr=rate, weight_decay=config.weight_decay, fused=fused, capturable=on_device
-        )
-    return torch.optim.SGD(network.parameters(), lr=rate, momentum=config.momentum, weight_decay=config.weight_decay, fused=fused)
+        adam = torch.optim.AdamW(network.parameters(), capturable=on_device, **settings)
+        # It would warn of every step that is not captured: the first ones, and those with gradients measured.
+        adam._warned_capturable_if_run_uncaptured = True
+        return adam
+    return torch.optim.SGD(network.parameters(), momentum=config.momentum, **settings)
 
 
 class DelayedTarget:
