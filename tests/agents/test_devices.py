@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from xtra.agents.device import prepare_torch
@@ -24,6 +23,8 @@ from xtra.execute.machine import NO_GPU
 from xtra.replay.buffer import ReplayBuffer, table_rows
 from xtra.replay.device_frames import DeviceFrames
 from xtra.replay.frames import RawFrames
+
+from .pretended import PretendedGraph, PretendedRecorder
 
 NETWORK = {"frame_stack": 2, "channels": 4, "num_halvings": 0, "head_channels": 2, "head_hidden": 8, "lstm_hidden": 8} | {
     "support": 5, "projection_hidden": 8, "projection_size": 8, "predictor_hidden": 4
@@ -144,42 +145,6 @@ def test_nothing_is_read_before_it_is_written(monkeypatch: pytest.MonkeyPatch) -
     finally:
         torch.use_deterministic_algorithms(False)
     assert found[0] == found[1]
-
-
-class NoHostReads(TorchDispatchMode):
-    """Refuses what a CUDA graph cannot hold: what makes the host wait for the device or a shape depend on data, and tensors made
-    of numbers on the host."""
-
-    REFUSED = ("_local_scalar_dense", "nonzero", "masked_select", "unique", "equal", "repeat_interleave", "lift_fresh")
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        name = func.overloadpacket.__name__
-        if name in self.REFUSED:
-            raise RuntimeError(f"{name} cannot be captured")
-        return func(*args, **(kwargs or {}))
-
-
-class PretendedGraph:
-    """Holds what a CUDA graph holds, inputs at fixed places and a call, and calls again where that replays."""
-
-    def __init__(self, function: Function, inputs: Sequence[torch.Tensor]) -> None:
-        self._function = function
-        self.inputs: Sequence[torch.Tensor] = [tensor.clone() for tensor in inputs]
-        self.outputs: tuple[torch.Tensor, ...] = ()
-        self.replays = 0
-
-    def replay(self) -> None:
-        self.replays += 1
-        with NoHostReads():
-            self.outputs = self._function(*self.inputs)
-
-
-class PretendedRecorder:
-    def warm_up(self, function: Function, inputs: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-        return function(*inputs)
-
-    def capture(self, function: Function, inputs: Sequence[torch.Tensor]) -> PretendedGraph:
-        return PretendedGraph(function, inputs)
 
 
 @pytest.fixture

@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 import torch
 
+from xtra.agents.efficientzero import descent
 from xtra.agents.efficientzero.batches import joined, to_tensors
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.agents.interface import Run
 from xtra.transfer.config import CrossTaskConfig, TaskWeightConfig, TeacherConfig
 from xtra.transfer.cross_tasks import CrossTaskLearner, combined, only_terms
 
+from ..agents.pretended import PretendedRecorder
 from .small_tasks import AGENT, CATCH, filled, task
 
 
@@ -108,6 +110,23 @@ def test_a_task_with_the_targets_own_data_points_where_the_target_does() -> None
     made._network.train()
     part, other = made._parts([batch, batch])
     assert made._similarities(part, [other], [0]) == pytest.approx(1.0, abs=1e-6)
+
+
+@pytest.mark.parametrize("cross", [{"batch_size": 7}, {"composition": "shared_queue", "loss_normalization": "released"}])
+def test_captured_updates_with_offline_tasks_are_those_that_run_kernel_by_kernel(
+    cross: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a device, of which CPU plays the part; batches of 3, 2 and 2 samples take turns, and some updates measure gradients."""
+    monkeypatch.setattr(descent, "steps_on_device", lambda device: True)
+    monkeypatch.setattr(descent, "CudaRecorder", lambda device: PretendedRecorder())
+    found = []
+    for captured in (False, True):
+        monkeypatch.setattr(descent, "graphs_are_wanted", lambda device, captured=captured: captured)
+        made, config = learner([*TWO, ("CatchRising", 13, 1.0)], **cross)
+        replay = filled(config, 5)
+        found.append([made.update(replay, update) for update in range(12)])
+    assert str(found[0]) == str(found[1])  # NaN stands for what was not drawn
+    assert all(graph.replays for graph in made._descent._run.captured.values())
 
 
 def test_terms_that_are_not_measured_have_no_gradient() -> None:
