@@ -69,16 +69,30 @@ def test_a_replay_goes_when_no_dataset_waits_for_it_and_the_rest_of_the_run_stay
     manifest = store.verify(spare.key)
     assert manifest is not None
     assert list(manifest.files) == ["network.pt"]
+    assert manifest.size == len("network.pt") + len("replay/rows")
     assert not list(find_spare_replays(store, frozenset({spare.key}), 0.0))
+
+
+def test_a_replay_that_a_dataset_wants_by_now_stays(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    train = finished(store, Job("train", 1, {}), "network.pt", "replay/rows")
+    (found,) = find_spare_replays(store, frozenset({train.key}), 0.0)
+    dataset = finished(store, Job("dataset", 1, {}, {"train": (train.key,)}), "frames")
+    assert list(find_spare_replays(store, frozenset({train.key}), 0.0)) == [found]
+    (store.out(dataset.key) / "frames").unlink()  # damaged, so it is to be made again
+    assert not remove(store, found)
+    assert store.verify(train.key)
 
 
 def test_a_run_whose_dropped_replay_is_wanted_after_all_is_made_again(tmp_path: Path) -> None:
     store = Store(tmp_path)
     train = finished(store, Job("train", 1, {}), "network.pt", "replay/rows")
+    (store.work(train.key) / "seconds.txt").write_text("100")
     assert store.drop(train.key, "replay")
     evaluation, dataset = (Job(stage, 1, {}, {"train": (train.key,)}) for stage in ("evaluate", "dataset"))
     assert not reopen_stripped(store, {evaluation.key: evaluation})
     assert reopen_stripped(store, {dataset.key: dataset}) == [train.key]
     assert store.state(train.key, time.time()) is not State.COMPLETE
+    assert not (store.work(train.key) / "seconds.txt").exists()
     finished(store, train, "network.pt", "replay/rows")
     assert not reopen_stripped(store, {dataset.key: dataset})

@@ -12,6 +12,7 @@ from xtra.cli.suite_options import ResultsOption
 
 if TYPE_CHECKING:
     from xtra.execute.garbage import Garbage
+    from xtra.store.store import Store
 
 
 def gc(
@@ -25,8 +26,9 @@ def gc(
     ] = False,
     results: ResultsOption = Path("results"),
 ) -> None:
-    """List, and with --yes remove, the jobs in the store that no run under results/runs names."""
-    from xtra.execute.garbage import find_garbage, find_spare_replays, planned_keys, remove
+    """List, and with --yes remove, what the store holds for no run under results/runs, and with --replays spare replays."""
+    from xtra.execute.garbage import find_garbage, find_spare_replays, planned_keys
+    from xtra.store.errors import DamagedError
     from xtra.store.store import Store
 
     store = Store(results / "store")
@@ -34,17 +36,28 @@ def gc(
         planned = planned_keys(results)
         found = list(find_garbage(store, planned, days))
         if replays:
-            found += sorted(find_spare_replays(store, planned, days), key=lambda garbage: garbage.key)
-    except ValueError as error:
+            found += find_spare_replays(store, planned, days)
+    except (ValueError, DamagedError) as error:
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(2) from None
     for garbage in found:
         typer.echo(f"{garbage.size / 2**20:10.1f} MB  {garbage.key}" + (f"  its {garbage.part}" if garbage.part else ""))
     if yes:
-        removed = [garbage for garbage in found if remove(store, garbage)]
+        removed = [garbage for garbage in found if _removed(store, garbage)]
         typer.echo(f"removed {_counted(removed)}")
     else:
         typer.echo(f"{_counted(found)} could go: needed by no run, untouched for {days:g} days (--days); --yes removes them")
+
+
+def _removed(store: Store, garbage: Garbage) -> bool:
+    from xtra.execute.garbage import remove
+    from xtra.store.errors import DamagedError
+
+    try:
+        return remove(store, garbage)
+    except DamagedError as error:
+        typer.echo(f"kept {garbage.key}: {error}", err=True)
+        return False
 
 
 def _counted(found: Sequence[Garbage]) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xtra.store.claim import acquire
+from xtra.store.errors import DamagedError
 from xtra.store.job import Job
 from xtra.store.store import State, Store
 
@@ -49,20 +50,22 @@ def find_garbage(store: Store, planned: frozenset[str], days: float) -> Iterator
 
 
 def find_spare_replays(store: Store, planned: frozenset[str], days: float) -> Iterator[Garbage]:
-    """The replays of finished runs that some plan names, unless a dataset that is still to be made reads them."""
-    now, keys = time.time(), store.keys()
-    waiting = (key for key in keys if key.startswith("dataset-") and not store.state(key, now).final)
-    wanted = {needed for key in waiting for needed in store.job(key).input_keys}
-    for key in planned - wanted:
+    """The replays of finished runs that some plan names, unless a dataset that is still to be made reads them.
+
+    Raises DamagedError for a dataset's record that cannot be read: nothing is safe then.
+    """
+    now = time.time()
+    for key in sorted(planned - _wanted(store)):
         replay = store.out(key) / REPLAY
-        if replay.is_dir() and _age(store, key, now) > days * DAY and store.state(key, now).final:
+        if replay.is_dir() and _age(store, key, now) > days * DAY and _finished(store, key):
             yield Garbage(key, _size(replay), REPLAY)
 
 
 def remove(store: Store, garbage: Garbage) -> bool:
-    """Deletes it under the job's claim; a whole job at once. Returns False when a process has just begun the job."""
+    """Deletes it under the job's claim; a whole job at once. False when a process has just begun the job, or a dataset wants its
+    replay by now. Raises DamagedError."""
     if garbage.part is not None:
-        return store.drop(garbage.key, garbage.part)
+        return garbage.key not in _wanted(store) and store.drop(garbage.key, garbage.part)
     if acquire(store.directory(garbage.key)) is None:
         return False
     trash = store.root / f".{secrets.token_hex(8)}.tmp"
@@ -73,15 +76,23 @@ def remove(store: Store, garbage: Garbage) -> bool:
 
 def reopen_stripped(store: Store, jobs: Mapping[str, Job]) -> list[str]:
     """Declares those runs unfinished whose replay was dropped and is wanted after all, by a dataset of `jobs`. Returns them."""
-    now = time.time()
-    datasets = (job for job in jobs.values() if job.stage == "dataset" and not store.state(job.key, now).final)
+    datasets = [job for job in jobs.values() if job.stage == "dataset" and not _finished(store, job.key)]
     wanted = dict.fromkeys(key for job in datasets for key in job.input_keys)
-    return [key for key in wanted if store.state(key, now).final and _was_stripped(store, key) and store.reopen(key)]
+    return [key for key in wanted if store.reopen_without(key, REPLAY)]
 
 
-def _was_stripped(store: Store, key: str) -> bool:
-    manifest = store.manifest(key)
-    return manifest is not None and REPLAY in manifest.dropped
+def _wanted(store: Store) -> set[str]:
+    """The runs that datasets read which are still to be made."""
+    keys = store.keys()
+    waiting = (key for key in keys if key.startswith("dataset-") and not _finished(store, key))
+    return {needed for key in waiting for needed in store.job(key).input_keys}
+
+
+def _finished(store: Store, key: str) -> bool:
+    try:
+        return store.verify(key, quick=True) is not None
+    except DamagedError:
+        return False
 
 
 def _age(store: Store, key: str, now: float) -> float:

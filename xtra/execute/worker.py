@@ -32,7 +32,7 @@ from xtra.store.errors import ClaimLostError, DamagedError
 from xtra.store.files import write_text_atomically
 from xtra.store.job import Job
 from xtra.store.provenance import hardware, software
-from xtra.store.store import Attempt, Store
+from xtra.store.store import SECONDS, Attempt, Store
 from xtra.telemetry import Telemetry
 
 STAGES = "xtra.stages.registry:STAGES"
@@ -86,7 +86,7 @@ def run_job(store_root: str, key: str, stages: str = STAGES) -> Exit:
 
 
 def _attempt(store: Store, attempt: Attempt, stage: Stage, config: Config, inputs: Mapping[str, tuple[Path, ...]]) -> None:
-    stopwatch = _Stopwatch(attempt.work / "seconds.txt")
+    stopwatch = _Stopwatch(attempt.work / SECONDS)
     started = datetime.now(UTC)
     context = StageContext(attempt.work, attempt.out, inputs, Telemetry(attempt.work))
     print(f"{started:%Y-%m-%d %H:%M:%S} UTC: {attempt.job.key} on {os.uname().nodename}, process {os.getpid()}", flush=True)

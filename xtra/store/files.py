@@ -58,12 +58,18 @@ def json_text(value: Any) -> str:
 
 
 def sync_directory(directory: Path) -> None:
-    """Flushes the names in a directory to disk."""
+    """Flushes the names in a directory, or the bytes of a file, to disk."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_tree(directory: Path) -> None:
+    """Flushes a directory and everything in it to disk."""
+    for path in (directory, *directory.rglob("*")):
+        sync_directory(path)
 
 
 def sha256(path: Path) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -49,15 +49,20 @@ class Job:
     @cached_property
     def key(self) -> str:
         """`<stage>-<hash>` over all but the resources."""
-        identity = {
-            "stage": self.stage,
-            "version": self.version,
-            "config": self.config,
-            "inputs": {role: list(keys) for role, keys in self.inputs.items()},
-        }
+        identity = {name: value for name, value in self.to_record().items() if name != "resources"}
         return f"{self.stage}-{digest(identity)[:KEY_DIGITS]}"
 
     @property
     def input_keys(self) -> tuple[str, ...]:
         """Every job this one waits for."""
         return tuple(key for keys in self.inputs.values() for key in keys)
+
+    def to_record(self) -> dict[str, Any]:
+        """JSON data."""
+        return {
+            "stage": self.stage,
+            "version": self.version,
+            "config": self.config,
+            "inputs": {role: list(keys) for role, keys in self.inputs.items()},
+            "resources": asdict(self.resources),
+        }

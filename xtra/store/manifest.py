@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ class Manifest:
     """`status` is "complete", or "diverged" for a run whose loss left the finite numbers (it has no score, and is not retried).
 
     seconds: time spent on the job, interrupted attempts included.  provenance: hardware, package versions, commit of the code.
-    dropped: directories of `out` that were given up later to free room; their files are no longer among `files`.
+    dropped: directories of `out` that were given up later to free room, and the bytes they had; no longer among `files`.
     """
 
     key: str
@@ -42,11 +42,18 @@ class Manifest:
     files: Mapping[str, FileRecord]
     seconds: float
     provenance: Mapping[str, Any]
-    dropped: tuple[str, ...] = ()
+    dropped: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """Bytes that the job left, dropped ones included."""
+        return sum(file.size for file in self.files.values()) + sum(self.dropped.values())
 
     def to_record(self) -> dict[str, Any]:
         """JSON data; `checksum` is over everything else in it."""
         record = {"schema_version": SCHEMA_VERSION, **asdict(self)}
+        if not self.dropped:
+            del record["dropped"]  # so that an older release, in the snapshot of a queued job, can read it
         return record | {"checksum": digest(record)}
 
 
@@ -63,7 +70,7 @@ def read_manifest(path: Path) -> Manifest | None:
     if record.pop("schema_version") != SCHEMA_VERSION:
         raise DamagedError(path, f"has a schema version other than {SCHEMA_VERSION}: written by another release of xtra-bench")
     files = {name: FileRecord(**entry) for name, entry in record.pop("files").items()}
-    return Manifest(files=files, dropped=tuple(record.pop("dropped", ())), **record)
+    return Manifest(files=files, **record)
 
 
 def record_files(out: Path) -> dict[str, FileRecord]:

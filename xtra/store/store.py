@@ -8,22 +8,25 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from xtra.store.claim import LEASE_SECONDS, Claim, acquire, holder_of
 from xtra.store.errors import ClaimLostError, DamagedError
-from xtra.store.files import json_text, sync_directory, write_json, write_text_atomically
+from xtra.store.files import json_text, sync_directory, sync_tree, write_json, write_text_atomically
 from xtra.store.job import Job, Resources
 from xtra.store.manifest import Manifest, find_damage, read_manifest, record_files
 
 JOB_SCHEMA_VERSION = 1
 """Of `job.json`."""
+
+SECONDS = "seconds.txt"
+"""In `work/`: what the job has taken so far, over all attempts."""
 
 RESUMPTION = ("checkpoints", "replay", "random-play")
 """Directories of `work/` that only an interrupted job needs, and that are as large as its result. Log and metrics stay."""
@@ -88,7 +91,7 @@ class Store:
     def add(self, job: Job) -> None:
         """Writes `job.json` unless it is there already. Unsynced: a plan can always be made again."""
         path = self.directory(job.key) / "job.json"
-        record = {"schema_version": JOB_SCHEMA_VERSION, "key": job.key, **_job_record(job)}
+        record = {"schema_version": JOB_SCHEMA_VERSION, "key": job.key, **job.to_record()}
         try:
             if json.loads(path.read_bytes()) == record:
                 return
@@ -165,7 +168,7 @@ class Store:
         job, directory = attempt.job, self.directory(attempt.job.key)
         files = record_files(attempt.out)
         manifest = Manifest(job.key, job.stage, job.version, status, files, round(seconds, 3), provenance)
-        _sync_tree(attempt.out)
+        sync_tree(attempt.out)
         attempt.claim.check()
         try:
             attempt.out.replace(self.out(job.key))
@@ -176,72 +179,64 @@ class Store:
         sync_directory(directory)
         attempt.claim.check()
         write_json(self._manifest_path(job.key), manifest.to_record())
-        for name in RESUMPTION:
-            shutil.rmtree(attempt.work / name, ignore_errors=True)
+        if attempt.claim.held():
+            for name in RESUMPTION:
+                shutil.rmtree(attempt.work / name, ignore_errors=True)
         return manifest
 
     def drop(self, key: str, part: str) -> bool:
-        """Deletes the directory `part` of a finished job's `out`, and says so in its manifest. False when a live process has it.
-
-        Raises DamagedError.
-        """
-        claim = acquire(self.directory(key))
-        if claim is None:
-            return False
-        try:
-            manifest = self.manifest(key)
+        """Deletes the directory `part` of a finished job's `out`, and says so in its manifest. False when a live process has the
+        job, or it is not finished. Raises DamagedError."""
+        with self._claimed(key) as mine:
+            manifest = self.manifest(key) if mine else None
             if manifest is None:
                 return False
-            kept = {name: record for name, record in manifest.files.items() if not name.startswith(f"{part}/")}
-            write_json(self._manifest_path(key), replace(manifest, files=kept, dropped=(*manifest.dropped, part)).to_record())
+            gone = {name: record for name, record in manifest.files.items() if name.startswith(f"{part}/")}
+            if gone:
+                kept = {name: record for name, record in manifest.files.items() if name not in gone}
+                dropped = {**manifest.dropped, part: sum(record.size for record in gone.values())}
+                write_json(self._manifest_path(key), replace(manifest, files=kept, dropped=dropped).to_record())
             shutil.rmtree(self.out(key) / part, ignore_errors=True)
-        finally:
-            claim.release()
         return True
 
-    def reopen(self, key: str) -> bool:
-        """Declares a finished job unfinished, so that it is run again. False when a live process has it."""
-        claim = acquire(self.directory(key))
-        if claim is None:
-            return False
-        self._manifest_path(key).unlink(missing_ok=True)
-        claim.release()
+    def reopen_without(self, key: str, part: str) -> bool:
+        """Declares a complete job that has lost the directory `part` unfinished, so that it is run again, from its start. Returns
+        whether it did; not when a live process has the job."""
+        with self._claimed(key) as mine:
+            manifest = self.manifest(key) if mine else None
+            if manifest is None or manifest.status != State.COMPLETE or part not in manifest.dropped:
+                return False
+            self._unfinish(key, "manifest.stripped.json")
         return True
+
+    @contextmanager
+    def _claimed(self, key: str) -> Iterator[bool]:
+        """Whether the job is this process's while the context lasts."""
+        claim = acquire(self.directory(key))
+        try:
+            yield claim is not None
+        finally:
+            if claim is not None:
+                claim.release()
 
     def discard_if_damaged(self, key: str) -> None:
         """Compares all of `out/` with the manifest and, unless a live process has the job, declares a damaged one unfinished."""
-        claim = acquire(self.directory(key))
-        if claim is not None:
-            self._finished(key, quick=False)
-            claim.release()
+        with self._claimed(key) as mine:
+            if mine:
+                self._finished(key, quick=False)
 
     def _finished(self, key: str, *, quick: bool) -> bool:
         """Whether the result is there and whole; sets a damaged one aside. Under the claim, so never another's fresh result."""
         try:
             return self.verify(key, quick=quick) is not None
         except DamagedError:
-            path = self._manifest_path(key)
-            path.replace(path.with_name("manifest.damaged.json"))
+            self._unfinish(key, "manifest.damaged.json")
             return False
+
+    def _unfinish(self, key: str, name: str) -> None:
+        """Sets the manifest aside under that name, and the time that the result took: it is made from its start."""
+        self._manifest_path(key).replace(self.directory(key) / name)
+        (self.work(key) / SECONDS).unlink(missing_ok=True)
 
     def _manifest_path(self, key: str) -> Path:
         return self.directory(key) / "manifest.json"
-
-
-def _job_record(job: Job) -> dict[str, Any]:
-    return {
-        "stage": job.stage,
-        "version": job.version,
-        "config": job.config,
-        "inputs": {role: list(keys) for role, keys in job.inputs.items()},
-        "resources": asdict(job.resources),
-    }
-
-
-def _sync_tree(directory: Path) -> None:
-    for path in (directory, *directory.rglob("*")):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

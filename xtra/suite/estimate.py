@@ -35,7 +35,7 @@ class Estimate:
     disk_gb: float
     unknown: int
     unknown_gpu_hours: float
-    """What the time limits of those allow, at most."""
+    """What their time limits add up to, one each."""
 
 
 def kind(job: Job) -> str:
@@ -56,8 +56,7 @@ def finished_costs(store: Store) -> dict[str, Cost]:
         try:
             manifest = store.manifest(key)
             if manifest is not None:
-                size = sum(file.size for file in manifest.files.values())
-                met.setdefault(kind(store.job(key)), []).append(Cost(manifest.seconds, size))
+                met.setdefault(kind(store.job(key)), []).append(Cost(manifest.seconds, manifest.size))
         except DamagedError:
             continue
     return {name: Cost(fmean(c.seconds for c in costs), fmean(c.bytes for c in costs)) for name, costs in met.items()}
