@@ -76,14 +76,14 @@ def test_a_job_waits_for_the_slowest_of_its_inputs(two_seeds: Plan) -> None:
 def test_unknown_kinds_are_counted_and_not_guessed(two_seeds: Plan, tmp_path: Path) -> None:
     found = estimate(two_seeds, (), finished_costs(Store(tmp_path / "absent")))
     assert found == Estimate(job_hours=0, gpu_hours=0, longest_hours=0, disk_gb=0, unknown=4, unknown_gpu_hours=2 * 24 * 4 / 2)
-    assert sentence(found, 4) == "No job of these kinds has finished here yet, and their time limits allow 96 GPU-hours."
+    assert sentence(found, 4) == "No job of these kinds has finished here yet; their time limits add up to 96 GPU-hours."
     assert sentence(replace(found, unknown_gpu_hours=0), 4).endswith("so there is no estimate.")
 
 
 def test_the_sentence_gives_units() -> None:
     assert sentence(Estimate(2.5, 4.0, 0.5, 0.25, 3, 6.0), 9) == (
         "To run: about 2.5 hours of jobs, 4 GPU-hours, at least 30 minutes from start to end, 250 MB; "
-        "3 jobs are of kinds that have not finished here yet, and their time limits allow 6 GPU-hours."
+        "3 jobs are of kinds that have not finished here yet; their time limits add up to 6 GPU-hours."
     )
 
 

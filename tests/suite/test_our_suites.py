@@ -40,7 +40,11 @@ def test_readme_and_suite_state_the_jobs_and_the_gpu_hours(path: Path) -> None:
     ]
     hours = sum(job.resources.hours * job.resources.gpus for job in made.jobs.values())
     assert f"| {len(made.cells)} | {len(made.jobs)} | {hours:,.0f} |" in row
-    assert hours == 0 or f"# Cost: {len(made.jobs):,} jobs, at most {hours:,.0f} GPU-hours." in path.read_text(encoding="utf-8")
+    assert (
+        hours == 0
+        or f"# Cost: {len(made.jobs):,} jobs; their time limits add up to {hours:,.0f} GPU-hours."
+        in path.read_text(encoding="utf-8")
+    )
 
 
 def test_a_suite_that_proves_the_wiring_says_so() -> None:

@@ -88,7 +88,7 @@ def sentence(found: Estimate, jobs: int) -> str:
     """The estimate in words, for `jobs` jobs to run."""
     if not jobs:
         return "Nothing is left to run."
-    limit = f", and their time limits allow {duration(found.unknown_gpu_hours * 3600, 'GPU-')}" if found.unknown_gpu_hours else ""
+    limit = f"; their time limits add up to {duration(found.unknown_gpu_hours * 3600, 'GPU-')}" if found.unknown_gpu_hours else ""
     if found.unknown == jobs:
         return f"No job of these kinds has finished here yet{limit or ', so there is no estimate'}."
     parts = [
