@@ -89,6 +89,7 @@ def test_a_run_whose_dropped_replay_is_wanted_after_all_is_made_again(tmp_path: 
     train = finished(store, Job("train", 1, {}), "network.pt", "replay/rows")
     (store.work(train.key) / "seconds.txt").write_text("100")
     assert store.drop(train.key, "replay")
+    assert not reopen_stripped(store, {job.key: job for job in (Job("dataset", 1, {}, {"train": ("train-never-added",)}),)})
     evaluation, dataset = (Job(stage, 1, {}, {"train": (train.key,)}) for stage in ("evaluate", "dataset"))
     assert not reopen_stripped(store, {evaluation.key: evaluation})
     assert reopen_stripped(store, {dataset.key: dataset}) == [train.key]

@@ -202,12 +202,20 @@ class Store:
     def reopen_without(self, key: str, part: str) -> bool:
         """Declares a complete job that has lost the directory `part` unfinished, so that it is run again, from its start. Returns
         whether it did; not when a live process has the job."""
+        if not self._has_lost(key, part):
+            return False
         with self._claimed(key) as mine:
-            manifest = self.manifest(key) if mine else None
-            if manifest is None or manifest.status != State.COMPLETE or part not in manifest.dropped:
+            if not mine or not self._has_lost(key, part):
                 return False
             self._unfinish(key, "manifest.stripped.json")
         return True
+
+    def _has_lost(self, key: str, part: str) -> bool:
+        try:
+            manifest = self.manifest(key)
+        except DamagedError:
+            return False  # whoever runs it sees that
+        return manifest is not None and manifest.status == State.COMPLETE and part in manifest.dropped
 
     @contextmanager
     def _claimed(self, key: str) -> Iterator[bool]:
