@@ -110,7 +110,7 @@ def test_the_same_network_is_the_same_file_however_it_is_named_and_none_is_overw
     ("arguments", "expected"),
     [
         (["train-0"], "is neither a job in"),
-        (["pretrain-", "--pretrained"], "mean nothing without a suite"),
+        (["pretrain-", "--pretrained"], "--pretrained means nothing without a suite"),
         (["{suite}"], "say whose network"),
         (["{suite}", "Nobody"], "matches no cell"),
         (["{suite}", "*/Catch/0"], "means 3 networks; name one: 'EfficientZero/Catch/0'"),

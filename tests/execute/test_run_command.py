@@ -110,6 +110,8 @@ def test_ctrl_c_says_how_to_go_on(directory: Path) -> None:
         (("logs",), "no jobs yet"),
         (("logs", "trian-12"), "no jobs yet"),
         (("cancel",), "SLURM has no job of this directory"),
+        (("cancel", "--only", "DoesNotExist/*"), "--only means nothing without a suite FILE"),
+        (("status", "--seeds", "99"), "--seeds means nothing without a suite FILE"),
         (("run", "suite.yaml", "--dry-run"), "on this machine: "),
         (("run", "suite.yaml", "--dry-run", "--profile", "site.yaml"), "--profile means nothing without --executor slurm"),
         (("run", "suite.yaml", "--dry-run", "--executor", "slurm", "--profile", "site.yaml"), "site.yaml: No such file"),

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from xtra.cli.suite_options import OnlyOption, ResultsOption, SeedsOption, SetOption, load_plan
+from xtra.cli.suite_options import OnlyOption, ResultsOption, SeedsOption, SetOption, load_plan_if_named
 
 
 def cancel(
@@ -22,7 +22,7 @@ def cancel(
     """Cancel queued and running SLURM jobs. What they checkpointed stays; `run` goes on from there."""
     from xtra.execute.slurm_queue import SlurmError, Submissions, cancel
 
-    plan = None if suite is None else load_plan(suite, overrides, seeds, only)
+    plan = load_plan_if_named(suite, overrides, seeds, only)
     try:
         queued = Submissions(results.resolve() / "slurm").queued()
         chosen = {entry.slurm_id for key, entry in queued.items() if plan is None or key in plan.jobs}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xtra.cli.suite_options import ResultsOption, SeedsOption, SetOption, load_plan
+from xtra.cli.suite_options import ResultsOption, SeedsOption, SetOption, load_plan, refuse_idle_options
 
 if TYPE_CHECKING:
     from xtra.store.store import Store
@@ -37,8 +37,7 @@ def export(
 
     store = Store(results / "store")
     if cell is None:
-        if pretrained or overrides or seeds is not None:
-            raise _refusal("--pretrained, --set and --seeds mean nothing without a suite and METHOD/GAME/SEED")
+        refuse_idle_options({"--pretrained": pretrained, "--set": overrides, "--seeds": seeds}, "a suite and METHOD/GAME/SEED")
         key, origin = _known_key(store, source), None
     else:
         key, origin = _cell_key(load_plan(Path(source), overrides, seeds, [cell]), cell, pretrained)

@@ -8,11 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xtra.cli.suite_options import OnlyOption, ResultsOption, SeedsOption, SetOption, SuiteArgument, load_plan
+from xtra.cli.suite_options import (
+    OnlyOption,
+    ResultsOption,
+    SeedsOption,
+    SetOption,
+    SuiteArgument,
+    load_plan,
+    refuse_idle_options,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from rich.console import Console
 
     from xtra.execute.local import LocalQueue
@@ -58,7 +64,10 @@ def run(
     from xtra.store.store import Store
 
     console, store = Console(markup=False, emoji=False, highlight=False), Store(results / "store")
-    _refuse_idle_options(executor, {Executor.LOCAL: {"--workers": workers}, Executor.SLURM: {"--profile": profile}})
+    if executor is not Executor.LOCAL:
+        refuse_idle_options({"--workers": workers}, "--executor local")
+    if executor is not Executor.SLURM:
+        refuse_idle_options({"--profile": profile}, "--executor slurm")
     plan = load_plan(suite, overrides, seeds, only)
     if dry_run:
         _show(plan, store, executor, workers, results, profile, console)
@@ -77,14 +86,6 @@ def run(
     except OSError as error:
         typer.echo(f"error: {error.filename or results}: {error.strerror}", err=True)
         raise typer.Exit(2) from None
-
-
-def _refuse_idle_options(executor: Executor, owners: Mapping[Executor, Mapping[str, object]]) -> None:
-    for owner, options in owners.items():
-        for name, value in options.items():
-            if value is not None and owner is not executor:
-                typer.echo(f"error: {name} means nothing without --executor {owner}", err=True)
-                raise typer.Exit(2)
 
 
 def _show(

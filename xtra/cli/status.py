@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xtra.cli.suite_options import OnlyOption, ResultsOption, SeedsOption, SetOption, load_plan
+from xtra.cli.suite_options import OnlyOption, ResultsOption, SeedsOption, SetOption, load_plan_if_named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,7 +40,7 @@ def status(
     from xtra.store.store import Store
 
     store, console = Store(results / "store"), Console(markup=False, emoji=False, highlight=False)
-    plan = None if suite is None else load_plan(suite, overrides, seeds, only)
+    plan = load_plan_if_named(suite, overrides, seeds, only)
     labels = {} if plan is None else plan_labels(plan)
     keys = list(store.keys() if plan is None else plan.jobs)
     if not keys:

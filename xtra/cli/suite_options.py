@@ -1,4 +1,4 @@
-"""The options that `plan` and `run` share, and the plan they lead to."""
+"""The options that commands on a suite share, and the plan they lead to."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from xtra.suite.plan import Plan
 
 SuiteArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A suite file, such as suites/quick.yaml.")]
@@ -44,3 +46,19 @@ def load_plan(suite: Path, overrides: list[str] | None = None, seeds: str | None
 
     spec = load_suite(suite, overrides or (), None if seeds is None else parse_seeds(seeds))
     return plan(spec).only(only or ())
+
+
+def load_plan_if_named(suite: Path | None, overrides: list[str] | None, seeds: str | None, only: list[str] | None) -> Plan | None:
+    """None without a suite. What would choose among its cells is refused then: a filter that is dropped means everything."""
+    if suite is None:
+        refuse_idle_options({"--set": overrides, "--seeds": seeds, "--only": only}, "a suite FILE")
+        return None
+    return load_plan(suite, overrides, seeds, only)
+
+
+def refuse_idle_options(options: Mapping[str, object], needed: str) -> None:
+    """Exits with 2 when one of these options was given, by name, which without `needed` would change nothing."""
+    for name, value in options.items():
+        if value not in (None, False, []):
+            typer.echo(f"error: {name} means nothing without {needed}", err=True)
+            raise typer.Exit(2)
