@@ -56,6 +56,34 @@ def test_only_another_suite_beside_this_one_can_be_included(name: str, tmp_path:
     assert (str(problem.place), problem.message) == (f"{study}:9:11", f"no suite '{name}' beside this one")
 
 
+def test_a_wrong_include_hides_no_mistake_and_makes_none_up(tmp_path: Path) -> None:
+    (tmp_path / "cluster.yaml").write_text("partition: gpu\n", encoding="utf-8")
+    write(tmp_path, "baselines", BASELINES)
+    (tmp_path / "broken.yaml").write_text("a: [", encoding="utf-8")
+    own = "methods: [{name: A, base: Theirs, agnet: random}]\nbaseline: Theirs\nsource_method: Theirs\n"
+    study = write(tmp_path, "study", own + "include: [nope, broken, 1, baselines]\n")
+    with pytest.raises(SuiteError) as caught:
+        load_suite(study)
+    nope = next(problem for problem in caught.value.problems if "nope" in problem.message)
+    assert nope.remedy == f"valid suites in {tmp_path}: baselines"  # neither itself, nor what is no suite
+    assert [problem.message.partition(": ")[0] for problem in caught.value.problems] == [
+        "not YAML",
+        "unknown key 'agnet'",
+        "no suite 'nope' beside this one",
+        "include",
+    ]
+    with pytest.raises(SuiteError) as caught:
+        load_suite(write(tmp_path, "study", own.replace(", agnet: random", "") + "include: baselines\n"))
+    assert [problem.message for problem in caught.value.problems] == ["include: 'baselines' is not a list"]
+
+
+def test_what_an_included_suite_includes_is_included_once(tmp_path: Path) -> None:
+    write(tmp_path, "baselines", BASELINES)
+    write(tmp_path, "middle", "methods: [{name: Middle, base: Fewer}]\ninclude: [baselines, study]\n")
+    study = write(tmp_path, "study", "methods: [{name: Own, base: Middle}]\ninclude: [middle, baselines]\n")
+    assert [method.name for method in load_suite(study).methods] == ["Own", "Middle", "EfficientZero", "Fewer"]
+
+
 def test_a_name_that_both_suites_use_is_a_duplicate(tmp_path: Path) -> None:
     baselines = write(tmp_path, "baselines", BASELINES)
     with pytest.raises(SuiteError) as caught:

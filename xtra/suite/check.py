@@ -20,6 +20,9 @@ from xtra.suite.settings import setting_problem
 from xtra.suite.shape import UNNAMED
 from xtra.suite.spec import OTHER_TARGETS, MethodSpec, SuiteFile, SuiteSpec
 
+REFERENCES = ("baseline", "base", "source_method")
+"""Fields of suites and methods that name a method."""
+
 Found = Iterator[tuple[DataPath, Problem]]
 """Problems with the path of the value they are about."""
 
@@ -27,8 +30,9 @@ Found = Iterator[tuple[DataPath, Problem]]
 def names(spec: SuiteSpec, document: Document) -> Found:
     """Every name stands for something."""
     methods = {method.name for method in spec.methods}
-    if UNNAMED in methods:  # Any name may be that of the method whose own name is broken.
-        methods |= {name for method in spec.methods for name in (method.base, spec.baseline) if name is not None}
+    if UNNAMED in methods or document.has_unread_methods:  # Any name may be that of a method whose own name is not known.
+        named = {getattr(one, field, None) for one in (spec, *spec.methods) for field in REFERENCES}
+        methods |= {name for name in named if name is not None}
 
     def known(path: DataPath, name: str | None, valid: Iterable[str], kind: str) -> Found:
         if name is not None and name not in valid:

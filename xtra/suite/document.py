@@ -35,6 +35,8 @@ class Document:
     values: dict[DataPath, Place] = field(default_factory=dict)
     keys: dict[DataPath, Place] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    has_unread_methods: bool = False
+    """Whether a suite that it includes could not be read, so that any name may be that of a method in there."""
 
     def place(self, path: DataPath) -> Place:
         """Where the value at `path` stands, or the nearest value around it."""

@@ -1,14 +1,16 @@
 """`include`: the methods of another suite, compared in this one under this suite's protocol, preset, games and seeds.
 
-Only suites in the same directory, by their bare name; what they include in turn is not followed.
+Only suites in the same directory, by their bare name. What they include in turn is included too, each suite once.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
-from xtra.suite.document import Document, parse, read_text
+from xtra.suite.document import DataPath, Document, parse, read_text
 from xtra.suite.errors import Problem, SuiteError, shown, suggest
 from xtra.suite.spec import SUITE_NAME
 
@@ -16,32 +18,63 @@ from xtra.suite.spec import SUITE_NAME
 def include_methods(document: Document, directory: Path) -> None:
     """Appends the methods of every suite that the document includes, each with its place in the file it comes from.
 
-    What has not the shape of a list of names, or of methods, is left to the checks that follow. Raises SuiteError for a suite
-    that is not there or cannot be read.
+    What is wrong with an `include`, or with a suite included, is added to the document's problems.
     """
-    names, methods = (document.data.get(key) for key in ("include", "methods"))
-    if not isinstance(names, list) or not isinstance(methods, list):
-        return
-    for index, name in enumerate(names):
-        if isinstance(name, str):
-            _append(document, methods, _included(document, ("include", index), name, directory))
+    methods = document.data.get("methods")
+    if not isinstance(methods, list):
+        methods = []  # the checks that follow complain of that; the included suites are looked at all the same
+    waiting, met = [document], {Path(document.source).stem}
+    while waiting:
+        including = waiting.pop(0)
+        for path, name in _names(document, including):
+            try:
+                included = _included(including, path, name, directory)
+                if name not in met:
+                    _append(document, methods, included)
+                    waiting.append(included)
+                    met.add(name)
+            except SuiteError as error:
+                document.problems.extend(error.problems)
+                document.has_unread_methods = True
 
 
-def _included(document: Document, path: tuple[str, int], name: str, directory: Path) -> Document:
-    available = sorted(file.stem for file in directory.glob("*.yaml") if file.name != Path(document.source).name)
-    if not re.match(SUITE_NAME, name) or name not in available:
-        remedy = suggest(name, available, f"suites in {directory}")
-        raise SuiteError([Problem(document.place(path), f"no suite {shown(name)} beside this one", remedy)])
+def _names(document: Document, including: Document) -> Iterator[tuple[DataPath, str]]:
+    """The names that one suite includes, each with its path."""
+    names = including.data.get("include") or []
+    for index, name in enumerate(names if isinstance(names, list) else [names]):
+        path = ("include", index)
+        if isinstance(name, str) and isinstance(names, list):
+            yield path, name
+            continue
+        wanted = "a list" if name is names else "a text"
+        remedy = 'for example: include: ["baselines"]'
+        document.problems.append(Problem(including.place(path), f"include: {shown(name)} is not {wanted}", remedy))
+        document.has_unread_methods = True
+
+
+def _included(including: Document, path: DataPath, name: str, directory: Path) -> Document:
+    """The suite of that name. Raises SuiteError where there is none, or it cannot be read or holds no methods."""
     file = directory / f"{name}.yaml"
-    return parse(read_text(file), str(file))
+    if not re.match(SUITE_NAME, name) or file.name == Path(including.source).name or not file.exists():
+        remedy = suggest(name, _suites_beside(including, directory), f"suites in {directory}")
+        raise SuiteError([Problem(including.place(path), f"no suite {shown(name)} beside this one", remedy)])
+    included = parse(read_text(file), str(file))
+    if not isinstance(included.data, dict) or not isinstance(included.data.get("methods"), list):
+        raise SuiteError([Problem(included.place(()), "has no list of methods to include", "see suites/README.md")])
+    return included
+
+
+def _suites_beside(including: Document, directory: Path) -> Iterator[str]:
+    """The names of the other suites in the directory; YAML files of other kinds have no key `suite`."""
+    for file in directory.glob("*.yaml"):
+        with suppress(SuiteError):
+            if file.name != Path(including.source).name and re.search(r"^suite\s*:", read_text(file), re.MULTILINE):
+                yield file.stem
 
 
 def _append(document: Document, methods: list[object], included: Document) -> None:
-    found = included.data.get("methods") if isinstance(included.data, dict) else None
-    if not isinstance(found, list):
-        raise SuiteError([Problem(included.place(()), "has no list of methods to include", "see suites/README.md")])
     offset = len(methods)
-    methods.extend(found)
+    methods.extend(included.data["methods"])
     document.problems.extend(included.problems)
     for known, places in ((document.values, included.values), (document.keys, included.keys)):
         for path, place in places.items():

@@ -106,7 +106,8 @@ class SuiteFile(Config):
     )
     """What is compared."""
     include: tuple[str, ...] = Field((), max_length=10, examples=[["baselines"]])
-    """Suites in the same directory whose methods are compared too, under this suite's protocol, preset, games and seeds."""
+    """Suites in the same directory whose methods are compared too, and what those include; under this suite's protocol, preset,
+    games and seeds."""
     baseline: str | None = Field(None, examples=["EfficientZero"])
     """The method that the others are compared with."""
     reach: float | None = Field(None, allow_inf_nan=False, examples=[0.8, 1000])
