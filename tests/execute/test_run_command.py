@@ -68,6 +68,19 @@ def test_a_suite_runs_to_its_rows_and_again_without_computing_anything(directory
     assert "try 'Random/Catch/0'" in bench(directory, "logs", "Rndom/Catch/0").stderr
 
 
+def test_rows_say_which_suite_was_run_though_its_file_is_gone_by_then(directory: Path) -> None:
+    env = {**os.environ, "PYTHONPATH": str(directory)}
+    (directory / "sitecustomize.py").write_text(
+        "import sys, pathlib\n"
+        "if 'xtra.execute.worker' in sys.orig_argv: pathlib.Path(__file__).with_name('suite.yaml').unlink(missing_ok=True)\n"
+    )
+    arguments = command("run", "suite.yaml", "--no-report")
+    done = subprocess.run(arguments, cwd=directory, env=env, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not (directory / "suite.yaml").exists()
+    assert (directory / done.stdout.splitlines()[-1] / "suite.yaml").read_text() == SUITE
+
+
 def test_a_failing_job_is_named_with_the_command_that_shows_its_log(directory: Path) -> None:
     bench(directory, "run", "suite.yaml", "--dry-run")
     assert not (directory / "results").exists()

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from xtra.execute.local import LocalQueue
+    from xtra.stages.collect import About
     from xtra.store.store import Store
     from xtra.suite.plan import Plan
 
@@ -60,7 +61,7 @@ def run(
     from rich.console import Console
 
     from xtra.execute.garbage import reopen_stripped
-    from xtra.execute.suite_run import begin_run, import_networks, require_extras
+    from xtra.execute.suite_run import begin_run, describe, import_networks, require_extras
     from xtra.store.store import Store
 
     console, store = Console(markup=False, emoji=False, highlight=False), Store(results / "store")
@@ -74,15 +75,16 @@ def run(
         return
     require_extras(plan)
     try:
+        about = describe(plan, suite.read_text(encoding="utf-8"))  # Now: the file may be edited while jobs run.
         import_networks(store, plan)
         for key in reopen_stripped(store, plan.jobs):
             console.print(f"{key} is run again: its replay was dropped, and a dataset needs it")
         if executor is Executor.LOCAL:
             begin_run(results, plan)
             _execute(plan, store, workers, console)
-        elif not _launch(plan, suite, results, profile, wait, console):
+        elif not _launch(plan, about, results, profile, wait, console):
             return
-        _conclude(plan, suite, results, console, no_report)
+        _conclude(plan, about, results, console, no_report)
     except OSError as error:
         typer.echo(f"error: {error.filename or results}: {error.strerror}", err=True)
         raise typer.Exit(2) from None
@@ -106,12 +108,12 @@ def _show(
         console.print(f"on this machine: {Machine.this(workers)}")
 
 
-def _launch(plan: Plan, suite: Path, results: Path, profile: Path | None, wait: bool, console: Console) -> bool:
+def _launch(plan: Plan, about: About, results: Path, profile: Path | None, wait: bool, console: Console) -> bool:
     """Submits to SLURM. Returns whether there is nothing left to wait for."""
     from xtra.cli.slurm_launch import launch
 
     try:
-        return launch(plan, suite, results, profile, wait, console)
+        return launch(plan, about, results, profile, wait, console)
     except KeyboardInterrupt:
         typer.echo("the jobs go on without this process; the same command goes on waiting", err=True)
         raise typer.Exit(130) from None
@@ -156,14 +158,14 @@ def _tell_outcome(queue: LocalQueue, plan: Plan, console: Console) -> None:
         console.print(f"... and {len(failed) - SHOWN_FAILURES} more: xtra-bench logs")
 
 
-def _conclude(plan: Plan, suite: Path, results: Path, console: Console, no_report: bool) -> None:
+def _conclude(plan: Plan, about: About, results: Path, console: Console, no_report: bool) -> None:
     """Collects, reports, and exits with 1 unless every cell is complete."""
-    from xtra.execute.suite_run import describe, run_directory
+    from xtra.execute.suite_run import run_directory
     from xtra.stages.collect import collect
     from xtra.store.store import Store
 
     directory = run_directory(results, plan)
-    statuses = collect(Store(results / "store"), plan.cells, describe(plan, suite.read_text(encoding="utf-8")), directory)
+    statuses = collect(Store(results / "store"), plan.cells, about, directory)
     incomplete = [f"{status}: {cell.name}" for cell, status in statuses.items() if status != "complete"]
     if incomplete:
         console.print(f"{len(incomplete)} of {len(plan.cells)} cells have no score; the same command tries what failed once more")

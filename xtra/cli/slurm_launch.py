@@ -17,7 +17,8 @@ from xtra.execute.slurm import SlurmLauncher, Submitted
 from xtra.execute.slurm_profile import ProfileError, load_profile
 from xtra.execute.slurm_queue import SlurmError
 from xtra.execute.status import survey
-from xtra.execute.suite_run import begin_run, describe
+from xtra.execute.suite_run import begin_run
+from xtra.stages.collect import About
 from xtra.store.store import Store
 from xtra.suite.plan import Plan
 
@@ -28,7 +29,7 @@ WAIT_SECONDS = 2.0
 """Between two looks at the queue while waiting."""
 
 
-def launch(plan: Plan, suite: Path, results: Path, profile: Path | None, wait: bool, console: Console) -> bool:
+def launch(plan: Plan, about: About, results: Path, profile: Path | None, wait: bool, console: Console) -> bool:
     """Submits what is missing. Returns whether nothing of the plan is on its way any more, so that results can be collected.
 
     Unless somebody waits, a last SLURM job collects and reports.
@@ -38,7 +39,7 @@ def launch(plan: Plan, suite: Path, results: Path, profile: Path | None, wait: b
         submitted = launcher.submit(plan.jobs)
         directory = begin_run(results, plan)
         if submitted.new and not wait:
-            _submit_conclusion(plan, suite, directory, launcher, submitted)
+            _submit_conclusion(plan, about, directory, launcher, submitted)
     _tell(submitted, console, "submitted")
     if not (submitted.new or submitted.queued or submitted.held):
         return True
@@ -71,9 +72,8 @@ def _errors_told() -> Iterator[None]:
         raise typer.Exit(2) from None
 
 
-def _submit_conclusion(plan: Plan, suite: Path, directory: Path, launcher: SlurmLauncher, submitted: Submitted) -> None:
+def _submit_conclusion(plan: Plan, about: About, directory: Path, launcher: SlurmLauncher, submitted: Submitted) -> None:
     request = launcher.directory / f"{plan.id}.json"
-    about = describe(plan, suite.read_text(encoding="utf-8"))
     write_request(request, launcher.store, plan.cells, about, directory)
     waited_for = [*submitted.new.values(), *(entry.slurm_id for entry in submitted.queued.values())]
     launcher.submit_conclusion(request, waited_for)
