@@ -37,8 +37,8 @@ def command(*arguments: str) -> list[str]:
 
 
 def bench(directory: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Runs a command where SLURM is not installed."""
-    env = {**os.environ, "PATH": str(directory)}
+    """Runs a command where there is neither SLURM nor a GPU."""
+    env = {**os.environ, "PATH": str(directory), "CUDA_VISIBLE_DEVICES": ""}
     return subprocess.run(command(*arguments), cwd=directory, env=env, capture_output=True, text=True, timeout=60, check=False)
 
 
@@ -66,6 +66,19 @@ def test_a_suite_runs_to_its_rows_and_again_without_computing_anything(directory
     assert f"UTC: {evaluate_key(directory)} on " in logs
     assert "none of 1 jobs has failed" in bench(directory, "logs").stdout
     assert "try 'Random/Catch/0'" in bench(directory, "logs", "Rndom/Catch/0").stderr
+
+
+def test_a_run_says_that_a_job_gets_less_than_it_asks_for(directory: Path) -> None:
+    (directory / "suite.yaml").write_text(SUITE + "resources:\n  evaluate: {cpus: 4096, gpus: 1}\n")
+    said = [
+        "1 job asks for a GPU and this machine has none: it will run on the CPU",
+        "1 job asks for more than there is here (1 core, ",
+    ]
+    told = [
+        bench(directory, "run", "suite.yaml", "--workers", "1", *options).stdout for options in (["--dry-run"], ["--no-report"])
+    ]
+    assert [line in text for line in said for text in told] == [True] * 4
+    assert "asks for" not in bench(directory, "run", "suite.yaml", "--no-report").stdout
 
 
 def test_rows_say_which_suite_was_run_though_its_file_is_gone_by_then(directory: Path) -> None:

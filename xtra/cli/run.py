@@ -19,10 +19,14 @@ from xtra.cli.suite_options import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
     from xtra.execute.local import LocalQueue
+    from xtra.execute.machine import Machine
     from xtra.stages.collect import About
+    from xtra.store.job import Job
     from xtra.store.store import Store
     from xtra.suite.plan import Plan
 
@@ -97,7 +101,8 @@ def _show(
     from xtra.cli.plan import print_plan
     from xtra.suite.show import cached_keys
 
-    print_plan(plan, cached_keys(plan, store))
+    cached = cached_keys(plan, store)
+    print_plan(plan, cached)
     if executor is Executor.SLURM:
         from xtra.cli.slurm_launch import rehearse
 
@@ -105,7 +110,27 @@ def _show(
     else:
         from xtra.execute.machine import Machine
 
-        console.print(f"on this machine: {Machine.this(workers)}")
+        machine = Machine.this(workers)
+        console.print(f"on this machine: {machine}")
+        _tell_what_lacks(machine, [job for key, job in plan.jobs.items() if key not in cached], console)
+
+
+def _tell_what_lacks(machine: Machine, jobs: Sequence[Job], console: Console) -> None:
+    """Jobs run all the same on a machine that is too small for them, some many times slower: not without a word."""
+    from xtra.cli.wording import agreeing
+
+    without_gpu = sum(machine.lacks_gpus(job.resources) for job in jobs)
+    if without_gpu:
+        told = agreeing(without_gpu, "job", "ask")
+        console.print(f"{told} for a GPU and this machine has none: {_they(without_gpu)} will run on the CPU", soft_wrap=True)
+    cramped = sum(machine.lacks_room(job.resources) for job in jobs)
+    if cramped:
+        told = agreeing(cramped, "job", "ask")
+        console.print(f"{told} for more than there is here ({machine}): {_they(cramped)} will get what there is", soft_wrap=True)
+
+
+def _they(number: int) -> str:
+    return "it" if number == 1 else "they"
 
 
 def _launch(plan: Plan, about: About, results: Path, profile: Path | None, wait: bool, console: Console) -> bool:
@@ -125,7 +150,7 @@ def _execute(plan: Plan, store: Store, workers: int | None, console: Console) ->
 
     from xtra.cli.progress import LiveView, PlainView
     from xtra.execute.labels import plan_labels
-    from xtra.execute.local import LocalQueue
+    from xtra.execute.local import LocalQueue, Place
     from xtra.execute.machine import Machine
 
     view = LiveView if console.is_terminal else PlainView
@@ -133,7 +158,9 @@ def _execute(plan: Plan, store: Store, workers: int | None, console: Console) ->
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
             signal.signal(number, signal.default_int_handler)
     try:
-        queue = LocalQueue(store, plan.jobs, Machine.this(workers))
+        machine = Machine.this(workers)
+        queue = LocalQueue(store, plan.jobs, machine)
+        _tell_what_lacks(machine, [plan.jobs[key] for key in queue.keys_at(Place.WAITING)], console)
         with view(console, plan_labels(plan)) as shown:
             queue.run(shown.update)
     except KeyboardInterrupt:

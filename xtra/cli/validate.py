@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from xtra.cli.suite_options import SeedsOption, SetOption, SuiteArgument, load_plan
+from xtra.cli.wording import counted
 
 
 def validate(suite: SuiteArgument, overrides: SetOption = None, seeds: SeedsOption = None) -> None:
@@ -12,10 +13,6 @@ def validate(suite: SuiteArgument, overrides: SetOption = None, seeds: SeedsOpti
     plan = load_plan(suite, overrides, seeds)
     spec = plan.spec
     factors = {"method": spec.methods, "game": spec.targets, "seed": spec.seeds}
-    product = " x ".join(_counted(len(values), noun) for noun, values in factors.items())
-    sums = f"{_counted(len(plan.cells), 'cell')}, {_counted(len(plan.jobs), 'job')}"
+    product = " x ".join(counted(len(values), noun) for noun, values in factors.items())
+    sums = f"{counted(len(plan.cells), 'cell')}, {counted(len(plan.jobs), 'job')}"
     typer.echo(f"ok: {spec.suite} version {spec.version}: {product} = {sums}")
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -47,7 +47,17 @@ class Machine:
 
     def __str__(self) -> str:
         gpus = ", ".join(self._free_gpus)
-        return f"{self.cpus} cores, {self.memory_gb:.0f} GB, {f'GPU {gpus}' if gpus else 'no GPU'}"
+        cores = "1 core" if self.cpus == 1 else f"{self.cpus} cores"
+        return f"{cores}, {self.memory_gb:.0f} GB, {f'GPU {gpus}' if gpus else 'no GPU'}"
+
+    def lacks_gpus(self, asked: Resources) -> bool:
+        """Whether a job that asks for a GPU gets none, and so computes on the CPU."""
+        return asked.gpus > 0 and not self._free_gpus
+
+    def lacks_room(self, asked: Resources) -> bool:
+        """Whether a job gets fewer cores, less memory or fewer GPUs (but some) than it asks for."""
+        gpus = len(self._free_gpus) or asked.gpus
+        return asked.cpus > self.cpus or asked.memory_gb > self.memory_gb or asked.gpus > gpus
 
     def take(self, asked: Resources) -> Grant | None:
         """A part for a job; None while there is not enough left."""
