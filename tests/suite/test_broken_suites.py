@@ -94,6 +94,8 @@ def test_a_value_of_the_wrong_shape_causes_no_further_complaints(tmp_path: Path)
     text = SOUND.replace("  - name: EfficientZero\n", "  - nothing\n")
     messages = [problem.message for problem in load(text, tmp_path / "suite.yaml").problems]
     assert messages == ["methods.0: 'nothing' is not a mapping"]
+    text = SOUND.split("methods:")[0] + "methods:\n  - name: ''\n"
+    assert [problem.message for problem in load(text, tmp_path / "suite.yaml").problems] == ["methods.0.name is empty"]
 
 
 def test_a_cycle_is_told_once_where_it_is_and_not_where_it_is_used(tmp_path: Path) -> None:

@@ -48,6 +48,10 @@ class Document:
         """Where the key at `path` stands."""
         return self.keys.get(path) or self.place(path)
 
+    def left_out(self, path: DataPath) -> bool:
+        """Whether nothing follows the key at `path`: its value has the key's own place."""
+        return path in self.values and self.values[path] == self.keys.get(path)
+
     def put(self, path: DataPath, value: Any, place: Place) -> None:
         """Sets a value from outside the file, making mappings on the way; everything about it points to `place`.
 
@@ -203,6 +207,8 @@ def _build_mapping(document: Document, node: Any, path: DataPath) -> dict[str, A
         else:
             document.keys[*path, key] = place
             built[key] = _build(document, value_node, (*path, key))
+            if value_node.value == "" and built[key] is None:
+                document.values[*path, key] = place  # YAML's place of a value left out is wherever the next one begins
     return built
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -82,8 +83,8 @@ def suggest(word: str, names: Iterable[str], kind: str) -> str:
 
 
 def shown(value: object) -> str:
-    """A value quoted for a message, cut when long."""
-    text = repr(value)
+    """A value quoted for a message as YAML spells it, cut when long."""
+    text = json.dumps(value) if isinstance(value, bool | None) else repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 

@@ -39,8 +39,9 @@ def shape_problems(document: Document) -> list[tuple[DataPath, Problem]]:
         SuiteFile.model_validate_json(json.dumps(document.data))
     except ValidationError as error:
         details = error.errors()
-        inner = {detail["loc"][:-1] for detail in details}
-        return [(d["loc"], _problem(document, d)) for d in details if not (d["type"] == "too_short" and d["loc"] in inner)]
+        # A list whose entries are all broken is "too short" as well.
+        outer = {detail["loc"][:depth] for detail in details for depth in range(len(detail["loc"]))}
+        return [(d["loc"], _problem(document, d)) for d in details if not (d["type"] == "too_short" and d["loc"] in outer)]
     return []
 
 
@@ -76,7 +77,7 @@ def _problem(document: Document, detail: ErrorDetails) -> Problem:
         return Problem(document.key_place(path), f"unknown key {shown(key)}", suggest(key, model.model_fields, "keys"))
     if kind == "missing":
         return Problem(document.place(path[:-1]), f"missing key {shown(key)}", _example(model, key))
-    if kind == "too_short":
+    if kind in ("too_short", "string_too_short") or (detail["input"] is None and document.left_out(path)):
         return Problem(document.place(path), f"{dotted} is empty", _example(model, key))
     if kind == "too_long" and "actual_length" in detail["ctx"]:
         return Problem(
@@ -84,6 +85,9 @@ def _problem(document: Document, detail: ErrorDetails) -> Problem:
             f"{dotted} has {detail['ctx']['actual_length']} entries",
             f"at most {detail['ctx']['max_length']}",
         )
+    if kind == "string_too_long":
+        counts = f"{dotted} has {len(detail['input'])} characters", f"at most {detail['ctx']['max_length']}"
+        return Problem(document.place(path), *counts)
     if kind == "string_pattern_mismatch":
         remedy = "letters, digits, '.', '_' and '-', beginning with a letter or digit"
         return Problem(document.place(path), f"{dotted}: {shown(detail['input'])} cannot name a directory", remedy)
