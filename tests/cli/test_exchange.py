@@ -95,7 +95,7 @@ def test_an_exported_network_is_the_one_in_the_store_and_the_card_says_what_it_i
 def test_the_same_network_is_the_same_file_however_it_is_named_and_none_is_overwritten(here: Path, tmp_path: Path) -> None:
     results = ("--results", here / "results")
     (pretrain,) = (here / "results" / "store" / "pretrain").iterdir()
-    again = tmp_path / "again.safetensors"
+    again = tmp_path / "new" / "again.safetensors"
     assert command("export", pretrain.name[:12], "--out", again, *results).exit_code == 0
     assert again.read_bytes() == (here / "shared.safetensors").read_bytes()
     again.write_bytes(b"mine")
@@ -117,7 +117,7 @@ def test_the_same_network_is_the_same_file_however_it_is_named_and_none_is_overw
         (["{suite}", "EfficientZero/Catch/0", "--pretrained"], "starts from no pretrained network"),
         (["{suite}", "EfficientZero/Catch/0"], "is missing; `xtra-bench run` makes it again"),
         (["pretrain-", "--out", "network.pt"], "ends in .safetensors"),
-        (["pretrain-", "--out", "nowhere/network.safetensors"], "nowhere"),
+        (["pretrain-", "--out", "{suite}/network.safetensors"], "sharing.yaml is not a directory"),
     ],
 )
 def test_what_cannot_be_exported_is_told(

@@ -59,7 +59,7 @@ def play(*arguments: str | Path) -> Any:
 @pytest.mark.parametrize("suffix", [".gif", ".png"])
 def test_an_episode_is_shown_from_a_jobs_outputs_and_from_its_cell_alike(results: Path, tmp_path: Path, suffix: str) -> None:
     (directory,) = (results / "store" / "train").iterdir()
-    first, second = tmp_path / f"a{suffix}", tmp_path / f"b{suffix}"
+    first, second = tmp_path / "new" / f"a{suffix}", tmp_path / f"b{suffix}"
     for source, out in ((directory / "out", first), ("EfficientZero/Catch/0", second)):
         done = play(source, "--out", out, "--results", results)
         assert done.exit_code == 0, done.output

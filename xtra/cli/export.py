@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xtra.cli.outputs import make_directory_of
 from xtra.cli.suite_options import ResultsOption, SeedsOption, SetOption, load_plan, refuse_idle_options
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def _write(store: Store, key: str, target: Path, origin: str | None, force: bool
         raise _refusal(f"{' and '.join(existing)} would be overwritten; name another --out, or say --force")
     try:
         data = export_network(store, key)
+        make_directory_of(target)
         write_durably(target, lambda file: file.write(data))
         text = model_card(read_network_file(target), origin)
         write_durably(card, lambda file: file.write(text.encode()))

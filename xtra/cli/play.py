@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xtra.cli.outputs import make_directory_of
 from xtra.cli.suite_options import ResultsOption
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ def play(
     if out.suffix not in FORMATS:
         raise _refusal(f"--out {out}: the name of a video ends in {' or '.join(FORMATS)}")
     network, config = _source(source, results)
+    make_directory_of(out)  # Before the episode is played, which may take minutes.
     device = prepare_torch(config.evaluation.num_threads)
     weights = None if network is None else load_weights(network, device)
     player = make_player(config.agent, config.environment, weights, seed=config.seed, num_threads=config.evaluation.num_threads)
@@ -55,7 +57,10 @@ def play(
         seed=derive_seed(config.seed, "evaluation") if seed is None else seed,
         max_episode_env_steps=max_env_steps or config.evaluation.max_episode_env_steps,
     )
-    shown = write_video(out, played, config.environment.game, fps)
+    try:
+        shown = write_video(out, played, config.environment.game, fps)
+    except OSError as error:
+        raise _refusal(f"--out {out}: {error.strerror or error}") from None
     typer.echo(f"{out}: {shown} env steps of {config.environment.game}")
 
 
