@@ -35,7 +35,24 @@ def test_seeds_are_numbers_and_ranges(text: str, seeds: tuple[int, ...]) -> None
     assert parse_seeds(text) == seeds
 
 
-@pytest.mark.parametrize("text", ["", "a", "-1", "1,,2", "5-3", "0-1000000", "1.5", "٣"])
+@pytest.mark.parametrize(
+    ("text", "message", "remedy"),
+    [
+        ("99999999999", "99999999999 is too large for a seed", "at most 2147483647"),
+        ("0-99999999999", "99999999999 is too large for a seed", "at most 2147483647"),
+        ("0," + "9" * 5000, f"{'9' * 40} is too large for a seed", "at most 2147483647"),
+        ("5-3", "5-3 runs backwards", "write 3-5"),
+        ("0-1000", "0-1000 is 1,001 seeds", "at most 1,000"),
+    ],
+)
+def test_seeds_that_cannot_be_are_refused_for_what_is_wrong_with_them(text: str, message: str, remedy: str) -> None:
+    with pytest.raises(SuiteError) as caught:
+        parse_seeds(text)
+    (problem,) = caught.value.problems
+    assert (problem.message, problem.remedy) == (message, remedy)
+
+
+@pytest.mark.parametrize("text", ["", "a", "-1", "1,,2", "1.5", "٣"])
 def test_what_is_no_list_of_seeds_is_refused(text: str) -> None:
     with pytest.raises(SuiteError) as caught:
         parse_seeds(text)

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from xtra.suite.document import Document, parse
+from xtra.suite.document import MAX_DIGITS, Document, parse
 from xtra.suite.errors import Place, Problem, SuiteError, shown
-from xtra.suite.spec import SuiteFile
+from xtra.suite.spec import MAX_SEED, SuiteFile
 
 MAX_SEEDS = 1_000
 """Of one `--seeds` range."""
@@ -55,11 +55,20 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     """`0,1,5-9` as seeds. Raises SuiteError."""
     seeds: list[int] = []
     for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d{1,10})(?:-(\d{1,10}))?\s*", part, re.ASCII)
-        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
-        if not 0 <= last - first < MAX_SEEDS:
-            raise SuiteError([Problem(Place("--seeds", text=text), "is not a list of seeds", "for example: --seeds 0,1,5-9")])
-        seeds.extend(range(first, last + 1))
+        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part, re.ASCII)
+        first, last = (int((match[group] or match[1])[:MAX_DIGITS]) for group in (1, 2)) if match else (0, 0)
+        if match is None:
+            complaint = "is not a list of seeds", "for example: --seeds 0,1,5-9"
+        elif max(first, last) > MAX_SEED:
+            complaint = f"{max(first, last)} is too large for a seed", f"at most {MAX_SEED}"
+        elif last < first:
+            complaint = f"{first}-{last} runs backwards", f"write {last}-{first}"
+        elif last - first >= MAX_SEEDS:
+            complaint = f"{first}-{last} is {last - first + 1:,} seeds", f"at most {MAX_SEEDS:,}"
+        else:
+            seeds.extend(range(first, last + 1))
+            continue
+        raise SuiteError([Problem(Place("--seeds", text=text), *complaint)])
     return tuple(seeds)
 
 

@@ -24,7 +24,8 @@ def _one_of(names: Any) -> dict[str, Any]:
 SUITE_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 """Suites name directories and files."""
 
-Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
+MAX_SEED = 2**31 - 1
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 GameName = Annotated[str, Field(json_schema_extra=_one_of(GAMES))]
 OTHER_TARGETS = "other_targets"
 """In place of source games: for each target, all other targets (leave one out)."""
