@@ -82,8 +82,11 @@ def test_unknown_kinds_are_counted_and_not_guessed(two_seeds: Plan, tmp_path: Pa
 
 def test_the_sentence_gives_units() -> None:
     assert sentence(Estimate(2.5, 4.0, 0.5, 0.25, 3, 6.0), 9) == (
-        "To run: about 2.5 hours of jobs, 4 GPU-hours, at least 30 minutes from start to end, 250 MB; "
+        "To run: about 2.5 hours of jobs, 4 GPU-hours, at least 30 minutes from start to end on any number of machines, 250 MB; "
         "3 jobs are of kinds that have not finished here yet; their time limits add up to 6 GPU-hours."
+    )
+    assert sentence(Estimate(2.5, 0.0, 0.5, 0.25, 1, 3.0), 9).endswith(
+        "; 1 job is of a kind that has not finished here yet; its time limit is 3 GPU-hours."
     )
 
 

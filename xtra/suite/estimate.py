@@ -88,17 +88,19 @@ def sentence(found: Estimate, jobs: int) -> str:
     """The estimate in words, for `jobs` jobs to run."""
     if not jobs:
         return "Nothing is left to run."
-    limit = f"; their time limits add up to {duration(found.unknown_gpu_hours * 3600, 'GPU-')}" if found.unknown_gpu_hours else ""
+    limits = "its time limit is" if found.unknown == 1 else "their time limits add up to"
+    limit = f"; {limits} {duration(found.unknown_gpu_hours * 3600, 'GPU-')}" if found.unknown_gpu_hours else ""
     if found.unknown == jobs:
         return f"No job of these kinds has finished here yet{limit or ', so there is no estimate'}."
     parts = [
         f"about {duration(found.job_hours * 3600)} of jobs",
-        f"at least {duration(found.longest_hours * 3600)} from start to end",
+        f"at least {duration(found.longest_hours * 3600)} from start to end on any number of machines",
         _size(found.disk_gb),
     ]
     if found.gpu_hours:
         parts.insert(1, duration(found.gpu_hours * 3600, "GPU-"))
-    rest = f"; {found.unknown} jobs are of kinds that have not finished here yet{limit}" if found.unknown else ""
+    of_kinds = "1 job is of a kind that has" if found.unknown == 1 else f"{found.unknown} jobs are of kinds that have"
+    rest = f"; {of_kinds} not finished here yet{limit}" if found.unknown else ""
     return f"To run: {', '.join(parts)}{rest}."
 
 
