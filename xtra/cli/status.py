@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +11,7 @@ import typer
 from xtra.cli.suite_options import OnlyOption, ResultsOption, SeedsOption, SetOption, load_plan_if_named
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from rich.console import Console
 
@@ -47,19 +48,37 @@ def status(
         typer.echo(f"{store.root}: no jobs yet; `xtra-bench run suites/quick.yaml` makes some")
         return
 
+    known = cache(lambda key: job_or_none(store, key) if plan is None else plan.jobs[key])
+
     def label(key: str) -> str:
-        job = job_or_none(store, key)
+        job = known(key)
         return labels.get(key) or (job_label(job) if job else "")
+
+    def inputs(key: str) -> Iterable[str]:
+        job = known(key)
+        return job.input_keys if job else ()
 
     while True:
         standings = survey(store, keys)
         if watch:
             console.clear()
         _print(console, standings, label)
-        _print_queue(results, keys)
-        if not watch or all(standing.state.final for standing in standings):
+        queued = _print_queue(results, keys)
+        if not watch or not (queued or _left_to_do(standings, inputs)):
             return
         time.sleep(2)
+
+
+def _left_to_do(standings: Sequence[Standing], inputs: Callable[[str], Iterable[str]]) -> bool:
+    """Whether some job is neither over, nor failed, nor blocked behind one that has failed or diverged."""
+    from xtra.store.store import State
+
+    hopeless = {standing.key for standing in standings if standing.state in (State.FAILED, State.DIVERGED)}
+    left = {standing.key for standing in standings if not standing.state.final} - hopeless
+    while blocked := {key for key in left if not hopeless.isdisjoint(inputs(key))}:
+        hopeless |= blocked
+        left -= blocked
+    return bool(left)
 
 
 def _print(console: Console, standings: Sequence[Standing], label: Callable[[str], str]) -> None:
@@ -83,8 +102,11 @@ def _print(console: Console, standings: Sequence[Standing], label: Callable[[str
             console.print(f"... and {len(found) - SHOWN} more {state}")
 
 
-def _print_queue(results: Path, keys: Sequence[str]) -> None:
-    """What SLURM says of these jobs, where any were ever submitted. Silence of the controller is no news of the jobs."""
+def _print_queue(results: Path, keys: Sequence[str]) -> bool:
+    """What SLURM says of these jobs, where any were ever submitted; returns whether it has any.
+
+    Silence of the controller is no news of the jobs.
+    """
     from collections import Counter
 
     from xtra.execute.slurm_queue import SlurmError, Submissions
@@ -94,6 +116,7 @@ def _print_queue(results: Path, keys: Sequence[str]) -> None:
         states = Counter(entry.state.lower() for key, entry in Submissions(results / "slurm").queued().items() if key in wanted)
     except SlurmError as error:
         typer.echo(f"{error}. The table is what the jobs' own files say.")
-        return
+        return False
     if states:
         typer.echo("SLURM: " + ", ".join(f"{count} {state}" for state, count in sorted(states.items())))
+    return bool(states)
