@@ -68,3 +68,14 @@ def test_watching_ends_when_what_is_left_is_blocked(shop: Shop, monkeypatch: pyt
     shop.job("another")
     with pytest.raises(LookedAgain):
         shop.command("status", "--watch")
+
+
+def test_logs_shows_what_failed_and_then_what_diverged(shop: Shop) -> None:
+    shop.job("waiting")
+    assert "1 job: none has failed or diverged" in shop.command("logs")
+    diverged, failed = shop.job("diverged"), shop.job("failed")
+    shop.finish(diverged, "diverged")
+    shop.fail(failed)
+    told = shop.command("logs")
+    assert told.index(f"==> {failed.key} (train): failed") < told.index(f"==> {diverged.key} (train): diverged after")
+    assert "diverged: so it is" in told

@@ -12,6 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from xtra.store.provenance import hardware
+from xtra.store.store import Store
+from xtra.suite.load import load_suite
+from xtra.suite.plan import plan
+
 SUITE = """\
 suite: tiny
 version: 1
@@ -64,7 +69,7 @@ def test_a_suite_runs_to_its_rows_and_again_without_computing_anything(directory
     logs = bench(directory, "logs", "Rand*/Catch").stdout
     assert logs.startswith(f"==> {evaluate_key(directory)} (evaluate Catch seed 0): complete after ")
     assert f"UTC: {evaluate_key(directory)} on " in logs
-    assert "none of 1 jobs has failed" in bench(directory, "logs").stdout
+    assert "1 job: none has failed or diverged" in bench(directory, "logs").stdout
     assert "try 'Random/Catch/0'" in bench(directory, "logs", "Rndom/Catch/0").stderr
 
 
@@ -107,13 +112,28 @@ def test_a_failing_job_is_named_with_the_command_that_shows_its_log(directory: P
     assert failed.returncode == 1
     assert f"xtra-bench logs {key}" in failed.stdout
     assert "ModuleNotFoundError" in failed.stdout
-    assert "1 of 1 cells have no score" in failed.stdout
+    assert "1 of 1 cell without a score; the same command tries what failed once more" in failed.stdout
     assert "failed: Random/Catch/0" in failed.stdout
     assert "Traceback" not in failed.stdout + failed.stderr
     logs = bench(directory, "logs")
     assert key in logs.stdout
     assert "Traceback" in logs.stdout
     assert "ModuleNotFoundError" in bench(directory, "status").stdout
+
+
+def test_what_diverged_is_not_said_to_be_tried_again(directory: Path) -> None:
+    store = Store(directory / "results" / "store")
+    for job in plan(load_suite(directory / "suite.yaml")).jobs.values():
+        store.add(job)
+        attempt = store.begin(job.key)
+        assert attempt is not None
+        store.commit(attempt, "diverged", 1.0, {"hardware": hardware()})
+        attempt.claim.release()
+    told = bench(directory, "run", "suite.yaml", "--no-report")
+    assert told.returncode == 1
+    assert "diverged: Random/Catch/0" in told.stdout
+    assert "what diverged is not tried again" in told.stdout
+    assert "once more" not in told.stdout
 
 
 def test_ctrl_c_says_how_to_go_on(directory: Path) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xtra.cli.suite_options import ResultsOption
+from xtra.cli.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +31,7 @@ def logs(
     lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="Lines of each log.")] = 30,
     results: ResultsOption = Path("results"),
 ) -> None:
-    """Show the last lines of the jobs that failed, or of those that JOBS names."""
+    """Show the last lines of the jobs that failed or diverged, or of those that JOBS names."""
     from xtra.execute.status import survey
     from xtra.store.store import State, Store
 
@@ -40,11 +41,13 @@ def logs(
         typer.echo(f"{store.root}: no jobs yet; `xtra-bench run suites/quick.yaml` makes some")
         return
     if pattern is None:
-        found = [standing for standing in survey(store, known) if standing.state is State.FAILED]
+        standings = survey(store, known)
+        found = [standing for state in (State.FAILED, State.DIVERGED) for standing in standings if standing.state is state]
     else:
         found = survey(store, _matching(results, known, pattern))
     if not found:
-        typer.echo(f"none of {len(known)} jobs has failed; name one to see its log (`xtra-bench status` lists those that run)")
+        typer.echo(f"{counted(len(known), 'job')}: none has failed or diverged")
+        typer.echo("name one to see its log (`xtra-bench status` lists those that run)")
     for standing in found[:SHOWN]:
         _show(store, results, standing, lines)
     if len(found) > SHOWN:

@@ -33,6 +33,12 @@ if TYPE_CHECKING:
 SHOWN_FAILURES = 10
 """Failing jobs that are listed; `xtra-bench logs` shows them all."""
 
+PROSPECTS = {
+    "failed": "the same command tries what failed once more",
+    "diverged": "what diverged is not tried again, and `xtra-bench logs` shows its last words",
+}
+"""What becomes of cells without a score, by their status."""
+
 
 class Executor(StrEnum):
     """Where jobs run."""
@@ -187,6 +193,7 @@ def _tell_outcome(queue: LocalQueue, plan: Plan, console: Console) -> None:
 
 def _conclude(plan: Plan, about: About, results: Path, console: Console, no_report: bool) -> None:
     """Collects, reports, and exits with 1 unless every cell is complete."""
+    from xtra.cli.wording import counted
     from xtra.execute.suite_run import run_directory
     from xtra.stages.collect import collect
     from xtra.store.store import Store
@@ -195,7 +202,8 @@ def _conclude(plan: Plan, about: About, results: Path, console: Console, no_repo
     statuses = collect(Store(results / "store"), plan.cells, about, directory)
     incomplete = [f"{status}: {cell.name}" for cell, status in statuses.items() if status != "complete"]
     if incomplete:
-        console.print(f"{len(incomplete)} of {len(plan.cells)} cells have no score; the same command tries what failed once more")
+        told = "".join(f"; {prospect}" for status, prospect in PROSPECTS.items() if status in statuses.values())
+        console.print(f"{len(incomplete)} of {counted(len(plan.cells), 'cell')} without a score{told}", soft_wrap=True)
         for line in incomplete[:SHOWN_FAILURES]:
             console.print(line, soft_wrap=True)
     typer.echo(directory if no_report else _report(directory))
