@@ -146,8 +146,6 @@ def test_sharers_have_cores_and_memory_of_their_own_and_one_gpu() -> None:
 def run_task(bench: Any, *jobs: Job, environment: Mapping[str, str] = NO_GPU) -> None:
     """Runs one element as a SLURM job would."""
     task = SlurmTask([sys.executable, "-m", "xtra.execute.worker", "--stages", bench.stages], environment)
-    for each in jobs:
-        bench.store.work(each.key).mkdir()
     task(str(bench.store.root), {each.key: str(bench.store.log_file(each.key)) for each in jobs})
 
 
@@ -268,6 +266,18 @@ def test_what_suite_and_stage_ask_for_reaches_sbatch(slurm: SlurmLauncher, tmp_p
     script = (tmp_path / "script").read_text().splitlines()
     assert {"#SBATCH --partition=gpu", "#SBATCH --nice=5", "#SBATCH --cpus-per-task=2", "#SBATCH --array=0-1%2"} <= set(script)
     assert "module load cuda" in script
+
+
+def test_jobs_that_sbatch_refused_wait_and_what_it_took_before_is_told(bench: Any, slurm: SlurmLauncher, tmp_path: Path) -> None:
+    first = bench.job("first")
+    second = bench.job("second", first)
+    taken = tmp_path / "taken"
+    put_program(tmp_path / "bin", "sbatch", f"[ -e '{taken}' ] && echo no account >&2 && exit 1; touch '{taken}'; echo job 12")
+    with pytest.raises(SlurmError, match=r"sbatch refused 1 job: .*no account.*; what was submitted before stays queued"):
+        slurm.submit(plan(first, second))
+    with pytest.raises(SlurmError, match=r"sbatch refused 1 job: .*no account.*; nothing was submitted"):
+        slurm.submit(plan(first, second))
+    assert [bench.state(each) for each in (first, second)] == [State.WAITING, State.WAITING]
 
 
 @pytest.mark.parametrize(

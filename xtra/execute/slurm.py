@@ -125,8 +125,13 @@ class SlurmLauncher:
 
     def _submit_missing(self, missing: Mapping[str, Job], done: Submitted, sbatch: Callable[[Batch], Sequence[str]]) -> None:
         def counted(batch: Batch) -> Sequence[str]:
+            try:
+                slurm_ids = sbatch(batch)
+            except SlurmError as error:
+                kept = "what was submitted before stays queued, and the same command goes on from there"
+                raise SlurmError(f"{error}; {kept if done.calls else 'nothing was submitted'}") from None
             done.calls += 1
-            return sbatch(batch)
+            return slurm_ids
 
         queued = {key: entry.slurm_id for key, entry in done.queued.items()}
         size = self.profile.max_array_size or max_array_size()
@@ -137,8 +142,6 @@ class SlurmLauncher:
         first = batch.elements[0][0]
         asked, site = first.resources, self.profile.of(first.stage, first.resources)
         logs = [{job.key: str(self.store.log_file(job.key)) for job in element} for element in batch.elements]
-        for key in itertools.chain(*logs):
-            self.store.work(key).mkdir(exist_ok=True)
         task = SlurmTask([sys.executable, str(bootstrap), WORKER, "--stages", self._stages], {} if asked.gpus else NO_GPU)
         request = parameters(asked, max(map(len, batch.elements)), site, batch.dependency)
         return self._sbatch([list(element) for element in logs], request, task, [str(self.store.root)] * len(logs), logs)
@@ -169,8 +172,8 @@ class SlurmLauncher:
             return [slurm_job.job_id for slurm_job in executor.map_array(task, *columns)]
         except (FailedJobError, FailedSubmissionError, OSError) as error:
             shutil.rmtree(folder)
-            kept = "what was submitted before stays queued, and the same command goes on from there"
-            raise SlurmError(f"sbatch refused {len(columns[0])} jobs: {error}; {kept}") from None
+            jobs = "1 job" if len(columns[0]) == 1 else f"{len(columns[0])} jobs"
+            raise SlurmError(f"sbatch refused {jobs}: {error}") from None
 
     @contextmanager
     def _turn(self) -> Iterator[None]:

@@ -78,6 +78,8 @@ class SlurmTask:
     def _start(self, store_root: str, key: str, log_file: str) -> subprocess.Popen[bytes]:
         arguments = [*self.command, store_root, key, "--parent", str(os.getpid())]
         environment = {**os.environ, "PYTHONHASHSEED": "0", **self.environment}
+        # Not when it is submitted: a job that has a directory for its words counts as begun.
+        os.makedirs(os.path.dirname(log_file), exist_ok=True)  # noqa: PTH103, PTH120 - as for `open`
         with open(log_file, "ab") as log:  # noqa: PTH123 - a string crosses the pickle, whatever the Python version
             # A process group of its own: submitit's USR2 is for this process, and would kill the worker.
             return subprocess.Popen(arguments, stdout=log, stderr=log, env=environment, process_group=0)
