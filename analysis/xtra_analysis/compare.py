@@ -15,6 +15,7 @@ from scipy import stats
 
 from xtra_analysis.aggregates import Array, game_means, interquartile_mean
 from xtra_analysis.bootstrap import generator, joint_distribution
+from xtra_analysis.errors import InputError
 from xtra_analysis.intervals import LEVEL, UNKNOWN, percentile_interval, small_sample_interval
 from xtra_analysis.matrices import games_with_values, runs_per_game, score_matrix
 from xtra_analysis.significance import holm, permutation_test
@@ -74,16 +75,26 @@ def compare(frame: pd.DataFrame, baseline: str, seed: int = 0) -> pd.DataFrame:
     Only games in which both have a score count, and for ratios only those in which every run of the baseline is positive.
     `p_value` is of a stratified permutation test of "no difference", exact at any number of runs; `p_holm` corrects it
     for the number of methods compared. Both are given with the probability of improvement, on whose ranks the test is made.
+    Raises InputError for a baseline that is no method of the frame.
     """
-    complete = frame[(frame["status"] == "complete") & frame["score"].notna()]
-    reference = complete[complete["method"] == baseline]
+    others, reference = split_off(frame, baseline)
     rows: list[dict[str, object]] = []
-    for method, part in complete[complete["method"] != baseline].groupby("method", sort=False):
+    for method, part in others.groupby("method", sort=False):
         rows += _compare_one(str(method), part, baseline, reference, seed)
     table = pd.DataFrame(rows, columns=COMPARISON_COLUMNS)
     tested = table["p_value"].notna()
     table.loc[tested, "p_holm"] = holm(table.loc[tested, "p_value"].to_numpy(dtype=np.float64))
     return table
+
+
+def split_off(frame: pd.DataFrame, baseline: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The rows that have a score: of all other methods, and of the baseline. Raises InputError for a method that is not there."""
+    methods = list(dict.fromkeys(frame["method"]))
+    if baseline not in methods:
+        raise InputError(f"no method {baseline!r}; there are {', '.join(methods)}")
+    complete = frame[(frame["status"] == "complete") & frame["score"].notna()]
+    is_baseline = complete["method"] == baseline
+    return complete[~is_baseline], complete[is_baseline]
 
 
 def _compare_one(method: str, part: pd.DataFrame, baseline: str, reference: pd.DataFrame, seed: int) -> list[dict[str, object]]:
@@ -131,12 +142,11 @@ def compare_games(frame: pd.DataFrame, baseline: str, seed: int = 0) -> pd.DataF
     """The ratio to the baseline in each game: one row per (method, game), with intervals and `unstable`.
 
     A ratio is unstable where the baseline's own 95 % interval reaches zero (Fieller's condition); it has no interval where a run
-    of the baseline is not positive, and no meaning (NaN) where its mean is not.
+    of the baseline is not positive, and no meaning (NaN) where its mean is not. Raises InputError as `compare` does.
     """
-    complete = frame[(frame["status"] == "complete") & frame["score"].notna()]
-    reference = complete[complete["method"] == baseline]
+    others, reference = split_off(frame, baseline)
     rows = []
-    for (method, game), part in complete[complete["method"] != baseline].groupby(["method", "game"], sort=False):
+    for (method, game), part in others.groupby(["method", "game"], sort=False):
         theirs = reference[reference["game"] == game]
         if len(theirs):
             samples = [score_matrix(part, [game], "score"), score_matrix(theirs, [game], "score")]

@@ -9,7 +9,7 @@ import pandas as pd
 
 from xtra_analysis.aggregates import Array, interquartile_mean
 from xtra_analysis.bootstrap import generator, joint_distribution
-from xtra_analysis.compare import games_with_positive_scores, mean_ratio
+from xtra_analysis.compare import games_with_positive_scores, mean_ratio, split_off
 from xtra_analysis.intervals import UNKNOWN, JointStatistic, percentile_interval, small_sample_interval
 from xtra_analysis.matrices import games_with_values, runs_per_game, score_matrix
 
@@ -37,8 +37,9 @@ def relative_efficiency(
     """Score over the baseline's final mean score, averaged over games, at each number of env steps: the paper's Figure 1.
 
     The baseline's final scores are resampled too. Games in which a run of the baseline is not positive are left out.
+    Raises InputError for a baseline that is no method of `scores`.
     """
-    final = scores[(scores["method"] == baseline) & (scores["status"] == "complete")]
+    _, final = split_off(scores, baseline)
     rows = []
     for method, env_steps, point in _points(curves[curves["game"].isin(games_with_positive_scores(final))]):
         games = games_with_values(point, "score")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -12,6 +13,7 @@ import pytest
 from xtra_analysis.aggregates import AGGREGATES, mean
 from xtra_analysis.bootstrap import generator, joint_distribution
 from xtra_analysis.compare import compare, compare_games, denominator_is_unstable
+from xtra_analysis.errors import InputError
 from xtra_analysis.estimates import estimate
 from xtra_analysis.intervals import effective_degrees_of_freedom, pool_spread, small_sample_interval
 from xtra_analysis.power import Spread, relative_spread
@@ -34,6 +36,12 @@ def test_one_seed_gives_no_interval() -> None:
     table = estimate(frame_of({("a", "g"): [1.0], ("a", "h"): [2.0]}), reps=100)
     assert table["estimate"].notna().all()
     assert table[["low", "high", "percentile_low", "percentile_high"]].isna().all(axis=None)
+
+
+@pytest.mark.parametrize("compared", [compare, compare_games])
+def test_a_baseline_that_is_no_method_is_refused_with_those_that_are(compared: Callable[..., pd.DataFrame]) -> None:
+    with pytest.raises(InputError, match="no method 'nope'; there are a, b"):
+        compared(frame_of({("a", "g"): [1.0, 2.0], ("b", "g"): [1.0]}), baseline="nope")
 
 
 def test_runs_all_alike_give_no_small_sample_interval() -> None:
