@@ -117,9 +117,17 @@ def _provenance(info: RunInfo) -> ProvenanceEntry:
                 "Suite",
                 f"{info.suite}, version {info.suite_version}; preset {info.preset}; seeds {', '.join(map(str, info.seeds))}",
             ),
-            ("Collected", label(facts.get("created", "not known"))),
-            ("xtra-bench", f"{facts.get('xtra_version', 'not known')}, commit {commit}{changed}"),
-            ("Software", f"Python {facts.get('python', '?')}, torch {facts.get('torch', '?')}, {facts.get('platform', '?')}"),
+            *(
+                [("Set on the command line", ", ".join(f"{k}={v}" for k, v in info.command_line.items()))]
+                if info.command_line
+                else []
+            ),
+            ("Results made by", "; ".join(map(label, facts.get("made_by", []))) or "not known"),
+            (
+                "Collected",
+                f"{label(facts.get('created', 'not known'))}, by xtra-bench {facts.get('xtra_version', 'not known')}, "
+                f"commit {commit}{changed}, Python {facts.get('python', '?')}, {facts.get('platform', '?')}",
+            ),
             ("Hardware", "; ".join(str(one) for one in facts.get("hardware", [])) or "not known"),
         ],
         printable(str(facts.get("suite_text", ""))),

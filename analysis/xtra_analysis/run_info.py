@@ -29,7 +29,8 @@ class Transfer:
 class Method:
     """A row of the suite's `methods`: the name that rows carry, the agent behind it, and what it is.
 
-    Methods of one `group` are draws of one thing; `transfer` is None for a method without source games.
+    Methods of one `group` are draws of one thing; `transfer` is None for a method without source games. `settings`: a digest of
+    everything that the method sets, None where it was not recorded.
     """
 
     name: str
@@ -37,13 +38,14 @@ class Method:
     description: str
     group: str | None = None
     transfer: Transfer | None = None
+    settings: str | None = None
 
 
 @dataclass(frozen=True)
 class RunInfo:
     """The contents of a run's `run.json`. `baseline` names the method by which others are normalised, or is None.
 
-    `reach` is the raw score whose env steps are counted, or None.
+    `reach` is the raw score whose env steps are counted, or None; `command_line` what was set there, over the suite's file.
     """
 
     suite: str
@@ -60,6 +62,7 @@ class RunInfo:
     baseline: str | None
     preset: str
     reach: float | None
+    command_line: Mapping[str, Any]
     synthetic: bool
     provenance: Mapping[str, Any]
 
@@ -123,6 +126,7 @@ def _run_info(content: Mapping[str, Any]) -> RunInfo:
         baseline=None if content["baseline"] is None else label(content["baseline"]),
         preset=label(content["preset"]),
         reach=None if content.get("reach") is None else float(content["reach"]),
+        command_line=dict(content.get("command_line", {})),
         synthetic=bool(content.get("synthetic", False)),
         provenance=dict(content["provenance"]),
     )
@@ -135,6 +139,7 @@ def _method(content: Mapping[str, Any]) -> Method:
         description=label(content.get("description") or ""),
         group=label(content["group"]) if content.get("group") else None,
         transfer=_transfer(content["transfer"]) if content.get("transfer") else None,
+        settings=content.get("settings"),
     )
 
 

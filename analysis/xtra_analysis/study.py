@@ -111,22 +111,32 @@ def read_study(runs: Sequence[Path]) -> Study:
 
 
 def _refuse_mixture(runs: Sequence[Path], infos: Sequence[RunInfo]) -> None:
-    first = infos[0]
+    """Raises InputError for runs that measure different things, or call different things by one name."""
+    first, methods = infos[0], dict[str, tuple[Path, Method]]()
     for run, info in zip(runs, infos, strict=True):
         if info.protocol != first.protocol:
             raise InputError(
                 f"{runs[0]} has protocol {first.protocol!r}, {run} has {info.protocol!r}: their scores measure different things "
                 "and are never put together. Make one report for each."
             )
-    agents: dict[str, Method] = {}
-    for run, info in zip(runs, infos, strict=True):
+        if info.suite == first.suite and info.suite_version != first.suite_version:
+            raise InputError(
+                f"{runs[0]} is version {first.suite_version} of suite {info.suite!r}, {run} version {info.suite_version}: "
+                "a version is raised when results change meaning. Make one report for each."
+            )
         for method in info.methods:
-            known = agents.setdefault(method.name, method)
-            if known.agent != method.agent:
-                raise InputError(
-                    f"{run}: method {method.name!r} is agent {method.agent!r} here, {known.agent!r} in an earlier run. "
-                    "Rename one of them."
-                )
+            earlier, known = methods.setdefault(method.name, (run, method))
+            if difference := _difference(known, method):
+                raise InputError(f"{run}: method {method.name!r} {difference} {earlier}. Rename one of them.")
+
+
+def _difference(known: Method, method: Method) -> str | None:
+    """What two methods of one name differ in; None if they are one method."""
+    if known.agent != method.agent:
+        return f"is agent {method.agent!r}, and {known.agent!r} in"
+    if None not in (known.settings, method.settings) and known.settings != method.settings:
+        return "has other settings (see methods and command_line in run.json) than in"
+    return None
 
 
 def _read_table(runs: Sequence[Path], table: Table) -> pd.DataFrame:

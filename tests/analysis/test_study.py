@@ -52,6 +52,21 @@ def test_protocols_are_never_mixed(make_run: MakeRun) -> None:
         read_study(runs)
 
 
+def test_methods_of_one_name_with_other_settings_are_never_mixed(make_run: MakeRun) -> None:
+    first, second = make_run("one", seeds=range(2)), make_run("two", seeds=range(2, 4))
+    for run, settings in ((first, "aaaa"), (second, "bbbb")):
+        rewrite(run / "run.json", '"name": "XTRA"', f'"settings": "{settings}", "name": "XTRA"')
+    with pytest.raises(InputError, match=r"two: method 'XTRA' has other settings .* than in .*one\. Rename"):
+        read_study([first, second])
+
+
+def test_versions_of_a_suite_are_never_mixed(make_run: MakeRun) -> None:
+    first, second = make_run("one", seeds=range(2)), make_run("two", seeds=range(2, 4))
+    rewrite(second / "run.json", '"suite_version": 1', '"suite_version": 2')
+    with pytest.raises(InputError, match=r"one is version 1 of suite 'synthetic', .*two version 2"):
+        read_study([first, second])
+
+
 def test_runs_of_one_protocol_make_one_study_with_ragged_seeds(make_run: MakeRun, tmp_path: Path) -> None:
     runs = [make_run("one"), make_run("two", methods=METHODS[:1], seeds=range(3, 6))]
     table = estimate(load(runs), reps=200).set_index(["method", "statistic"])

@@ -30,7 +30,7 @@ def finish(store: Store, job: Job, status: str = "complete", seconds: float = 2.
     assert attempt is not None
     for name, content in outputs.items():
         (attempt.out / f"{name}.json").write_text(json.dumps(content))
-    store.commit(attempt, status, seconds, {"hardware": HARDWARE})
+    store.commit(attempt, status, seconds, {"hardware": HARDWARE, "packages": {"xtra-bench": "7"}, "git_commit": "c0ffee"})
     attempt.claim.release()
 
 
@@ -63,6 +63,7 @@ def test_a_complete_cell_leaves_its_rows_in_every_table(store: Store, tmp_path: 
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert record["question"] == "?"
     assert record["provenance"]["suite_text"] == "suite: made-up\n"
+    assert record["provenance"]["made_by"] == ["xtra-bench 7, torch not known, commit c0ffee, Python not known"]
     assert record["provenance"]["hardware"] == ["abacus, 2 cores, 1.0 GB, device cpu"]
 
 

@@ -13,12 +13,13 @@ from xtra.protocol.games import GAMES
 from xtra.protocol.protocols import PROTOCOLS, Protocol
 from xtra.stages.collect import About
 from xtra.stages.imported import import_network
+from xtra.store.canonical import digest
 from xtra.store.cell import Cell
 from xtra.store.files import json_text, write_text_atomically
 from xtra.store.store import Store
 from xtra.suite.errors import Place, Problem, SuiteError
 from xtra.suite.method import resolve
-from xtra.suite.plan import Plan
+from xtra.suite.plan import ID_DIGITS, Plan
 from xtra.suite.show import to_record
 from xtra.suite.spec import MethodSpec, SuiteSpec
 from xtra.transfer.exchange import ExchangeError, read_network_file
@@ -95,6 +96,16 @@ def _transfer(spec: SuiteSpec, method: MethodSpec) -> dict[str, Any] | None:
     }
 
 
+def _settings_digest(spec: SuiteSpec, method: MethodSpec) -> str | None:
+    """Equal for methods whose settings are; seeds and games are none, nor is where a network's file lies. None for an agent that
+    has no network: what it scores is the protocol's affair alone."""
+    settings = resolve(spec, method).model_dump(mode="json")
+    if settings["agent"]["name"] == "random":
+        return None
+    settings["transfer"].pop("init_from")
+    return digest(settings)[:ID_DIGITS]
+
+
 def _run_fields(plan: Plan) -> dict[str, Any]:
     spec, protocol = plan.spec, PROTOCOLS[plan.spec.protocol]
     agents = {cell.method: cell.agent for cell in plan.cells}
@@ -105,6 +116,7 @@ def _run_fields(plan: Plan) -> dict[str, Any]:
             "description": method.description,
             "group": method.group,
             "transfer": _transfer(spec, method),
+            "settings": _settings_digest(spec, method),
         }
         for method in spec.methods
         if method.name in agents
@@ -124,5 +136,6 @@ def _run_fields(plan: Plan) -> dict[str, Any]:
         "methods": methods,
         "baseline": spec.baseline if spec.baseline in agents else None,
         "preset": spec.preset,
+        "command_line": dict(spec.command_line),
         "reach": spec.reach,
     }

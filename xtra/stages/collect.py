@@ -178,23 +178,32 @@ def _costs(store: Store, cells: Sequence[Cell]) -> Iterator[Row]:
 
 def _run_record(store: Store, cells: Sequence[Cell], about: About, run_dir: Path) -> Row:
     """`run.json`. Collected again, a run keeps the time at which it was first written."""
-    made_by = software()
+    collected_by = software()
+    found = (_whole(store, key) for key in dict.fromkeys(key for cell in cells for key in cell.keys))
+    manifests = [manifest for manifest in found if manifest is not None]
     provenance = {
-        "xtra_version": made_by["packages"]["xtra-bench"],
-        "torch": made_by["packages"]["torch"],
-        **{name: made_by[name] for name in ("git_commit", "git_dirty", "python", "platform")},
-        "hardware": _hardware(store, cells),
+        "xtra_version": collected_by["packages"]["xtra-bench"],
+        "torch": collected_by["packages"]["torch"],
+        **{name: collected_by[name] for name in ("git_commit", "git_dirty", "python", "platform")},
+        "made_by": sorted({_software(manifest.provenance) for manifest in manifests}),
+        "hardware": sorted({_hardware(manifest.provenance["hardware"]) for manifest in manifests}),
         "created": _created(run_dir) or datetime.now(UTC).isoformat(timespec="seconds"),
         "suite_text": about.suite_text,
     }
     return {"schema_version": SCHEMA_VERSION, **about.run, "provenance": provenance}
 
 
-def _hardware(store: Store, cells: Sequence[Cell]) -> list[str]:
-    """The kinds of machine that computed the cells, one sentence each."""
-    manifests = [_whole(store, key) for cell in cells for key in cell.keys]
-    machines = [manifest.provenance["hardware"] for manifest in manifests if manifest is not None]
-    return sorted({"{cpu}, {cores} cores, {memory_gb} GB, device {device}".format_map(machine) for machine in machines})
+def _software(facts: Mapping[str, Any]) -> str:
+    """What computed a job, in a sentence."""
+    packages = facts.get("packages", {})
+    versions = ", ".join(f"{name} {packages.get(name) or 'not known'}" for name in ("xtra-bench", "torch"))
+    changed = " with uncommitted changes" if facts.get("git_dirty") else ""
+    return f"{versions}, commit {facts.get('git_commit') or 'not known'}{changed}, Python {facts.get('python', 'not known')}"
+
+
+def _hardware(machine: Mapping[str, Any]) -> str:
+    """The kind of machine that computed a job, in a sentence."""
+    return "{cpu}, {cores} cores, {memory_gb} GB, device {device}".format_map(machine)
 
 
 def _created(run_dir: Path) -> Any:

@@ -85,7 +85,7 @@ class Store:
 
     def keys(self) -> Iterator[str]:
         """Every job that was ever added, in order."""
-        for stage in sorted(self.root.iterdir()) if self.root.is_dir() else ():
+        for stage in sorted(path for path in self.root.glob("*") if path.is_dir()):
             yield from sorted(path.name for path in stage.iterdir() if path.name.startswith(f"{stage.name}-"))
 
     def add(self, job: Job) -> None:
