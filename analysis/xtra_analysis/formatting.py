@@ -39,8 +39,10 @@ def span(low: float, high: float) -> str:
 
 
 def percent(value: float | None, digits: int = 0) -> str:
-    """A share as per cent."""
-    return NONE if value is None or math.isnan(value) else _minus(f"{100 * value:.{digits}f}") + "\u00a0%"
+    """A share as per cent, from 100 % on without decimals."""
+    if value is None or math.isnan(value):
+        return NONE
+    return _minus(f"{100 * value:.{digits if abs(value) < 0.9995 else 0}f}") + "\u00a0%"
 
 
 def time_unit(seconds: float) -> str:

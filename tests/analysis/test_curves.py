@@ -15,7 +15,7 @@ from xtra_analysis.content import Picture, Table
 from xtra_analysis.curves import common_points, relative_efficiency, sample_efficiency
 from xtra_analysis.estimates import estimate
 from xtra_analysis.findings import find
-from xtra_analysis.formatting import duration
+from xtra_analysis.formatting import duration, percent
 from xtra_analysis.headline import answer
 from xtra_analysis.sections.efficiency import efficiency
 from xtra_analysis.sensitivity import worst_case
@@ -99,6 +99,11 @@ def test_small_costs_are_told_in_small_units(make_run: MakeRun) -> None:
     assert [duration(seconds) for seconds in (0.0, 0.004, 45.0, 720.0, 12240.0)] == [
         "–", "< 0.1\u00a0s", "45\u00a0s", "12\u00a0min", "3.4\u00a0h",
     ]  # fmt: skip
+
+
+def test_a_share_above_one_has_no_decimals() -> None:
+    told = [percent(value, 1).replace("\u00a0", " ") for value in (0.0512, 0.9994, 0.9996, -4.842)]
+    assert told == ["5.1 %", "99.9 %", "100 %", "−484 %"]
 
 
 def test_a_flat_curve_looks_flat_and_a_steep_one_is_not_squeezed() -> None:

@@ -12,8 +12,13 @@ from xtra_analysis.sections.cells import METHOD
 
 
 def precision(findings: Findings) -> Section | None:
-    """The smallest difference this study can see, the seeds needed for others, and how far missing runs could move it."""
+    """The smallest difference this study can see, the seeds needed for others, and how far missing runs could move it.
+
+    None for a run that proves the wiring: its spread between seeds says nothing about methods that learn.
+    """
     study = findings.study
+    if study.info.proves == "wiring":
+        return None
     blocks: list[Table | Paragraph] = []
     spread = relative_spread(study.complete, study.learners)
     if spread is not None and spread.relative_variance.sum() > 0:
