@@ -117,6 +117,7 @@ def test_a_wiring_run_says_so_and_answers_nothing(make_run: MakeRun, tmp_path: P
     assert "proves the wiring, not learning" in page
     assert "Beside published scores" not in page
     assert "XTRA scored" not in page
+    assert "What this study can see" not in page
 
 
 def test_synthetic_rows_are_marked(small_report: Path) -> None:
@@ -130,6 +131,14 @@ def test_a_study_without_any_score_still_has_a_report(make_run: MakeRun, tmp_pat
         path.write_text(path.read_text().splitlines()[0] + "\n")
     page = page_of(write_report([run], tmp_path / "out").parent)
     assert "No run has finished yet" in page
+
+
+def test_an_empty_file_is_said_to_be_empty_once(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run("run")
+    (run / "curves.csv").write_text("")
+    with pytest.raises(xtra_analysis.InputError) as caught:
+        load(run)
+    assert str(caught.value) == f"{run / 'curves.csv'}: is empty. Collect the run again."
 
 
 def test_one_seed_and_one_method_have_a_report_that_says_what_it_lacks(make_run: MakeRun, tmp_path: Path) -> None:

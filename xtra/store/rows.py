@@ -108,12 +108,14 @@ def to_csv(table: Table, rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def read_csv(table: Table, path: Path) -> list[dict[str, Any]]:
-    """The rows of a file written by `to_csv`; an empty cell is None. Raises ValueError naming the file and column at fault."""
+    """The rows of a file written by `to_csv`; an empty cell is None. Raises ValueError naming the column at fault."""
     with path.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
-        if reader.fieldnames is None or set(reader.fieldnames) != set(table.columns):
-            raise ValueError(f"{path}: columns {reader.fieldnames} instead of {list(table.columns)}")
-        return [{c: _parse(row[c], t, path, c) for c, t in table.columns.items()} for row in reader]
+        if reader.fieldnames is None:
+            raise ValueError("is empty")
+        if set(reader.fieldnames) != set(table.columns):
+            raise ValueError(f"columns {reader.fieldnames} instead of {list(table.columns)}")
+        return [{c: _parse(row[c], t, c) for c, t in table.columns.items()} for row in reader]
 
 
 def _format(value: Any) -> str:
@@ -124,7 +126,7 @@ def _format(value: Any) -> str:
     return repr(value) if isinstance(value, float) else str(value)
 
 
-def _parse(text: str, kind: type, path: Path, column: str) -> Any:
+def _parse(text: str, kind: type, column: str) -> Any:
     if text == "":
         return "" if kind is str else None
     if kind is bool:
@@ -132,4 +134,4 @@ def _parse(text: str, kind: type, path: Path, column: str) -> Any:
     try:
         return kind(text)
     except ValueError:
-        raise ValueError(f"{path}: column {column}: {text!r} is not of type {kind.__name__}") from None
+        raise ValueError(f"column {column}: {text!r} is not of type {kind.__name__}") from None
