@@ -5,13 +5,18 @@ python examples/analyse_a_run.py results/runs/<suite>-<time>-<id>
 
 from __future__ import annotations
 
-import sys
+from argparse import ArgumentParser
 
-from xtra_analysis import compare, estimate, figures, load
+from xtra_analysis import InputError, compare, estimate, figures, load
 
 
 def main() -> None:
-    scores = load(sys.argv[1])  # one row per (method, game, seed), raw and normalized
+    parser = ArgumentParser(description="Prints what a run found, and draws its aggregates.")
+    parser.add_argument("run", metavar="RUN", help="a directory in results/runs")
+    try:
+        scores = load(parser.parse_args().run)  # one row per (method, game, seed), raw and normalized
+    except InputError as error:
+        parser.error(str(error))
     estimates = estimate(scores)
     print(estimates[estimates["statistic"] == "iqm"][["method", "estimate", "low", "high", "num_runs"]].to_string(index=False))
     methods = list(dict.fromkeys(scores["method"]))

@@ -5,20 +5,36 @@ python examples/random_scores.py minatar MinAtarBreakout MinAtarSpaceInvaders
 
 from __future__ import annotations
 
-import sys
+from argparse import ArgumentParser
 
 import numpy as np
 
 from xtra.agents.evaluation import play_episodes
 from xtra.agents.random_player import RandomPlayer
 from xtra.envs.config import EnvironmentConfig
-from xtra.protocol.protocols import PROTOCOLS
+from xtra.protocol.games import GAMES
+from xtra.protocol.protocols import PROTOCOLS, Protocol
+from xtra.suite.errors import suggest
 
 NUM_EPISODES, SEED = 1_000, 0
 
 
+def arguments() -> tuple[Protocol, list[str]]:
+    """The protocol and its games. Exits with 2 for a game of another family."""
+    parser = ArgumentParser(description="Prints what a random agent scores in games of a protocol.")
+    parser.add_argument("protocol", choices=PROTOCOLS)
+    parser.add_argument("games", metavar="GAME", nargs="+")
+    given = parser.parse_args()
+    protocol = PROTOCOLS[given.protocol]
+    valid = [name for name, game in GAMES.items() if game.family == protocol.family]
+    for game in given.games:
+        if game not in valid:
+            parser.error(f"{game!r} is no game of protocol {protocol.name}; {suggest(game, valid, 'games')}")
+    return protocol, given.games
+
+
 def main() -> None:
-    protocol, games = PROTOCOLS[sys.argv[1]], sys.argv[2:]
+    protocol, games = arguments()
     prefix = "environment."
     settings = {path.removeprefix(prefix): value for path, value in protocol.settings.items() if path.startswith(prefix)}
     print("protocol,game,mean_episode_return,standard_error,num_episodes,seed")
