@@ -13,12 +13,9 @@ from pathlib import Path
 from xtra.store.claim import acquire
 from xtra.store.errors import DamagedError
 from xtra.store.job import Job
-from xtra.store.store import State, Store
+from xtra.store.store import REPLAY, State, Store
 
 DAY = 86_400.0
-
-REPLAY = "replay"
-"""What a training leaves for datasets alone: the directory of that name in its output."""
 
 
 @dataclass(frozen=True)

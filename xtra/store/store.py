@@ -28,6 +28,9 @@ JOB_SCHEMA_VERSION = 1
 SECONDS = "seconds.txt"
 """In `work/`: what the job has taken so far, over all attempts."""
 
+REPLAY = "replay"
+"""In a training's `out/`: what datasets alone read."""
+
 RESUMPTION = ("checkpoints", "replay", "random-play")
 """Directories of `work/` that only an interrupted job needs, and that are as large as its result. Log and metrics stay."""
 
@@ -202,15 +205,16 @@ class Store:
     def reopen_without(self, key: str, part: str) -> bool:
         """Declares a complete job that has lost the directory `part` unfinished, so that it is run again, from its start. Returns
         whether it did; not when a live process has the job."""
-        if not self._has_lost(key, part):
+        if not self.has_lost(key, part):
             return False
         with self._claimed(key) as mine:
-            if not mine or not self._has_lost(key, part):
+            if not mine or not self.has_lost(key, part):
                 return False
             self._unfinish(key, "manifest.stripped.json")
         return True
 
-    def _has_lost(self, key: str, part: str) -> bool:
+    def has_lost(self, key: str, part: str) -> bool:
+        """Whether a complete job's directory `part` was dropped."""
         try:
             manifest = self.manifest(key)
         except DamagedError:

@@ -8,6 +8,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from xtra.agents.config import AGENTS
+from xtra.agents.curl.config import CurlConfig
+from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.protocol.games import GAMES
 from xtra.protocol.protocols import PROTOCOLS
 from xtra.stages.registry import STAGES
@@ -134,7 +136,8 @@ def combinations(spec: SuiteSpec, document: Document) -> Found:
     """Values that are right alone are right together. Only for suites that pass everything above."""
     for index, method in enumerate(spec.methods):
         try:
-            environment = resolve(spec, method).environment
+            config = resolve(spec, method)
+            environment = config.environment
             for target in spec.targets:
                 type(environment).model_validate({**environment.model_dump(), "game": target})
         except ValidationError as error:
@@ -143,6 +146,21 @@ def combinations(spec: SuiteSpec, document: Document) -> Found:
                 where = [".".join(str(part) for part in detail["loc"])] if detail["loc"] else []
                 message = detail["msg"].removeprefix("Value error, ")
                 yield path, Problem(document.place(path), ": ".join([shown(method.name), *where, message]))
+
+
+def idle_runs(spec: SuiteSpec, document: Document) -> Found:
+    """A run that makes no update learns nothing. Only for suites in which nothing else is wrong."""
+    for index, method in enumerate(spec.methods):
+        config = resolve(spec, method)
+        if not isinstance(config.agent, EfficientZeroConfig | CurlConfig):
+            continue
+        first, last = config.agent.replay.min_transitions, config.training.env_steps
+        if first >= last:
+            path = ("methods", index, "name")
+            message = (
+                f"{shown(method.name)}: its first update is due after {first:,} env steps, and training.env_steps is {last:,}"
+            )
+            yield path, Problem(document.place(path), message, "lower agent.replay.min_transitions")
 
 
 def _setting(document: Document, path: DataPath, value: Any, agents: Sequence[str]) -> Found:

@@ -88,6 +88,8 @@ def _content_problems(
         changed = _with_settings(spec, overrides)
         found += [*check.combinations(changed, document), *check_sources.sources(changed, document)]
         found += network_files.networks(changed, document)
+        if not found:
+            found += check.idle_runs(changed, document)
     known_places = {problem.place for problem in document.problems}
     return [
         problem

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from xtra.store.store import Store
+from xtra.store.store import REPLAY, Store
 from xtra.suite.errors import SuiteError
 from xtra.suite.load import load_suite
 from xtra.suite.plan import Plan
@@ -30,8 +31,11 @@ class Share:
 
 
 def cached_keys(plan: Plan, store: Store) -> frozenset[str]:
-    """The jobs of the plan that have a manifest in the store, and so will not be run."""
-    return frozenset(key for key in plan.jobs if (store.directory(key) / "manifest.json").exists())
+    """The jobs of the plan that will not be run: finished, and with what a dataset still to be made reads of them."""
+    now = time.time()
+    done = {key for key in plan.jobs if store.state(key, now).final}
+    datasets = [job for job in plan.jobs.values() if job.stage == "dataset" and job.key not in done]
+    return frozenset(done - {key for job in datasets for key in job.input_keys if store.has_lost(key, REPLAY)})
 
 
 def by_stage(plan: Plan, cached: Collection[str]) -> dict[str, Share]:
