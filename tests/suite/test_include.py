@@ -72,9 +72,10 @@ def test_a_wrong_include_hides_no_mistake_and_makes_none_up(tmp_path: Path) -> N
         "no suite 'nope' beside this one",
         "include",
     ]
-    with pytest.raises(SuiteError) as caught:
-        load_suite(write(tmp_path, "study", own.replace(", agnet: random", "") + "include: baselines\n"))
-    assert [problem.message for problem in caught.value.problems] == ["include: 'baselines' is not a list"]
+    for written, message in {"baselines": "include: 'baselines' is not a list", "": "include is empty"}.items():
+        with pytest.raises(SuiteError) as caught:
+            load_suite(write(tmp_path, "study", own.replace(", agnet: random", "") + f"include: {written}\n"))
+        assert [problem.message for problem in caught.value.problems] == [message]
 
 
 def test_what_an_included_suite_includes_is_included_once(tmp_path: Path) -> None:

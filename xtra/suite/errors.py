@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import functools
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -90,7 +91,8 @@ def shown(value: object) -> str:
 
 def words(message: str) -> str:
     """Pydantic's message in the words of YAML and of people, to follow "is not"."""
-    plain = message.removeprefix("Input should be ")
+    plain = message.removeprefix("Value error, ").removeprefix("must be ").removeprefix("Input should be ")
+    plain = re.sub(r"^Tuple should have (at \w+ \d+) .*", r"a list of \1", plain)
     return functools.reduce(lambda text, pair: text.replace(*pair), _WORDS, plain)
 
 

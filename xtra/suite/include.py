@@ -40,15 +40,15 @@ def include_methods(document: Document, directory: Path) -> None:
 
 def _names(document: Document, including: Document) -> Iterator[tuple[DataPath, str]]:
     """The names that one suite includes, each with its path."""
-    names = including.data.get("include") or []
+    names = including.data.get("include", [])
     for index, name in enumerate(names if isinstance(names, list) else [names]):
         path = ("include", index)
         if isinstance(name, str) and isinstance(names, list):
             yield path, name
             continue
-        wanted = "a list" if name is names else "a text"
+        message = f"include: {shown(name)} is not {'a text' if isinstance(names, list) else 'a list'}"
         remedy = 'for example: include: ["baselines"]'
-        document.problems.append(Problem(including.place(path), f"include: {shown(name)} is not {wanted}", remedy))
+        document.problems.append(Problem(including.place(path), "include is empty" if names is None else message, remedy))
         document.has_unread_methods = True
 
 
