@@ -1,6 +1,7 @@
 """`xtra-bench play`: a finished job's greedy episode as a picture that moves."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ CONFIG: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store with one finished run, and the run's record."""
+    """A store with one finished run, and the record of it and of another that has only been begun."""
     root = tmp_path_factory.mktemp("results")
     config = json.loads(TrainConfig.model_validate(CONFIG).model_dump_json())
     evaluation = {name: config[name] for name in ("environment", "agent", "seed")}
@@ -48,7 +49,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert run_job(str(store.root), train.key) == Exit.DONE
     cell = Cell("catch", 1, "catch", "EfficientZero", "efficientzero", "Catch", 0, train.key, evaluate.key)
     (root / "runs" / "catch").mkdir(parents=True)
-    (root / "runs" / "catch" / "plan.json").write_text(json.dumps({"cells": [vars(cell)]}))
+    begun = replace(cell, suite="begun", train_key="train-begun", evaluate_key="evaluate-begun")
+    (root / "runs" / "catch" / "plan.json").write_text(json.dumps({"cells": [vars(begun), vars(cell)]}))
     return root
 
 
@@ -57,15 +59,17 @@ def play(*arguments: str | Path) -> Any:
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".png"])
-def test_an_episode_is_shown_from_a_jobs_outputs_and_from_its_cell_alike(results: Path, tmp_path: Path, suffix: str) -> None:
+def test_an_episode_is_shown_from_a_job_and_from_the_cell_that_is_complete_alike(
+    results: Path, tmp_path: Path, suffix: str
+) -> None:
     (directory,) = (results / "store" / "train").iterdir()
-    first, second = tmp_path / "new" / f"a{suffix}", tmp_path / f"b{suffix}"
-    for source, out in ((directory / "out", first), ("EfficientZero/Catch/0", second)):
+    first, second, third = tmp_path / "new" / f"a{suffix}", tmp_path / f"b{suffix}", tmp_path / f"c{suffix}"
+    for source, out in ((directory / "out", first), ("EfficientZero/Catch/0", second), (directory.name[:12], third)):
         done = play(source, "--out", out, "--results", results)
         assert done.exit_code == 0, done.output
         # The ball takes 9 steps to fall.
         assert "9 env steps of Catch" in done.output
-    assert first.read_bytes() == second.read_bytes()
+    assert first.read_bytes() == second.read_bytes() == third.read_bytes()
     with Image.open(first) as video:
         assert video.n_frames == 9
         assert video.height == PICTURE
@@ -82,7 +86,7 @@ def test_the_bars_show_the_shares_of_visits_and_the_action_taken() -> None:
 
 @pytest.mark.parametrize(
     ("source", "message"),
-    [("EfficientZero/Catsh/0", "EfficientZero/Catch/0"), ("nowhere", "neither a job's directory nor a cell")],
+    [("EfficientZero/Catsh/0", "EfficientZero/Catch/0"), ("nowhere", "neither a job nor a cell")],
 )
 def test_what_cannot_be_played_is_refused_in_a_sentence(results: Path, source: str, message: str) -> None:
     refused = play(source, "--results", results)

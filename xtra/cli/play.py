@@ -21,8 +21,9 @@ def play(
     source: Annotated[
         str,
         typer.Argument(
-            metavar="DIR|METHOD/GAME/SEED",
-            help="The directory of a finished train or evaluate job (or the `out` in it), or a cell of a suite that was run.",
+            metavar="DIR|KEY|METHOD/GAME/SEED",
+            help="A finished train or evaluate job, by its directory (or the `out` in it), its key or the key's beginning; or a "
+            "cell of a suite that was run.",
         ),
     ],
     out: Annotated[
@@ -72,7 +73,8 @@ def _source(source: str, results: Path) -> tuple[Path | None, EvaluateConfig]:
     if Path(source).exists() and directory is not None:
         store, key = Store(directory.resolve().parents[1]), directory.resolve().name
     else:
-        store, key = Store(results / "store"), _cell_key(source, results)
+        store = Store(results / "store")
+        key = _known_key(store, source) or _cell_key(store, source, results)
     job = store.job(key)
     if job.stage == "evaluate":
         networks = job.inputs.get("network", ())
@@ -82,24 +84,44 @@ def _source(source: str, results: Path) -> tuple[Path | None, EvaluateConfig]:
     raise _refusal(f"{source}: a {job.stage} job trains no agent for one game; take a train or an evaluate job")
 
 
-def _cell_key(name: str, results: Path) -> str:
+def _known_key(store: Store, source: str) -> str | None:
+    """The one job whose key begins so; None when there is none."""
+    known = store.keys()
+    found = [key for key in known if key.startswith(source)]
+    if len(found) > 1:
+        raise _refusal(f"{source!r} is the beginning of {len(found)} jobs, {found[0]} and {found[1]} among them")
+    return found[0] if found else None
+
+
+def _cell_key(store: Store, name: str, results: Path) -> str:
+    """The evaluation of the cell of that name; of several, in runs of different suites, the one whose network is there."""
     from xtra.execute.suite_run import recorded_cells
     from xtra.suite.errors import suggest
 
     cells = list(recorded_cells(results))
-    keys = {cell.evaluate_key for cell in cells if cell.name == name}
-    if not keys:
+    named = {cell.evaluate_key: cell for cell in cells if cell.name == name}
+    if not named:
         names = sorted({cell.name for cell in cells})
-        raise _refusal(f"{name!r} is neither a job's directory nor a cell of a run in {results}; {suggest(name, names, 'cells')}")
-    if len(keys) > 1:
-        raise _refusal(f"{name!r} is {len(keys)} different cells in {results}; name a job's directory: {', '.join(sorted(keys))}")
-    return keys.pop()
+        raise _refusal(f"{name!r} is neither a job nor a cell of a run in {results}; {suggest(name, names, 'cells')}")
+    playable = {key: cell for key, cell in named.items() if cell.train_key is None or _complete(store, cell.train_key)}
+    if len(playable) > 1:
+        told = ", ".join(f"{key} (suite {cell.suite} version {cell.suite_version})" for key, cell in sorted(playable.items()))
+        raise _refusal(f"{name!r} is {len(playable)} different cells in {results}; name the evaluate job of one: {told}")
+    return next(iter(playable or named))
 
 
 def _finished(store: Store, key: str) -> Path:
-    if store.manifest(key) is None:
+    if not _complete(store, key):
         raise _refusal(f"{key} is not finished; `xtra-bench status` tells where it stands")
     return store.out(key)
+
+
+def _complete(store: Store, key: str) -> bool:
+    import time
+
+    from xtra.store.store import State
+
+    return store.state(key, time.time()) is State.COMPLETE
 
 
 def _evaluation(job: Job) -> EvaluateConfig:
