@@ -112,7 +112,10 @@ def test_the_same_network_is_the_same_file_however_it_is_named_and_none_is_overw
         (["train-0"], "is neither a job in"),
         (["pretrain-", "--pretrained"], "--pretrained means nothing without a suite"),
         (["{suite}"], "say whose network"),
-        (["{suite}", "Nobody"], "matches no cell"),
+        (
+            ["{suite}", "Poled/Catch/0"],
+            "METHOD/GAME/SEED: matches no cell\n    Poled/Catch/0\n    ^\n    did you mean 'Pooled/Catch/0'?",
+        ),
         (["{suite}", "*/Catch/0"], "means 3 networks; name one: 'EfficientZero/Catch/0'"),
         (["{suite}", "EfficientZero/Catch/0", "--pretrained"], "starts from no pretrained network"),
         (["{suite}", "EfficientZero/Catch/0"], "is missing; `xtra-bench run` makes it again"),

@@ -126,6 +126,20 @@ def test_only_that_matches_nothing_is_an_error() -> None:
     assert [problem.place.text for problem in caught.value.problems] == ["efficientzero/*", "*/Pong/2", "*/*/*/*"]
 
 
+@pytest.mark.parametrize(
+    ("glob", "remedy"),
+    [
+        ("efficientzero", "did you mean 'EfficientZero'?"),
+        ("EfficientZro/pong", "did you mean 'EfficientZero/Pong'?"),
+        ("Other", "method/game/seed, for example 'EfficientZero/Pong/0'"),
+    ],
+)
+def test_only_that_matches_nothing_names_what_was_probably_meant(glob: str, remedy: str) -> None:
+    with pytest.raises(SuiteError) as caught:
+        planned().only([glob])
+    assert caught.value.problems[0].remedy == remedy
+
+
 def test_a_graph_is_ordered_and_complete_or_refused() -> None:
     first, absent = Job("a", 1, {}), Job("z", 1, {})
     second = Job("b", 1, {}, {"in": (first.key,)})

@@ -41,7 +41,7 @@ def export(
         refuse_idle_options({"--pretrained": pretrained, "--set": overrides, "--seeds": seeds}, "a suite and METHOD/GAME/SEED")
         key, origin = _known_key(store, source), None
     else:
-        key, origin = _cell_key(load_plan(Path(source), overrides, seeds, [cell]), cell, pretrained)
+        key, origin = _cell_key(load_plan(Path(source), overrides, seeds).only([cell], "METHOD/GAME/SEED"), cell, pretrained)
     target = out or Path(f"{key}.safetensors")
     if target.suffix != ".safetensors":
         raise _refusal(f"--out {target}: the name of a network's file ends in .safetensors")

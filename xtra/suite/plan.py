@@ -12,7 +12,7 @@ from pathlib import Path
 from xtra.store.canonical import digest
 from xtra.store.cell import Cell
 from xtra.store.job import Job
-from xtra.suite.errors import Place, Problem, SuiteError
+from xtra.suite.errors import Place, Problem, SuiteError, nearest
 from xtra.suite.graph import closure, topological
 from xtra.suite.method import protocol_label, resolve
 from xtra.suite.pipeline import Pipeline
@@ -44,23 +44,25 @@ class Plan:
         """A short digest of every cell, the suite's name and version among them: two plans with one id fill one table."""
         return digest([asdict(cell) for cell in self.cells])[:ID_DIGITS]
 
-    def only(self, globs: Iterable[str]) -> Plan:
+    def only(self, globs: Iterable[str], asked_by: str = "--only") -> Plan:
         """The plan of those cells that one of `globs` matches, and the jobs they stand on.
 
-        For globs see `Cell.matches`. Raises SuiteError for one that matches nothing.
+        For globs see `Cell.matches`. Raises SuiteError for one that matches nothing; `asked_by` is the option or argument it was.
         """
         patterns = list(globs)
         idle = [pattern for pattern in patterns if not any(cell.matches(pattern) for cell in self.cells)]
         if idle:
-            example = self.cells[0].name
-            raise SuiteError(
-                Problem(Place("--only", text=pattern), "matches no cell", f"method/game/seed, for example: --only '{example}'")
-                for pattern in idle
-            )
+            raise SuiteError(Problem(Place(asked_by, text=one), "matches no cell", self._cells_like(one)) for one in idle)
         if not patterns:
             return self
         cells = tuple(cell for cell in self.cells if any(cell.matches(pattern) for pattern in patterns))
         return replace(self, jobs=closure(self.jobs, [key for cell in cells for key in cell.keys]), cells=cells)
+
+    def _cells_like(self, glob: str) -> str:
+        """What one that matches nothing was probably meant to be, down to the part (method, game, seed) that it names."""
+        parts = glob.count("/") + 1
+        close = nearest(glob, {"/".join((cell.method, cell.game, str(cell.seed))[:parts]) for cell in self.cells})
+        return f"method/game/seed, for example '{self.cells[0].name}'" if close is None else f"did you mean {close!r}?"
 
 
 def plan(spec: SuiteSpec) -> Plan:
