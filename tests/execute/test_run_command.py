@@ -56,6 +56,7 @@ def test_a_suite_runs_to_its_rows_and_again_without_computing_anything(directory
     assert first.returncode == 0, first.stderr
     run = directory / first.stdout.splitlines()[-1]
     assert run.parent == directory / "results" / "runs"
+    assert "1 job: 1 complete" in first.stdout.splitlines()
     rows = (run / "scores.csv").read_text()
     assert rows.splitlines()[1].startswith("tiny,1,catch,Random,random,Catch,0,complete,-0.")
     assert (run / "suite.yaml").read_text() == SUITE

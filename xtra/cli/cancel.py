@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from xtra.cli.suite_options import OnlyOption, ResultsOption, SeedsOption, SetOption, load_plan_if_named
+from xtra.cli.wording import counted
 
 
 def cancel(
@@ -33,4 +34,5 @@ def cancel(
         raise typer.Exit(2) from None
     sharers = 0 if plan is None else sum(entry.slurm_id in chosen and key not in plan.jobs for key, entry in queued.items())
     shared = f", {sharers} of them because they share a GPU with the others" if sharers else ""
-    typer.echo(f"cancelled {len(ended)} of {len(queued)} queued jobs{shared}" if queued else "SLURM has no job of this directory")
+    told = f"cancelled {len(ended)} of {counted(len(queued), 'queued job')}{shared}"
+    typer.echo(told if queued else "SLURM has no job of this directory")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xtra.cli.suite_options import ResultsOption
+from xtra.cli.wording import counted
 
 if TYPE_CHECKING:
     from xtra.execute.garbage import Garbage
@@ -46,7 +47,8 @@ def gc(
         removed = [garbage for garbage in found if _removed(store, garbage)]
         typer.echo(f"removed {_counted(removed)}")
     else:
-        typer.echo(f"{_counted(found)} could go: needed by no run, untouched for {days:g} days (--days); --yes removes them")
+        unit = "day" if days == 1 else "days"
+        typer.echo(f"{_counted(found)} could go: needed by no run, untouched for {days:g} {unit} (--days); --yes removes them")
 
 
 def _removed(store: Store, garbage: Garbage) -> bool:
@@ -64,4 +66,4 @@ def _counted(found: Sequence[Garbage]) -> str:
     """`3 jobs, 2 replays, 20.0 MB`."""
     replays = sum(garbage.part is not None for garbage in found)
     size = sum(garbage.size for garbage in found) / 2**20
-    return f"{len(found) - replays} jobs, {replays} replays, {size:.1f} MB"
+    return f"{counted(len(found) - replays, 'job')}, {counted(replays, 'replay')}, {size:.1f} MB"

@@ -39,7 +39,7 @@ def plan(
     else:
         print_plan(planned, cached)
         for other, count in shared_with(planned, suite.parent).items():
-            typer.echo(f"{count} of these jobs belong to suite {other} too.")
+            typer.echo(f"{count} of these jobs {'belongs' if count == 1 else 'belong'} to suite {other} too.")
         typer.echo(sentence(cost, len(planned.jobs) - len(cached)))
 
 

@@ -10,6 +10,7 @@ import typer
 
 from xtra.cli.outputs import make_directory_of
 from xtra.cli.suite_options import ResultsOption
+from xtra.cli.wording import counted
 
 if TYPE_CHECKING:
     from xtra.stages.config import EvaluateConfig
@@ -62,7 +63,7 @@ def play(
         shown = write_video(out, played, config.environment.game, fps)
     except OSError as error:
         raise _refusal(f"--out {out}: {error.strerror or error}") from None
-    typer.echo(f"{out}: {shown} env steps of {config.environment.game}")
+    typer.echo(f"{out}: {counted(shown, 'env step')} of {config.environment.game}")
 
 
 def _source(source: str, results: Path) -> tuple[Path | None, EvaluateConfig]:

@@ -178,11 +178,12 @@ def _execute(plan: Plan, store: Store, workers: int | None, console: Console) ->
 def _tell_outcome(queue: LocalQueue, plan: Plan, console: Console) -> None:
     from collections import Counter
 
+    from xtra.cli.wording import counted
     from xtra.execute.labels import plan_labels
     from xtra.execute.local import Place
 
     counts = Counter(queue.places.values())
-    console.print(f"{len(plan.jobs)} jobs: " + ", ".join(f"{count} {place}" for place, count in counts.items()))
+    console.print(f"{counted(len(plan.jobs), 'job')}: " + ", ".join(f"{count} {place}" for place, count in counts.items()))
     labels, failed = plan_labels(plan), queue.keys_at(Place.FAILED)
     for key in failed[:SHOWN_FAILURES]:
         reason = queue.store.error_file(key).read_text(encoding="utf-8").partition("\n")[0]

@@ -12,6 +12,7 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
+from xtra.cli.wording import counted
 from xtra.execute.conclude import write_request
 from xtra.execute.slurm import SlurmLauncher, Submitted
 from xtra.execute.slurm_profile import ProfileError, load_profile
@@ -81,11 +82,11 @@ def _submit_conclusion(plan: Plan, about: About, directory: Path, launcher: Slur
 
 def _tell(submitted: Submitted, console: Console, verb: str) -> None:
     console.print(
-        f"{len(submitted.finished)} jobs complete, {len(submitted.queued)} queued before, "
-        f"{len(submitted.new)} {verb} in {submitted.calls} calls of sbatch"
+        f"{counted(len(submitted.finished), 'job')} complete, {len(submitted.queued)} queued before, "
+        f"{len(submitted.new)} {verb} in {counted(submitted.calls, 'call')} of sbatch"
     )
     if submitted.blocked:
-        console.print(f"{len(submitted.blocked)} cannot be run: a job they read has diverged")
+        console.print(f"{len(submitted.blocked)} cannot be run: an input has diverged")
     if submitted.held:
         console.print(f"{len(submitted.held)} held back: computed by another process, waiting for one, or above the submit limit")
 
