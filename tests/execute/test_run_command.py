@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from xtra.cli.main import app
 from xtra.store.provenance import hardware
 from xtra.store.store import Store
 from xtra.suite.load import load_suite
@@ -148,6 +150,16 @@ def test_ctrl_c_says_how_to_go_on(directory: Path) -> None:
     _, said = launcher.communicate(timeout=20)
     assert launcher.returncode == 130
     assert said == "stopped; the same command goes on from here\n"
+
+
+def test_ctrl_c_says_how_to_go_on_while_the_report_is_made_too(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(runs: Sequence[Path]) -> Path:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("xtra.cli.run._execute", lambda *_: None)
+    monkeypatch.setattr("xtra.stages.report.report", interrupted)
+    stopped = CliRunner().invoke(app, ["run", str(directory / "suite.yaml"), "--results", str(directory / "results")])
+    assert (stopped.exit_code, stopped.stderr) == (130, "stopped; the same command goes on from here\n")
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,9 @@ def run(
         elif not _launch(plan, about, results, profile, wait, console):
             return
         _conclude(plan, about, results, console, no_report)
+    except KeyboardInterrupt:
+        typer.echo("stopped; the same command goes on from here", err=True)
+        raise typer.Exit(130) from None
     except OSError as error:
         typer.echo(f"error: {error.filename or results}: {error.strerror}", err=True)
         raise typer.Exit(2) from None
@@ -151,7 +154,7 @@ def _launch(plan: Plan, about: About, results: Path, profile: Path | None, wait:
 
 
 def _execute(plan: Plan, store: Store, workers: int | None, console: Console) -> None:
-    """Runs the jobs on this machine. Ctrl-C, and a signal to end, stop the workers, say how to go on, and exit."""
+    """Runs the jobs on this machine. Ctrl-C stops the workers, and from here on a signal to end does what Ctrl-C does."""
     import signal
 
     from xtra.cli.progress import LiveView, PlainView
@@ -163,15 +166,11 @@ def _execute(plan: Plan, store: Store, workers: int | None, console: Console) ->
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
             signal.signal(number, signal.default_int_handler)
-    try:
-        machine = Machine.this(workers)
-        queue = LocalQueue(store, plan.jobs, machine)
-        _tell_what_lacks(machine, [plan.jobs[key] for key in queue.keys_at(Place.WAITING)], console)
-        with view(console, plan_labels(plan)) as shown:
-            queue.run(shown.update)
-    except KeyboardInterrupt:
-        typer.echo("stopped; the same command goes on from here", err=True)
-        raise typer.Exit(130) from None
+    machine = Machine.this(workers)
+    queue = LocalQueue(store, plan.jobs, machine)
+    _tell_what_lacks(machine, [plan.jobs[key] for key in queue.keys_at(Place.WAITING)], console)
+    with view(console, plan_labels(plan)) as shown:
+        queue.run(shown.update)
     _tell_outcome(queue, plan, console)
 
 
