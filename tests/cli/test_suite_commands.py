@@ -98,6 +98,13 @@ def test_the_version_is_that_of_the_installed_package() -> None:
     assert CliRunner().invoke(app, ["--version"]).stdout == f"xtra-bench {metadata.version('xtra-bench')}\n"
 
 
+def test_a_report_is_not_written_over_a_file(tmp_path: Path) -> None:
+    (tmp_path / "page").touch()
+    result = CliRunner().invoke(app, ["report", str(tmp_path), "--out", str(tmp_path / "page")], env={"COLUMNS": "500"})
+    assert result.exit_code == 2
+    assert f"{tmp_path / 'page'}' is a file" in result.stderr
+
+
 def test_schema_prints_json() -> None:
     assert json.loads(CliRunner().invoke(app, ["schema"]).stdout)["title"] == "xtra suite"
 

@@ -13,7 +13,12 @@ def report(
         list[Path], typer.Argument(metavar="RUN...", help="Run directories, such as results/runs/quick-<time>-<id>.")
     ],
     out: Annotated[
-        Path | None, typer.Option(help="Where to write report.html and its tables and figures. Default: the first run.")
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            file_okay=False,
+            help="The directory of report.html and its tables and figures; made if need be. Default: the first run.",
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
 ) -> None:
@@ -22,7 +27,12 @@ def report(
 
     try:
         page = make_report(runs, out, seed)
-    except (ValueError, OSError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from None
-    typer.echo(page)
+    except OSError as error:
+        message = f"{error.filename or out or runs[0]}: {error.strerror or error}"
+    except ValueError as error:
+        message = str(error)
+    else:
+        typer.echo(page)
+        return
+    typer.echo(f"error: {message}", err=True)
+    raise typer.Exit(2)
