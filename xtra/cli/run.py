@@ -111,14 +111,16 @@ def _show(
     from xtra.suite.show import cached_keys
 
     cached = cached_keys(plan, store)
-    print_plan(plan, cached)
     if executor is Executor.SLURM:
-        from xtra.cli.slurm_launch import rehearse
+        from xtra.cli.slurm_launch import rehearse, tell
 
-        rehearse(plan, results, profile, console)
+        submitted = rehearse(plan, results, profile)
+        print_plan(plan, cached)
+        tell(submitted, console, "to be submitted")
     else:
         from xtra.execute.machine import Machine
 
+        print_plan(plan, cached)
         machine = Machine.this(workers)
         console.print(f"on this machine: {machine}")
         _tell_what_lacks(machine, [job for key, job in plan.jobs.items() if key not in cached], console)

@@ -16,7 +16,7 @@ from xtra.cli.wording import counted
 from xtra.execute.conclude import write_request
 from xtra.execute.slurm import SlurmLauncher, Submitted
 from xtra.execute.slurm_profile import ProfileError, load_profile
-from xtra.execute.slurm_queue import SlurmError
+from xtra.execute.slurm_queue import NoSlurmError, SlurmError
 from xtra.execute.status import survey
 from xtra.execute.suite_run import begin_run
 from xtra.stages.collect import About
@@ -41,7 +41,7 @@ def launch(plan: Plan, about: About, results: Path, profile: Path | None, wait: 
         directory = begin_run(results, plan)
         if submitted.new and not wait:
             _submit_conclusion(plan, about, directory, launcher, submitted)
-    _tell(submitted, console, "submitted")
+    tell(submitted, console, "submitted")
     if not (submitted.new or submitted.queued or submitted.held):
         return True
     if wait:
@@ -52,16 +52,19 @@ def launch(plan: Plan, about: About, results: Path, profile: Path | None, wait: 
     return False
 
 
-def rehearse(plan: Plan, results: Path, profile: Path | None, console: Console) -> None:
-    """Says what `launch` would submit, after everything that it would check."""
+def rehearse(plan: Plan, results: Path, profile: Path | None) -> Submitted:
+    """What `launch` would submit, after everything that it would check."""
     with _errors_told():
-        submitted = _launcher(results, profile).rehearse(plan.jobs)
-    _tell(submitted, console, "to be submitted")
+        return _launcher(results, profile).rehearse(plan.jobs)
 
 
 def _launcher(results: Path, profile: Path | None) -> SlurmLauncher:
     named = profile or os.environ.get(PROFILE_VARIABLE)
-    return SlurmLauncher(Store(results / "store"), results / "slurm", load_profile(Path(named) if named else None))
+    try:
+        loaded = load_profile(Path(named) if named else None)
+    except ProfileError as error:
+        raise ProfileError(f"{PROFILE_VARIABLE if profile is None else '--profile'}: {error}") from None
+    return SlurmLauncher(Store(results / "store"), results / "slurm", loaded)
 
 
 @contextmanager
@@ -69,7 +72,8 @@ def _errors_told() -> Iterator[None]:
     try:
         yield
     except (ProfileError, SlurmError) as error:
-        typer.echo(f"error: {error}", err=True)
+        remedy = "; run this on a login node, or leave out --executor slurm" if isinstance(error, NoSlurmError) else ""
+        typer.echo(f"error: {error}{remedy}", err=True)
         raise typer.Exit(2) from None
 
 
@@ -80,7 +84,8 @@ def _submit_conclusion(plan: Plan, about: About, directory: Path, launcher: Slur
     launcher.submit_conclusion(request, waited_for)
 
 
-def _tell(submitted: Submitted, console: Console, verb: str) -> None:
+def tell(submitted: Submitted, console: Console, verb: str) -> None:
+    """Says what has been, or is to be, submitted, and what has not to or cannot be."""
     console.print(
         f"{counted(len(submitted.finished), 'job')} complete, {len(submitted.queued)} queued before, "
         f"{len(submitted.new)} {verb} in {counted(submitted.calls, 'call')} of sbatch"

@@ -19,8 +19,9 @@ DEFAULT_MAX_ARRAY_SIZE = 1001
 RECORDS = "*/submission.json"
 
 
+NO_CLUSTER = "Could not establish a configuration source"
 SILENCES = {
-    "Could not establish a configuration source": "this machine belongs to no SLURM cluster",
+    NO_CLUSTER: "this machine belongs to no SLURM cluster",
     "Unable to process configuration file": "SLURM's configuration on this machine cannot be read",
     "Unable to contact slurm controller": "SLURM's controller does not answer",
 }
@@ -29,6 +30,10 @@ SILENCES = {
 
 class SlurmError(Exception):
     """A SLURM command failed or could not be run; the message says, without a full stop, what is unknown or undone, and why."""
+
+
+class NoSlurmError(SlurmError):
+    """This machine has no SLURM, or one that belongs to no cluster."""
 
 
 @dataclass(frozen=True)
@@ -111,11 +116,13 @@ def run_slurm(command: Sequence[str], otherwise: str) -> str:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     except OSError:
-        raise SlurmError(f"{otherwise}: {program} is not on this machine, as it is on a cluster's login node") from None
+        raise NoSlurmError(f"{otherwise}: {program} is not on this machine, as it is on a cluster's login node") from None
     except subprocess.TimeoutExpired:
         raise SlurmError(f"{otherwise}: {program} got no answer from SLURM's controller within a minute") from None
     if done.returncode:
-        raise SlurmError(f"{otherwise}: {_reason(program, done.stderr or done.stdout)}")
+        said = done.stderr or done.stdout
+        fault = NoSlurmError if NO_CLUSTER in said else SlurmError
+        raise fault(f"{otherwise}: {_reason(program, said)}")
     return done.stdout
 
 
