@@ -13,6 +13,8 @@ from typer.testing import CliRunner
 
 from xtra.cli import main
 from xtra.cli.main import app
+from xtra.store.provenance import hardware
+from xtra.store.store import Store
 from xtra.suite.load import load_suite
 from xtra.suite.plan import plan
 
@@ -50,11 +52,13 @@ def test_a_broken_option_is_told_with_status_2(arguments: list[str]) -> None:
 
 def test_plan_counts_what_the_store_holds_already(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    done = plan(load_suite(CATCH)).cells[0]
-    for key in done.keys:
-        directory = tmp_path / "results" / "store" / key.partition("-")[0] / key
-        directory.mkdir(parents=True)
-        (directory / "manifest.json").touch()
+    made, store = plan(load_suite(CATCH)), Store(tmp_path / "results" / "store")
+    for key in made.cells[0].keys:
+        store.add(made.jobs[key])
+        attempt = store.begin(key)
+        assert attempt is not None
+        store.commit(attempt, "complete", 1.0, {"hardware": hardware()})
+        attempt.claim.release()
     result = CliRunner().invoke(app, ["plan", str(CATCH), "--only", "EfficientZero"])
     rows = [line.replace("│", " ").split() for line in result.stdout.splitlines()]
     assert ["train", "5", "1", "4"] in rows
