@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from xtra.store.errors import DamagedError
 from xtra.suite.errors import SuiteError
 
 COMMANDS = ("run", "plan", "validate", "status", "logs", "cancel", "gc", "report", "play", "export", "import", "schema", "perf")
@@ -38,6 +39,9 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
         except SuiteError as error:
             typer.echo(error.render(), err=True)
+            raise typer.Exit(2) from None
+        except DamagedError as error:
+            typer.echo(f"error: {error}", err=True)
             raise typer.Exit(2) from None
 
 
