@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -38,33 +39,71 @@ class About:
 
 def collect(store: Store, cells: Sequence[Cell], about: About, run_dir: Path) -> dict[Cell, str]:
     """Writes the run's directory. Returns the status of each cell (see `rows.STATUSES`)."""
-    results = [_CellResult(store, cell) for cell in cells]
+    reader = _Reader(store)
+    results = [_CellResult(reader, cell) for cell in cells]
     run_dir.mkdir(parents=True, exist_ok=True)
     tables: tuple[tuple[Table, Iterable[Row]], ...] = (
         (SCORES, [result.score_row() for result in results]),
         (EPISODES, (row for result in results for row in result.rows("evaluate", "episodes.json"))),
         (CURVES, (row for result in results for row in result.rows("train", "curve.json"))),
         (TASK_WEIGHTS, (row for result in results for row in result.rows("train", "task_weights.json"))),
-        (COSTS, _costs(store, cells)),
-        (SOURCE_SCORES, _source_scores(store, results)),
+        (COSTS, _costs(reader, cells)),
+        (SOURCE_SCORES, _source_scores(reader, results)),
     )
     for table, rows in tables:
         write_text_atomically(run_dir / table.file_name, to_csv(table, rows))
     write_text_atomically(run_dir / "suite.yaml", about.suite_text)
     write_text_atomically(run_dir / "plan.json", json_text(about.plan))
-    write_text_atomically(run_dir / "run.json", json_text(_run_record(store, cells, about, run_dir)))
+    write_text_atomically(run_dir / "run.json", json_text(_run_record(reader, cells, about, run_dir)))
     return {result.cell: result.status for result in results}
+
+
+class _Reader:
+    """The store, of which every job is read and every output verified once, whoever asks."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.job = cache(store.job)
+        self.whole = cache(self._whole)
+
+    def _whole(self, key: str) -> Manifest | None:
+        """The manifest of a job whose output is undamaged."""
+        try:
+            return self.store.verify(key, quick=True)
+        except DamagedError:
+            return None
+
+    def output(self, key: str, file_name: str) -> Any:
+        """The JSON that a complete job left; None if there is none."""
+        manifest = self.whole(key)
+        if manifest is None or manifest.status != "complete" or file_name not in manifest.files:
+            return None
+        return json.loads((self.store.out(key) / file_name).read_bytes())
+
+    def ancestry(self, key: str) -> list[Job]:
+        """The job and every job it stands on, as far as the store knows them; each once, inputs after those that read them."""
+        found: dict[str, Job] = {}
+        pending = [key]
+        while pending:
+            key = pending.pop()
+            if key not in found:
+                try:
+                    found[key] = self.job(key)
+                except DamagedError:
+                    continue
+                pending += found[key].input_keys
+        return list(found.values())
 
 
 class _CellResult:
     """What the store holds for one cell."""
 
-    def __init__(self, store: Store, cell: Cell) -> None:
-        self._store = store
+    def __init__(self, reader: _Reader, cell: Cell) -> None:
+        self._reader = reader
         self.cell = cell
-        self._manifests = {"evaluate": _whole(store, cell.evaluate_key)}
+        self._manifests = {"evaluate": reader.whole(cell.evaluate_key)}
         if cell.train_key is not None:
-            self._manifests["train"] = _whole(store, cell.train_key)
+            self._manifests["train"] = reader.whole(cell.train_key)
         self.status = self._status()
 
     def score_row(self) -> Row:
@@ -91,7 +130,8 @@ class _CellResult:
         return {column: getattr(self.cell, column) for column in CELL}
 
     def _output(self, role: str, file_name: str) -> Any:
-        return _output(self._store, self._manifests.get(role), file_name)
+        key = self.cell.evaluate_key if role == "evaluate" else self.cell.train_key
+        return None if key is None else self._reader.output(key, file_name)
 
     def _status(self) -> str:
         """Diverged or failed if any job it stands on is; complete if its evaluation is."""
@@ -102,64 +142,34 @@ class _CellResult:
         if evaluated is not None:
             return evaluated.status
         now = time.time()
-        standing = (job.key for key in self.cell.keys for job in _ancestry(self._store, key))
-        states = {self._store.state(key, now) for key in standing}
+        standing = (job.key for key in self.cell.keys for job in self._reader.ancestry(key))
+        states = {self._reader.store.state(key, now) for key in standing}
         return "diverged" if State.DIVERGED in states else "failed" if State.FAILED in states else "missing"
 
 
-def _whole(store: Store, key: str) -> Manifest | None:
-    """The manifest of a job whose output is undamaged."""
-    try:
-        return store.verify(key, quick=True)
-    except DamagedError:
-        return None
-
-
-def _output(store: Store, manifest: Manifest | None, file_name: str) -> Any:
-    """The JSON that a complete job left; None if there is none."""
-    if manifest is None or manifest.status != "complete" or file_name not in manifest.files:
-        return None
-    return json.loads((store.out(manifest.key) / file_name).read_bytes())
-
-
-def _ancestry(store: Store, key: str) -> list[Job]:
-    """The job and every job it stands on, as far as the store knows them; each once, inputs after those that read them."""
-    found: dict[str, Job] = {}
-    pending = [key]
-    while pending:
-        key = pending.pop()
-        if key not in found:
-            try:
-                found[key] = store.job(key)
-            except DamagedError:
-                continue
-            pending += found[key].input_keys
-    return list(found.values())
-
-
-def _source_scores(store: Store, results: Sequence[_CellResult]) -> Iterator[Row]:
+def _source_scores(reader: _Reader, results: Sequence[_CellResult]) -> Iterator[Row]:
     """What the pretrained network that a cell starts from scores on its own games."""
     known: dict[str, list[Row]] = {}
     for result in results:
-        for job in _ancestry(store, result.cell.evaluate_key):
+        for job in reader.ancestry(result.cell.evaluate_key):
             if job.stage == "pretrain":
                 if job.key not in known:
-                    known[job.key] = list(_scores_of_pretrained(store, job))
+                    known[job.key] = list(_scores_of_pretrained(reader, job))
                 yield from (result.identity() | row for row in known[job.key])
 
 
-def _scores_of_pretrained(store: Store, job: Job) -> Iterator[Row]:
-    scores = _output(store, _whole(store, job.key), "source_scores.json") or ()
+def _scores_of_pretrained(reader: _Reader, job: Job) -> Iterator[Row]:
+    scores = reader.output(job.key, "source_scores.json") or ()
     for row, dataset in zip(scores, job.inputs["dataset"], strict=False):
-        (run,) = store.job(dataset).inputs.get("train", (None,))
-        curve = None if run is None else _output(store, _whole(store, run), "curve.json")
+        (run,) = reader.job(dataset).inputs.get("train", (None,))
+        curve = None if run is None else reader.output(run, "curve.json")
         yield row | {"data_score": curve[-1]["score"] if curve else None, "pretrain_key": job.key}
 
 
-def _costs(store: Store, cells: Sequence[Cell]) -> Iterator[Row]:
-    standing = {cell: _ancestry(store, cell.evaluate_key) for cell in cells}
+def _costs(reader: _Reader, cells: Sequence[Cell]) -> Iterator[Row]:
+    standing = {cell: reader.ancestry(cell.evaluate_key) for cell in cells}
     sharers = Counter(job.key for jobs in standing.values() for job in jobs)
-    manifests = {key: _whole(store, key) for key in sharers}
+    manifests = {key: reader.whole(key) for key in sharers}
     for cell, jobs in standing.items():
         for job in jobs:
             manifest = manifests[job.key]
@@ -176,10 +186,10 @@ def _costs(store: Store, cells: Sequence[Cell]) -> Iterator[Row]:
                 }
 
 
-def _run_record(store: Store, cells: Sequence[Cell], about: About, run_dir: Path) -> Row:
+def _run_record(reader: _Reader, cells: Sequence[Cell], about: About, run_dir: Path) -> Row:
     """`run.json`. Collected again, a run keeps the time at which it was first written."""
     collected_by = software()
-    found = (_whole(store, key) for key in dict.fromkeys(key for cell in cells for key in cell.keys))
+    found = (reader.whole(key) for key in dict.fromkeys(key for cell in cells for key in cell.keys))
     manifests = [manifest for manifest in found if manifest is not None]
     provenance = {
         "xtra_version": collected_by["packages"]["xtra-bench"],
