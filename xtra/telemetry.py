@@ -11,6 +11,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -69,6 +70,29 @@ class Telemetry:
         temporary = self.directory / "progress.json.tmp"
         temporary.write_text(json.dumps(state), encoding="utf-8")
         temporary.replace(self.directory / "progress.json")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """`done` of `total` `unit`s, `seconds` into this attempt; `figures` are the numbers worth watching, by name."""
+
+    done: int
+    total: int
+    unit: str
+    seconds: float
+    figures: Mapping[str, float]
+
+    def __str__(self) -> str:
+        figures = "".join(f"  {name} {value:.4g}" for name, value in self.figures.items())
+        return f"{self.done:,}/{self.total:,} {self.unit}{figures}"
+
+
+def read_progress(work: Path) -> Progress | None:
+    """None when the job has not said anything yet."""
+    try:
+        return Progress(**json.loads((work / "progress.json").read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 class TensorBoard:

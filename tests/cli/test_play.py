@@ -15,8 +15,8 @@ from xtra.cli.main import app
 from xtra.execute.worker import Exit, run_job
 from xtra.stages.config import TrainConfig
 from xtra.stages.registry import STAGES
-from xtra.store.cell import Cell
 from xtra.store.job import Job
+from xtra.store.rows import Cell
 from xtra.store.store import Store
 
 CONFIG: dict[str, Any] = {

@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from xtra.execute.local import LocalQueue, Place
+from xtra.execute.local import LocalQueue, QueueState
 from xtra.execute.machine import Machine
 from xtra.store.job import Job, Resources
 from xtra.store.store import State, Store
@@ -36,11 +36,11 @@ class Bench:
     def queue(self, *jobs: Job, cpus: int = 2) -> LocalQueue:
         return LocalQueue(self.store, {job.key: job for job in jobs}, Machine(cpus, 1000.0), self.stages)
 
-    def run(self, *jobs: Job, cpus: int = 2) -> dict[str, Place]:
+    def run(self, *jobs: Job, cpus: int = 2) -> dict[str, QueueState]:
         """Runs the jobs to the end; where each one stands then, by name."""
         queue = self.queue(*jobs, cpus=cpus)
         queue.run(lambda _: None)
-        return {str(job.config["name"]): queue.places[job.key] for job in jobs}
+        return {str(job.config["name"]): queue.states[job.key] for job in jobs}
 
     def launcher(self, *jobs: Job, cpus: int = 2) -> subprocess.Popen[bytes]:
         """Another process that runs the jobs."""

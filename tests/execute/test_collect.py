@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 
 from xtra.stages.collect import About, collect
-from xtra.store.cell import Cell
 from xtra.store.job import Job
-from xtra.store.rows import CURVES, EPISODES, SCORES, SOURCE_SCORES, TASK_WEIGHTS, read_csv
+from xtra.store.rows import CURVES, EPISODES, SCORES, SOURCE_SCORES, TASK_WEIGHTS, Cell, read_csv
 from xtra.store.store import Store
 
 ABOUT = About("suite: made-up\n", {"id": "0123"}, {"suite": "made-up", "question": "?"})

@@ -10,10 +10,9 @@ from typing import Any
 import psutil
 import pytest
 
-from xtra.execute.local import LocalQueue, Place
-from xtra.execute.order import critical_first
-from xtra.execute.progress import read_progress
+from xtra.execute.local import LocalQueue, QueueState, critical_first
 from xtra.store.store import State
+from xtra.telemetry import read_progress
 
 WaitUntil = Callable[[Callable[[], object]], None]
 
@@ -26,7 +25,7 @@ def workers_of(bench: Any) -> list[psutil.Process]:
 def test_jobs_run_after_their_inputs_and_running_again_computes_nothing(bench: Any) -> None:
     a, b = bench.job("a"), bench.job("b")
     c = bench.job("c", a, b)
-    assert bench.run(a, b, c) == {"a": Place.COMPLETE, "b": Place.COMPLETE, "c": Place.COMPLETE}
+    assert bench.run(a, b, c) == {"a": QueueState.COMPLETE, "b": QueueState.COMPLETE, "c": QueueState.COMPLETE}
     assert bench.ledger.read_text().split()[-3] == "c"
     bench.run(a, b, c)
     assert set(bench.computed().values()) == {1}
@@ -35,16 +34,16 @@ def test_jobs_run_after_their_inputs_and_running_again_computes_nothing(bench: A
 def test_a_failure_stops_what_needs_it_and_nothing_else(bench: Any) -> None:
     bad, nan, killed, exits, good = (bench.job(name, fault=name) for name in ("raise", "diverge", "kill", "exit", ""))
     after_bad, after_nan, last = bench.job("x", bad), bench.job("y", nan), bench.job("z", good)
-    places = bench.run(bad, nan, killed, exits, good, after_bad, after_nan, last)
-    assert places == {
-        "raise": Place.FAILED,
-        "diverge": Place.DIVERGED,
-        "kill": Place.FAILED,
-        "exit": Place.FAILED,
-        "": Place.COMPLETE,
-        "x": Place.BLOCKED,
-        "y": Place.BLOCKED,
-        "z": Place.COMPLETE,
+    states = bench.run(bad, nan, killed, exits, good, after_bad, after_nan, last)
+    assert states == {
+        "raise": QueueState.FAILED,
+        "diverge": QueueState.DIVERGED,
+        "kill": QueueState.FAILED,
+        "exit": QueueState.FAILED,
+        "": QueueState.COMPLETE,
+        "x": QueueState.BLOCKED,
+        "y": QueueState.BLOCKED,
+        "z": QueueState.COMPLETE,
     }
     assert "SIGKILL" in bench.error(killed)
     assert "ended with status 5" in bench.error(exits)
@@ -56,23 +55,23 @@ def test_no_more_cores_are_used_than_there_are(bench: Any) -> None:
     used: list[int] = []
 
     def observe(queue: LocalQueue) -> None:
-        busy = [*queue.keys_at(Place.STARTING), *queue.keys_at(Place.RUNNING)]
+        busy = [*queue.keys_in(QueueState.STARTING), *queue.keys_in(QueueState.RUNNING)]
         used.append(sum(min(queue.jobs[key].resources.cpus, 2) for key in busy))
 
     queue = bench.queue(*jobs, cpus=2)
     queue.run(observe)
     assert max(used) == 2
-    assert set(queue.places.values()) == {Place.COMPLETE}
+    assert set(queue.states.values()) == {QueueState.COMPLETE}
 
 
 def test_a_job_runs_from_the_moment_its_worker_has_claimed_it(bench: Any) -> None:
     job = bench.job("a", steps=20, seconds=0.03)
-    seen: list[tuple[Place, State]] = []
+    seen: list[tuple[QueueState, State]] = []
     queue = bench.queue(job)
-    queue.run(lambda queue: seen.append((queue.places[job.key], bench.state(job))))
-    assert (Place.RUNNING, State.RUNNING) in seen
-    assert [place for place, _ in seen] == sorted((place for place, _ in seen), key=list(Place).index)
-    assert not {state for place, state in seen if place is Place.RUNNING} & {State.WAITING, State.INTERRUPTED}
+    queue.run(lambda queue: seen.append((queue.states[job.key], bench.state(job))))
+    assert (QueueState.RUNNING, State.RUNNING) in seen
+    assert [state for state, _ in seen] == sorted((state for state, _ in seen), key=list(QueueState).index)
+    assert not {state for state, state in seen if state is QueueState.RUNNING} & {State.WAITING, State.INTERRUPTED}
 
 
 def test_what_most_depends_on_is_started_first(bench: Any) -> None:
@@ -102,7 +101,7 @@ def test_ctrl_c_stops_the_workers_and_the_next_run_goes_on(bench: Any, wait_unti
     assert launcher.wait(timeout=30) == -signal.SIGINT
     assert not workers_of(bench)
     assert all(bench.state(job) is State.INTERRUPTED for job in jobs)
-    assert set(bench.run(*jobs).values()) == {Place.COMPLETE}
+    assert set(bench.run(*jobs).values()) == {QueueState.COMPLETE}
     assert sum(bench.computed().values()) <= 40 + 2
 
 
@@ -114,7 +113,7 @@ def test_a_launcher_killed_outright_leaves_nothing_running_and_nothing_lost(benc
     os.kill(launcher.pid, signal.SIGKILL)
     launcher.wait()
     wait_until(lambda: not workers_of(bench))
-    assert set(bench.run(finished, *jobs).values()) == {Place.COMPLETE}
+    assert set(bench.run(finished, *jobs).values()) == {QueueState.COMPLETE}
     assert bench.computed()["finished 1"] == 1
     assert sum(bench.computed().values()) <= 41 + 2
 
@@ -125,7 +124,7 @@ def test_a_damaged_result_is_made_again(bench: Any) -> None:
     bench.run(a, b)
     before = bench.result(b)
     (bench.store.out(a.key) / "result.txt").unlink()
-    assert bench.run(a, b) == {"a": Place.COMPLETE, "b": Place.COMPLETE}
+    assert bench.run(a, b) == {"a": QueueState.COMPLETE, "b": QueueState.COMPLETE}
     assert bench.computed() == {"a 1": 2, "b 1": 1}
     assert bench.result(b) == before
     assert bench.result(a)
@@ -135,17 +134,17 @@ def test_a_job_that_another_process_fails_is_not_waited_for(bench: Any) -> None:
     job = bench.job("theirs", fault="raise")
     attempt = bench.store.begin(job.key)
     queue = bench.queue(job)
-    seen: list[Place] = []
+    seen: list[QueueState] = []
 
     def observe(queue: LocalQueue) -> None:
-        seen.append(queue.places[job.key])
+        seen.append(queue.states[job.key])
         if len(seen) == 3:
             bench.store.error_file(job.key).write_text("boom")
             attempt.claim.release()
 
     queue.run(observe)
-    assert seen[:3] == [Place.ELSEWHERE] * 3
-    assert queue.places[job.key] is Place.FAILED
+    assert seen[:3] == [QueueState.ELSEWHERE] * 3
+    assert queue.states[job.key] is QueueState.FAILED
     assert not bench.computed()
 
 
@@ -166,4 +165,4 @@ def test_the_queue_starts_no_worker_when_everything_is_there(bench: Any, monkeyp
     jobs = [bench.job(str(number)) for number in range(3)]
     bench.run(*jobs)
     monkeypatch.setattr("xtra.execute.local.subprocess.Popen", None)
-    assert set(bench.run(*jobs).values()) == {Place.COMPLETE}
+    assert set(bench.run(*jobs).values()) == {QueueState.COMPLETE}

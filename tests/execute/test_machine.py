@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xtra.execute.machine import Grant, Machine
+from xtra.execute.machine import Allocation, Machine
 from xtra.store.job import Resources
 
 REQUESTS = st.builds(
@@ -24,48 +24,48 @@ REQUESTS = st.builds(
 @given(requests=st.lists(st.tuples(REQUESTS, st.booleans()), max_size=30))
 def test_no_core_no_memory_and_no_gpu_is_handed_out_twice(requests: list[tuple[Resources, bool]]) -> None:
     machine = Machine(4, 16.0, ["0", "1"])
-    out: list[Grant] = []
-    for asked, give_back in requests:
-        grant = machine.take(asked)
-        out += [] if grant is None else [grant]
-        if give_back and out:
-            machine.give_back(out.pop(0))
+    out: list[Allocation] = []
+    for asked, free in requests:
+        allocation = machine.allocate(asked)
+        out += [] if allocation is None else [allocation]
+        if free and out:
+            machine.free(out.pop(0))
         load: Counter[str] = Counter()
-        for grant in out:
-            for name in grant.gpus:
-                load[name] += grant.share  # type: ignore[assignment]
-        assert sum(grant.cpus for grant in out) <= 4
-        assert sum(grant.memory_gb for grant in out) <= 16
+        for allocation in out:
+            for name in allocation.gpus:
+                load[name] += allocation.share  # type: ignore[assignment]
+        assert sum(allocation.cpus for allocation in out) <= 4
+        assert sum(allocation.memory_gb for allocation in out) <= 16
         assert all(used <= Fraction(1) for used in load.values())
-    for grant in out:
-        machine.give_back(grant)
-    assert machine.take(Resources(cpus=9, gpus=9, memory_gb=100)) == Grant(4, 16.0, ("0", "1"), Fraction(1))
+    for allocation in out:
+        machine.free(allocation)
+    assert machine.allocate(Resources(cpus=9, gpus=9, memory_gb=100)) == Allocation(4, 16.0, ("0", "1"), Fraction(1))
 
 
 def test_sharers_sit_on_one_gpu_and_leave_the_other_whole() -> None:
     machine = Machine(8, 64.0, ["0", "1"])
-    sharers = [machine.take(Resources(gpus=1, jobs_per_gpu=2)) for _ in range(2)]
-    assert [grant and grant.environment() for grant in sharers] == [{"CUDA_VISIBLE_DEVICES": "0"}] * 2
-    whole = machine.take(Resources(gpus=1))
+    sharers = [machine.allocate(Resources(gpus=1, jobs_per_gpu=2)) for _ in range(2)]
+    assert [allocation and allocation.environment() for allocation in sharers] == [{"CUDA_VISIBLE_DEVICES": "0"}] * 2
+    whole = machine.allocate(Resources(gpus=1))
     assert whole is not None
     assert whole.gpus == ("1",)
-    assert machine.take(Resources(gpus=1)) is None
+    assert machine.allocate(Resources(gpus=1)) is None
 
 
 def test_without_gpus_a_job_that_wants_one_runs_all_the_same() -> None:
-    grant = Machine(1, 8.0).take(Resources(gpus=1))
-    assert grant is not None
-    assert grant.gpus == ()
+    allocation = Machine(1, 8.0).allocate(Resources(gpus=1))
+    assert allocation is not None
+    assert allocation.gpus == ()
 
 
 def test_a_job_that_asks_for_no_gpu_sees_none() -> None:
-    grant = Machine(2, 8.0, ["0"]).take(Resources())
-    assert grant is not None
-    assert grant.environment() == {"CUDA_VISIBLE_DEVICES": ""}
+    allocation = Machine(2, 8.0, ["0"]).allocate(Resources())
+    assert allocation is not None
+    assert allocation.environment() == {"CUDA_VISIBLE_DEVICES": ""}
 
 
 def test_gpus_that_the_environment_names_are_the_ones_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-5")
-    grant = Machine.this().take(Resources(gpus=2))
-    assert grant is not None
-    assert grant.environment() == {"CUDA_VISIBLE_DEVICES": "3,GPU-5"}
+    allocation = Machine.this().allocate(Resources(gpus=2))
+    assert allocation is not None
+    assert allocation.environment() == {"CUDA_VISIBLE_DEVICES": "3,GPU-5"}

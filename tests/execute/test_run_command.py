@@ -199,7 +199,7 @@ def test_results_that_cannot_be_written_are_a_message(directory: Path) -> None:
 
 def test_the_launcher_imports_no_torch_and_no_pandas(directory: Path) -> None:
     code = (
-        "import sys, xtra.cli.run, xtra.cli.progress, xtra.cli.status, xtra.cli.logs, xtra.execute.local, xtra.execute.labels, "
+        "import sys, xtra.cli.run, xtra.cli.progress, xtra.cli.status, xtra.cli.logs, xtra.execute.local, xtra.execute.status, "
     )
     code += "xtra.execute.suite_run, xtra.execute.status; print({'torch', 'pandas', 'matplotlib', 'seaborn'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"

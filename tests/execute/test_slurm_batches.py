@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from xtra.execute.machine import NO_GPU
-from xtra.execute.slurm import SlurmLauncher
-from xtra.execute.slurm_arrays import Batch, kinds, submit_arrays
-from xtra.execute.slurm_profile import ProfileError, SlurmProfile, load_profile
-from xtra.execute.slurm_queue import Queued, SlurmError, Submissions
-from xtra.execute.slurm_request import parameters
-from xtra.execute.slurm_task import SlurmTask
+from xtra.execute.slurm.arrays import JobArray, kinds, submit_arrays
+from xtra.execute.slurm.launch import SlurmLauncher
+from xtra.execute.slurm.profile import ProfileError, SlurmProfile, load_profile
+from xtra.execute.slurm.queue import QueueEntry, SlurmError, Submissions
+from xtra.execute.slurm.request import parameters
+from xtra.execute.slurm.task import SlurmTask
 from xtra.execute.snapshot import take_snapshot
 from xtra.store.job import Job, Resources
 from xtra.store.store import State
@@ -38,9 +38,9 @@ def submitted(jobs: Sequence[Job], queued: Mapping[str, str], size: int) -> list
     """For each call of sbatch, the names in each element and what the array waits for. New arrays are called A, B, ..."""
     found: list[tuple[list[str], str | None]] = []
 
-    def sbatch(batch: Batch) -> list[str]:
-        found.append((["+".join(job.config["name"] for job in element) for element in batch.elements], batch.dependency))
-        return [f"{'ABCDEFGH'[len(found) - 1]}_{index}" for index in range(len(batch.elements))]
+    def sbatch(array: JobArray) -> list[str]:
+        found.append((["+".join(job.config["name"] for job in element) for element in array.elements], array.dependency))
+        return [f"{'ABCDEFGH'[len(found) - 1]}_{index}" for index in range(len(array.elements))]
 
     submit_arrays(plan(*jobs), queued, size, sbatch)
     return found
@@ -247,8 +247,8 @@ def test_exactly_what_can_be_run_and_is_missing_would_be_submitted(
     last = bench.job("last", after[1])
     bench.run(complete, nan)
     attempt = bench.store.begin(running.key)
-    monkeypatch.setattr(Submissions, "queued", lambda self: {queued.key: Queued("7_1", "PENDING", "None")})
-    done = slurm.rehearse(plan(*first, *after, last))
+    monkeypatch.setattr(Submissions, "queued", lambda self: {queued.key: QueueEntry("7_1", "PENDING", "None")})
+    done = slurm.dry_run(plan(*first, *after, last))
     assert done.finished == [complete.key, nan.key]
     assert done.blocked == [after[1].key, last.key]
     assert done.held == [running.key, after[2].key]

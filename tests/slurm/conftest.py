@@ -18,8 +18,8 @@ sys.path.insert(0, str(LIGHT))
 
 from light_bench import Bench  # noqa: E402 - found through the line above
 
-from xtra.execute.slurm import SlurmLauncher, Submitted  # noqa: E402
-from xtra.execute.slurm_profile import SlurmProfile  # noqa: E402
+from xtra.execute.slurm.launch import LaunchResult, SlurmLauncher  # noqa: E402
+from xtra.execute.slurm.profile import SlurmProfile  # noqa: E402
 from xtra.store.job import Job, Resources  # noqa: E402
 from xtra.store.store import State  # noqa: E402
 from xtra.suite.slurm_settings import SlurmSettings  # noqa: E402
@@ -63,7 +63,7 @@ class SlurmBench(Bench):
     def slurm(self) -> SlurmLauncher:
         return SlurmLauncher(self.store, self.store.root.parent / "slurm", self.profile, self.stages)
 
-    def submit(self, *jobs: Job) -> Submitted:
+    def submit(self, *jobs: Job) -> LaunchResult:
         return self.slurm().submit({job.key: job for job in jobs})
 
     def wait(self, *jobs: Job, seconds: float = 60) -> list[State]:

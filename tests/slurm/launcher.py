@@ -17,8 +17,8 @@ class CheckoutFinder:
 
 sys.meta_path.insert(0, CheckoutFinder)  # type: ignore[arg-type]
 
-from xtra.execute.slurm import SlurmLauncher  # noqa: E402
-from xtra.execute.slurm_profile import SlurmProfile  # noqa: E402
+from xtra.execute.slurm.launch import SlurmLauncher  # noqa: E402
+from xtra.execute.slurm.profile import SlurmProfile  # noqa: E402
 from xtra.store.store import Store  # noqa: E402
 
 store = Store(Path(sys.argv[1]))

@@ -15,8 +15,8 @@ from typing import Any
 import psutil
 import pytest
 
-from xtra.execute.slurm_profile import SlurmProfile
-from xtra.execute.slurm_queue import SlurmError, cancel
+from xtra.execute.slurm.profile import SlurmProfile
+from xtra.execute.slurm.queue import SlurmError, cancel
 from xtra.execute.snapshot import take_snapshot
 from xtra.store.job import Job, Resources
 from xtra.store.store import State

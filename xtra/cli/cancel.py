@@ -21,7 +21,7 @@ def cancel(
     results: ResultsOption = Path("results"),
 ) -> None:
     """Cancel queued and running SLURM jobs. What they checkpointed stays; `run` goes on from there."""
-    from xtra.execute.slurm_queue import SlurmError, Submissions, cancel
+    from xtra.execute.slurm.queue import SlurmError, Submissions, cancel
 
     plan = load_plan_if_named(suite, overrides, seeds, only)
     try:

@@ -13,7 +13,7 @@ from xtra.cli.wording import counted
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from xtra.execute.status import Standing
+    from xtra.execute.status import JobStatus
     from xtra.store.store import Store
 
 SHOWN = 10
@@ -32,7 +32,7 @@ def logs(
     results: ResultsOption = Path("results"),
 ) -> None:
     """Show the last lines of the jobs that failed or diverged, or of those that JOBS names."""
-    from xtra.execute.status import survey
+    from xtra.execute.status import job_statuses
     from xtra.store.store import State, Store
 
     store = Store(results / "store")
@@ -41,15 +41,15 @@ def logs(
         typer.echo(f"{store.root}: no jobs yet; `xtra-bench run suites/quick.yaml` makes some")
         return
     if pattern is None:
-        standings = survey(store, known)
-        found = [standing for state in (State.FAILED, State.DIVERGED) for standing in standings if standing.state is state]
+        statuses = job_statuses(store, known)
+        found = [job_status for state in (State.FAILED, State.DIVERGED) for job_status in statuses if job_status.state is state]
     else:
-        found = survey(store, _matching(results, known, pattern))
+        found = job_statuses(store, _matching(results, known, pattern))
     if not found:
         typer.echo(f"{counted(len(known), 'job')}: none has failed or diverged")
         typer.echo("name one to see its log (`xtra-bench status` lists those that run)")
-    for standing in found[:SHOWN]:
-        _show(store, results, standing, lines)
+    for job_status in found[:SHOWN]:
+        _show(store, results, job_status, lines)
     if len(found) > SHOWN:
         typer.echo(f"... and {len(found) - SHOWN} more")
 
@@ -74,13 +74,12 @@ def _matching(results: Path, known: Sequence[str], pattern: str) -> list[str]:
     return list(keys)
 
 
-def _show(store: Store, results: Path, standing: Standing, lines: int) -> None:
-    from xtra.execute.labels import job_label
-    from xtra.execute.slurm_queue import Submissions
-    from xtra.execute.status import job_or_none, last_words
+def _show(store: Store, results: Path, job_status: JobStatus, lines: int) -> None:
+    from xtra.execute.slurm.queue import Submissions
+    from xtra.execute.status import job_label, job_or_none, last_words
 
-    key, job = standing.key, job_or_none(store, standing.key)
-    typer.echo(f"==> {key}{'' if job is None else f' ({job_label(job)})'}: {standing.state}{_took(store, standing)}")
+    key, job = job_status.key, job_or_none(store, job_status.key)
+    typer.echo(f"==> {key}{'' if job is None else f' ({job_label(job)})'}: {job_status.state}{_took(store, job_status)}")
     typer.echo(f"--> {store.log_file(key)}")
     typer.echo(last_words(store, key, lines) + "\n")
     for log in Submissions(results / "slurm").logs(key)[-1:]:
@@ -88,11 +87,11 @@ def _show(store: Store, results: Path, standing: Standing, lines: int) -> None:
         typer.echo("\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]) + "\n")
 
 
-def _took(store: Store, standing: Standing) -> str:
+def _took(store: Store, job_status: JobStatus) -> str:
     """How long a finished job took, how far a running one is."""
     from xtra.suite.estimate import duration
 
-    manifest = store.manifest(standing.key) if standing.state.final else None
+    manifest = store.manifest(job_status.key) if job_status.state.final else None
     if manifest is not None:
         return f" after {duration(manifest.seconds)}"
-    return "" if standing.progress is None else f", {standing.progress}"
+    return "" if job_status.progress is None else f", {job_status.progress}"

@@ -10,18 +10,18 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from xtra.execute.local import OVER, LocalQueue, Place
-from xtra.execute.progress import Progress, read_progress
+from xtra.execute.local import OVER, LocalQueue, QueueState
+from xtra.telemetry import Progress, read_progress
 
 BAR_WIDTH = 28
 PLAIN_SECONDS = 30.0
 """Between two plain lines about a running job."""
 
 MEANING = {
-    Place.ELSEWHERE: "elsewhere: another process computes it",
-    Place.BLOCKED: "blocked: a job it needs has failed or diverged",
+    QueueState.ELSEWHERE: "elsewhere: another process computes it",
+    QueueState.BLOCKED: "blocked: a job it needs has failed or diverged",
 }
-"""Of the places that do not explain themselves."""
+"""Of the states that do not explain themselves."""
 
 
 class _Pace:
@@ -61,14 +61,14 @@ class LiveView:
 
     def _render(self, queue: LocalQueue) -> RenderableType:
         table = Table.grid(padding=(0, 2))
-        over = sum(place in OVER for place in queue.places.values())
+        over = sum(state in OVER for state in queue.states.values())
         bar = ProgressBar(len(queue.jobs), over, width=BAR_WIDTH)
         table.add_row("all jobs", bar, f"{over}/{len(queue.jobs)}{_troubles(queue)}", _clock(time.monotonic() - self._began))
-        for key in (*queue.keys_at(Place.RUNNING), *queue.keys_at(Place.STARTING)):
+        for key in (*queue.keys_in(QueueState.RUNNING), *queue.keys_in(QueueState.STARTING)):
             table.add_row(self._labels[key], *self._job_columns(key, read_progress(queue.store.work(key))))
-        elsewhere = len(queue.keys_at(Place.ELSEWHERE))
+        elsewhere = len(queue.keys_in(QueueState.ELSEWHERE))
         if elsewhere:
-            table.add_row(f"{elsewhere} {MEANING[Place.ELSEWHERE]}")
+            table.add_row(f"{elsewhere} {MEANING[QueueState.ELSEWHERE]}")
         return table
 
     def _job_columns(self, key: str, progress: Progress | None) -> tuple[RenderableType, str, str]:
@@ -83,12 +83,12 @@ class LiveView:
 
 
 class PlainView:
-    """For files and pipes: a line whenever a job changes its place, and now and then how far the running ones are."""
+    """For files and pipes: a line whenever a job changes its state, and now and then how far the running ones are."""
 
     def __init__(self, console: Console, labels: Mapping[str, str]) -> None:
         self._console = console
         self._labels = labels
-        self._places: dict[str, Place] = {}
+        self._states: dict[str, QueueState] = {}
         self._told: dict[str, float] = {}
 
     def __enter__(self) -> PlainView:
@@ -98,16 +98,16 @@ class PlainView:
         pass
 
     def update(self, queue: LocalQueue) -> None:
-        over = sum(place in OVER for place in queue.places.values())
-        for key, place in queue.places.items():
-            before = self._places.get(key, Place.WAITING if place not in OVER else place)
-            if place is Place.STARTING:
+        over = sum(state in OVER for state in queue.states.values())
+        for key, state in queue.states.items():
+            before = self._states.get(key, QueueState.WAITING if state not in OVER else state)
+            if state is QueueState.STARTING:
                 continue
-            if place is not before:
-                self._say(f"[{over}/{len(queue.jobs)}] {self._labels[key]}: {MEANING.get(place, place)}")
+            if state is not before:
+                self._say(f"[{over}/{len(queue.jobs)}] {self._labels[key]}: {MEANING.get(state, state)}")
                 self._told[key] = time.monotonic()
-            self._places[key] = place
-        for key in queue.keys_at(Place.RUNNING):
+            self._states[key] = state
+        for key in queue.keys_in(QueueState.RUNNING):
             progress = read_progress(queue.store.work(key))
             if progress is not None and time.monotonic() - self._told[key] > PLAIN_SECONDS:
                 self._say(f"[{over}/{len(queue.jobs)}] {self._labels[key]}: {progress}")
@@ -118,8 +118,8 @@ class PlainView:
 
 
 def _troubles(queue: LocalQueue) -> str:
-    counts = {place: len(queue.keys_at(place)) for place in (Place.FAILED, Place.DIVERGED, Place.BLOCKED)}
-    return "".join(f", {count} {place}" for place, count in counts.items() if count)
+    counts = {state: len(queue.keys_in(state)) for state in (QueueState.FAILED, QueueState.DIVERGED, QueueState.BLOCKED)}
+    return "".join(f", {count} {state}" for state, count in counts.items() if count)
 
 
 def _clock(seconds: float) -> str:

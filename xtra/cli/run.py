@@ -112,9 +112,9 @@ def _show(
 
     cached = cached_keys(plan, store)
     if executor is Executor.SLURM:
-        from xtra.cli.slurm_launch import rehearse, tell
+        from xtra.cli.slurm_launch import dry_run, tell
 
-        submitted = rehearse(plan, results, profile)
+        submitted = dry_run(plan, results, profile)
         print_plan(plan, cached)
         tell(submitted, console, "to be submitted")
     else:
@@ -160,9 +160,9 @@ def _execute(plan: Plan, store: Store, workers: int | None, console: Console) ->
     import signal
 
     from xtra.cli.progress import LiveView, PlainView
-    from xtra.execute.labels import plan_labels
-    from xtra.execute.local import LocalQueue, Place
+    from xtra.execute.local import LocalQueue, QueueState
     from xtra.execute.machine import Machine
+    from xtra.execute.status import plan_labels
 
     view = LiveView if console.is_terminal else PlainView
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -170,7 +170,7 @@ def _execute(plan: Plan, store: Store, workers: int | None, console: Console) ->
             signal.signal(number, signal.default_int_handler)
     machine = Machine.this(workers)
     queue = LocalQueue(store, plan.jobs, machine)
-    _tell_what_lacks(machine, [plan.jobs[key] for key in queue.keys_at(Place.WAITING)], console)
+    _tell_what_lacks(machine, [plan.jobs[key] for key in queue.keys_in(QueueState.WAITING)], console)
     with view(console, plan_labels(plan)) as shown:
         queue.run(shown.update)
     _tell_outcome(queue, plan, console)
@@ -180,12 +180,12 @@ def _tell_outcome(queue: LocalQueue, plan: Plan, console: Console) -> None:
     from collections import Counter
 
     from xtra.cli.wording import counted
-    from xtra.execute.labels import plan_labels
-    from xtra.execute.local import Place
+    from xtra.execute.local import QueueState
+    from xtra.execute.status import plan_labels
 
-    counts = Counter(queue.places.values())
-    console.print(f"{counted(len(plan.jobs), 'job')}: " + ", ".join(f"{count} {place}" for place, count in counts.items()))
-    labels, failed = plan_labels(plan), queue.keys_at(Place.FAILED)
+    counts = Counter(queue.states.values())
+    console.print(f"{counted(len(plan.jobs), 'job')}: " + ", ".join(f"{count} {state}" for state, count in counts.items()))
+    labels, failed = plan_labels(plan), queue.keys_in(QueueState.FAILED)
     for key in failed[:SHOWN_FAILURES]:
         reason = queue.store.error_file(key).read_text(encoding="utf-8").partition("\n")[0]
         console.print(f"failed: {labels[key]}: {reason}\n        xtra-bench logs {key}", soft_wrap=True)

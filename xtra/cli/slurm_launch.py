@@ -14,10 +14,10 @@ from rich.console import Console
 
 from xtra.cli.wording import counted
 from xtra.execute.conclude import write_request
-from xtra.execute.slurm import SlurmLauncher, Submitted
-from xtra.execute.slurm_profile import ProfileError, load_profile
-from xtra.execute.slurm_queue import NoSlurmError, SlurmError
-from xtra.execute.status import survey
+from xtra.execute.slurm.launch import LaunchResult, SlurmLauncher
+from xtra.execute.slurm.profile import ProfileError, load_profile
+from xtra.execute.slurm.queue import NoSlurmError, SlurmError
+from xtra.execute.status import job_statuses
 from xtra.execute.suite_run import begin_run
 from xtra.stages.collect import About
 from xtra.store.store import Store
@@ -52,10 +52,10 @@ def launch(plan: Plan, about: About, results: Path, profile: Path | None, wait: 
     return False
 
 
-def rehearse(plan: Plan, results: Path, profile: Path | None) -> Submitted:
+def dry_run(plan: Plan, results: Path, profile: Path | None) -> LaunchResult:
     """What `launch` would submit, after everything that it would check."""
     with _errors_told():
-        return _launcher(results, profile).rehearse(plan.jobs)
+        return _launcher(results, profile).dry_run(plan.jobs)
 
 
 def _launcher(results: Path, profile: Path | None) -> SlurmLauncher:
@@ -77,14 +77,14 @@ def _errors_told() -> Iterator[None]:
         raise typer.Exit(2) from None
 
 
-def _submit_conclusion(plan: Plan, about: About, directory: Path, launcher: SlurmLauncher, submitted: Submitted) -> None:
+def _submit_conclusion(plan: Plan, about: About, directory: Path, launcher: SlurmLauncher, submitted: LaunchResult) -> None:
     request = launcher.directory / f"{plan.id}.json"
     write_request(request, launcher.store, plan.cells, about, directory)
     waited_for = [*submitted.new.values(), *(entry.slurm_id for entry in submitted.queued.values())]
     launcher.submit_conclusion(request, waited_for)
 
 
-def tell(submitted: Submitted, console: Console, verb: str) -> None:
+def tell(submitted: LaunchResult, console: Console, verb: str) -> None:
     """Says what has been, or is to be, submitted, and what has not to or cannot be."""
     console.print(
         f"{counted(len(submitted.finished), 'job')} complete, {len(submitted.queued)} queued before, "
@@ -104,7 +104,7 @@ def _wait(plan: Plan, launcher: SlurmLauncher, console: Console) -> None:
             unknown = ""
         except SlurmError as error:
             unknown = f"; {error}"
-        counts = Counter(standing.state for standing in survey(launcher.store, plan.jobs))
+        counts = Counter(job_status.state for job_status in job_statuses(launcher.store, plan.jobs))
         line = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) + unknown
         if line != said:
             console.print(line, soft_wrap=True)

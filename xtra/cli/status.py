@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from xtra.execute.status import Standing
+    from xtra.execute.status import JobStatus
 
 SHOWN = 20
 """Jobs of one state that are listed by name."""
@@ -36,8 +36,7 @@ def status(
 
     from rich.console import Console
 
-    from xtra.execute.labels import job_label, plan_labels
-    from xtra.execute.status import job_or_none, survey
+    from xtra.execute.status import job_label, job_or_none, job_statuses, plan_labels
     from xtra.store.store import Store
 
     store, console = Store(results / "store"), Console(markup=False, emoji=False, highlight=False)
@@ -59,45 +58,45 @@ def status(
         return job.input_keys if job else ()
 
     while True:
-        standings = survey(store, keys)
+        statuses = job_statuses(store, keys)
         if watch:
             console.clear()
-        _print(console, standings, label)
+        _print(console, statuses, label)
         queued = _print_queue(results, keys)
-        if not watch or not (queued or _left_to_do(standings, inputs)):
+        if not watch or not (queued or _left_to_do(statuses, inputs)):
             return
         time.sleep(2)
 
 
-def _left_to_do(standings: Sequence[Standing], inputs: Callable[[str], Iterable[str]]) -> bool:
+def _left_to_do(statuses: Sequence[JobStatus], inputs: Callable[[str], Iterable[str]]) -> bool:
     """Whether some job is neither over, nor failed, nor blocked behind one that has failed or diverged."""
     from xtra.store.store import State
 
-    hopeless = {standing.key for standing in standings if standing.state in (State.FAILED, State.DIVERGED)}
-    left = {standing.key for standing in standings if not standing.state.final} - hopeless
+    hopeless = {job_status.key for job_status in statuses if job_status.state in (State.FAILED, State.DIVERGED)}
+    left = {job_status.key for job_status in statuses if not job_status.state.final} - hopeless
     while blocked := {key for key in left if not hopeless.isdisjoint(inputs(key))}:
         hopeless |= blocked
         left -= blocked
     return bool(left)
 
 
-def _print(console: Console, standings: Sequence[Standing], label: Callable[[str], str]) -> None:
+def _print(console: Console, statuses: Sequence[JobStatus], label: Callable[[str], str]) -> None:
     from rich.table import Table
 
     from xtra.execute.status import by_stage
     from xtra.store.store import State
 
-    counts = by_stage(standings)
+    counts = by_stage(statuses)
     states = [state for state in State if any(count[state] for count in counts.values())]
     table = Table("stage", "jobs", *states)
     for stage, count in counts.items():
         table.add_row(stage, str(count.total()), *(str(count[state] or "") for state in states))
     console.print(table)
     for state in (State.RUNNING, State.FAILED, State.DAMAGED, State.DIVERGED):
-        found = [standing for standing in standings if standing.state is state]
-        for standing in found[:SHOWN]:
-            said = standing.reason or ("" if standing.progress is None else str(standing.progress))
-            console.print(f"{state}: {label(standing.key)} [{standing.key}]  {said}".rstrip(), soft_wrap=True)
+        found = [job_status for job_status in statuses if job_status.state is state]
+        for job_status in found[:SHOWN]:
+            said = job_status.reason or ("" if job_status.progress is None else str(job_status.progress))
+            console.print(f"{state}: {label(job_status.key)} [{job_status.key}]  {said}".rstrip(), soft_wrap=True)
         if len(found) > SHOWN:
             console.print(f"... and {len(found) - SHOWN} more {state}")
 
@@ -109,7 +108,7 @@ def _print_queue(results: Path, keys: Sequence[str]) -> bool:
     """
     from collections import Counter
 
-    from xtra.execute.slurm_queue import SlurmError, Submissions
+    from xtra.execute.slurm.queue import SlurmError, Submissions
 
     try:
         wanted = set(keys)

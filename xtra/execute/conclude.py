@@ -13,8 +13,8 @@ from pathlib import Path
 
 from xtra.stages.collect import About, collect
 from xtra.stages.report import report
-from xtra.store.cell import Cell
 from xtra.store.files import write_json
+from xtra.store.rows import Cell
 from xtra.store.store import Store
 
 

@@ -16,8 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 
-from xtra.execute.machine import Grant, Machine
-from xtra.execute.order import critical_first
+from xtra.execute.machine import Allocation, Machine
 from xtra.execute.worker import STAGES, Exit
 from xtra.store.claim import holder_of
 from xtra.store.errors import DamagedError
@@ -35,7 +34,7 @@ STOP_SECONDS = 10.0
 """Granted to workers between SIGTERM and SIGKILL."""
 
 
-class Place(StrEnum):
+class QueueState(StrEnum):
     """Where a job stands in the queue.
 
     starting: its worker has not claimed it yet.  elsewhere: another process has.  blocked: a job it needs failed or diverged.
@@ -51,23 +50,23 @@ class Place(StrEnum):
     BLOCKED = "blocked"
 
 
-OVER = frozenset({Place.COMPLETE, Place.DIVERGED, Place.FAILED, Place.BLOCKED})
+OVER = frozenset({QueueState.COMPLETE, QueueState.DIVERGED, QueueState.FAILED, QueueState.BLOCKED})
 
 
 @dataclass(frozen=True)
 class _Worker:
     process: subprocess.Popen[bytes]
-    grant: Grant
+    allocation: Allocation
 
 
 class LocalQueue:
-    """Runs `jobs` (in topological order) within what `machine` can bear. `places` says where each one stands."""
+    """Runs `jobs` (in topological order) within what `machine` can bear. `states` says where each one stands."""
 
     def __init__(self, store: Store, jobs: Mapping[str, Job], machine: Machine, stages: str = STAGES) -> None:
         self.store = store
         self.jobs = jobs
         self._machine = machine
-        self.places: dict[str, Place] = {}
+        self.states: dict[str, QueueState] = {}
         self._stages = stages
         self._workers: dict[str, _Worker] = {}
         self._began = time.time()
@@ -75,12 +74,12 @@ class LocalQueue:
         self._order = critical_first(jobs)
         for key, job in jobs.items():
             store.add(job)
-            self.places[key] = self._finished_place(key) or Place.WAITING
+            self.states[key] = self._finished_state(key) or QueueState.WAITING
 
     def run(self, observe: Callable[[LocalQueue], None]) -> None:
         """Returns when nothing is left to do. `observe` is called at every tick. An exception stops the workers first."""
         try:
-            while not OVER.issuperset(self.places.values()):
+            while not OVER.issuperset(self.states.values()):
                 self._reap()
                 self._look_at_claims()
                 self._look_elsewhere()
@@ -91,35 +90,35 @@ class LocalQueue:
             self._stop_workers()
         observe(self)
 
-    def keys_at(self, place: Place) -> list[str]:
+    def keys_in(self, state: QueueState) -> list[str]:
         """The jobs that stand there, in order."""
-        return [key for key in self.jobs if self.places[key] is place]
+        return [key for key in self.jobs if self.states[key] is state]
 
-    def _finished_place(self, key: str) -> Place | None:
+    def _finished_state(self, key: str) -> QueueState | None:
         try:
             manifest = self.store.verify(key, quick=True)
         except DamagedError:
             return None  # the worker that claims it sets the damaged result aside
-        return Place(manifest.status) if manifest else None
+        return QueueState(manifest.status) if manifest else None
 
     def _start_ready(self) -> None:
         for key in self._order:
-            if self.places[key] is not Place.WAITING:
+            if self.states[key] is not QueueState.WAITING:
                 continue
-            inputs = {self.places.get(needed, Place.COMPLETE) for needed in self.jobs[key].input_keys}
-            if inputs & (OVER - {Place.COMPLETE}):
-                self.places[key] = Place.BLOCKED
-            elif inputs <= {Place.COMPLETE}:
+            inputs = {self.states.get(needed, QueueState.COMPLETE) for needed in self.jobs[key].input_keys}
+            if inputs & (OVER - {QueueState.COMPLETE}):
+                self.states[key] = QueueState.BLOCKED
+            elif inputs <= {QueueState.COMPLETE}:
                 self._start(key)
 
     def _start(self, key: str) -> None:
         """Starts a worker, unless the machine is full or another process has the job."""
-        grant = self._machine.take(self.jobs[key].resources)
-        if grant is None:
+        allocation = self._machine.allocate(self.jobs[key].resources)
+        if allocation is None:
             return
         if self.store.state(key, time.time()) is State.RUNNING:
-            self._machine.give_back(grant)
-            self.places[key] = Place.ELSEWHERE
+            self._machine.free(allocation)
+            self.states[key] = QueueState.ELSEWHERE
             return
         self.store.work(key).mkdir(exist_ok=True)
         self.store.error_file(key).unlink(missing_ok=True)
@@ -132,16 +131,16 @@ class LocalQueue:
                 stdout=log,
                 stderr=log,
                 process_group=0,  # the terminal's Ctrl-C reaches the queue alone, which then stops its workers
-                env={**os.environ, "PYTHONHASHSEED": "0", **grant.environment()},
+                env={**os.environ, "PYTHONHASHSEED": "0", **allocation.environment()},
             )
-        self._workers[key] = _Worker(process, grant)
-        self.places[key] = Place.STARTING
+        self._workers[key] = _Worker(process, allocation)
+        self.states[key] = QueueState.STARTING
 
     def _look_at_claims(self) -> None:
-        for key in self.keys_at(Place.STARTING):
+        for key in self.keys_in(QueueState.STARTING):
             holder = holder_of(self.store.directory(key))
             if holder is not None and holder.owner is not None and holder.owner.pid == self._workers[key].process.pid:
-                self.places[key] = Place.RUNNING
+                self.states[key] = QueueState.RUNNING
 
     def _reap(self) -> None:
         for key, worker in list(self._workers.items()):
@@ -149,24 +148,24 @@ class LocalQueue:
             if status is None:
                 continue
             del self._workers[key]
-            self._machine.give_back(worker.grant)
+            self._machine.free(worker.allocation)
             if status in (Exit.CLAIMED_ELSEWHERE, Exit.CLAIM_LOST):
-                self.places[key] = Place.ELSEWHERE
+                self.states[key] = QueueState.ELSEWHERE
             else:
-                self.places[key] = self._finished_place(key) or Place.FAILED
-            if self.places[key] is Place.FAILED and not self.store.error_file(key).exists():
+                self.states[key] = self._finished_state(key) or QueueState.FAILED
+            if self.states[key] is QueueState.FAILED and not self.store.error_file(key).exists():
                 write_text_atomically(self.store.error_file(key), _how_it_ended(status))
 
     def _look_elsewhere(self) -> None:
         if time.monotonic() - self._looked_elsewhere < ELSEWHERE_SECONDS:
             return
         self._looked_elsewhere = time.monotonic()
-        for key in self.keys_at(Place.ELSEWHERE):
+        for key in self.keys_in(QueueState.ELSEWHERE):
             state = self.store.state(key, time.time())
             if state is State.FAILED and self.store.error_file(key).stat().st_mtime > self._began:
-                self.places[key] = Place.FAILED
+                self.states[key] = QueueState.FAILED
             elif state is not State.RUNNING:
-                self.places[key] = self._finished_place(key) or Place.WAITING
+                self.states[key] = self._finished_state(key) or QueueState.WAITING
 
     def _stop_workers(self) -> None:
         try:
@@ -190,3 +189,16 @@ def _how_it_ended(status: int) -> str:
     name = signal.Signals(-status).name
     hint = " (out of memory? `dmesg` would say)" if name == "SIGKILL" else ""
     return f"the worker was killed by {name}{hint}; run again to go on from its last checkpoint\n"
+
+
+def critical_first(jobs: Mapping[str, Job]) -> list[str]:
+    """The keys by the longest chain of jobs that begins with each, the longest first, otherwise in the order given.
+
+    `jobs` is in topological order, and so is what is returned.
+    """
+    behind = dict.fromkeys(jobs, 0)
+    for key in reversed(behind):
+        for needed in jobs[key].input_keys:
+            if needed in behind:
+                behind[needed] = max(behind[needed], behind[key] + 1)
+    return sorted(jobs, key=lambda key: -behind[key])

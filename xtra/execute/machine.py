@@ -17,7 +17,7 @@ NO_GPU: Mapping[str, str] = {"CUDA_VISIBLE_DEVICES": ""}
 
 
 @dataclass(frozen=True)
-class Grant:
+class Allocation:
     """A job's part of the machine; `share` is its part of each of `gpus`."""
 
     cpus: int
@@ -59,7 +59,7 @@ class Machine:
         gpus = len(self._free_gpus) or asked.gpus
         return asked.cpus > self.cpus or asked.memory_gb > self.memory_gb or asked.gpus > gpus
 
-    def take(self, asked: Resources) -> Grant | None:
+    def allocate(self, asked: Resources) -> Allocation | None:
         """A part for a job; None while there is not enough left."""
         cpus, memory = min(asked.cpus, self.cpus), min(asked.memory_gb, self.memory_gb)
         share = Fraction(1, asked.jobs_per_gpu)
@@ -68,18 +68,18 @@ class Machine:
         gpus = sorted((free, name) for name, free in self._free_gpus.items() if free >= share)[:count]
         if cpus > self._free_cpus or memory > self._free_memory or len(gpus) < count:
             return None
-        return self._move(Grant(cpus, memory, tuple(name for _, name in gpus), share), -1)
+        return self._move(Allocation(cpus, memory, tuple(name for _, name in gpus), share), -1)
 
-    def give_back(self, grant: Grant) -> None:
+    def free(self, allocation: Allocation) -> None:
         """Frees a job's part."""
-        self._move(grant, 1)
+        self._move(allocation, 1)
 
-    def _move(self, grant: Grant, sign: int) -> Grant:
-        self._free_cpus += sign * grant.cpus
-        self._free_memory += sign * grant.memory_gb
-        for name in grant.gpus:
-            self._free_gpus[name] += sign * grant.share
-        return grant
+    def _move(self, allocation: Allocation, sign: int) -> Allocation:
+        self._free_cpus += sign * allocation.cpus
+        self._free_memory += sign * allocation.memory_gb
+        for name in allocation.gpus:
+            self._free_gpus[name] += sign * allocation.share
+        return allocation
 
 
 def _cores() -> int:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from xtra.execute.progress import Progress, read_progress
 from xtra.stages.registry import STAGES
 from xtra.store.errors import DamagedError
 from xtra.store.job import Job
 from xtra.store.store import State, Store
+from xtra.suite.plan import Plan
+from xtra.telemetry import Progress, read_progress
 
 
 @dataclass(frozen=True)
-class Standing:
+class JobStatus:
     """One job: its state, how far it is while it runs, and the first line of why it failed."""
 
     key: str
@@ -24,17 +26,17 @@ class Standing:
     reason: str = ""
 
 
-def survey(store: Store, keys: Iterable[str]) -> list[Standing]:
-    """The standing of each job, in the order given. Outputs are trusted, not read: see `Store.verify`."""
+def job_statuses(store: Store, keys: Iterable[str]) -> list[JobStatus]:
+    """Looks up each job, in the order given. Outputs are trusted, not read: see `Store.verify`."""
     now = time.time()
-    return [_standing(store, key, now) for key in keys]
+    return [_job_status(store, key, now) for key in keys]
 
 
-def by_stage(standings: Iterable[Standing]) -> dict[str, Counter[State]]:
+def by_stage(statuses: Iterable[JobStatus]) -> dict[str, Counter[State]]:
     """How many jobs of each stage are in which state, stages in the order in which they follow one another."""
     counts: dict[str, Counter[State]] = {}
-    for standing in standings:
-        counts.setdefault(standing.key.rpartition("-")[0], Counter())[standing.state] += 1
+    for job_status in statuses:
+        counts.setdefault(job_status.key.rpartition("-")[0], Counter())[job_status.state] += 1
     order = dict.fromkeys((*STAGES, *counts))
     return {stage: counts[stage] for stage in order if stage in counts}
 
@@ -55,13 +57,13 @@ def job_or_none(store: Store, key: str) -> Job | None:
         return None
 
 
-def _standing(store: Store, key: str, now: float) -> Standing:
+def _job_status(store: Store, key: str, now: float) -> JobStatus:
     state = store.state(key, now)
     if state is State.RUNNING:
-        return Standing(key, state, read_progress(store.work(key)))
+        return JobStatus(key, state, read_progress(store.work(key)))
     if state is State.FAILED:
-        return Standing(key, state, reason=_text(store, key, "error.txt").partition("\n")[0])
-    return Standing(key, state)
+        return JobStatus(key, state, reason=_text(store, key, "error.txt").partition("\n")[0])
+    return JobStatus(key, state)
 
 
 def _text(store: Store, key: str, name: str) -> str:
@@ -69,3 +71,26 @@ def _text(store: Store, key: str, name: str) -> str:
         return (store.work(key) / name).read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
+
+
+def plan_labels(plan: Plan) -> dict[str, str]:
+    """`train EfficientZero/Pong/0` for the jobs of a cell (and how many more cells share it), `stage game` for others."""
+    cells: dict[str, list[str]] = {}
+    for cell in plan.cells:
+        for key in cell.keys:
+            cells.setdefault(key, []).append(cell.name)
+    return {key: _shared(job, cells[key]) if key in cells else job_label(job) for key, job in plan.jobs.items()}
+
+
+def job_label(job: Job) -> str:
+    """Stage, game or games, and seed, as far as the configuration has them."""
+    environment: Any = job.config.get("environment")
+    game = environment.get("game") if isinstance(environment, Mapping) else None
+    games, seed = job.config.get("games", ()), job.config.get("seed")
+    several = f"{len(games)} games" if len(games) > 1 else "".join(games)
+    return " ".join(part for part in (job.stage, game or several, "" if seed is None else f"seed {seed}") if part)
+
+
+def _shared(job: Job, names: list[str]) -> str:
+    more = f" (+{len(names) - 1})" if len(names) > 1 else ""
+    return f"{job.stage} {names[0]}{more}"

@@ -13,9 +13,9 @@ from xtra.protocol.games import GAMES
 from xtra.protocol.protocols import PROTOCOLS, Protocol
 from xtra.stages.collect import About
 from xtra.stages.imported import import_network
-from xtra.store.canonical import digest
-from xtra.store.cell import Cell
 from xtra.store.files import json_text, write_text_atomically
+from xtra.store.job import digest
+from xtra.store.rows import Cell
 from xtra.store.store import Store
 from xtra.suite.errors import Place, Problem, SuiteError
 from xtra.suite.method import resolve

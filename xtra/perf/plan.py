@@ -11,10 +11,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from xtra.execute.slurm import SlurmLauncher
-from xtra.execute.slurm_profile import SlurmProfile
-from xtra.execute.slurm_queue import DEFAULT_MAX_ARRAY_SIZE
-from xtra.execute.status import by_stage, survey
+from xtra.execute.slurm.launch import SlurmLauncher
+from xtra.execute.slurm.profile import SlurmProfile
+from xtra.execute.slurm.queue import DEFAULT_MAX_ARRAY_SIZE
+from xtra.execute.status import by_stage, job_statuses
 from xtra.store.files import json_text
 from xtra.store.manifest import Manifest, record_files
 from xtra.store.provenance import hardware
@@ -69,9 +69,9 @@ def measure(num_jobs: int, max_array_size: int = DEFAULT_MAX_ARRAY_SIZE, max_que
         made, planning = _timed(lambda: plan(load_suite(suite)))
         profile = SlurmProfile(max_array_size=max_array_size, max_queued=max_queued)
         launcher = SlurmLauncher(store, Path(directory) / "slurm", profile)
-        submitted, submission = _timed(lambda: launcher.rehearse(made.jobs))
+        submitted, submission = _timed(lambda: launcher.dry_run(made.jobs))
         _complete(made, store)
-        counts, looking = _timed(lambda: by_stage(survey(store, store.keys())))
+        counts, looking = _timed(lambda: by_stage(job_statuses(store, store.keys())))
         return Measured(
             num_jobs=len(made.jobs),
             num_cells=len(made.cells),

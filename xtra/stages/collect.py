@@ -16,13 +16,24 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from xtra.store.cell import Cell
 from xtra.store.errors import DamagedError
 from xtra.store.files import json_text, write_text_atomically
 from xtra.store.job import Job
 from xtra.store.manifest import Manifest
 from xtra.store.provenance import software
-from xtra.store.rows import CELL, COSTS, CURVES, EPISODES, SCHEMA_VERSION, SCORES, SOURCE_SCORES, TASK_WEIGHTS, Table, to_csv
+from xtra.store.rows import (
+    CELL,
+    COSTS,
+    CURVES,
+    EPISODES,
+    SCHEMA_VERSION,
+    SCORES,
+    SOURCE_SCORES,
+    TASK_WEIGHTS,
+    Cell,
+    Table,
+    to_csv,
+)
 from xtra.store.store import State, Store
 
 Row = dict[str, Any]

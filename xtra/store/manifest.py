@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from xtra.store.canonical import digest
 from xtra.store.errors import DamagedError
 from xtra.store.files import sha256
+from xtra.store.job import digest
 
 SCHEMA_VERSION = 1
 """Raised when a field changes meaning; older manifests stay readable."""

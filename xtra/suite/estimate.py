@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from xtra.store.canonical import digest
 from xtra.store.errors import DamagedError
-from xtra.store.job import Job, Resources
+from xtra.store.job import Job, Resources, digest
 from xtra.store.store import Store
 from xtra.suite.plan import Plan
 

@@ -9,9 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from xtra.store.canonical import digest
-from xtra.store.cell import Cell
-from xtra.store.job import Job
+from xtra.store.job import Job, digest
+from xtra.store.rows import Cell
 from xtra.suite.errors import Place, Problem, SuiteError, nearest
 from xtra.suite.graph import closure, topological
 from xtra.suite.method import protocol_label, resolve

@@ -18,7 +18,7 @@ from pydantic import JsonValue, ValidationError
 from safetensors import SafetensorError, deserialize
 
 from xtra.config import Config
-from xtra.store.canonical import canonical_json
+from xtra.store.job import canonical_json
 
 if TYPE_CHECKING:
     from torch import Tensor

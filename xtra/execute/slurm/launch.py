@@ -24,19 +24,21 @@ from typing import Any
 import submitit
 from submitit.core.utils import CommandFunction, FailedJobError, FailedSubmissionError
 
-from xtra.execute import slurm_task
 from xtra.execute.machine import NO_GPU
-from xtra.execute.slurm_arrays import Batch, submit_arrays
-from xtra.execute.slurm_profile import REPORT, SlurmProfile
-from xtra.execute.slurm_queue import NAME_PREFIX, Queued, SlurmError, Submissions, max_array_size
-from xtra.execute.slurm_request import parameters
-from xtra.execute.slurm_task import SlurmTask
+from xtra.execute.slurm.arrays import JobArray, submit_arrays
+from xtra.execute.slurm.profile import REPORT, SlurmProfile
+from xtra.execute.slurm.queue import NAME_PREFIX, QueueEntry, SlurmError, Submissions, max_array_size
+from xtra.execute.slurm.request import parameters
+from xtra.execute.slurm.task import SlurmTask
 from xtra.execute.snapshot import take_snapshot
 from xtra.execute.worker import STAGES
 from xtra.store.claim import acquire
 from xtra.store.errors import DamagedError
 from xtra.store.job import Job, Resources
 from xtra.store.store import State, Store
+
+Sbatch = Callable[[JobArray], Sequence[str]]
+"""Submits an array and returns the SLURM id of each element."""
 
 WORKER = "xtra.execute.worker"
 CONCLUDE = "xtra.execute.conclude"
@@ -46,14 +48,14 @@ REQUEUES = 1_000
 
 
 @dataclass
-class Submitted:
+class LaunchResult:
     """What a launch did with each job.
 
     held: not submitted, because another process computes it or an input, or the queue is full.  blocked: an input has diverged.
     """
 
     new: dict[str, str] = field(default_factory=dict)
-    queued: dict[str, Queued] = field(default_factory=dict)
+    queued: dict[str, QueueEntry] = field(default_factory=dict)
     finished: list[str] = field(default_factory=list)
     held: list[str] = field(default_factory=list)
     blocked: list[str] = field(default_factory=list)
@@ -70,7 +72,7 @@ class SlurmLauncher:
         self.profile = profile
         self._stages = stages
 
-    def submit(self, jobs: Mapping[str, Job]) -> Submitted:
+    def submit(self, jobs: Mapping[str, Job]) -> LaunchResult:
         """Submits exactly what is neither complete nor queued; `jobs` are in topological order. Raises SlurmError.
 
         Launchers on one store take turns, so that the second finds in the queue what the first has submitted.
@@ -82,24 +84,24 @@ class SlurmLauncher:
                 self.store.add(job)
             if missing:
                 bootstrap = take_snapshot(self.directory / "code")
-                self._submit_missing(missing, done, partial(self._submit_batch, bootstrap))
+                self._submit_missing(missing, done, partial(self._submit_array, bootstrap))
         return done
 
-    def rehearse(self, jobs: Mapping[str, Job]) -> Submitted:
+    def dry_run(self, jobs: Mapping[str, Job]) -> LaunchResult:
         """What `submit` would do now, without doing or writing any of it. Raises SlurmError."""
         done, missing = self._sort(jobs)
-        arrays = itertools.count()
+        numbers = itertools.count()
 
-        def pretend(batch: Batch) -> list[str]:
-            array = next(arrays)
-            return [f"new{array}_{index}" for index in range(len(batch.elements))]
+        def number_elements(array: JobArray) -> list[str]:
+            number = next(numbers)
+            return [f"new{number}_{index}" for index in range(len(array.elements))]
 
-        self._submit_missing(missing, done, pretend)
+        self._submit_missing(missing, done, number_elements)
         return done
 
-    def _sort(self, jobs: Mapping[str, Job]) -> tuple[Submitted, dict[str, Job]]:
+    def _sort(self, jobs: Mapping[str, Job]) -> tuple[LaunchResult, dict[str, Job]]:
         """What has to be submitted and finds room in the queue, and what has not to."""
-        done = Submitted(queued={key: entry for key, entry in self.submissions.queued().items() if key in jobs})
+        done = LaunchResult(queued={key: entry for key, entry in self.submissions.queued().items() if key in jobs})
         missing: dict[str, Job] = {}
         room = math.inf if self.profile.max_queued is None else self.profile.max_queued - len(done.queued)
         states = {key: self._state(key) for key in {*jobs, *(needed for job in jobs.values() for needed in job.input_keys)}}
@@ -123,10 +125,10 @@ class SlurmLauncher:
             return State.DAMAGED
         return self.store.state(key, time.time())
 
-    def _submit_missing(self, missing: Mapping[str, Job], done: Submitted, sbatch: Callable[[Batch], Sequence[str]]) -> None:
-        def counted(batch: Batch) -> Sequence[str]:
+    def _submit_missing(self, missing: Mapping[str, Job], done: LaunchResult, sbatch: Sbatch) -> None:
+        def counted(array: JobArray) -> Sequence[str]:
             try:
-                slurm_ids = sbatch(batch)
+                slurm_ids = sbatch(array)
             except SlurmError as error:
                 kept = "what was submitted before stays queued, and the same command goes on from there"
                 raise SlurmError(f"{error}; {kept if done.calls else 'nothing was submitted'}") from None
@@ -137,13 +139,13 @@ class SlurmLauncher:
         size = self.profile.max_array_size or max_array_size()
         done.new = submit_arrays(missing, queued, size, counted)
 
-    def _submit_batch(self, bootstrap: Path, batch: Batch) -> list[str]:
+    def _submit_array(self, bootstrap: Path, array: JobArray) -> list[str]:
         """One call of sbatch. Returns the SLURM id of each element."""
-        first = batch.elements[0][0]
+        first = array.elements[0][0]
         asked, site = first.resources, self.profile.of(first.stage, first.resources)
-        logs = [{job.key: str(self.store.log_file(job.key)) for job in element} for element in batch.elements]
+        logs = [{job.key: str(self.store.log_file(job.key)) for job in element} for element in array.elements]
         task = SlurmTask([sys.executable, str(bootstrap), WORKER, "--stages", self._stages], {} if asked.gpus else NO_GPU)
-        request = parameters(asked, max(map(len, batch.elements)), site, batch.dependency)
+        request = parameters(asked, max(map(len, array.elements)), site, array.dependency)
         return self._sbatch([list(element) for element in logs], request, task, [str(self.store.root)] * len(logs), logs)
 
     def submit_conclusion(self, request: Path, after: Sequence[str]) -> None:
@@ -162,7 +164,7 @@ class SlurmLauncher:
 
         Raises SlurmError with sbatch's words.
         """
-        import_module("cloudpickle").register_pickle_by_value(slurm_task)
+        import_module("cloudpickle").register_pickle_by_value(sys.modules[SlurmTask.__module__])
         identity = secrets.token_hex(6)
         folder = self.submissions.record(identity, elements)
         # A fresh executor for every call: parameters are sticky, and the next array would inherit the dependency.

@@ -20,7 +20,7 @@ MAX_SPLIT = 20
 
 
 @dataclass(frozen=True)
-class Batch:
+class JobArray:
     """Elements of one `sbatch` call, and what they wait for in sbatch's words."""
 
     elements: Sequence[Element]
@@ -28,7 +28,7 @@ class Batch:
 
 
 def submit_arrays(
-    jobs: Mapping[str, Job], queued: Mapping[str, str], size: int, sbatch: Callable[[Batch], Sequence[str]]
+    jobs: Mapping[str, Job], queued: Mapping[str, str], size: int, sbatch: Callable[[JobArray], Sequence[str]]
 ) -> dict[str, str]:
     """Hands all jobs to `sbatch`, inputs before readers, which returns the SLURM id of each element. Returns that of each job.
 
@@ -37,8 +37,8 @@ def submit_arrays(
     slurm_ids = dict(queued)
     for kind in kinds(jobs):
         waits = {job.key: _awaited(job, jobs, slurm_ids) for job in kind}
-        for batch in batches(kind, waits, _array_sizes(slurm_ids), size):
-            for element, slurm_id in zip(batch.elements, sbatch(batch), strict=True):
+        for array in split_into_arrays(kind, waits, _array_sizes(slurm_ids), size):
+            for element, slurm_id in zip(array.elements, sbatch(array), strict=True):
                 slurm_ids |= {job.key: slurm_id for job in element}
     return {key: slurm_ids[key] for key in jobs}
 
@@ -62,9 +62,9 @@ def kinds(jobs: Mapping[str, Job]) -> Iterator[list[Job]]:
         yield group
 
 
-def batches(
+def split_into_arrays(
     kind: Sequence[Job], waits: Mapping[str, tuple[str, ...]], array_sizes: Mapping[str, int], size: int
-) -> Iterator[Batch]:
+) -> Iterator[JobArray]:
     """Splits jobs of one kind by what they wait for, then into arrays of at most `size`.
 
     waits: SLURM ids, by key of job.  array_sizes: elements of each array that is in the queue.
@@ -84,7 +84,7 @@ def batches(
     for inputs, elements in by_inputs.items():
         dependency = _dependency(word, inputs)
         for start in range(0, len(elements), size):
-            yield Batch(elements[start : start + size], dependency)
+            yield JobArray(elements[start : start + size], dependency)
 
 
 def _awaited(job: Job, jobs: Mapping[str, Job], slurm_ids: Mapping[str, str]) -> tuple[str, ...]:
@@ -120,7 +120,7 @@ def _cut(jobs: Sequence[Job], size: int) -> Iterator[Element]:
         yield tuple(jobs[start : start + size])
 
 
-def _matched(by_inputs: dict[tuple[str, ...], list[Element]], array_sizes: Mapping[str, int]) -> Iterator[Batch]:
+def _matched(by_inputs: dict[tuple[str, ...], list[Element]], array_sizes: Mapping[str, int]) -> Iterator[JobArray]:
     """Takes out those that read exactly one element each of one whole array: element i can wait for element i."""
     readers: dict[str, dict[int, Element]] = defaultdict(dict)
     for inputs, elements in by_inputs.items():
@@ -131,7 +131,7 @@ def _matched(by_inputs: dict[tuple[str, ...], list[Element]], array_sizes: Mappi
         if sorted(by_index) == list(range(array_sizes[array])):
             for number in by_index:
                 del by_inputs[(f"{array}_{number}",)]
-            yield Batch([by_index[number] for number in sorted(by_index)], f"aftercorr:{array}")
+            yield JobArray([by_index[number] for number in sorted(by_index)], f"aftercorr:{array}")
 
 
 def _dependency(word: str, slurm_ids: Sequence[str]) -> str | None:

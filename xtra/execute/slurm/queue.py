@@ -37,7 +37,7 @@ class NoSlurmError(SlurmError):
 
 
 @dataclass(frozen=True)
-class Queued:
+class QueueEntry:
     """A job of the store that SLURM has: its SLURM id (`123` or `123_4`), state and, while pending, the reason.
 
     Jobs that share a GPU have one SLURM id.
@@ -64,17 +64,17 @@ class Submissions:
         write_json(folder / "submission.json", {"schema_version": 2, "elements": [list(keys) for keys in elements]})
         return folder
 
-    def queued(self) -> dict[str, Queued]:
+    def queued(self) -> dict[str, QueueEntry]:
         """The jobs that SLURM has pending or running, by key. Raises SlurmError when the controller does not answer."""
         if next(self.directory.glob(RECORDS), None) is None:
             return {}  # nothing was ever submitted, so it does not matter whether SLURM is here
-        found: dict[str, Queued] = {}
+        found: dict[str, QueueEntry] = {}
         elements_of = functools.cache(self._elements)
         for slurm_id, name, state, reason in _squeue():
             elements = elements_of(name)
             index = int(slurm_id.partition("_")[2] or 0)
             if index < len(elements) and state not in GONE and reason != NEVER:
-                found |= dict.fromkeys(elements[index], Queued(slurm_id, state, reason))
+                found |= dict.fromkeys(elements[index], QueueEntry(slurm_id, state, reason))
         return found
 
     def logs(self, key: str) -> list[Path]:
@@ -96,7 +96,7 @@ class Submissions:
             return []  # of another store
 
 
-def cancel(queued: Iterable[Queued]) -> None:
+def cancel(queued: Iterable[QueueEntry]) -> None:
     """Ends these jobs. Raises SlurmError."""
     identities = sorted({entry.slurm_id for entry in queued})
     for start in range(0, len(identities), 500):
