@@ -9,8 +9,7 @@ from argparse import ArgumentParser
 
 import numpy as np
 
-from xtra.agents.evaluation import play_episodes
-from xtra.agents.random_player import RandomPlayer
+from xtra.agents.evaluation import RandomPlayer, play_episodes
 from xtra.envs.config import EnvironmentConfig
 from xtra.protocol.games import GAMES
 from xtra.protocol.protocols import PROTOCOLS, Protocol

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from xtra.agents.graphed import Function
+from xtra.cuda_graphs import Function
 
 
 class NoHostReads(TorchDispatchMode):

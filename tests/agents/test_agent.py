@@ -10,10 +10,9 @@ from xtra.agents.efficientzero.agent import EfficientZeroLearner, sample_actions
 from xtra.agents.efficientzero.config import EfficientZeroConfig, OptimizerConfig
 from xtra.agents.efficientzero.losses import Steps
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
-from xtra.agents.efficientzero.observation import augment
 from xtra.agents.efficientzero.planning import Planner
-from xtra.agents.interface import Run
-from xtra.agents.observation import to_observations
+from xtra.agents.interface import TrainingRun
+from xtra.agents.observation import augment, to_observations
 from xtra.envs.config import EnvironmentConfig
 from xtra.replay.buffer import ReplayBuffer
 from xtra.search.config import SearchConfig
@@ -36,7 +35,7 @@ def make_learner(**blocks: dict[str, Any]) -> EfficientZeroLearner:
     return EfficientZeroLearner(
         EfficientZeroConfig.model_validate(merged),
         EnvironmentConfig(game="Catch", frame_size=10),
-        Run(num_updates=20, env_step_updates=20, seed=0, num_threads=1, device=CPU),
+        TrainingRun(num_updates=20, env_step_updates=20, seed=0, num_threads=1, device=CPU),
     )
 
 

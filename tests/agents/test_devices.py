@@ -16,13 +16,12 @@ from xtra.agents.device import prepare_torch
 from xtra.agents.efficientzero import descent, targets
 from xtra.agents.efficientzero.agent import EfficientZeroLearner
 from xtra.agents.efficientzero.config import EfficientZeroConfig
-from xtra.agents.graphed import WARM_UP_CALLS, Function, GraphedFunction
-from xtra.agents.interface import Run
+from xtra.agents.interface import TrainingRun
+from xtra.cuda_graphs import WARM_UP_CALLS, Function, GraphedFunction
 from xtra.envs.config import EnvironmentConfig
 from xtra.execute.machine import NO_GPU
 from xtra.replay.buffer import ReplayBuffer, table_rows
-from xtra.replay.device_frames import DeviceFrames
-from xtra.replay.frames import RawFrames
+from xtra.replay.frames import DeviceFrames, RawFrames
 
 from .pretended import PretendedGraph, PretendedRecorder
 
@@ -52,7 +51,7 @@ def make_learner(device: str = "cpu", **settings: Any) -> EfficientZeroLearner:
     return EfficientZeroLearner(
         EfficientZeroConfig.model_validate(base | settings),
         EnvironmentConfig(game="Catch", frame_size=10),
-        Run(num_updates=20, env_step_updates=20, seed=0, num_threads=1, device=torch.device(device)),
+        TrainingRun(num_updates=20, env_step_updates=20, seed=0, num_threads=1, device=torch.device(device)),
     )
 
 

@@ -54,11 +54,11 @@ def test_the_learning_rate_warms_up_and_drops_late(update: int, rate: float) -> 
     assert learning_rate(update, EfficientZeroConfig().optimizer) == pytest.approx(rate)
 
 
-def test_temperature_and_priority_correction_follow_their_schedules() -> None:
+def test_temperature_and_importance_exponent_follow_their_schedules() -> None:
     config = EfficientZeroConfig()
     temperatures = [temperature(updates, 100_000, config.acting) for updates in (0, 49_999, 50_000, 74_999, 75_000, 120_000)]
     assert temperatures == [1.0, 1.0, 0.5, 0.5, 0.25, 0.25]
-    corrections = [config.replay.priority_correction(update, 120_001) for update in (0, 60_000, 120_000)]
+    corrections = [config.replay.importance_exponent(update, 120_001) for update in (0, 60_000, 120_000)]
     assert corrections == pytest.approx([0.4, 0.7, 1.0])
 
 

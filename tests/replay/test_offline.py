@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from xtra.config import Config
 from xtra.replay.buffer import ReplayBuffer
-from xtra.replay.chunks import ChunkedFrames
 from xtra.replay.config import ReplayConfig
+from xtra.replay.frames import ChunkedFrames
 from xtra.replay.offline import OfflineData, seal
 from xtra.replay.offline_writer import write_trajectories
 from xtra.replay.recording import Recording, recording_meta

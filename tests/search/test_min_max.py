@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from xtra.search import SearchConfig
+from xtra.search.gumbel import considered_visits_table, exploration_table
 from xtra.search.reference import ReferenceTree
-from xtra.search.tables import considered_visits_table, exploration_table
 
 ACTIONS = 4
 

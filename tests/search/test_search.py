@@ -11,8 +11,8 @@ import torch
 from problems import Problem, assert_same_search, hash_model
 
 from xtra.search import FunctionModel, SearchConfig, SearchResult, dirichlet_noise, gumbel_noise, search
+from xtra.search.gumbel import considered_visits
 from xtra.search.reference import ordered_sum, tie_keys
-from xtra.search.tables import considered_visits
 
 
 def two_armed(rewards: list[float], values: list[float] | None = None, logits: list[float] | None = None) -> FunctionModel:

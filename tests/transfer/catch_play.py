@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from xtra.agents.random_player import RandomPlayer
+from xtra.agents.evaluation import RandomPlayer
 from xtra.envs.config import EnvironmentConfig
 from xtra.envs.make import make_training_environment
 from xtra.protocol.games import NUM_ACTIONS

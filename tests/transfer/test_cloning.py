@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from xtra.agents.cloning.agent import CloningPlayer
-from xtra.agents.cloning.config import CloningConfig
+from xtra.agents.cloning import CloningPlayer
+from xtra.agents.config import CloningConfig
 from xtra.agents.efficientzero.agent import EfficientZeroLearner, make_network
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.agents.evaluation import mean_episode_return, play_episodes
 from xtra.agents.factory import make_player
-from xtra.agents.interface import Run
+from xtra.agents.interface import TrainingRun
 from xtra.envs.config import EnvironmentConfig
 from xtra.transfer.cloning import Cloning
 from xtra.transfer.tasks import Task
@@ -29,7 +29,7 @@ CONFIG = CloningConfig.model_validate(
         "optimizer": {"method": "adam", "learning_rate": 0.01, "warmup_updates": 0, "augmentation": "none"},
     }
 )
-RUN = Run(num_updates=100, env_step_updates=100, seed=0, num_threads=1, device=torch.device("cpu"))
+RUN = TrainingRun(num_updates=100, env_step_updates=100, seed=0, num_threads=1, device=torch.device("cpu"))
 
 
 @pytest.mark.parametrize("target", ["actions", "teacher"])

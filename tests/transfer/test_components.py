@@ -13,7 +13,7 @@ from torch import Tensor
 from xtra.agents.efficientzero.agent import EfficientZeroLearner
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.agents.factory import make_learner
-from xtra.agents.interface import Run
+from xtra.agents.interface import TrainingRun
 from xtra.transfer.config import COMPONENTS
 
 from .small_tasks import AGENT, CATCH, filled
@@ -21,7 +21,7 @@ from .small_tasks import AGENT, CATCH, filled
 
 def learner(seed: int, **network: Any) -> EfficientZeroLearner:
     config = EfficientZeroConfig.model_validate({**AGENT, "network": {**AGENT["network"], **network}})
-    run = Run(num_updates=10, env_step_updates=10, seed=seed, num_threads=1, device=torch.device("cpu"))
+    run = TrainingRun(num_updates=10, env_step_updates=10, seed=seed, num_threads=1, device=torch.device("cpu"))
     made = make_learner(config, CATCH, run)
     assert isinstance(made, EfficientZeroLearner)
     return made

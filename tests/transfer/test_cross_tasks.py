@@ -10,7 +10,7 @@ import torch
 from xtra.agents.efficientzero import descent
 from xtra.agents.efficientzero.batches import joined, to_tensors
 from xtra.agents.efficientzero.config import EfficientZeroConfig
-from xtra.agents.interface import Run
+from xtra.agents.interface import TrainingRun
 from xtra.transfer.config import CrossTaskConfig, TaskWeightConfig, TeacherConfig
 from xtra.transfer.cross_tasks import CrossTaskLearner, combined, only_terms
 
@@ -25,7 +25,7 @@ def learner(
     made = CrossTaskLearner(
         config,
         CATCH,
-        Run(num_updates=50, env_step_updates=50, seed=1, num_threads=1, device=torch.device("cpu")),
+        TrainingRun(num_updates=50, env_step_updates=50, seed=1, num_threads=1, device=torch.device("cpu")),
         [task(config, game, seed, reward) for game, seed, reward in tasks],
         CrossTaskConfig(enabled=True, **{"batch_size": 6, **cross}),
         TaskWeightConfig.model_validate({"start": 1, "interval": 4, "window": 2, **(weights or {})}),

@@ -9,12 +9,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from xtra.agents.curl.batch import Batch
+from xtra.agents.curl.batch import Batch, NStepTransitions, transitions
 from xtra.agents.curl.config import CurlConfig
 from xtra.agents.curl.learning import CurlNetworks
-from xtra.agents.curl.targets import Transitions, transitions
 from xtra.agents.factory import make_player
-from xtra.agents.interface import Run
+from xtra.agents.interface import TrainingRun
 from xtra.envs.config import EnvironmentConfig
 from xtra.protocol.games import GAMES, NUM_ACTIONS
 from xtra.replay.buffer import ReplayBuffer
@@ -22,7 +21,7 @@ from xtra.transfer.curl import PooledCurl
 from xtra.transfer.sampling import TaskSampler
 from xtra.transfer.tasks import Task
 
-RUN = Run(num_updates=60, env_step_updates=60, seed=0, num_threads=1, device=torch.device("cpu"))
+RUN = TrainingRun(num_updates=60, env_step_updates=60, seed=0, num_threads=1, device=torch.device("cpu"))
 VIEW = EnvironmentConfig(game="", frame_size=10, color="gray")
 NUM_ROWS = 120
 PAID = {"Pong": 3, "Catch": 4, "Breakout": 1}
@@ -71,7 +70,7 @@ def test_an_update_is_one_step_on_all_games_samples_each_with_its_own_actions_an
     drawn = [(tasks[d.task], d.sample) for d in sampler.draw(0)]
     metrics = PooledCurl(config, VIEW, tasks, 8, RUN).update(0)
     (batch,) = batches
-    wanted = Transitions.joined([transitions(task.replay, sample, config) for task, sample in drawn])
+    wanted = NStepTransitions.joined([transitions(task.replay, sample, config) for task, sample in drawn])
     games = [task.game for task, sample in drawn for _ in sample.rows]
     assert games == ["Pong"] * 3 + ["Catch"] * 3 + ["Breakout"] * 2
     for name in ("actions", "returns", "discounts", "weights"):

@@ -12,7 +12,7 @@ import torch
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
 from xtra.agents.efficientzero.planning import Planner
-from xtra.agents.interface import Run
+from xtra.agents.interface import TrainingRun
 from xtra.agents.observation import to_observations
 from xtra.protocol.games import GAMES, NUM_ACTIONS
 from xtra.replay.buffer import ReplayBuffer
@@ -26,7 +26,7 @@ from xtra.transfer.tasks import LabelledTask
 from .catch_play import labelled_catch
 from .small_tasks import AGENT, task
 
-RUN = Run(num_updates=200, env_step_updates=200, seed=1, num_threads=1, device=torch.device("cpu"))
+RUN = TrainingRun(num_updates=200, env_step_updates=200, seed=1, num_threads=1, device=torch.device("cpu"))
 
 
 def config(**blocks: dict[str, Any]) -> EfficientZeroConfig:

@@ -6,9 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from xtra.agents.cloning.config import CloningConfig
 from xtra.agents.curl.config import CurlConfig
-from xtra.agents.efficientzero.config import EfficientZeroConfig
+from xtra.agents.efficientzero.config import EfficientZeroConfig, NetworkConfig, OptimizerConfig
 from xtra.config import Config
 
 IMPORTED_FILE = "network.safetensors"
@@ -20,6 +19,17 @@ class RandomConfig(Config):
 
     name: Literal["random"] = "random"
     """Tells the agents apart."""
+
+
+class CloningConfig(Config):
+    """It is pretrained and evaluated, never trained online: a cloned network is finetuned by EfficientZero."""
+
+    name: Literal["cloning"] = "cloning"
+    """Tells the agents apart."""
+    network: NetworkConfig = NetworkConfig()
+    """EfficientZero's network, so that what is cloned can be finetuned; dynamics and projection stay as initialised."""
+    optimizer: OptimizerConfig = OptimizerConfig()
+    """Optimiser, schedule and augmentation; loss weights are unused."""
 
 
 LearningAgentConfig = Annotated[EfficientZeroConfig | CurlConfig, Field(discriminator="name")]

@@ -1,4 +1,4 @@
-"""Scores a player on whole games, all played side by side."""
+"""Scores a player on whole games, all played side by side; and the random player, which every score must beat."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xtra.agents.interface import Player
 from xtra.envs.config import EnvironmentConfig
 from xtra.envs.make import make_evaluation_environment
-from xtra.envs.stacks import FrameStacks
+from xtra.envs.vector import FrameStacks
+from xtra.protocol.games import GAMES
+from xtra.rng import stream
 
 
 @dataclass(frozen=True)
@@ -60,3 +63,17 @@ def play_episodes(
 def mean_episode_return(episodes: list[Episode]) -> float:
     """The score rule of every protocol so far."""
     return float(np.mean([episode.episode_return for episode in episodes]))
+
+
+class RandomPlayer:
+    """Its draws are a function of (seed, env step), so an evaluation is repeatable."""
+
+    frame_stack = 1
+
+    def __init__(self, game: str, seed: int) -> None:
+        self._valid = np.array(GAMES[game].action_ids)
+        self._seed = seed
+
+    def play(self, stacks: NDArray[np.uint8], env_step: int) -> NDArray[np.int64]:
+        """One valid action id per environment."""
+        return stream(self._seed, "random-player", env_step).choice(self._valid, len(stacks))

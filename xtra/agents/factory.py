@@ -10,15 +10,14 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from xtra.agents.cloning.agent import CloningPlayer
-from xtra.agents.cloning.config import CloningConfig
-from xtra.agents.config import IMPORTED_FILE, RandomConfig
+from xtra.agents.cloning import CloningPlayer
+from xtra.agents.config import IMPORTED_FILE, CloningConfig, RandomConfig
 from xtra.agents.curl import agent as curl
 from xtra.agents.curl.config import CurlConfig
 from xtra.agents.efficientzero.agent import EfficientZeroLearner, EfficientZeroPlayer, make_network
 from xtra.agents.efficientzero.config import EfficientZeroConfig
-from xtra.agents.interface import Learner, Player, Run
-from xtra.agents.random_player import RandomPlayer
+from xtra.agents.evaluation import RandomPlayer
+from xtra.agents.interface import Learner, Player, TrainingRun
 from xtra.config import Config
 from xtra.envs.config import EnvironmentConfig
 
@@ -26,7 +25,7 @@ NETWORK_FILE = "network.pt"
 """What every job that trains leaves: the network's `state_dict`."""
 
 
-def make_learner(config: Config, environment: EnvironmentConfig, run: Run) -> Learner:
+def make_learner(config: Config, environment: EnvironmentConfig, run: TrainingRun) -> Learner:
     """An agent at the start of its training. Raises TypeError for an agent that does not learn online."""
     if isinstance(config, EfficientZeroConfig):
         return EfficientZeroLearner(config, environment, run)

@@ -15,7 +15,7 @@ from xtra.replay.buffer import ReplayBuffer
 
 
 @dataclass(frozen=True)
-class Run:
+class TrainingRun:
     """What a learner must know of the run. num_updates: all that will be made; env_step_updates: those that the whole budget of
     env steps is worth."""
 

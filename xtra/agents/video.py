@@ -14,7 +14,7 @@ from xtra.agents.efficientzero.agent import EfficientZeroPlayer
 from xtra.agents.interface import Player
 from xtra.envs.config import EnvironmentConfig
 from xtra.envs.make import make_evaluation_environment
-from xtra.envs.stacks import FrameStacks
+from xtra.envs.vector import FrameStacks
 from xtra.protocol.games import ACTION_NAMES, GAMES
 
 FORMATS = (".gif", ".png")

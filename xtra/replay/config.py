@@ -14,7 +14,7 @@ class ReplayConfig(Config):
     """Transitions kept; the oldest trajectories go first. EfficientZero: 1e6, so Atari 100k never drops one."""
     priority_exponent: float = Field(0.6, ge=0.0)
     """Alpha: 0 samples uniformly. EfficientZero: 0.6."""
-    priority_correction_start: float = Field(0.4, ge=0.0, le=1.0)
+    importance_exponent_start: float = Field(0.4, ge=0.0, le=1.0)
     """Beta at the first update; grows linearly to 1 at the last one. EfficientZero: 0.4."""
     priority_epsilon: float = Field(1e-6, gt=0.0)
     """Added to every priority. EfficientZero: 1e-6."""
@@ -27,7 +27,7 @@ class ReplayConfig(Config):
     """Host memory for raw frames, in GB; a replay that would need more keeps its frames compressed (lossless). Never changes
     results."""
 
-    def priority_correction(self, update: int, num_updates: int) -> float:
+    def importance_exponent(self, update: int, num_updates: int) -> float:
         """Beta at an update: linear from its start to 1 at the last one."""
         progress = min(1.0, update / max(1, num_updates - 1))
-        return self.priority_correction_start + (1.0 - self.priority_correction_start) * progress
+        return self.importance_exponent_start + (1.0 - self.importance_exponent_start) * progress

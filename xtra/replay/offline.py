@@ -1,7 +1,7 @@
 """Offline data of one game: whole trajectories one after another, frames compressed, everything else in plain arrays.
 
     frames.zst, offsets.npy     frames in blocks (chunks.py)
-    steps.npz                   per transition, see `Steps`
+    steps.npz                   per transition, see `Transitions`
     episodes.npz                the seeds and the actions of the games that the trajectories are parts of
     meta.json                   what it is and where it is from; sizes and SHA-256 of the other files
     card.md                     the same for people
@@ -20,9 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xtra.replay.buffer import ReplayBuffer
-from xtra.replay.chunks import ChunkedFrames
 from xtra.replay.config import ReplayConfig
-from xtra.replay.frames import FrameStore, RawFrames
+from xtra.replay.frames import ChunkedFrames, FrameStore, RawFrames
 from xtra.store.errors import DamagedError
 from xtra.store.files import json_text, sha256
 
@@ -34,7 +33,7 @@ FILL_FRAMES = 1024
 
 
 @dataclass(frozen=True)
-class Steps:
+class Transitions:
     """T transitions, each array `[T, ...]`.
 
     actions: ids of ALE's 18. rewards: raw. policies `[T, 18]`, root_values: what the run's search said (uniform and 0 for random
@@ -69,7 +68,7 @@ class Episodes:
 class OfflineData:
     """An opened dataset. Its frames stay on disk until they are read."""
 
-    def __init__(self, directory: Path, meta: dict[str, Any], steps: Steps, episodes: Episodes) -> None:
+    def __init__(self, directory: Path, meta: dict[str, Any], steps: Transitions, episodes: Episodes) -> None:
         self.directory, self.meta, self.steps, self.episodes = directory, meta, steps, episodes
         self.game: str = meta["environment"]["game"]
         height, width, channels = meta["frame_shape"]
@@ -90,7 +89,7 @@ class OfflineData:
                 raise DamagedError(path, "it is missing")
             if sha256(path) != file["sha256"]:
                 raise DamagedError(path, f"its bytes are not those that {META} tells")
-        return cls(directory, meta, Steps(**_arrays(directory / STEPS)), Episodes(**_arrays(directory / EPISODES)))
+        return cls(directory, meta, Transitions(**_arrays(directory / STEPS)), Episodes(**_arrays(directory / EPISODES)))
 
     def replay(self, config: ReplayConfig, window: int) -> ReplayBuffer:
         """All transitions as rows of one environment, equally urgent; those of which the next `window` steps are unknown have
@@ -119,7 +118,7 @@ class OfflineData:
         return raw
 
 
-def save_arrays(path: Path, arrays: Steps | Episodes) -> None:
+def save_arrays(path: Path, arrays: Transitions | Episodes) -> None:
     """As an uncompressed npz, one member per field."""
     np.savez(path, **{field.name: getattr(arrays, field.name) for field in fields(arrays)})
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xtra.replay.chunks import ChunkEncoder
-from xtra.replay.offline import EPISODES, FRAMES, OFFSETS, STEPS, Episodes, Steps, save_arrays
+from xtra.replay.frames import ChunkEncoder
+from xtra.replay.offline import EPISODES, FRAMES, OFFSETS, STEPS, Episodes, Transitions, save_arrays
 from xtra.replay.recording import Recording, Trajectory
 
 EpisodeSeed = Callable[[int, int], int]
@@ -26,7 +27,7 @@ def write_trajectories(
     chosen: Sequence[Trajectory],
     frames: Iterable[NDArray[np.uint8]],
     episode_seed: EpisodeSeed,
-) -> Steps:
+) -> Transitions:
     """Everything but meta.json and the card. chosen: in the order of their last rows. frames: the run's rows from the first on,
     each `[num_envs, H, W, C]`, in whatever view."""
     offsets = _write_frames(directory / FRAMES, chosen, frames)
@@ -60,13 +61,13 @@ def _write_frames(path: Path, chosen: Sequence[Trajectory], frames: Iterable[NDA
     return np.array(offsets, np.int64)
 
 
-def _steps(recording: Recording, chosen: Sequence[Trajectory], episodes: list[int], episode_starts: list[int]) -> Steps:
+def _steps(recording: Recording, chosen: Sequence[Trajectory], episodes: list[int], episode_starts: list[int]) -> Transitions:
     lengths = np.array([trajectory.num_transitions for trajectory in chosen])
     rows = np.concatenate([np.arange(trajectory.first, trajectory.last + 1) for trajectory in chosen])
     envs = np.repeat([trajectory.env for trajectory in chosen], lengths)
     ends = np.cumsum(lengths)
     columns = {name: recording.columns[name][rows, envs] for name in ("actions", "rewards", "policies", "root_values")}
-    return Steps(
+    return Transitions(
         **columns,
         first=np.repeat(ends - lengths, lengths),
         last=np.repeat(ends - 1, lengths),
@@ -98,3 +99,51 @@ def _episodes(
         starts.append(first)
     offsets = np.cumsum([0, *map(len, played)])
     return Episodes(np.array(seeds, np.int64), np.concatenate(played), offsets), numbers, starts
+
+
+PARTS = ("first third", "second third", "last third")
+
+
+def card_text(meta: dict[str, Any], steps: Transitions) -> str:
+    """Markdown. meta: as sealed."""
+    environment, source, counts = meta["environment"], meta["source"], meta["counts"]
+    who = "uniformly random play" if source["policy"] == "random" else "an agent while it learned the game"
+    view = "rendered by exact replay of its actions" if source["rendered"] else "as the run saw it"
+    height, width, channels = meta["frame_shape"]
+    life = "a lost life or the game's end" if environment["life_loss_terminal"] else "the game's end"
+    size = sum(file["bytes"] for file in meta["files"].values())
+    lines = [
+        f"# Offline data of {environment['game']}",
+        "",
+        f"{counts['transitions']:,} transitions in {counts['trajectories']:,} whole trajectories of {counts['episodes']:,} "
+        f"games, played by {who} (seed {source['seed']}, "
+        f"{source['env_steps']:,} env steps in {source['num_envs']} environments).",
+        "",
+        f"- Observations: {height}x{width} pixels, {channels} channel{'s' * (channels > 1)}, lossless, {view}.",
+        f"- Rewards: raw. A trajectory ends with {life}, or with the run ({counts['incomplete']} of them).",
+        f"- Part of the run: {meta['data']['part']}, "
+        + ("everything." if meta["data"]["transitions"] is None else f"{meta['data']['transitions']:,} transitions asked for."),
+        f"- Size: {size / 1e6:.1f} MB; frames alone {meta['files']['frames.zst']['bytes'] / counts['transitions']:.0f} B each.",
+        "- Made with " + ", ".join(f"{name} {version}" for name, version in meta["versions"].items()) + ".",
+        "",
+        "| part of the data | trajectories | transitions | mean return | least | most |",
+        "|---|---|---|---|---|---|",
+        *_returns(steps),
+        "",
+        "Returns are sums of raw rewards over a trajectory. `meta.json` has every setting, and each file's SHA-256.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _returns(steps: Transitions) -> list[str]:
+    """One line per third of the transitions; a trajectory belongs to the third it begins in."""
+    count, starts = len(steps.first), np.unique(steps.first)
+    returns = np.add.reduceat(steps.rewards, starts, dtype=np.float64)
+    lengths = np.diff([*starts, count])
+    third = starts * len(PARTS) // count
+    lines = []
+    for number, name in enumerate(PARTS):
+        mine = returns[third == number]
+        figures = [f"{figure:g}" for figure in (mine.mean().round(2), mine.min(), mine.max())] if mine.size else ["–"] * 3
+        lines.append(f"| {name} | {mine.size:,} | {lengths[third == number].sum():,} | {' | '.join(figures)} |")
+    return lines

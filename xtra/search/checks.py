@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xtra.search.types import ModelOutput
+from xtra.search.model import ModelOutput
 
 MAX_ACTIONS = 128
 

@@ -1,13 +1,15 @@
-"""What every engine offers to `search`: the same calls, the same numbers."""
+"""What every engine offers to `search`: the same calls, the same numbers; and the engines kept between two searches."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable, Hashable
 from typing import Any, Literal, NamedTuple, Protocol
 
 from numpy.typing import NDArray
 from torch import Tensor
 
-from xtra.search.types import ModelOutput
+from xtra.search.model import ModelOutput
 
 EngineName = Literal["auto", "reference", "portable", "avx2", "avx512", "emulated_warp", "offload"]
 """`auto` takes the fastest for the device; the others are for tests and comparisons: the NumPy definition, the CPU engine for one
@@ -81,3 +83,27 @@ class Engine(Protocol):
 
     def read_nodes(self) -> NDArray[Any]:
         """A copy of the trees as `xtra.search.tree.node_fields`, `[B, S + 1]`."""
+
+
+MAX_KEPT_ENGINES = 4
+"""Engines kept at most: self-play, reanalysis and evaluation each have a shape of their own."""
+
+_kept: list[tuple[Hashable, Engine]] = []  # longest idle first
+_lock = threading.RLock()  # the garbage collector may call `return_engine` inside `borrow_engine`
+
+
+def borrow_engine(key: Hashable, make: Callable[[], Engine]) -> Engine:
+    """An idle engine that was given back under the same key, or a new one. Nobody else has it until it is given back."""
+    with _lock:
+        for place, (kept_under, engine) in enumerate(_kept):
+            if kept_under == key:
+                del _kept[place]
+                return engine
+    return make()
+
+
+def return_engine(key: Hashable, engine: Engine) -> None:
+    """Offers an engine for the next search; the one idle for longest is dropped if there are too many."""
+    with _lock:
+        _kept.append((key, engine))
+        del _kept[:-MAX_KEPT_ENGINES]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from xtra.search.capture import CaptureStream
+from xtra.cuda_graphs import CaptureStream
 from xtra.search.checks import check_arguments
 from xtra.search.config import SearchConfig
 from xtra.search.cuda import CudaEngine
 from xtra.search.engine import Roots
+from xtra.search.model import ModelOutput, SearchModel, SearchResult
 from xtra.search.simulate import conclude, prepare, simulate
 from xtra.search.tree import Tree
-from xtra.search.types import ModelOutput, SearchModel, SearchResult
 
 WARM_UP_SEARCHES = 3
 """Searches on a side stream before the capture, for lazy initialisation and autotuning; PyTorch's advice for CUDA graphs."""

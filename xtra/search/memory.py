@@ -12,9 +12,9 @@ from torch import Tensor
 from xtra.search import _native
 from xtra.search.config import SearchConfig
 from xtra.search.engine import Roots, RootStatistics
-from xtra.search.tables import considered_visits_table, exploration_table
+from xtra.search.gumbel import considered_visits_table, exploration_table
+from xtra.search.model import ModelOutput
 from xtra.search.tree import node_fields
-from xtra.search.types import ModelOutput
 
 _NODE_HEADER = {"value_sum": 0, "value_prefix": 4, "reward": 8, "visits": 16, "parent": 18, "depth": 20, "action": 26}
 

@@ -12,7 +12,7 @@ from xtra.search import _native
 from xtra.search.config import SearchConfig
 from xtra.search.engine import BadOutput, Roots, RootStatistics
 from xtra.search.memory import Memory, rules
-from xtra.search.types import ModelOutput
+from xtra.search.model import ModelOutput
 
 
 class CpuTrees:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from xtra.search.config import SearchConfig
 from xtra.search.engine import Roots, RootStatistics
 from xtra.search.memory import Memory
+from xtra.search.model import ModelOutput
 from xtra.search.native import CpuTrees
-from xtra.search.types import ModelOutput
 
 CPU = torch.device("cpu")
 

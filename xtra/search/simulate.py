@@ -9,17 +9,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xtra.search import idle
 from xtra.search.checks import OutputGuard, check_arguments
 from xtra.search.config import SearchConfig
 from xtra.search.cuda import CudaEngine, cuda_is_built
-from xtra.search.engine import Engine, EngineName, Roots, RootStatistics
+from xtra.search.engine import Engine, EngineName, Roots, RootStatistics, borrow_engine, return_engine
 from xtra.search.gumbel import improved_policy
+from xtra.search.model import ModelOutput, SearchModel, SearchResult
 from xtra.search.native import NativeEngine
 from xtra.search.offload import OffloadEngine
 from xtra.search.reference_engine import ReferenceEngine
 from xtra.search.tree import Tree
-from xtra.search.types import ModelOutput, SearchModel, SearchResult
 
 
 @torch.no_grad()
@@ -51,11 +50,11 @@ def search(
     check_arguments(output, valid_actions, seeds, noise, num_threads)
     roots = prepare(config, output, valid_actions, seeds, noise)
     key = _key(engine, config, output, seeds is not None, num_threads)
-    trees = idle.take(key, lambda: _make_engine(engine, config, output, seeds is not None, num_threads))
+    trees = borrow_engine(key, lambda: _make_engine(engine, config, output, seeds is not None, num_threads))
     simulate(model, trees, config, roots, output)
     found = trees.finish()
     tree = Tree(trees.read_nodes)
-    weakref.finalize(tree, idle.give_back, key, trees).atexit = False  # once nobody can look into this tree any more
+    weakref.finalize(tree, return_engine, key, trees).atexit = False  # once nobody can look into this tree any more
     return conclude(config, roots, output, found, tree)
 
 

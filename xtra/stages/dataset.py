@@ -14,16 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xtra.agents.random_player import RandomPlayer
+from xtra.agents.evaluation import RandomPlayer
 from xtra.envs.config import VIEW, EnvironmentConfig
 from xtra.envs.make import episode_seed, make_training_environment
 from xtra.protocol.games import GAMES, NUM_ACTIONS
 from xtra.replay.buffer import ReplayBuffer
-from xtra.replay.chunks import CHUNK_FRAMES
 from xtra.replay.config import ReplayConfig
-from xtra.replay.offline import CARD, Steps, seal
-from xtra.replay.offline_card import card_text
-from xtra.replay.offline_writer import write_trajectories
+from xtra.replay.frames import CHUNK_FRAMES
+from xtra.replay.offline import CARD, Transitions, seal
+from xtra.replay.offline_writer import card_text, write_trajectories
 from xtra.replay.recording import Recording, Trajectory, recording_meta
 from xtra.replay.segments import ReplayLog
 from xtra.stages.config import DatasetConfig
@@ -134,7 +133,7 @@ def _check_course(seen: EnvironmentConfig, wanted: EnvironmentConfig) -> None:
             )
 
 
-def _describe(config: DatasetConfig, recording: Recording, steps: Steps) -> dict[str, Any]:
+def _describe(config: DatasetConfig, recording: Recording, steps: Transitions) -> dict[str, Any]:
     source = recording.meta
     starts = np.unique(steps.first)
     return {

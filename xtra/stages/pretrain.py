@@ -11,7 +11,7 @@ from torch import Tensor
 from xtra.agents.device import prepare_torch
 from xtra.agents.evaluation import mean_episode_return, play_episodes
 from xtra.agents.factory import make_player
-from xtra.agents.interface import Run
+from xtra.agents.interface import TrainingRun
 from xtra.rng import derive_seed
 from xtra.stages.config import PretrainConfig
 from xtra.stages.context import StageContext
@@ -24,7 +24,7 @@ def run(config: PretrainConfig, context: StageContext) -> None:
     """Inputs `dataset` and, where teachers are followed, `label`, one per game. Leaves what `train_offline` does, and in
     source_scores.json how the network plays its own games: what it has not learned it cannot transfer."""
     updates = config.pretraining.updates
-    run = Run(
+    run = TrainingRun(
         num_updates=updates,
         env_step_updates=updates,
         # The network must not begin as the one that is finetuned with an equal seed.

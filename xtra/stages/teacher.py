@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xtra.agents.device import prepare_torch
 from xtra.agents.efficientzero.agent import EfficientZeroLearner
-from xtra.agents.interface import Run
+from xtra.agents.interface import TrainingRun
 from xtra.replay.offline import OfflineData
 from xtra.rng import derive_seed
 from xtra.stages.config import TeachConfig
@@ -18,7 +18,7 @@ def run(config: TeachConfig, context: StageContext) -> None:
     seed = derive_seed(config.seed, "teacher")
     device = prepare_torch(config.num_threads)
     (dataset,) = context.inputs["dataset"]
-    run = Run(
+    run = TrainingRun(
         num_updates=config.updates,
         env_step_updates=config.updates,
         seed=seed,

@@ -19,9 +19,9 @@ import torch
 from xtra.agents.device import prepare_torch
 from xtra.agents.evaluation import mean_episode_return, play_episodes
 from xtra.agents.factory import NETWORK_FILE, make_learner
-from xtra.agents.interface import Learner, Run
+from xtra.agents.interface import Learner, TrainingRun
 from xtra.envs.make import make_training_environment
-from xtra.envs.stacks import FrameStacks
+from xtra.envs.vector import FrameStacks
 from xtra.replay.recording import recording_meta
 from xtra.replay.segments import ReplayLog
 from xtra.rng import derive_seed
@@ -87,7 +87,7 @@ class OnlineTraining:
             updates_per_env_step=training.updates_per_env_step,
             first_update_env_step=max(agent.replay.min_transitions, self._num_envs * (agent.window + 1)),
         )
-        run = Run(
+        run = TrainingRun(
             num_updates=self.budget.num_updates,
             env_step_updates=int(self.budget.updates_per_env_step * self.budget.env_steps),
             seed=config.seed,
@@ -234,7 +234,7 @@ class OnlineTraining:
         self._progress()
 
 
-def _make_learner(config: TrainConfig, run: Run, context: StageContext) -> Learner:
+def _make_learner(config: TrainConfig, run: TrainingRun, context: StageContext) -> Learner:
     if config.finetuning is None:
         return make_learner(config.agent, config.environment, run)
     return make_finetuning_learner(config.agent, config.environment, config.finetuning, context.inputs, run)

@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from xtra.agents.cloning.config import CloningConfig
+from xtra.agents.config import CloningConfig
 from xtra.agents.curl.config import CurlConfig
 from xtra.agents.efficientzero.config import ActingConfig, EfficientZeroConfig, TargetConfig
 from xtra.config import Config

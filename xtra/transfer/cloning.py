@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xtra.agents.cloning.agent import Cloner
-from xtra.agents.cloning.config import CloningConfig
-from xtra.agents.interface import Run
+from xtra.agents.cloning import Cloner
+from xtra.agents.config import CloningConfig
+from xtra.agents.interface import TrainingRun
 from xtra.protocol.games import NUM_ACTIONS
 from xtra.replay.config import ReplayConfig
 from xtra.transfer.sampling import TaskSample, TaskSampler
@@ -23,7 +23,7 @@ REPLAY = ReplayConfig()
 class Cloning:
     """Imitates the teachers of tasks that have labels, and the dataset's actions of the others."""
 
-    def __init__(self, config: CloningConfig, frame_size: int, tasks: Sequence[Task], batch_size: int, run: Run) -> None:
+    def __init__(self, config: CloningConfig, frame_size: int, tasks: Sequence[Task], batch_size: int, run: TrainingRun) -> None:
         self._tasks, self._frame_stack = tasks, config.network.frame_stack
         self._sampler = TaskSampler(tasks, batch_size, REPLAY, num_updates=run.num_updates, seed=run.seed)
         self._cloner = Cloner(config, frame_size, run.seed, run.device)

@@ -18,7 +18,7 @@ from xtra.agents.efficientzero.agent import EfficientZeroLearner, named_means
 from xtra.agents.efficientzero.batches import joined, to_tensors
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.agents.efficientzero.losses import Losses, TensorBatch, total_loss, unroll_losses
-from xtra.agents.interface import Run
+from xtra.agents.interface import TrainingRun
 from xtra.envs.config import EnvironmentConfig
 from xtra.replay.buffer import ReplayBuffer
 from xtra.rng import derive_seed
@@ -44,7 +44,7 @@ class CrossTaskLearner(EfficientZeroLearner):
         self,
         config: EfficientZeroConfig,
         environment: EnvironmentConfig,
-        run: Run,
+        run: TrainingRun,
         tasks: Sequence[LabelledTask],
         cross_tasks: CrossTaskConfig,
         task_weights: TaskWeightConfig,

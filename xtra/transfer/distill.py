@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from xtra.agents.efficientzero.config import EfficientZeroConfig
-from xtra.agents.interface import Run
+from xtra.agents.interface import TrainingRun
 from xtra.transfer.config import TeacherConfig
 from xtra.transfer.offline_batches import Drawn, OfflineBatches
 from xtra.transfer.student import Student
@@ -22,7 +22,7 @@ class DistilledStudent(Student):
         frame_size: int,
         tasks: Sequence[LabelledTask],
         batch_size: int,
-        run: Run,
+        run: TrainingRun,
         teacher: TeacherConfig,
     ) -> None:
         super().__init__(config, frame_size, tasks, batch_size, run)

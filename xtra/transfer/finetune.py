@@ -7,7 +7,7 @@ from pathlib import Path
 
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.agents.factory import load_weights, make_learner
-from xtra.agents.interface import Learner, Run
+from xtra.agents.interface import Learner, TrainingRun
 from xtra.config import Config
 from xtra.envs.config import EnvironmentConfig
 from xtra.transfer.config import FinetuningConfig
@@ -20,7 +20,7 @@ def make_finetuning_learner(
     environment: EnvironmentConfig,
     finetuning: FinetuningConfig,
     inputs: Mapping[str, tuple[Path, ...]],
-    run: Run,
+    run: TrainingRun,
 ) -> Learner:
     """inputs: `pretrained` where something is loaded; `dataset` and `label`, one per source game, where tasks are crossed."""
     learner = _learner(agent, environment, finetuning, inputs, run)
@@ -35,7 +35,7 @@ def _learner(
     environment: EnvironmentConfig,
     finetuning: FinetuningConfig,
     inputs: Mapping[str, tuple[Path, ...]],
-    run: Run,
+    run: TrainingRun,
 ) -> Learner:
     if finetuning.cross_tasks is None:
         return make_learner(agent, environment, run)

@@ -9,7 +9,7 @@ from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.agents.efficientzero.descent import DelayedTarget
 from xtra.agents.efficientzero.planning import Planner
 from xtra.agents.efficientzero.targets import Batch, TargetMaker
-from xtra.agents.interface import Run
+from xtra.agents.interface import TrainingRun
 from xtra.rng import derive_seed
 from xtra.transfer.offline_batches import Drawn
 from xtra.transfer.sampling import TaskSample
@@ -20,7 +20,9 @@ from xtra.transfer.tasks import Task
 class MultiTaskStudent(Student):
     """Its targets are those of EfficientZero, game by game, each over its own valid actions."""
 
-    def __init__(self, config: EfficientZeroConfig, frame_size: int, tasks: Sequence[Task], batch_size: int, run: Run) -> None:
+    def __init__(
+        self, config: EfficientZeroConfig, frame_size: int, tasks: Sequence[Task], batch_size: int, run: TrainingRun
+    ) -> None:
         super().__init__(config, frame_size, tasks, batch_size, run)
         self._tasks = tasks
         self._target = DelayedTarget(self._network, config.targets.target_update_interval, config.precision)

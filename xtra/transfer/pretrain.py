@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from xtra.agents.cloning.config import CloningConfig
+from xtra.agents.config import CloningConfig
 from xtra.agents.curl.config import CurlConfig
 from xtra.agents.efficientzero.config import EfficientZeroConfig
-from xtra.agents.interface import Run
+from xtra.agents.interface import TrainingRun
 from xtra.config import Config
 from xtra.envs.config import EnvironmentConfig
 from xtra.transfer.cloning import REPLAY, Cloning
@@ -27,7 +27,7 @@ def make_pretrainer(
     pretraining: PretrainingConfig,
     teacher: TeacherConfig | None,
     inputs: Mapping[str, tuple[Path, ...]],
-    run: Run,
+    run: TrainingRun,
 ) -> OfflineLearner:
     """inputs: `dataset`, and `label` where teachers are followed, one per game. Raises TypeError for an agent that cannot be
     pretrained that way."""

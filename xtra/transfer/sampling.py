@@ -49,7 +49,7 @@ class TaskSampler:
         order: Sequence[int] = range(num_tasks)
         if self._composition == "shared_queue":
             order = stream(self._seed, "shared-queue", update).integers(num_tasks, size=num_tasks).tolist()
-        correction = self._config.priority_correction(update, self._num_updates)
+        correction = self._config.importance_exponent(update, self._num_updates)
         return [
             TaskSample(
                 task, self._tasks[task].replay.sample(size, stream(self._seed, "offline-replay", update, place), correction)

@@ -18,7 +18,7 @@ from xtra.agents.efficientzero.batches import joined, to_tensors
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.agents.efficientzero.descent import Descent
 from xtra.agents.efficientzero.losses import TensorBatch, total_loss, unroll_losses
-from xtra.agents.interface import Run
+from xtra.agents.interface import TrainingRun
 from xtra.rng import derive_seed
 from xtra.transfer.offline_batches import Drawn
 from xtra.transfer.sampling import TaskSampler
@@ -28,7 +28,9 @@ from xtra.transfer.tasks import Task
 class Student(ABC):
     """batch_size: samples per update, of all games together. The schedules are EfficientZero's."""
 
-    def __init__(self, config: EfficientZeroConfig, frame_size: int, tasks: Sequence[Task], batch_size: int, run: Run) -> None:
+    def __init__(
+        self, config: EfficientZeroConfig, frame_size: int, tasks: Sequence[Task], batch_size: int, run: TrainingRun
+    ) -> None:
         self._config, self._run = config, run
         self._games = [task.game for task in tasks]
         self._sampler = TaskSampler(tasks, batch_size, config.replay, num_updates=run.num_updates, seed=run.seed)

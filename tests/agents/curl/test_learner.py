@@ -11,10 +11,10 @@ from xtra.agents.curl import batch
 from xtra.agents.curl.agent import CurlLearner, CurlPlayer, make_network
 from xtra.agents.curl.config import CurlConfig
 from xtra.agents.curl.network import ContrastiveHead
-from xtra.agents.interface import Run
+from xtra.agents.interface import TrainingRun
 from xtra.envs.config import EnvironmentConfig
 from xtra.envs.make import make_training_environment
-from xtra.envs.stacks import FrameStacks
+from xtra.envs.vector import FrameStacks
 from xtra.replay.buffer import ReplayBuffer
 
 CPU = torch.device("cpu")
@@ -35,7 +35,7 @@ def configure(**blocks: dict[str, Any]) -> CurlConfig:
 
 def make_learner(seed: int = 0, environment: EnvironmentConfig = CATCH, **blocks: dict[str, Any]) -> CurlLearner:
     config, budget = configure(**blocks), {"num_updates": 50, "env_step_updates": 50}
-    return CurlLearner(config, environment, Run(**budget, seed=seed, num_threads=1, device=CPU))
+    return CurlLearner(config, environment, TrainingRun(**budget, seed=seed, num_threads=1, device=CPU))
 
 
 def collected(learner: CurlLearner, num_rows: int = 40, num_envs: int = 3, seed: int = 0) -> ReplayBuffer:

@@ -10,11 +10,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xtra.agents.curl.batch import Batch, Tasks, make_batch
+from xtra.agents.curl.batch import Batch, NStepTransitions, Tasks, make_batch
 from xtra.agents.curl.config import CurlConfig
 from xtra.agents.curl.losses import Losses, curl_losses, priorities, project, target_distribution, total_loss
 from xtra.agents.curl.network import CurlNetwork
-from xtra.agents.curl.targets import Transitions
 
 CPU = torch.device("cpu")
 ATOMS = torch.tensor([-2.0, -1.0, 0.0, 1.0, 2.0])
@@ -81,7 +80,7 @@ def make(config: CurlConfig, games: list[str], **changes: Any) -> tuple[CurlNetw
     rng, size = np.random.default_rng(0), len(games)
     stacks = rng.integers(256, size=(2, size, 1, 10, 10, 3), dtype=np.uint8)
     ones = np.ones(size, np.float32)
-    samples = Transitions(stacks[0], stacks[1], np.zeros(size, np.int64), ones, 0.5 * ones, ones)
+    samples = NStepTransitions(stacks[0], stacks[1], np.zeros(size, np.int64), ones, 0.5 * ones, ones)
     batch = make_batch(samples, Tasks.of(games, config, CPU), network, config, seed=0, update=0)
     return network, dataclasses.replace(batch, **changes)
 

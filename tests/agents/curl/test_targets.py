@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from xtra.agents.curl.batch import n_step_returns, transitions
 from xtra.agents.curl.config import CurlConfig
-from xtra.agents.curl.targets import n_step_returns, transitions
 from xtra.replay.buffer import ReplayBuffer, Sample
 
 

@@ -5,7 +5,7 @@ import itertools
 import torch
 from torch.nn import functional
 
-from xtra.agents.curl.views import random_view
+from xtra.agents.observation import random_view
 
 
 def by_hand(image: torch.Tensor, margin: int, padding: int) -> dict[tuple[int, ...], torch.Tensor]:

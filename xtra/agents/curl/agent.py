@@ -10,13 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from xtra.agents.curl.batch import Batch, Tasks, make_batch, valid_actions
+from xtra.agents.curl.batch import Batch, Tasks, make_batch, transitions, valid_actions
 from xtra.agents.curl.config import CurlConfig
 from xtra.agents.curl.learning import CurlNetworks
 from xtra.agents.curl.losses import priorities
 from xtra.agents.curl.network import CurlNetwork
-from xtra.agents.curl.targets import transitions
-from xtra.agents.interface import Decision, Run
+from xtra.agents.interface import Decision, TrainingRun
 from xtra.agents.observation import to_observations
 from xtra.envs.config import EnvironmentConfig
 from xtra.protocol.games import GAMES, NUM_ACTIONS
@@ -47,7 +46,7 @@ class CurlPlayer:
 class CurlLearner:
     """The agent while it learns one game. Of the run, threads and the budget of env steps do not matter to it."""
 
-    def __init__(self, config: CurlConfig, environment: EnvironmentConfig, run: Run) -> None:
+    def __init__(self, config: CurlConfig, environment: EnvironmentConfig, run: TrainingRun) -> None:
         self._config, self._num_updates, self._seed, self._device = config, run.num_updates, run.seed, run.device
         self.frame_stack = config.network.frame_stack
         self._networks = CurlNetworks(config, make_network(config, environment, run.seed, run.device))
@@ -85,7 +84,7 @@ class CurlLearner:
 
     def make_batch(self, replay: ReplayBuffer, update: int) -> tuple[Sample, Batch]:
         """The prioritised sample of update number `update`, and its transitions."""
-        correction = self._config.replay.priority_correction(update, self._num_updates)
+        correction = self._config.replay.importance_exponent(update, self._num_updates)
         sample = replay.sample(self._config.optimizer.batch_size, stream(self._seed, "replay", update), correction)
         samples = transitions(replay, sample, self._config)
         batch = make_batch(samples, self._tasks, self._networks.network, self._config, seed=self._seed, update=update)

@@ -1,9 +1,10 @@
-"""From sampled transitions to what an update computes with: on the device, augmented, with noise and each game's constants."""
+"""From sampled places to what an update computes with: n-step transitions, on the device, augmented, with noise and each game's
+constants."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,59 @@ from torch import Tensor
 
 from xtra.agents.curl.config import CurlConfig
 from xtra.agents.curl.network import CurlNetwork, Noise
-from xtra.agents.curl.targets import Transitions
-from xtra.agents.curl.views import random_view
-from xtra.agents.observation import to_observations
+from xtra.agents.observation import random_view, to_observations
 from xtra.protocol.games import GAMES, NUM_ACTIONS
+from xtra.replay.buffer import ReplayBuffer, Sample
+from xtra.replay.window import Window
 from xtra.rng import derive_seed, stream
+
+
+@dataclass(frozen=True)
+class NStepTransitions:
+    """B samples. stacks, next_stacks: `[B, frame_stack, H, W, C]` uint8, now and n steps later. actions: `[B]` ids.
+
+    returns: `[B]`, the discounted rewards between. discounts: `[B]`, the factor of whatever follows: discount^n, or 0 if the
+    trajectory ended before. weights: `[B]` importance weights.
+    """
+
+    stacks: NDArray[np.uint8]
+    next_stacks: NDArray[np.uint8]
+    actions: NDArray[np.int64]
+    returns: NDArray[np.float32]
+    discounts: NDArray[np.float32]
+    weights: NDArray[np.float32]
+
+    @staticmethod
+    def joined(parts: Sequence[NStepTransitions]) -> NStepTransitions:
+        """All of them, one after another."""
+        names = [field.name for field in fields(NStepTransitions)]
+        return NStepTransitions(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+
+
+def n_step_returns(rewards: NDArray[np.float32], discount: float) -> NDArray[np.float32]:
+    """Sum over i of discount^i r_i for rewards `[B, n]`, which are 0 past a trajectory's end."""
+    returns: NDArray[np.float64] = rewards @ discount ** np.arange(rewards.shape[1])
+    return returns.astype(np.float32)
+
+
+def transitions(replay: ReplayBuffer, sample: Sample, config: CurlConfig) -> NStepTransitions:
+    """The sampled transitions.
+
+    A bootstrap is dropped only where the trajectory ended within the n steps. The released code drops it one step early: at the
+    last observation of a trajectory too.
+    """
+    steps, frame_stack = config.targets.td_steps, config.network.frame_stack
+    window = Window(replay, sample, steps + 1)
+    rewards = window.rewards(config.targets.clip_rewards)[:, :steps]
+    return NStepTransitions(
+        stacks=replay.stacks(sample.rows, sample.envs, frame_stack),
+        # Past the end this is the last observation, which a discount of 0 keeps out of everything.
+        next_stacks=replay.stacks(window.rows[:, -1], sample.envs, frame_stack),
+        actions=replay.actions[window.slots[:, 0], sample.envs],
+        returns=n_step_returns(rewards, config.targets.discount),
+        discounts=(window.inside[:, -1] * config.targets.discount**steps).astype(np.float32),
+        weights=sample.weights,
+    )
 
 
 @dataclass(frozen=True)
@@ -39,8 +88,8 @@ class Batch:
     """B samples on the device.
 
     observations, next_observations: `[B, C, S, S]`, now and n steps later. actions, returns, discounts, weights: `[B]`, as in
-    `Transitions`. noise, target_noise: of the two networks. views: two augmentations of the observations, or None without the
-    contrastive loss.
+    `NStepTransitions`. noise, target_noise: of the two networks. views: two augmentations of the observations, or None without
+    the contrastive loss.
     """
 
     observations: Tensor
@@ -55,7 +104,9 @@ class Batch:
     views: tuple[Tensor, Tensor] | None
 
 
-def make_batch(samples: Transitions, tasks: Tasks, network: CurlNetwork, config: CurlConfig, *, seed: int, update: int) -> Batch:
+def make_batch(
+    samples: NStepTransitions, tasks: Tasks, network: CurlNetwork, config: CurlConfig, *, seed: int, update: int
+) -> Batch:
     """The batch of update number `update`, for this network. Its augmentation and noise are functions of (seed, update)."""
     device = network.atoms.device
     generator = torch.Generator(device).manual_seed(derive_seed(seed, "augment", update) % 2**63)

@@ -120,7 +120,7 @@ class CurlReplayConfig(ReplayConfig):
     """Prioritised replay with data-efficient Rainbow's constants."""
 
     capacity: int = Field(100_000, ge=1)
-    """Transitions kept; the oldest go first. [U]: 100,000."""
+    """NStepTransitions kept; the oldest go first. [U]: 100,000."""
     priority_exponent: float = Field(0.5, ge=0.0)
     """Alpha: 0 samples uniformly. [U]: 0.5."""
     min_transitions: int = Field(1_600, ge=1)

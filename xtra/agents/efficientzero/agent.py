@@ -23,13 +23,12 @@ from xtra.agents.efficientzero.planning import Planner
 from xtra.agents.efficientzero.precision import for_inference, inference_copy
 from xtra.agents.efficientzero.schedules import temperature
 from xtra.agents.efficientzero.targets import TargetMaker
-from xtra.agents.interface import Decision, Run
+from xtra.agents.interface import Decision, TrainingRun
 from xtra.agents.observation import to_observations
 from xtra.envs.config import EnvironmentConfig
 from xtra.protocol.games import GAMES, NUM_ACTIONS
 from xtra.replay.buffer import ReplayBuffer, Sample, table_rows
-from xtra.replay.device_frames import DeviceFrames
-from xtra.replay.frames import frames_fit
+from xtra.replay.frames import DeviceFrames, frames_fit
 from xtra.rng import derive_seed, stream
 from xtra.search import SearchResult
 
@@ -57,7 +56,7 @@ class EfficientZeroPlayer:
 class EfficientZeroLearner:
     """The agent while it learns one game."""
 
-    def __init__(self, config: EfficientZeroConfig, environment: EnvironmentConfig, run: Run) -> None:
+    def __init__(self, config: EfficientZeroConfig, environment: EnvironmentConfig, run: TrainingRun) -> None:
         self._config, self._run, self._seed, self._device = config, run, run.seed, run.device
         by_env_steps = config.acting.temperature_span == "env_steps"
         self._temperature_span = run.env_step_updates if by_env_steps else run.num_updates
@@ -131,7 +130,7 @@ class EfficientZeroLearner:
     def make_batch(self, replay: ReplayBuffer, update: int) -> tuple[Sample, TensorBatch]:
         """The prioritised sample of update number `update`, with the targets that the delayed network makes."""
         rng = stream(self._seed, "replay", update)
-        correction = self._config.replay.priority_correction(update, self._run.num_updates)
+        correction = self._config.replay.importance_exponent(update, self._run.num_updates)
         sample = replay.sample(self._config.optimizer.batch_size, rng, correction)
         batch = self._targets.make(replay, sample, self._target.network, update)
         return sample, to_tensors(batch, self._config, self._device, derive_seed(self._seed, "augment", update))

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.agents.efficientzero.losses import TensorBatch
-from xtra.agents.efficientzero.observation import augment
 from xtra.agents.efficientzero.targets import Batch
+from xtra.agents.observation import augment
 
 
 def to_tensors(batch: Batch, config: EfficientZeroConfig, device: torch.device, seed: int) -> TensorBatch:

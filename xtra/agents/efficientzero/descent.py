@@ -14,7 +14,7 @@ from xtra.agents.efficientzero.config import OptimizerConfig
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
 from xtra.agents.efficientzero.precision import Precision, inference_copy
 from xtra.agents.efficientzero.schedules import learning_rate
-from xtra.agents.graphed import CudaRecorder, GraphedFunction, graphs_are_wanted
+from xtra.cuda_graphs import CudaRecorder, GraphedFunction, graphs_are_wanted
 
 Evaluate = Callable[..., tuple[Tensor, ...]]
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
-from xtra.agents.graphed import graphs_are_wanted
+from xtra.cuda_graphs import graphs_are_wanted
 from xtra.protocol.games import NUM_ACTIONS
 from xtra.rng import stream
 from xtra.search import GraphedSearch, ModelOutput, SearchResult, dirichlet_noise, gumbel_noise, search

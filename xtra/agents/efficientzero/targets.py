@@ -15,10 +15,10 @@ from torch import Tensor
 
 from xtra.agents.efficientzero.config import EfficientZeroConfig, TargetConfig
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
-from xtra.agents.efficientzero.observation import observations_at
 from xtra.agents.efficientzero.planning import Planner
+from xtra.agents.observation import observations_at
 from xtra.replay.buffer import ReplayBuffer, Sample
-from xtra.replay.device_frames import DeviceFrames
+from xtra.replay.frames import DeviceFrames
 from xtra.replay.window import Float, Int, Mask, Window
 from xtra.rng import stream
 

@@ -9,13 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from xtra.agents.cloning.config import CloningConfig
+from xtra.agents.config import CloningConfig
 from xtra.agents.efficientzero.agent import make_network
 from xtra.agents.efficientzero.descent import Descent
 from xtra.agents.efficientzero.losses import cross_entropy
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
-from xtra.agents.efficientzero.observation import augment
-from xtra.agents.observation import to_observations
+from xtra.agents.observation import augment, to_observations
 from xtra.envs.config import EnvironmentConfig
 from xtra.protocol.games import GAMES
 from xtra.rng import derive_seed
