@@ -49,11 +49,11 @@ def export(
 
 
 def _write(store: Store, key: str, target: Path, origin: str | None, force: bool) -> None:
+    from xtra.networks.export import export_network
+    from xtra.networks.model_card import model_card
+    from xtra.networks.network_file import read_network_file
     from xtra.store.errors import StoreError
     from xtra.store.files import write_durably
-    from xtra.transfer.exchange import read_network_file
-    from xtra.transfer.export import export_network
-    from xtra.transfer.model_card import model_card
 
     card = target.with_suffix(".md")
     existing = [str(path) for path in (target, card) if path.exists()]
@@ -75,8 +75,8 @@ def _write(store: Store, key: str, target: Path, origin: str | None, force: bool
 
 def _known_key(store: Store, source: str) -> str:
     """The one job whose key begins so."""
+    from xtra.networks.export import EXPORTED_STAGES
     from xtra.suite.errors import nearest
-    from xtra.transfer.export import EXPORTED_STAGES
 
     if source.endswith((".yaml", ".yml")):
         raise _refusal(f"{source}: say whose network: xtra-bench export {source} METHOD/GAME/SEED")

@@ -18,17 +18,17 @@ def import_(
 
     A suite does so by itself: transfer.init_from names the file.
     """
-    from xtra.stages.imported import import_network
+    from xtra.networks.imported import import_network
+    from xtra.networks.network_file import NetworkFileError, read_network_file
     from xtra.store.errors import StoreError
     from xtra.store.store import Store
-    from xtra.transfer.exchange import ExchangeError, read_network_file
 
     store = Store(results / "store")
     try:
         network = read_network_file(file)
         key = import_network(store, network)
         complete = store.manifest(key) is not None
-    except (ExchangeError, StoreError) as error:
+    except (NetworkFileError, StoreError) as error:
         message = str(error)
     except OSError as error:
         message = f"{error.filename or store.root}: {error.strerror}"

@@ -9,10 +9,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from xtra.networks.imported import import_network
+from xtra.networks.network_file import NetworkFileError, read_network_file
 from xtra.protocol.games import GAMES
 from xtra.protocol.protocols import PROTOCOLS, Protocol
 from xtra.stages.collect import About
-from xtra.stages.imported import import_network
 from xtra.store.files import json_text, write_text_atomically
 from xtra.store.job import digest
 from xtra.store.rows import Cell
@@ -22,7 +23,6 @@ from xtra.suite.method import resolve
 from xtra.suite.plan import ID_DIGITS, Plan
 from xtra.suite.show import to_record
 from xtra.suite.spec import MethodSpec, SuiteSpec
-from xtra.transfer.exchange import ExchangeError, read_network_file
 
 PLAN_FILE = "plan.json"
 
@@ -33,7 +33,7 @@ def import_networks(store: Store, plan: Plan) -> None:
         if key in plan.jobs:
             try:
                 import_network(store, read_network_file(path))
-            except ExchangeError as error:  # It was in order when the plan was made.
+            except NetworkFileError as error:  # It was in order when the plan was made.
                 raise SuiteError([Problem(Place(str(path)), error.fault, error.remedy)]) from None
 
 

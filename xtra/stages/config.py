@@ -9,7 +9,6 @@ from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.config import Config
 from xtra.envs.config import EnvironmentConfig
 from xtra.transfer.config import DataConfig, FinetuningConfig, PretrainingConfig, TeacherConfig, TeacherPolicy
-from xtra.transfer.exchange import NetworkHeader
 
 
 class TrainingConfig(Config):
@@ -136,10 +135,3 @@ class PretrainConfig(Config):
     """Intra-op threads of torch."""
     seed: int = Field(ge=0)
     """Seed of every random stream."""
-
-
-class ImportedConfig(NetworkHeader):
-    """Stage `imported`: a network that was trained elsewhere, named by its file's content."""
-
-    sha256: str
-    """Of the whole file."""

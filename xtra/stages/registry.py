@@ -8,10 +8,10 @@ from importlib import import_module
 from typing import Any
 
 from xtra.config import Config
+from xtra.networks import imported
 from xtra.stages.config import (
     DatasetConfig,
     EvaluateConfig,
-    ImportedConfig,
     LabelConfig,
     PretrainConfig,
     TeachConfig,
@@ -43,7 +43,7 @@ STAGES: dict[str, Stage] = {
         Stage("teacher", 2, TeachConfig, "xtra.stages.teacher"),
         Stage("label", 1, LabelConfig, "xtra.stages.label"),
         Stage("pretrain", 3, PretrainConfig, "xtra.stages.pretrain"),
-        Stage("imported", 1, ImportedConfig, "xtra.stages.imported"),
+        Stage("imported", imported.VERSION, imported.ImportedConfig, "xtra.networks.imported"),
         Stage("evaluate", 2, EvaluateConfig, "xtra.stages.evaluate"),
     )
 }

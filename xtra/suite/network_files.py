@@ -8,13 +8,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from xtra.networks.compatibility import differences
+from xtra.networks.network_file import NetworkFileError, read_network_file
 from xtra.suite.document import DataPath, Document
 from xtra.suite.errors import Place, Problem, nearest, shown
 from xtra.suite.method import MethodConfig, resolve
 from xtra.suite.spec import MethodSpec, SuiteSpec
 from xtra.transfer.config import COMPONENTS
-from xtra.transfer.exchange import ExchangeError, read_network_file
-from xtra.transfer.fit import differences
 
 INIT_FROM = "transfer.init_from"
 
@@ -48,7 +48,7 @@ def networks(spec: SuiteSpec, document: Document) -> Found:
 def _problems(name: str, config: MethodConfig, file: Path, targets: Collection[str], place: Place) -> Iterator[Problem]:
     try:
         header = read_network_file(file).header
-    except ExchangeError as error:
+    except NetworkFileError as error:
         yield Problem(place, f"{error.path}: {error.fault}", _similar_file(file) or error.remedy)
         return
     known = [game for game in header.games if game in targets]

@@ -20,16 +20,16 @@ from xtra.agents.curl.config import CurlConfig
 from xtra.agents.efficientzero.config import ActingConfig, EfficientZeroConfig, TargetConfig
 from xtra.config import Config
 from xtra.envs.config import EnvironmentConfig
+from xtra.networks.imported import imported_job
+from xtra.networks.network_file import read_network_file
 from xtra.search.config import SearchConfig
 from xtra.stages.config import DatasetConfig, EvaluateConfig, LabelConfig, PretrainConfig, TeachConfig, TrainConfig
-from xtra.stages.imported import imported_job
 from xtra.stages.registry import STAGES
 from xtra.store.job import Job, Resources
 from xtra.suite.method import MethodConfig, resolve
 from xtra.suite.presets import SMOKE
 from xtra.suite.spec import OTHER_TARGETS, MethodSpec, SuiteSpec
 from xtra.transfer.config import FinetuningConfig
-from xtra.transfer.exchange import read_network_file
 
 Inputs = dict[str, tuple[str, ...]]
 """Role to the keys of the jobs that fill it."""

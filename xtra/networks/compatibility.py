@@ -1,7 +1,7 @@
-"""Whether a network from elsewhere fits a method: which of its parts depend on which settings, for shape or for meaning.
+"""Whether the network in a file fits a method: the settings that each component's shapes, or its weights' meaning, depend on.
 
-Known without torch, so that a suite is refused before anything runs; `tests/transfer/test_exchange.py` holds it against the
-networks themselves.
+Decided without torch, so that a suite is refused before anything runs; `tests/networks/test_network_file.py` compares the table
+with the networks themselves.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from xtra.config import Config
 from xtra.envs.config import EnvironmentConfig
 from xtra.transfer.config import Component
 
-KINDS: dict[str, str] = {"efficientzero": "efficientzero", "cloning": "efficientzero", "curl": "curl"}
-"""Agents by whose network they have: what is cloned can be finetuned by EfficientZero."""
+ARCHITECTURES: dict[str, str] = {"efficientzero": "efficientzero", "cloning": "efficientzero", "curl": "curl"}
+"""Which agent's network each agent has: EfficientZero can finetune a network that was cloned."""
 
 _LATENT = ("environment.frame_size", "agent.network.num_halvings", "agent.network.channels", "agent.network.latent_scaling")
 _HEADS = ("agent.network.head_channels", "agent.network.head_hidden", "agent.network.support")
@@ -44,31 +44,31 @@ DEPENDS_ON: dict[str, dict[Component, tuple[str, ...]]] = {
         "projection": (*_FEATURES, "agent.contrastive.size"),
     },
 }
-"""The settings that must be equal, by kind of network and part."""
+"""The settings that must be equal, by architecture and component."""
 
 
 def differences(
-    theirs: Mapping[str, Any], agent: Config, environment: EnvironmentConfig, components: Collection[Component]
+    exported: Mapping[str, Any], agent: Config, environment: EnvironmentConfig, components: Collection[Component]
 ) -> list[str]:
-    """Why the named parts of a network cannot be loaded into an agent's, one sentence per setting; empty when they can.
+    """Returns why components of an exported network cannot be loaded by an agent, one sentence per setting; empty if they can.
 
-    theirs: `agent` and `environment` of the network, as JSON data.
+    exported: the network's `agent` and `environment`, as JSON data.
     """
-    ours = {"agent": agent.model_dump(mode="json"), "environment": environment.model_dump(mode="json")}
-    names = _at(theirs, "agent.name"), _at(ours, "agent.name")
-    kind = KINDS.get(str(names[1]))
-    if kind is None or KINDS.get(str(names[0])) != kind:
+    method = {"agent": agent.model_dump(mode="json"), "environment": environment.model_dump(mode="json")}
+    names = _setting(exported, "agent.name"), _setting(method, "agent.name")
+    architecture = ARCHITECTURES.get(str(names[1]))
+    if architecture is None or ARCHITECTURES.get(str(names[0])) != architecture:
         return [f"agent is {names[0]} in the file, {names[1]} in the method"]
-    parts = DEPENDS_ON[kind]
-    missing = [name for name in components if name not in parts]
-    if missing:
-        return [f"a network of agent {names[1]} has no {', '.join(missing)}; it has {', '.join(parts)}"]
-    paths = dict.fromkeys(path for name in components for path in parts[name])
-    pairs = {path: (_at(theirs, path), _at(ours, path)) for path in paths}
+    known = DEPENDS_ON[architecture]
+    absent = [name for name in components if name not in known]
+    if absent:
+        return [f"a network of agent {names[1]} has no {', '.join(absent)}; it has {', '.join(known)}"]
+    paths = dict.fromkeys(path for name in components for path in known[name])
+    pairs = {path: (_setting(exported, path), _setting(method, path)) for path in paths}
     return [f"{path} is {a} in the file, {b} in the method" for path, (a, b) in pairs.items() if a != b]
 
 
-def _at(record: Mapping[str, Any], path: str) -> Any:
+def _setting(record: Mapping[str, Any], path: str) -> Any:
     value: Any = record
     for name in path.split("."):
         value = value.get(name) if isinstance(value, Mapping) else None

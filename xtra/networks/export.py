@@ -1,4 +1,4 @@
-"""From a job in the store to the file of its network: its weights, and everything that they stand on."""
+"""Exporting a network: from a job in the store to a file of its weights and of everything that they depend on."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from xtra.agents.config import IMPORTED_FILE
+from xtra.networks.network_file import FORMAT, NetworkHeader, SourceData, network_bytes
 from xtra.store.errors import StoreError
 from xtra.store.job import Job
 from xtra.store.store import Store
-from xtra.transfer.exchange import FORMAT, NetworkHeader, SourceData, network_bytes
 
 EXPORTED_STAGES = ("train", "pretrain", "teacher", "imported")
 """Stages whose jobs leave a network."""
 
 
 def export_network(store: Store, key: str) -> bytes:
-    """The file of the network that a complete job left; of an imported one, the very file. Raises StoreError."""
+    """Returns the bytes of a complete job's network file: for an imported one, of the file it came from. Raises StoreError."""
     job = store.job(key)
     if job.stage not in EXPORTED_STAGES:
         raise StoreError(f"{key} leaves no network; jobs of stage {', '.join(EXPORTED_STAGES)} do")
@@ -35,7 +35,7 @@ def export_network(store: Store, key: str) -> bytes:
 
 
 def network_header(store: Store, job: Job) -> NetworkHeader:
-    """What is told of the network of a complete job. Raises DamagedError where the store has lost something it stands on."""
+    """Describes the network of a complete job. Raises DamagedError where the store has lost a job that it depends on."""
     manifest = store.manifest(job.key)
     assert manifest is not None
     lineage = list(_lineage(store, job, set()))
@@ -48,21 +48,21 @@ def network_header(store: Store, job: Job) -> NetworkHeader:
         stage_version=job.version,
         key=job.key,
         settings={name: value for name, value in job.config.items() if name not in ("agent", "environment")},
-        games=tuple(dict.fromkeys(game for one in lineage for game in _games(one))),
+        games=tuple(dict.fromkeys(game for ancestor in lineage for game in _games(ancestor))),
         seeds=_seeds(lineage),
-        data=tuple(data for one in lineage for data in _data(store, one)),
+        data=tuple(data for ancestor in lineage for data in _source_data(store, ancestor)),
         xtra_version=provenance["packages"]["xtra-bench"],
         git_commit=provenance["git_commit"],
         git_dirty=provenance["git_dirty"],
     )
 
 
-def _lineage(store: Store, job: Job, met: set[str]) -> Iterator[Job]:
-    """The job and every job it stands on, each once, after those it reads, in the order it reads them."""
+def _lineage(store: Store, job: Job, visited: set[str]) -> Iterator[Job]:
+    """Yields all jobs that a job depends on, and then the job itself: each once, inputs first, in the order they are read."""
     for key in job.input_keys:
-        if key not in met:
-            met.add(key)
-            yield from _lineage(store, store.job(key), met)
+        if key not in visited:
+            visited.add(key)
+            yield from _lineage(store, store.job(key), visited)
     yield job
 
 
@@ -75,17 +75,17 @@ def _games(job: Job) -> Iterable[str]:
 
 
 def _seeds(lineage: Iterable[Job]) -> dict[str, tuple[int, ...]]:
-    found: dict[str, set[int]] = {}
+    by_stage: dict[str, set[int]] = {}
     for job in lineage:
         if job.stage == "imported":
             for stage, seeds in job.config["seeds"].items():
-                found.setdefault(stage, set()).update(seeds)
-        elif not (job.stage == "dataset" and job.inputs):  # Of a run, the seed is the run's own.
-            found.setdefault(job.stage, set()).add(job.config["seed"])
-    return {stage: tuple(sorted(seeds)) for stage, seeds in sorted(found.items())}
+                by_stage.setdefault(stage, set()).update(seeds)
+        elif not (job.stage == "dataset" and job.inputs):  # A run's dataset has no seed of its own.
+            by_stage.setdefault(job.stage, set()).add(job.config["seed"])
+    return {stage: tuple(sorted(seeds)) for stage, seeds in sorted(by_stage.items())}
 
 
-def _data(store: Store, job: Job) -> Iterator[SourceData]:
+def _source_data(store: Store, job: Job) -> Iterator[SourceData]:
     if job.stage == "imported":
         for record in job.config["data"]:
             yield SourceData.model_validate(record)

@@ -1,4 +1,4 @@
-"""What is to be known of a shared network, in plain words: the text beside its file."""
+"""The model card beside an exported network: its use, origin, source data and settings, for people."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from xtra.transfer.exchange import NetworkFile, NetworkHeader
+from xtra.networks.network_file import NetworkFile, NetworkHeader
 
 _HOW = {
     "train": "trained online on {games}",
     "pretrain": "pretrained on the offline data of {games}",
     "teacher": "trained on the offline data of {games} alone",
 }
-"""A network's making, by the stage that made it."""
+"""How a network was made, by the stage that made it."""
 
 
 def model_card(file: NetworkFile, origin: str | None) -> str:
-    """Markdown. origin: the suite and the cell that the network was exported from, where they are known."""
+    """Writes the card, in Markdown. origin: the suite and the cell that the network was exported from, where they are known."""
     header = file.header
     how = _HOW.get(header.stage, "made from {games}").format(games=", ".join(header.games) or "no game")
     name = header.agent.get("name", "an unknown agent")
     lines = [
         f"# {file.path.stem}",
         "",
-        f"A network of agent {name}, {how} by xtra-bench. {file.num_values:,} numbers.",
+        f"A network of agent {name}, {how} by xtra-bench. {file.num_values:,} weights and statistics.",
         "",
         "## Use",
         "",
@@ -63,9 +63,9 @@ def _origin(header: NetworkHeader, origin: str | None) -> list[str]:
     seeds = "; ".join(f"{stage} {', '.join(map(str, numbers))}" for stage, numbers in header.seeds.items())
     commit = "of an unrecorded commit" if header.git_commit is None else f"commit {header.git_commit}"
     changed = ", changed since" if header.git_dirty else ""
-    told = [] if origin is None else [f"- {origin}."]
+    exported_from = [] if origin is None else [f"- {origin}."]
     return [
-        *told,
+        *exported_from,
         f"- Job `{header.key}`: stage {header.stage}, version {header.stage_version}.",
         f"- Seeds, by stage: {seeds}.",
         f"- Code: xtra-bench {header.xtra_version}, {commit}{changed}.",
@@ -84,7 +84,7 @@ def _data(header: NetworkHeader) -> list[str]:
 
 
 def _settings(blocks: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """One row per setting, by dotted path."""
+    """Returns one table row per setting, by dotted path."""
     rows = []
     for name, value in blocks.items():
         if isinstance(value, Mapping):

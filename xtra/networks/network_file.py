@@ -1,4 +1,4 @@
-"""Networks as files that people pass on: safetensors, whose metadata tell what the weights are, what made them, and a checksum.
+"""The file format in which networks are shared: safetensors, with a header that describes the network and its origin.
 
 Reading one imports no torch: a suite that starts from a file is checked and planned on a login node. The file's bytes follow from
 the weights and the header alone, so the same network exported twice, by anyone, is the same file.
@@ -27,15 +27,14 @@ FORMAT = 1
 """Raised when a field of the header changes meaning."""
 
 METADATA_KEY = "xtra"
-"""The one entry of the safetensors metadata, a JSON text: several would stand in no certain order."""
-
+"""The one entry of the safetensors metadata, a JSON text. With several, their order in the file would not be defined."""
 
 Tensors = Sequence[tuple[str, Mapping[str, Any]]]
-"""Name; `dtype`, `shape` and `data`, its bytes."""
+"""Pairs of a tensor's name and its `dtype`, `shape` and `data` (bytes)."""
 
 
-class ExchangeError(Exception):
-    """A file that is not a network of ours, or not any more. path: which; fault: what is wrong; remedy: what to do."""
+class NetworkFileError(Exception):
+    """Raised for a file that is not an exported network, or a damaged one. fault: what is wrong; remedy: what to do about it."""
 
     def __init__(self, path: Path, fault: str, remedy: str) -> None:
         super().__init__(f"{path}: {fault}; {remedy}")
@@ -43,29 +42,29 @@ class ExchangeError(Exception):
 
 
 class SourceData(Config):
-    """A dataset that a network learned from."""
+    """Describes a dataset that a network learned from."""
 
     game: str
     """The game."""
     key: str
-    """The job that made it."""
+    """The key of the job that made it."""
     transitions: int
-    """How many it holds."""
+    """How many transitions it holds."""
     files: dict[str, str]
     """SHA-256 of each of its files, by name."""
 
 
 class NetworkHeader(Config):
-    """What a network is and where it comes from. Configurations are plain JSON, so that files outlive the fields of a release."""
+    """Describes a network and its origin. Configurations are plain JSON, so that files outlive the fields of a release."""
 
     format: int
-    """Of this header."""
+    """Version of this header; see `FORMAT`."""
     agent: dict[str, JsonValue]
     """The configuration of the agent whose network it is."""
     environment: dict[str, JsonValue]
-    """The view that it sees; `game` is empty for a network of several games."""
+    """The environment whose frames it sees; `game` is empty for a network of several games."""
     stage: str
-    """The kind of job that trained it."""
+    """The stage that trained it."""
     stage_version: int
     """The version of that stage."""
     key: str
@@ -73,22 +72,22 @@ class NetworkHeader(Config):
     settings: dict[str, JsonValue]
     """The rest of that job's configuration: how it was trained."""
     games: tuple[str, ...]
-    """Every game that it learned from."""
+    """Every game that it learned from, directly or through teachers."""
     seeds: dict[str, tuple[int, ...]]
-    """The seeds of everything it stands on, by stage."""
+    """The seeds of its job and of all jobs before it, by stage."""
     data: tuple[SourceData, ...]
     """The offline data that it learned from; empty for a network that learned online alone."""
     xtra_version: str | None
-    """Of xtra-bench, as it trained the network."""
+    """The version of xtra-bench that trained the network."""
     git_commit: str | None
-    """Of its code; null where nobody recorded it."""
+    """The commit of that code; null where none was recorded."""
     git_dirty: bool | None
     """Whether the code differed from that commit."""
 
 
 @dataclass(frozen=True)
 class NetworkFile:
-    """A file that was read and found whole. sha256: of all its bytes; num_values: entries of all its tensors."""
+    """A file that was read and verified. sha256: of all its bytes; num_values: the number of weights and statistics in it."""
 
     path: Path
     data: bytes
@@ -98,44 +97,44 @@ class NetworkFile:
 
 
 def network_bytes(weights: Mapping[str, Tensor], header: NetworkHeader) -> bytes:
-    """The file that holds a network's `state_dict`."""
+    """Serialises a network's `state_dict` with its header."""
     import safetensors.torch
 
-    # Each tensor by itself, in plain order: the format knows neither views of one another nor memory formats.
+    # Contiguous copies: safetensors stores neither views that share memory nor channels-last layouts.
     plain = {name: value.detach().cpu().contiguous().clone() for name, value in weights.items()}
     tensors = _tensors(safetensors.torch.save(plain))
-    described = header.model_dump(mode="json")
-    metadata = canonical_json({"checksum": _checksum(described, tensors), "header": described})
+    fields = header.model_dump(mode="json")
+    metadata = canonical_json({"checksum": _checksum(fields, tensors), "header": fields})
     return safetensors.torch.save(plain, {METADATA_KEY: metadata})
 
 
 def read_network_file(path: Path) -> NetworkFile:
-    """Reads and verifies all of a file. Raises ExchangeError."""
+    """Reads a file and verifies all of it. Raises NetworkFileError."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        raise ExchangeError(path, "no such file", "`xtra-bench export` writes one") from None
+        raise NetworkFileError(path, "no such file", "`xtra-bench export` writes one") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise ExchangeError(path, f"cannot be read: {reason}", "name a file that `xtra-bench export` wrote") from None
+        raise NetworkFileError(path, f"cannot be read: {reason}", "name a file that `xtra-bench export` wrote") from None
     try:
         tensors = _tensors(data)
     except SafetensorError as error:
         remedy = "copy it again, or name a file that `xtra-bench export` wrote"
-        raise ExchangeError(path, f"is not safetensors, or was cut short ({error})", remedy) from None
+        raise NetworkFileError(path, f"is not safetensors, or was cut short ({error})", remedy) from None
     header = _verified_header(path, _metadata(data), tensors)
     num_values = sum(math.prod(tensor["shape"]) for _, tensor in tensors)
     return NetworkFile(path, data, hashlib.sha256(data).hexdigest(), header, num_values)
 
 
 def _tensors(data: bytes) -> Tensors:
-    """Raises SafetensorError."""
-    found: Tensors = deserialize(data)  # type: ignore[no-untyped-call]
-    return found
+    """Parses the tensors. Raises SafetensorError."""
+    tensors: Tensors = deserialize(data)  # type: ignore[no-untyped-call]
+    return tensors
 
 
 def _metadata(data: bytes) -> str | None:
-    """Our entry of the metadata, from bytes that are known to be in order: 8 of length, a JSON object, the tensors."""
+    """Returns our entry of the metadata, if any. data: valid safetensors, which is an 8-byte length, JSON, then tensors."""
     size = int.from_bytes(data[:8], "little")
     text: str | None = json.loads(data[8 : 8 + size]).get("__metadata__", {}).get(METADATA_KEY)
     return text
@@ -143,29 +142,29 @@ def _metadata(data: bytes) -> str | None:
 
 def _verified_header(path: Path, metadata: str | None, tensors: Tensors) -> NetworkHeader:
     if metadata is None:
-        raise ExchangeError(path, "is safetensors, but of something else", "name a file that `xtra-bench export` wrote")
-    damaged = ExchangeError(path, "does not match its own checksum: it was damaged or altered", "copy it again")
+        raise NetworkFileError(path, "is safetensors, but of something else", "name a file that `xtra-bench export` wrote")
+    damaged = NetworkFileError(path, "does not match its own checksum: it was damaged or altered", "copy it again")
     try:
         record = json.loads(metadata)
-        checksum, described = record["checksum"], record["header"]
-        intact = checksum == _checksum(described, tensors)
-        written = described["format"]
+        checksum, fields = record["checksum"], record["header"]
+        intact = checksum == _checksum(fields, tensors)
+        file_format = fields["format"]
     except (ValueError, KeyError, TypeError, RecursionError):
         raise damaged from None
     if not intact:
         raise damaged
     try:
-        if written == FORMAT:
-            return NetworkHeader.model_validate_json(json.dumps(described))
+        if file_format == FORMAT:
+            return NetworkHeader.model_validate_json(json.dumps(fields))
     except ValidationError:
         pass
-    fault = f"was written by another release of xtra-bench (format {written}; this one reads {FORMAT})"
-    raise ExchangeError(path, fault, "export it again with this release")
+    fault = f"was written by another release of xtra-bench (format {file_format}; this one reads {FORMAT})"
+    raise NetworkFileError(path, fault, "export it again with this release")
 
 
-def _checksum(described: Any, tensors: Tensors) -> str:
-    """Over the header, and every tensor's name, type, shape and bytes: not over their order in the file."""
-    digest = hashlib.sha256(canonical_json(described).encode())
+def _checksum(header: Any, tensors: Tensors) -> str:
+    """Hashes the header and every tensor's name, type, shape and bytes, whatever their order in the file."""
+    digest = hashlib.sha256(canonical_json(header).encode())
     for name, tensor in sorted(tensors, key=lambda pair: pair[0]):
         digest.update(canonical_json([name, tensor["dtype"], tensor["shape"]]).encode())
         digest.update(tensor["data"])

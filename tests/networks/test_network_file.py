@@ -23,12 +23,12 @@ from xtra.agents.efficientzero.agent import make_network
 from xtra.agents.efficientzero.config import EfficientZeroConfig, NetworkConfig
 from xtra.config import Config
 from xtra.envs.config import EnvironmentConfig
+from xtra.networks.compatibility import ARCHITECTURES, DEPENDS_ON, differences
+from xtra.networks.network_file import FORMAT, NetworkFileError, NetworkHeader, SourceData, network_bytes, read_network_file
 from xtra.suite.method import configure
 from xtra.transfer.config import COMPONENTS
-from xtra.transfer.exchange import FORMAT, ExchangeError, NetworkHeader, SourceData, network_bytes, read_network_file
-from xtra.transfer.fit import DEPENDS_ON, KINDS, differences
 
-from .small_tasks import AGENT
+from ..transfer.small_tasks import AGENT
 
 CPU = torch.device("cpu")
 HEADER = NetworkHeader(
@@ -92,7 +92,7 @@ def test_a_bit_that_flipped_and_an_end_that_is_missing_are_told(
     damaged[bit // 8] ^= 1 << bit % 8
     path = tmp_path_factory.mktemp("damaged") / "network.safetensors"
     path.write_bytes(WHOLE[: bit // 8] if cut else damaged)
-    with pytest.raises(ExchangeError, match=r"network\.safetensors: "):
+    with pytest.raises(NetworkFileError, match=r"network\.safetensors: "):
         read_network_file(path)
 
 
@@ -108,7 +108,7 @@ def test_what_is_no_network_of_ours_is_told_for_what_it_is(tmp_path: Path) -> No
         ".": "cannot be read: Is a directory",
     }
     for name, fault in told.items():
-        with pytest.raises(ExchangeError, match=fault):
+        with pytest.raises(NetworkFileError, match=fault):
             read_network_file(tmp_path / name)
 
 
@@ -176,7 +176,7 @@ def test_no_setting_of_a_network_is_forgotten() -> None:
     fields = {"efficientzero": NetworkConfig.model_fields, "curl": CurlNetworkConfig.model_fields}
     for kind, known in fields.items():
         assert {f"agent.network.{name}" for name in known} <= CHANGES[kind].keys()
-    assert KINDS.keys() == AGENTS.keys() - {"random"}
+    assert ARCHITECTURES.keys() == AGENTS.keys() - {"random"}
 
 
 def test_other_kinds_of_network_and_parts_that_are_none_are_told() -> None:

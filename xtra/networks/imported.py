@@ -1,27 +1,40 @@
-"""Stage `imported`: a network that was trained elsewhere, as the complete job that its file makes.
+"""A network that was trained elsewhere, put into a store: a complete job of stage `imported`, made of nothing but its file.
 
-Its key follows from the file's content alone, so everybody who starts from that file shares all jobs after it. The file goes into
-the store before anything is launched: no other machine needs its path.
+The job's key follows from the file's content alone, so everybody who starts from that file shares all jobs after it. The file
+goes into the store before anything is launched: no other machine needs its path.
 """
 
 from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from xtra.agents.config import IMPORTED_FILE
-from xtra.stages.config import ImportedConfig
-from xtra.stages.context import StageContext
-from xtra.stages.registry import STAGES
+from xtra.networks.network_file import NetworkFile, NetworkHeader
 from xtra.store.job import Job
 from xtra.store.provenance import hardware, software
 from xtra.store.store import Store
-from xtra.transfer.exchange import NetworkFile
+
+if TYPE_CHECKING:
+    from xtra.stages.context import StageContext
+
+VERSION = 1
+"""The stage's, as in `xtra.stages.registry`."""
+
+
+class ImportedConfig(NetworkHeader):
+    """Stage `imported`: what the file says of its network, and which file it is."""
+
+    sha256: str
+    """Of the whole file."""
 
 
 def run(config: ImportedConfig, context: StageContext) -> NoReturn:
-    """Never makes a network: a worker gets here only when the store has lost the one that was imported."""
+    """Reached by a worker only if the store has lost the imported network, which no job can make again.
+
+    Raises FileNotFoundError, saying how to import it again.
+    """
     raise FileNotFoundError(
         f"the network of {config.stage} job {config.key} is not in this store: `xtra-bench import FILE` puts it there "
         f"(SHA-256 of the file: {config.sha256})"
@@ -29,13 +42,13 @@ def run(config: ImportedConfig, context: StageContext) -> NoReturn:
 
 
 def imported_job(file: NetworkFile) -> Job:
-    """The job that a file makes, wherever it lies."""
+    """Returns the job that stands for a network file, wherever the file lies."""
     config = ImportedConfig(sha256=file.sha256, **file.header.model_dump())
-    return Job("imported", STAGES["imported"].version, config.model_dump(mode="json"))
+    return Job("imported", VERSION, config.model_dump(mode="json"))
 
 
 def import_network(store: Store, file: NetworkFile) -> str:
-    """Commits the file as its job, unless that is done already or another process is at it. Returns the job's key."""
+    """Commits a network file as its job, unless the store has it or another process is committing it. Returns the job's key."""
     job, started = imported_job(file), time.monotonic()
     store.add(job)
     attempt = store.begin(job.key)
