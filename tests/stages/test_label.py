@@ -18,8 +18,7 @@ from xtra.replay.offline import OfflineData
 from xtra.stages import label
 from xtra.stages.config import LabelConfig
 from xtra.store.errors import DamagedError
-from xtra.transfer import labels as labels_module
-from xtra.transfer.labels import Labels, mean_entropy
+from xtra.transfer.tasks import Labels
 
 from .small_offline import AGENT, ENV_STEPS, context, make_dataset, view
 
@@ -52,7 +51,7 @@ def labels(inputs: dict[str, tuple[Path, ...]], directory: Path, policy: str) ->
 def test_every_transition_has_the_networks_policy_over_the_games_actions_and_its_value(
     inputs: dict[str, tuple[Path, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(labels_module, "BATCH_SIZE", 32)  # so that the last batch is a rest
+    monkeypatch.setattr(label, "BATCH_SIZE", 32)  # so that the last batch is a rest
     made, summary = labels(inputs, tmp_path, "network")
     data = OfflineData.open(inputs["dataset"][0])
     rows = np.arange(ENV_STEPS)
@@ -68,7 +67,7 @@ def test_every_transition_has_the_networks_policy_over_the_games_actions_and_its
     taken = (made.teacher_policies.argmax(1) == replay.actions[rows, 0]).mean()
     assert summary == {
         "num_transitions": ENV_STEPS,
-        "mean_entropy": pytest.approx(mean_entropy(made.teacher_policies)),
+        "mean_entropy": pytest.approx(label.mean_entropy(made.teacher_policies)),
         "mean_value": pytest.approx(float(made.teacher_values.mean()), abs=1e-6),
         "action_agreement": pytest.approx(taken),
     }
@@ -91,7 +90,7 @@ def test_entropy_is_that_of_the_policies() -> None:
     half = np.zeros((2, 18), np.float32)
     half[0, 3] = 1.0
     half[1, [0, 4]] = 0.5
-    assert mean_entropy(half) == pytest.approx(np.log(2) / 2)
+    assert label.mean_entropy(half) == pytest.approx(np.log(2) / 2)
 
 
 def test_labels_that_cannot_be_read_are_called_damaged(inputs: dict[str, tuple[Path, ...]], tmp_path: Path) -> None:

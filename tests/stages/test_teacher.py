@@ -13,7 +13,7 @@ from xtra.agents.efficientzero.agent import EfficientZeroLearner, make_network
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.rng import derive_seed
 from xtra.stages import teacher
-from xtra.stages.config import TeachConfig
+from xtra.stages.config import TrainTeacherConfig
 from xtra.stages.context import Diverged
 
 from .small_offline import AGENT, COMMON, Killed, context, kill_after, make_dataset, outputs, view
@@ -24,9 +24,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_dataset(tmp_path_factory.mktemp("data"), "Catch")
 
 
-def config(**changes: Any) -> TeachConfig:
+def config(**changes: Any) -> TrainTeacherConfig:
     settings = {"environment": view("Catch"), "agent": AGENT, "updates": 22, **COMMON}
-    return TeachConfig.model_validate(settings | changes)
+    return TrainTeacherConfig.model_validate(settings | changes)
 
 
 def test_a_teacher_killed_between_any_two_updates_ends_as_if_it_had_not_been(

@@ -11,8 +11,7 @@ from xtra.envs.make import make_training_environment
 from xtra.protocol.games import NUM_ACTIONS
 from xtra.replay.buffer import ReplayBuffer
 from xtra.replay.config import ReplayConfig
-from xtra.transfer.labels import Labels
-from xtra.transfer.tasks import LabelledTask
+from xtra.transfer.tasks import LabelledTask, Labels
 
 CATCH = EnvironmentConfig(game="Catch", frame_size=10)
 STAY, RIGHT, LEFT = 0, 3, 4

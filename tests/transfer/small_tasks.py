@@ -8,8 +8,7 @@ from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.envs.config import EnvironmentConfig
 from xtra.protocol.games import NUM_ACTIONS
 from xtra.replay.buffer import ReplayBuffer
-from xtra.transfer.labels import Labels
-from xtra.transfer.tasks import LabelledTask
+from xtra.transfer.tasks import LabelledTask, Labels
 
 AGENT = {
     "network": {

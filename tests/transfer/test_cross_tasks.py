@@ -83,9 +83,9 @@ def test_one_joint_pass_gives_each_task_the_losses_of_its_own_samples() -> None:
     drawn = made._offline.take(0)
     batches = [to_tensors(d.batch, made._config, torch.device("cpu"), 0) for d in drawn]
     made._network.eval()
-    joint = made._parts(batches)
+    joint = made._losses(batches)
     made._cross = made._cross.model_copy(update={"forward": "separate"})
-    for together, alone in zip(joint, made._parts(batches), strict=True):
+    for together, alone in zip(joint, made._losses(batches), strict=True):
         for name in ("value_prefix", "policy", "value", "consistency"):
             torch.testing.assert_close(getattr(together.losses, name), getattr(alone.losses, name))
     assert len(joined(batches).weights) == 6
@@ -108,7 +108,7 @@ def test_a_task_with_the_targets_own_data_points_where_the_target_does() -> None
     (drawn,) = made._offline.take(0)
     batch = to_tensors(drawn.batch, config, torch.device("cpu"), 0)
     made._network.train()
-    part, other = made._parts([batch, batch])
+    part, other = made._losses([batch, batch])
     assert made._similarities(part, [other], [0]) == pytest.approx(1.0, abs=1e-6)
 
 

@@ -18,10 +18,8 @@ from xtra.protocol.games import GAMES, NUM_ACTIONS
 from xtra.replay.buffer import ReplayBuffer
 from xtra.transfer import student
 from xtra.transfer.config import TeacherConfig
-from xtra.transfer.distill import DistilledStudent
-from xtra.transfer.labels import Labels
-from xtra.transfer.multi_task import MultiTaskStudent
-from xtra.transfer.tasks import LabelledTask
+from xtra.transfer.student import DistilledStudent, MultiTaskStudent
+from xtra.transfer.tasks import LabelledTask, Labels
 
 from .catch_play import labelled_catch
 from .small_tasks import AGENT, task

@@ -12,8 +12,7 @@ from xtra.agents.efficientzero.planning import Planner
 from xtra.protocol.games import NUM_ACTIONS
 from xtra.replay.buffer import ReplayBuffer, Sample
 from xtra.transfer.config import TeacherConfig
-from xtra.transfer.labels import Labels
-from xtra.transfer.tasks import LabelledTask, TeacherTargets
+from xtra.transfer.tasks import LabelledTask, Labels, TeacherTargets
 
 
 def config(**targets: Any) -> EfficientZeroConfig:

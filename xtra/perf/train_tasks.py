@@ -18,8 +18,7 @@ from xtra.stages.config import DatasetConfig, TrainConfig
 from xtra.stages.context import StageContext
 from xtra.telemetry import Telemetry
 from xtra.transfer.config import DataConfig
-from xtra.transfer.labels import Labels
-from xtra.transfer.tasks import LabelledTask
+from xtra.transfer.tasks import LabelledTask, Labels
 
 ENV_STEPS = 5_000
 """Of random play per game: some hundred blocks of frames, so that few samples of an update share one."""

@@ -82,7 +82,7 @@ class DatasetConfig(Config):
     """Seed of random play, and of nothing else."""
 
 
-class TeachConfig(Config):
+class TrainTeacherConfig(Config):
     """Stage `teacher`: an EfficientZero trained on the data of input `dataset` alone."""
 
     environment: EnvironmentConfig

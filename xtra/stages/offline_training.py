@@ -1,10 +1,10 @@
-"""The one loop of the stages that learn from data alone: updates, checkpoints, metrics, and what is left at the end."""
+"""The training loop of stages `teacher` and `pretrain`, which learn from offline data alone."""
 
 from __future__ import annotations
 
 import json
 import pickle
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -12,10 +12,29 @@ from xtra.agents.factory import NETWORK_FILE
 from xtra.stages.context import StageContext
 from xtra.stages.resumable import complete
 from xtra.store.checkpoint import Checkpoints
-from xtra.transfer.offline_learner import OfflineLearner
 
 METRICS_INTERVAL = 20
 """Updates between lines in metrics.jsonl."""
+
+
+class OfflineLearner(Protocol):
+    """Learns from data that do not change. It holds no generator state: draws derive from the seed and the update's number."""
+
+    def update(self, update: int) -> dict[str, float]:
+        """Makes optimiser step number `update` (from 0). Returns metrics. Raises FloatingPointError for a loss not finite."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """Returns everything `restore` needs to go on bit for bit: the replays' priorities too, but not the data."""
+        ...
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Sets what `state` returned."""
+        ...
+
+    def network_state(self) -> dict[str, Any]:
+        """Returns the trained network's weights."""
+        ...
 
 
 def train_offline(learner: OfflineLearner, num_updates: int, checkpoint_interval: int, context: StageContext) -> None:

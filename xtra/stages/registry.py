@@ -14,8 +14,8 @@ from xtra.stages.config import (
     EvaluateConfig,
     LabelConfig,
     PretrainConfig,
-    TeachConfig,
     TrainConfig,
+    TrainTeacherConfig,
 )
 from xtra.stages.context import StageContext
 
@@ -40,7 +40,7 @@ STAGES: dict[str, Stage] = {
     for stage in (
         Stage("train", 4, TrainConfig, "xtra.stages.train"),
         Stage("dataset", 1, DatasetConfig, "xtra.stages.dataset"),
-        Stage("teacher", 2, TeachConfig, "xtra.stages.teacher"),
+        Stage("teacher", 2, TrainTeacherConfig, "xtra.stages.teacher"),
         Stage("label", 1, LabelConfig, "xtra.stages.label"),
         Stage("pretrain", 3, PretrainConfig, "xtra.stages.pretrain"),
         Stage("imported", imported.VERSION, imported.ImportedConfig, "xtra.networks.imported"),

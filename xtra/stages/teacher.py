@@ -1,20 +1,47 @@
-"""Stage `teacher`: an EfficientZero trained on one game's dataset, whose predictions are then distilled."""
+"""Stage `teacher`: an EfficientZero trained on one game's dataset alone, whose predictions are then distilled."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from xtra.agents.device import prepare_torch
 from xtra.agents.efficientzero.agent import EfficientZeroLearner
 from xtra.agents.interface import TrainingRun
+from xtra.replay.buffer import ReplayBuffer
 from xtra.replay.offline import OfflineData
 from xtra.rng import derive_seed
-from xtra.stages.config import TeachConfig
+from xtra.stages.config import TrainTeacherConfig
 from xtra.stages.context import StageContext
 from xtra.stages.offline_training import train_offline
-from xtra.transfer.teacher import Teacher
 
 
-def run(config: TeachConfig, context: StageContext) -> None:
-    """Input `dataset`. Leaves what `train_offline` does; with 0 updates a random network, the control."""
+class Teacher:
+    """The online agent's updates on a replay that never grows. Its reanalysis searches with the delayed target network, so its
+    policies improve on those that played."""
+
+    def __init__(self, learner: EfficientZeroLearner, replay: ReplayBuffer) -> None:
+        self._learner, self._replay = learner, replay
+
+    def update(self, update: int) -> dict[str, float]:
+        """Makes optimiser step number `update`. Returns metrics."""
+        return self._learner.update(self._replay, update)
+
+    def state(self) -> dict[str, Any]:
+        """Returns the learner's state and the priorities."""
+        return {"learner": self._learner.state(), "replay": self._replay.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Sets what `state` returned."""
+        self._learner.restore(state["learner"])
+        self._replay.restore(state["replay"])
+
+    def network_state(self) -> dict[str, Any]:
+        """Returns the learning network's weights and batch-norm statistics."""
+        return self._learner.network_state()
+
+
+def run(config: TrainTeacherConfig, context: StageContext) -> None:
+    """Input: `dataset`. Leaves what `train_offline` leaves; with 0 updates a random network, as a control."""
     seed = derive_seed(config.seed, "teacher")
     device = prepare_torch(config.num_threads)
     (dataset,) = context.inputs["dataset"]

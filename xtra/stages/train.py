@@ -31,7 +31,7 @@ from xtra.stages.resumable import complete
 from xtra.store.checkpoint import Checkpoints
 from xtra.store.errors import DamagedError
 from xtra.transfer.cross_tasks import CrossTaskLearner
-from xtra.transfer.finetune import make_finetuning_learner
+from xtra.transfer.finetuning import make_finetuning_learner
 
 SEGMENT_ROWS = 1_000
 """Rows after which a segment of the replay is written, checkpoint or not; fewer if the replay holds fewer."""

@@ -23,7 +23,7 @@ from xtra.envs.config import EnvironmentConfig
 from xtra.networks.imported import imported_job
 from xtra.networks.network_file import read_network_file
 from xtra.search.config import SearchConfig
-from xtra.stages.config import DatasetConfig, EvaluateConfig, LabelConfig, PretrainConfig, TeachConfig, TrainConfig
+from xtra.stages.config import DatasetConfig, EvaluateConfig, LabelConfig, PretrainConfig, TrainConfig, TrainTeacherConfig
 from xtra.stages.registry import STAGES
 from xtra.store.job import Job, Resources
 from xtra.suite.method import MethodConfig, resolve
@@ -231,7 +231,7 @@ class Sources:
         if teacher.training == "online":
             taught = self._run(game)
         else:
-            teach = TeachConfig(
+            teach = TrainTeacherConfig(
                 environment=view,
                 agent=agent,
                 updates=teacher.updates,

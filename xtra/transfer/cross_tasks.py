@@ -1,6 +1,6 @@
-"""XTRA's second stage: EfficientZero whose every update also sees offline tasks (facts: paper sections 4.1 to 4.3).
+"""XTRA's finetuning: EfficientZero whose every update also sees the source games' offline data (Xu et al., 2023, section 4).
 
-loss = L(target) + what `loss_normalization` makes of the tasks' losses and weights
+The loss is the target's plus the tasks' losses, weighted by `task_weights.py` and normalised as `loss_normalization` says.
 """
 
 from __future__ import annotations
@@ -23,22 +23,21 @@ from xtra.envs.config import EnvironmentConfig
 from xtra.replay.buffer import ReplayBuffer
 from xtra.rng import derive_seed
 from xtra.transfer.config import CrossTaskConfig, LossTerm, TaskWeightConfig, TeacherConfig
-from xtra.transfer.offline_batches import OfflineBatches
-from xtra.transfer.sampling import TaskSampler
+from xtra.transfer.offline_batches import OfflineBatches, TaskSampler
 from xtra.transfer.task_weights import TaskWeights, cosine, gradient
 from xtra.transfer.tasks import LabelledTask, TeacherTargets
 
 
 @dataclass(frozen=True)
-class Part:
-    """One task's share of an update: its samples, and the network's losses on them."""
+class BatchLosses:
+    """A batch, and the network's losses on it."""
 
     batch: TensorBatch
     losses: Losses
 
 
 class CrossTaskLearner(EfficientZeroLearner):
-    """tasks: the offline tasks, in the order of their weights."""
+    """EfficientZero's learner with another `update`. tasks: the offline tasks, in the order of their weights."""
 
     def __init__(
         self,
@@ -67,56 +66,57 @@ class CrossTaskLearner(EfficientZeroLearner):
         self._offline = OfflineBatches(tasks, targets, sampler)
 
     def update(self, replay: ReplayBuffer, update: int) -> dict[str, float]:
-        """As from scratch, with the offline tasks in the loss, and in due time with a measurement of their gradients."""
-        drawn = self._offline.take(update)
+        """Makes update number `update`: as from scratch, with the offline tasks in the loss; inside a measuring window it also
+        measures their gradients. Returns metrics."""
+        offline = self._offline.take(update)
         sample, batch = self.make_batch(replay, update)
         batches = [batch]
-        for place, offline in enumerate(drawn):
+        for place, one in enumerate(offline):
             seed = derive_seed(self._seed, "augment", update, "cross-task", place)
-            batches.append(to_tensors(offline.batch, self._config, self._device, seed))
+            batches.append(to_tensors(one.batch, self._config, self._device, seed))
         self._network.train()
-        owners = [offline.task for offline in drawn]
+        owners = [one.task for one in offline]
         weights = torch.as_tensor(self.weights.values[owners], dtype=torch.float32, device=self._device)
         metrics, (errors, means, offline_errors, _) = self._step(weights, batches, owners, update)
         replay.update_priorities(sample, errors.double().numpy())
-        self._offline.set_priorities(drawn, offline_errors.double().numpy())
+        self._offline.set_priorities(offline, offline_errors.double().numpy())
         self.refresh_copies(update)
         return metrics | named_means(means)
 
     def evaluate(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """From the offline batches' weights `[m]` and the tensors of the target's batch and of theirs to the loss, the target's
-        value errors and means, and the offline batches' value errors, all in one, and losses `[m]`."""
+        """From the weights `[m]` of the offline batches and the tensors of the target's batch and of theirs to the loss, the
+        target's value errors `[B]` and means `[5]`, and the offline batches' value errors (concatenated) and losses `[m]`."""
         weights, *tensors = inputs
         size = len(dataclasses.fields(TensorBatch))
         batches = [TensorBatch(*tensors[i : i + size]) for i in range(0, len(tensors), size)]
-        return self._outcome(weights, self._parts(batches))
+        return self._outcome(weights, self._losses(batches))
 
     def state(self) -> dict[str, Any]:
-        """Also the offline tasks' priorities and the weights."""
+        """Adds the offline tasks' priorities and weights."""
         return {**super().state(), "offline": self._offline.state(), "task_weights": self.weights.state()}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """The inverse of `state`."""
+        """Sets what `state` returned."""
         super().restore(state)
         self._offline.restore(state["offline"])
         self.weights.restore(state["task_weights"])
 
     def timed_methods(self) -> dict[str, tuple[object, str]]:
-        """Also what an update waits for the offline tasks' batches beyond what was decoded ahead."""
+        """Adds the time that an update waits for the offline tasks' batches to be decoded."""
         return {**super().timed_methods(), "offline data": (self._offline, "take")}
 
     def task_weight_rows(self) -> list[dict[str, Any]]:
-        """One row per task and measurement, for the result table."""
+        """Returns one row per task and measuring window, for the result table."""
         return list(self.weights.rows)
 
-    def _parts(self, batches: Sequence[TensorBatch]) -> list[Part]:
-        """The losses of each batch: of one pass over all of them, whose batch norm sees the mix, or of one pass each."""
+    def _losses(self, batches: Sequence[TensorBatch]) -> list[BatchLosses]:
+        """Computes each batch's losses: in one pass over all, whose batch norm sees the mixture, or in one pass each."""
         if self._cross.forward == "separate":
-            return [Part(batch, unroll_losses(self._network, batch, self._config)) for batch in batches]
+            return [BatchLosses(batch, unroll_losses(self._network, batch, self._config)) for batch in batches]
         losses = unroll_losses(self._network, joined(batches), self._config)
         sizes = [len(batch.weights) for batch in batches]
-        fields = {field.name: getattr(losses, field.name).split(sizes) for field in dataclasses.fields(Losses)}
-        return [Part(batch, Losses(**{name: values[i] for name, values in fields.items()})) for i, batch in enumerate(batches)]
+        split = [getattr(losses, field.name).split(sizes) for field in dataclasses.fields(Losses)]
+        return [BatchLosses(batch, Losses(*terms)) for batch, *terms in zip(batches, *split, strict=True)]
 
     def _step(
         self, weights: Tensor, batches: Sequence[TensorBatch], owners: Sequence[int], update: int
@@ -125,51 +125,51 @@ class CrossTaskLearner(EfficientZeroLearner):
             inputs = (weights, *(tensor for batch in batches for tensor in batch.tensors()))
             metrics, outputs = self._descent.step(inputs, update)
             return metrics | self._per_task(owners, outputs[-1]), outputs
-        target, *crossed = self._parts(batches)
-        similarities = self._similarities(target, crossed, owners)
-        metrics, outputs = self._descent.step_from(self._outcome(weights, [target, *crossed]), update)
+        target, *offline = self._losses(batches)
+        similarities = self._similarities(target, offline, owners)
+        metrics, outputs = self._descent.step_from(self._outcome(weights, [target, *offline]), update)
         metrics |= self._per_task(owners, outputs[-1])
-        # Only now: this update still goes by the weights that it found.
+        # Only now: this update still uses the weights from before it.
         self.weights.record(update, similarities)
         measured = {f"gradient_similarity/{game}": s for game, s in zip(self._games, similarities.tolist(), strict=True)}
         return metrics | measured, outputs
 
-    def _outcome(self, weights: Tensor, parts: Sequence[Part]) -> tuple[Tensor, ...]:
-        """What `evaluate` returns."""
-        target, *crossed = parts
-        own = total_loss(target.losses, target.batch, self._config)
-        losses = torch.stack([total_loss(part.losses, part.batch, self._config) for part in crossed])
+    def _outcome(self, weights: Tensor, parts: Sequence[BatchLosses]) -> tuple[Tensor, ...]:
+        """Combines the losses into what `evaluate` returns. weights: `[m]`; parts: the target's and the m offline batches'."""
+        target, *offline = parts
+        target_loss = total_loss(target.losses, target.batch, self._config)
+        losses = torch.stack([total_loss(part.losses, part.batch, self._config) for part in offline])
         sizes = [len(part.batch.weights) for part in parts]
-        loss = combined(own, losses, weights, sizes, self._cross.loss_normalization)
-        errors = torch.cat([part.losses.value_errors for part in crossed])
+        loss = combined(target_loss, losses, weights, sizes, self._cross.loss_normalization)
+        errors = torch.cat([part.losses.value_errors for part in offline])
         return loss, target.losses.value_errors, target.losses.means(), errors, losses
 
     def _similarities(
-        self, target: Part, crossed: Sequence[Part], owners: Sequence[int]
+        self, target: BatchLosses, offline: Sequence[BatchLosses], owners: Sequence[int]
     ) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """`[m]`: of each task's gradient with the target's, without any weight; NaN for a task without a batch. Of a task's
-        several batches the mean."""
+        """Returns the cosine `[T]` between the gradients of each task's loss and the target's, both unweighted: the mean over a
+        task's batches, NaN for a task that has none."""
         parameters = [p for p in self._network.parameters() if p.requires_grad]
 
-        def of(part: Part) -> Tensor:
+        def gradient_of(part: BatchLosses) -> Tensor:
             loss = total_loss(part.losses, part.batch, self._measured_config)
             return gradient(loss, parameters, self._clamp)
 
-        wanted = of(target)
-        found = np.array([cosine(wanted, of(part)) for part in crossed])
+        target_gradient = gradient_of(target)
+        cosines = np.array([cosine(target_gradient, gradient_of(part)) for part in offline])
         tasks = np.array(owners)
-        return np.array([found[tasks == i].mean() if (tasks == i).any() else np.nan for i in range(len(self._games))])
+        return np.array([cosines[tasks == i].mean() if (tasks == i).any() else np.nan for i in range(len(self._games))])
 
     def _per_task(self, owners: Sequence[int], losses: Tensor) -> dict[str, float]:
         values = losses.tolist()
-        drawn = {task: [value for owner, value in zip(owners, values, strict=True) if owner == task] for task in owners}
-        of_tasks = {f"loss/{self._games[task]}": sum(own) / len(own) for task, own in drawn.items()}
+        by_task = {task: [value for owner, value in zip(owners, values, strict=True) if owner == task] for task in owners}
+        means = {f"loss/{self._games[task]}": sum(own) / len(own) for task, own in by_task.items()}
         weights = {f"task_weight/{g}": w for g, w in zip(self._games, self.weights.values.tolist(), strict=True)}
-        return of_tasks | weights
+        return means | weights
 
 
 def combined(target: Tensor, losses: Tensor, weights: Tensor, sizes: Sequence[int], normalization: str) -> Tensor:
-    """One loss from the target's mean loss, those of the offline batches `[m]` and their weights `[m]`.
+    """Combines the target's mean loss with those of the offline batches `[m]` and their weights `[m]`.
 
     sizes: samples of the target's batch, then of each offline one.
     """
@@ -184,7 +184,7 @@ def combined(target: Tensor, losses: Tensor, weights: Tensor, sizes: Sequence[in
 
 
 def only_terms(config: EfficientZeroConfig, terms: Sequence[LossTerm]) -> EfficientZeroConfig:
-    """The configuration with every other loss term's weight 0."""
-    everything: tuple[LossTerm, ...] = ("value_prefix", "policy", "value", "consistency")
-    silent = {f"{term}_weight": 0.0 for term in everything if term not in terms}
+    """Returns the configuration with the weight of every other loss term 0."""
+    every: tuple[LossTerm, ...] = ("value_prefix", "policy", "value", "consistency")
+    silent = {f"{term}_weight": 0.0 for term in every if term not in terms}
     return config.model_copy(update={"optimizer": config.optimizer.model_copy(update=silent)})

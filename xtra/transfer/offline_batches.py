@@ -1,7 +1,7 @@
-"""Batches of offline tasks with their teachers' targets, drawn one update ahead so that frames decode while the device works.
+"""What offline data an update sees: samples drawn from all tasks, and their batches, prepared one update ahead.
 
-What is drawn stays a function of the configuration and the seed: update u's samples are drawn when update u - 1 begins, before
-that update sets new priorities, whatever the threads do.
+Draws are a function of the configuration, the seed and the priorities. Update u's samples are drawn when update u - 1 begins,
+before that update sets new priorities, so the decoding thread's speed changes nothing.
 """
 
 from __future__ import annotations
@@ -9,35 +9,98 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xtra.agents.efficientzero.targets import Batch
 from xtra.replay.buffer import Sample
-from xtra.transfer.sampling import TaskSample, TaskSampler
-from xtra.transfer.tasks import LabelledTask, TeacherTargets
+from xtra.replay.config import ReplayConfig
+from xtra.rng import stream
+from xtra.transfer.tasks import LabelledTask, Task, TeacherTargets
 
 
 @dataclass(frozen=True)
-class Drawn(TaskSample):
-    """The sample as a batch."""
+class TaskSample:
+    """Transitions drawn from one task. task: its number."""
+
+    task: int
+    sample: Sample
+
+
+@dataclass(frozen=True)
+class TaskBatch(TaskSample):
+    """Those transitions with what the network is trained towards."""
 
     batch: Batch
 
 
+class TaskSampler:
+    """Draws an update's transitions from all tasks, from each by its own priorities. num_updates: of the whole training.
+
+    composition: `balanced` draws from every task in every update (Xu et al., 2023, section 3); `shared_queue` makes as many
+    batches, each of a task drawn at random, as the released code's one queue does.
+    """
+
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        batch_size: int,
+        config: ReplayConfig,
+        *,
+        num_updates: int,
+        seed: int,
+        composition: Literal["balanced", "shared_queue"] = "balanced",
+    ) -> None:
+        self._tasks, self._batch_size, self._config = tasks, batch_size, config
+        self._num_updates, self._seed, self._composition = num_updates, seed, composition
+
+    def draw(self, update: int) -> list[TaskSample]:
+        """Returns one sample per task, in order, or one per place in the queue; none where a share is 0."""
+        num_tasks = len(self._tasks)
+        order: Sequence[int] = range(num_tasks)
+        if self._composition == "shared_queue":
+            order = stream(self._seed, "shared-queue", update).integers(num_tasks, size=num_tasks).tolist()
+        exponent = self._config.importance_exponent(update, self._num_updates)
+        return [
+            TaskSample(task, self._tasks[task].replay.sample(size, stream(self._seed, "offline-replay", update, place), exponent))
+            for place, (task, size) in enumerate(zip(order, shares(self._batch_size, num_tasks, update), strict=True))
+            if size
+        ]
+
+    def set_priorities(self, samples: Sequence[TaskSample], priorities: NDArray[np.float64]) -> None:
+        """Sets the priorities `[B]` of all samples, concatenated in order, in their tasks' replays."""
+        for one, part in zip(samples, _split(priorities, samples), strict=True):
+            self._tasks[one.task].replay.update_priorities(one.sample, part)
+
+    def means(self, samples: Sequence[TaskSample], name: str, values: NDArray[np.floating]) -> dict[str, float]:
+        """Returns the metric `name` of each game: the mean of its part of `values` `[B]`, which cover all samples in order."""
+        parts = _split(values, samples)
+        return {f"{name}/{self._tasks[one.task].game}": float(part.mean()) for one, part in zip(samples, parts, strict=True)}
+
+    def state(self) -> list[dict[str, Any]]:
+        """Returns every task's priorities."""
+        return [task.replay.state() for task in self._tasks]
+
+    def restore(self, state: Sequence[dict[str, Any]]) -> None:
+        """Sets what `state` returned."""
+        for task, replay in zip(self._tasks, state, strict=True):
+            task.replay.restore(replay)
+
+
 class OfflineBatches:
-    """Call `take` once per update, in order, and `set_priorities` with what it gave. sampler: of these tasks."""
+    """Batches of labelled tasks, decoded by a thread while the device works. Call `take` once per update, in order, and
+    `set_priorities` with what it returned. sampler: of the same tasks."""
 
     def __init__(self, tasks: Sequence[LabelledTask], targets: TeacherTargets, sampler: TaskSampler) -> None:
         self._tasks, self._targets, self._sampler = tasks, targets, sampler
         self._pool = ThreadPoolExecutor(1, "offline-batches")
         self._next: list[TaskSample] | None = None
-        self._decoded: Future[list[Drawn]] | None = None
+        self._decoded: Future[list[TaskBatch]] | None = None
 
-    def take(self, update: int) -> list[Drawn]:
-        """What the sampler drew for this update."""
+    def take(self, update: int) -> list[TaskBatch]:
+        """Returns this update's batches, and starts decoding those of the next one."""
         samples = self._next if self._next is not None else self._sampler.draw(update)
         decoded = self._decoded or self._submit(samples, update)
         self._next = self._sampler.draw(update + 1)
@@ -45,26 +108,36 @@ class OfflineBatches:
         self._decoded = self._submit(self._next, update + 1)
         return decoded.result()
 
-    def set_priorities(self, drawn: Sequence[Drawn], priorities: NDArray[np.float64]) -> None:
-        """Of all samples, one after another, in the tasks' own replays."""
-        self._sampler.set_priorities(drawn, priorities)
+    def set_priorities(self, batches: Sequence[TaskBatch], priorities: NDArray[np.float64]) -> None:
+        """Sets the priorities `[B]` of all samples, concatenated in order."""
+        self._sampler.set_priorities(batches, priorities)
 
     def state(self) -> dict[str, Any]:
-        """Priorities, and the samples that are drawn already."""
+        """Returns the priorities, and the samples that are already drawn for the next update."""
         drawn = None if self._next is None else [(d.task, d.sample.rows, d.sample.envs, d.sample.weights) for d in self._next]
         return {"drawn": drawn, "replays": self._sampler.state()}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """The inverse of `state`; decoding starts anew."""
+        """Sets what `state` returned; decoding starts anew."""
         self._sampler.restore(state["replays"])
         drawn = state["drawn"]
         self._next = None if drawn is None else [TaskSample(task, Sample(*arrays)) for task, *arrays in drawn]
         self._decoded = None
 
-    def _submit(self, samples: Sequence[TaskSample], update: int) -> Future[list[Drawn]]:
+    def _submit(self, samples: Sequence[TaskSample], update: int) -> Future[list[TaskBatch]]:
         return self._pool.submit(
             lambda: [
-                Drawn(d.task, d.sample, self._targets.make(self._tasks[d.task], d.sample, update, place))
-                for place, d in enumerate(samples)
+                TaskBatch(one.task, one.sample, self._targets.make(self._tasks[one.task], one.sample, update, place))
+                for place, one in enumerate(samples)
             ]
         )
+
+
+def shares(batch_size: int, num_tasks: int, update: int) -> list[int]:
+    """Returns each task's number of samples in update number `update`: equal, with the remainder going round."""
+    each, left = divmod(batch_size, num_tasks)
+    return [each + ((task - update * left) % num_tasks < left) for task in range(num_tasks)]
+
+
+def _split(values: NDArray[Any], samples: Sequence[TaskSample]) -> list[NDArray[Any]]:
+    return np.split(values, np.cumsum([len(one.sample.rows) for one in samples])[:-1])

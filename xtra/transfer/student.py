@@ -1,7 +1,7 @@
-"""One EfficientZero network for several games, trained on their offline data at once (facts: paper section 3).
+"""One EfficientZero network for several games, trained on their offline data at once (Xu et al., 2023, section 3).
 
-Every update is one pass over samples of all games, so that batch norm sees the mix. Where its targets come from is the
-subclasses' matter: from teachers (distill.py), or from the network's own search (multi_task.py).
+Every update is one forward pass over samples of all games, so that batch norm sees the mixture. The subclasses differ only in
+where targets come from: one teacher per game, or the network's own search.
 """
 
 from __future__ import annotations
@@ -16,17 +16,19 @@ from torch import Tensor
 from xtra.agents.efficientzero.agent import make_network
 from xtra.agents.efficientzero.batches import joined, to_tensors
 from xtra.agents.efficientzero.config import EfficientZeroConfig
-from xtra.agents.efficientzero.descent import Descent
+from xtra.agents.efficientzero.descent import DelayedTarget, Descent
 from xtra.agents.efficientzero.losses import TensorBatch, total_loss, unroll_losses
+from xtra.agents.efficientzero.planning import Planner
+from xtra.agents.efficientzero.targets import Batch, TargetMaker
 from xtra.agents.interface import TrainingRun
 from xtra.rng import derive_seed
-from xtra.transfer.offline_batches import Drawn
-from xtra.transfer.sampling import TaskSampler
-from xtra.transfer.tasks import Task
+from xtra.transfer.config import TeacherConfig
+from xtra.transfer.offline_batches import OfflineBatches, TaskBatch, TaskSample, TaskSampler
+from xtra.transfer.tasks import LabelledTask, Task, TeacherTargets
 
 
 class Student(ABC):
-    """batch_size: samples per update, of all games together. The schedules are EfficientZero's."""
+    """batch_size: samples per update, of all games together. Schedules and optimiser are EfficientZero's."""
 
     def __init__(
         self, config: EfficientZeroConfig, frame_size: int, tasks: Sequence[Task], batch_size: int, run: TrainingRun
@@ -38,17 +40,17 @@ class Student(ABC):
         self._descent = Descent(self._network, config.optimizer, self.evaluate)
 
     @abstractmethod
-    def take(self, update: int) -> list[Drawn]:
-        """Samples of all games with what the network is trained towards."""
+    def take(self, update: int) -> list[TaskBatch]:
+        """Returns samples of all games with their targets."""
 
     def update(self, update: int) -> dict[str, float]:
-        """One joint step of the optimiser, then new priorities in every game's replay."""
-        drawn = self.take(update)
-        batch = joined([to_tensors(d.batch, self._config, self._run.device, self._augmentation(d, update)) for d in drawn])
+        """Makes one joint optimiser step, then sets new priorities in every game's replay. Returns metrics."""
+        batches = self.take(update)
+        batch = joined([to_tensors(b.batch, self._config, self._run.device, self._augmentation(b, update)) for b in batches])
         self._network.train()
         metrics, (errors, terms) = self._descent.step(batch.tensors(), update)
-        self._sampler.set_priorities(drawn, errors.double().numpy())
-        return metrics | self._losses_by_game(drawn, terms)
+        self._sampler.set_priorities(batches, errors.double().numpy())
+        return metrics | self._losses_by_game(batches, terms)
 
     def evaluate(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """From a batch's tensors to the loss, the value errors `[B]` for the priorities, and each term per sample `[4, B]`."""
@@ -58,28 +60,99 @@ class Student(ABC):
         return total_loss(losses, batch, self._config), losses.value_errors, terms
 
     def state(self) -> dict[str, Any]:
-        """Network and optimiser; the replays are the subclasses'."""
+        """Returns network and optimiser; subclasses add their replays."""
         return {"network": self._network.state_dict(), "optimizer": self._descent.state()}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """The inverse of `state`."""
+        """Sets what `state` returned."""
         self._network.load_state_dict(state["network"])
         self._descent.restore(state["optimizer"])
 
     def network_state(self) -> dict[str, Any]:
-        """The network's weights and batch-norm statistics."""
+        """Returns the network's weights and batch-norm statistics."""
         return self._network.state_dict()
 
-    def _augmentation(self, drawn: Drawn, update: int) -> int:
-        return derive_seed(self._run.seed, "augment", self._games[drawn.task], update)
+    def _augmentation(self, sample: TaskSample, update: int) -> int:
+        return derive_seed(self._run.seed, "augment", self._games[sample.task], update)
 
-    def _losses_by_game(self, drawn: Sequence[Drawn], terms: Tensor) -> dict[str, float]:
-        """Each term's plain mean over each game's samples."""
-        sizes = [len(d.sample.rows) for d in drawn]
+    def _losses_by_game(self, samples: Sequence[TaskSample], terms: Tensor) -> dict[str, float]:
+        """Returns each term's unweighted mean over each game's samples."""
+        sizes = [len(one.sample.rows) for one in samples]
         means = torch.stack([part.mean(1) for part in terms.split(sizes, dim=1)]).tolist()
         names = ("value_prefix_loss", "policy_loss", "value_loss", "consistency_loss")
         return {
-            f"{name}/{self._games[d.task]}": mean
-            for d, by_term in zip(drawn, means, strict=True)
+            f"{name}/{self._games[one.task]}": mean
+            for one, by_term in zip(samples, means, strict=True)
             for name, mean in zip(names, by_term, strict=True)
         }
+
+
+class DistilledStudent(Student):
+    """Imitates one teacher per game: its policies, n-step returns that end in its values, and the data's own rewards."""
+
+    def __init__(
+        self,
+        config: EfficientZeroConfig,
+        frame_size: int,
+        tasks: Sequence[LabelledTask],
+        batch_size: int,
+        run: TrainingRun,
+        teacher: TeacherConfig,
+    ) -> None:
+        super().__init__(config, frame_size, tasks, batch_size, run)
+        self._batches = OfflineBatches(tasks, TeacherTargets(config, teacher, run.seed), self._sampler)
+
+    def take(self, update: int) -> list[TaskBatch]:
+        """Returns batches whose targets are made of the labels; they never change."""
+        return self._batches.take(update)
+
+    def state(self) -> dict[str, Any]:
+        """Adds the priorities and the samples that are drawn already."""
+        return super().state() | {"offline": self._batches.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Sets what `state` returned."""
+        super().restore(state)
+        self._batches.restore(state["offline"])
+
+
+class MultiTaskStudent(Student):
+    """Learns without teachers, as the paper's comparison: each game's targets are searched anew by EfficientZero's reanalysis,
+    over the game's own actions, with a delayed copy of the student."""
+
+    def __init__(
+        self, config: EfficientZeroConfig, frame_size: int, tasks: Sequence[Task], batch_size: int, run: TrainingRun
+    ) -> None:
+        super().__init__(config, frame_size, tasks, batch_size, run)
+        self._tasks = tasks
+        self._target = DelayedTarget(self._network, config.targets.target_update_interval, config.precision)
+        self._makers = [self._make_maker(task) for task in tasks]
+
+    def take(self, update: int) -> list[TaskBatch]:
+        """Returns batches whose targets the delayed copy makes now."""
+        return [TaskBatch(one.task, one.sample, self._make_targets(one, update)) for one in self._sampler.draw(update)]
+
+    def update(self, update: int) -> dict[str, float]:
+        """Updates as every student does, then refreshes the delayed copy where it is due."""
+        metrics = super().update(update)
+        self._target.refresh(self._network, update)
+        return metrics
+
+    def state(self) -> dict[str, Any]:
+        """Adds the priorities and the delayed copies."""
+        return super().state() | self._target.state() | {"replays": self._sampler.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Sets what `state` returned."""
+        super().restore(state)
+        self._target.restore(state)
+        self._sampler.restore(state["replays"])
+
+    def _make_targets(self, one: TaskSample, update: int) -> Batch:
+        replay = self._tasks[one.task].replay
+        return self._makers[one.task].make(replay, one.sample, self._target.network, update)
+
+    def _make_maker(self, task: Task) -> TargetMaker:
+        seed = derive_seed(self._run.seed, task.game)
+        planner = Planner(self._config.search, task.action_ids, seed, self._run.num_threads)
+        return TargetMaker(self._config, planner, seed)

@@ -1,7 +1,7 @@
-"""How much each offline task counts in finetuning, from how its gradient points (facts: paper section 4.2).
+"""How the offline tasks are weighed in finetuning, by the direction of their gradients (Xu et al., 2023, section 4.2).
 
 Every `interval` updates a window opens, in which each update also measures, per task, the cosine between its gradient and the
-target's; when the window closes the weights follow from what was measured. This module knows gradients and counters only.
+target's; when the window closes, the weights are set from those measurements. This module knows gradients and counters only.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Float = NDArray[np.float64]
 
 
 class TaskWeights:
-    """The weights of the tasks `games`, and the measurements that they follow from. Updates are numbered from 0."""
+    """The weights of the tasks `games`, and the measurements that set them. Updates are numbered from 0."""
 
     def __init__(self, config: TaskWeightConfig, games: Sequence[str]) -> None:
         self._config, self._games = config, tuple(games)
@@ -29,14 +29,14 @@ class TaskWeights:
         self._trials, self._hits, self._sums = (np.zeros(len(games)) for _ in range(3))
 
     def measures(self, update: int) -> bool:
-        """Whether this update is inside a window."""
+        """Returns whether this update is inside a measuring window."""
         config = self._config
         since = update - config.start
         return config.method != "constant" and since >= 0 and since % config.interval < config.window
 
     def record(self, update: int, similarities: Float) -> None:
-        """What was measured in this update: `[m]` cosines, NaN for a task that had no sample. The window's last update sets the
-        weights, which hold from the next one on."""
+        """Counts this update's cosines `[T]`, NaN for a task without a sample. The window's last update sets the weights, which
+        hold from the next update on."""
         seen = ~np.isnan(similarities)
         self._trials += seen
         self._hits += np.where(seen, similarities > self._config.threshold, False)
@@ -45,12 +45,12 @@ class TaskWeights:
             self._close(update)
 
     def state(self) -> dict[str, Any]:
-        """Weights, counters of an open window, and the rows so far."""
+        """Returns the weights, the counters of an open window, and the rows so far."""
         arrays = {name: getattr(self, name).copy() for name in ("values", "_trials", "_hits", "_sums")}
         return {**arrays, "rows": list(self.rows)}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """The inverse of `state`."""
+        """Sets what `state` returned."""
         for name, value in state.items():
             setattr(self, name, value.copy())
 
@@ -74,14 +74,14 @@ class TaskWeights:
 
 
 def gradient(loss: Tensor, parameters: Sequence[Tensor], clamp: float) -> Tensor:
-    """`[P]`: the loss's gradient by all parameters in one vector, 0 where it does not depend on one, each element clamped to
-    ±clamp. The graph is kept: the update itself still needs it."""
+    """Returns the loss's gradient as one vector `[P]`, each element clamped to ±clamp, 0 for parameters that the loss does not
+    depend on. The graph is kept, because the update itself still needs it."""
     parts = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
     flat = [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, parts, strict=True)]
     return torch.cat([part.flatten() for part in flat]).clamp_(-clamp, clamp)
 
 
 def cosine(a: Tensor, b: Tensor) -> float:
-    """Of two vectors; 0 if either is 0."""
+    """Returns the cosine of two vectors `[P]`; 0 if either is 0."""
     product = a.norm() * b.norm()
     return float(a @ b / product) if product > 0 else 0.0

@@ -1,15 +1,18 @@
-"""Offline tasks, and the targets that their teachers' labels make (facts: paper section 3).
+"""Offline tasks: a source game's transitions, its teacher's labels, and the targets that are made of both (Xu et al., 2023,
+section 3).
 
-Targets of offline data are a function of the dataset and its labels alone: nothing is ever searched or bootstrapped anew.
+These targets are a function of the dataset and its labels alone: no search and no network is asked for them.
 """
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.agents.efficientzero.targets import Batch, assemble, value_targets
@@ -19,35 +22,59 @@ from xtra.replay.config import ReplayConfig
 from xtra.replay.offline import OfflineData
 from xtra.replay.window import Float, Window
 from xtra.rng import stream
+from xtra.store.errors import DamagedError
 from xtra.transfer.config import TeacherConfig
-from xtra.transfer.labels import Labels
+
+LABELS_FILE = "labels.npz"
+
+
+@dataclass(frozen=True)
+class Labels:
+    """A teacher's predictions for T transitions. teacher_policies: `[T, 18]`, 0 on actions that the game does not have.
+    teacher_values: `[T]`."""
+
+    teacher_policies: NDArray[np.float32]
+    teacher_values: NDArray[np.float32]
+
+    def save(self, directory: Path) -> None:
+        """Writes `labels.npz`. Equal labels give equal bytes."""
+        np.savez(directory / LABELS_FILE, teacher_policies=self.teacher_policies, teacher_values=self.teacher_values)
+
+    @staticmethod
+    def load(directory: Path) -> Labels:
+        """Reads what `save` wrote. Raises DamagedError where the file is missing or unreadable."""
+        path = directory / LABELS_FILE
+        try:
+            with path.open("rb") as file, np.load(file) as arrays:
+                return Labels(arrays["teacher_policies"], arrays["teacher_values"])
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise DamagedError(path, f"it cannot be read as labels: {error}") from error
 
 
 @dataclass(frozen=True)
 class Task:
-    """A source game and its data, as a replay of one environment."""
+    """A source game and its dataset, opened as the replay of one environment: row i is transition i."""
 
     game: str
     replay: ReplayBuffer
 
     @property
     def action_ids(self) -> tuple[int, ...]:
-        """The ids (of 18) that the game understands."""
+        """The actions (of ALE's 18) that the game has."""
         return GAMES[self.game].action_ids
 
 
 @dataclass(frozen=True)
 class LabelledTask(Task):
-    """A task whose row i has the labels i."""
+    """A task with a teacher's labels: label i belongs to row i."""
 
     labels: Labels
 
 
 def load_tasks(games: Sequence[str], datasets: Sequence[Path], config: ReplayConfig, window: int) -> tuple[Task, ...]:
-    """The datasets of the games, in order; they share `config.frame_memory_gb` evenly. window: transitions that a target looks
-    at.
+    """Opens the games' datasets, in order. They share `config.frame_memory_gb` evenly. window: transitions that a target reads.
 
-    Raises DamagedError for a file that is not what it says, and ValueError for data of another game.
+    Raises DamagedError for a damaged file, and ValueError for the data of another game.
     """
     shared = config.model_copy(update={"frame_memory_gb": config.frame_memory_gb / len(games)})
     tasks = []
@@ -62,29 +89,29 @@ def load_tasks(games: Sequence[str], datasets: Sequence[Path], config: ReplayCon
 def load_labelled_tasks(
     games: Sequence[str], datasets: Sequence[Path], labels: Sequence[Path], config: ReplayConfig, window: int
 ) -> tuple[LabelledTask, ...]:
-    """The same with each game's labels. Raises ValueError where labels and transitions differ in number."""
+    """As `load_tasks`, with each game's labels. Raises ValueError where labels and transitions differ in number."""
     tasks = []
     for task, directory in zip(load_tasks(games, datasets, config, window), labels, strict=True):
-        found = Labels.load(directory)
-        if len(found.teacher_values) != task.replay.num_rows:
+        of_task = Labels.load(directory)
+        if len(of_task.teacher_values) != task.replay.num_rows:
             raise ValueError(
-                f"{directory}: {len(found.teacher_values)} labels for {task.game}'s {task.replay.num_rows} transitions; they "
+                f"{directory}: {len(of_task.teacher_values)} labels for {task.game}'s {task.replay.num_rows} transitions; they "
                 "belong to another dataset"
             )
-        tasks.append(LabelledTask(task.game, task.replay, found))
+        tasks.append(LabelledTask(task.game, task.replay, of_task))
     return tuple(tasks)
 
 
 class TeacherTargets:
-    """Turns samples of offline tasks into batches. Equal arguments give equal batches."""
+    """Makes training batches from samples of labelled tasks. Equal arguments give equal batches."""
 
     def __init__(self, config: EfficientZeroConfig, teacher: TeacherConfig, seed: int) -> None:
         self._config, self._value_target, self._seed = config, teacher.value_target, seed
 
     def make(self, task: LabelledTask, sample: Sample, update: int, *place: int) -> Batch:
-        """What happened after each sampled transition, the teacher's policies, and values after `transfer.teacher.value_target`.
+        """Combines the recorded transitions with the teacher's policies and with values by `transfer.teacher.value_target`.
 
-        update, place: name the stream of the actions that pad what lies past an episode's end.
+        update, place: name the stream of the actions that pad the steps past an episode's end.
         """
         config = self._config.targets
         window = Window(task.replay, sample, config.num_unroll_steps + config.td_steps + 1)
@@ -95,14 +122,15 @@ class TeacherTargets:
         return assemble(self._config, window, sample.weights, self._values(task, window), policies, task.action_ids, padding)
 
     def _values(self, task: LabelledTask, window: Window) -> Float:
-        """`[B, K + 1]`; `assemble` makes those past the end 0."""
+        """Returns value targets `[B, K + 1]`; `assemble` sets those past the end to 0."""
         config, discount = self._config.targets, self._config.search.discount
         num_values = config.num_unroll_steps + 1
-        said = np.where(window.inside, task.labels.teacher_values[window.slots], np.float32(0))
+        teacher_values = np.where(window.inside, task.labels.teacher_values[window.slots], np.float32(0))
         if self._value_target == "teacher":
-            return said[:, :num_values]
+            return teacher_values[:, :num_values]
         rewards = window.rewards(config.clip_rewards)
         horizon = np.full(len(rewards), config.td_steps)
         if self._value_target == "n_step_teacher":
-            return value_targets(rewards, said[:, config.td_steps :], horizon, discount)
-        return value_targets(rewards, np.zeros_like(said[:, :num_values]), horizon, discount) + said[:, :num_values]
+            return value_targets(rewards, teacher_values[:, config.td_steps :], horizon, discount)
+        no_bootstrap = np.zeros_like(teacher_values[:, :num_values])
+        return value_targets(rewards, no_bootstrap, horizon, discount) + teacher_values[:, :num_values]

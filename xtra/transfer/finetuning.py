@@ -1,4 +1,4 @@
-"""A learner that does not start from nothing: what a finetuning's configuration asks for, put together."""
+"""Makes the learner of a finetuning, from a pretrained network and offline tasks, as its configuration says."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ def make_finetuning_learner(
     inputs: Mapping[str, tuple[Path, ...]],
     run: TrainingRun,
 ) -> Learner:
-    """inputs: `pretrained` where something is loaded; `dataset` and `label`, one per source game, where tasks are crossed."""
+    """Makes an agent's learner. inputs: `pretrained` where weights are loaded; `dataset` and `label`, one per source game, for
+    cross-tasks."""
     learner = _learner(agent, environment, finetuning, inputs, run)
     if finetuning.start is not None:
         (pretrained,) = inputs["pretrained"]

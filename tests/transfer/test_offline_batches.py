@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xtra.agents.efficientzero.config import EfficientZeroConfig
-from xtra.transfer.sampling import TaskSampler, shares
+from xtra.transfer.offline_batches import TaskSampler, shares
 
 from .small_tasks import AGENT, task
 

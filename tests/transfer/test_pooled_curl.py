@@ -17,8 +17,8 @@ from xtra.agents.interface import TrainingRun
 from xtra.envs.config import EnvironmentConfig
 from xtra.protocol.games import GAMES, NUM_ACTIONS
 from xtra.replay.buffer import ReplayBuffer
-from xtra.transfer.curl import PooledCurl
-from xtra.transfer.sampling import TaskSampler
+from xtra.transfer.offline_batches import TaskSampler
+from xtra.transfer.pooled_curl import PooledCurl
 from xtra.transfer.tasks import Task
 
 RUN = TrainingRun(num_updates=60, env_step_updates=60, seed=0, num_threads=1, device=torch.device("cpu"))

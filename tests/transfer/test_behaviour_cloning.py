@@ -17,7 +17,7 @@ from xtra.agents.evaluation import mean_episode_return, play_episodes
 from xtra.agents.factory import make_player
 from xtra.agents.interface import TrainingRun
 from xtra.envs.config import EnvironmentConfig
-from xtra.transfer.cloning import Cloning
+from xtra.transfer.behaviour_cloning import BehaviourCloning
 from xtra.transfer.tasks import Task
 
 from .catch_play import CATCH, labelled_catch
@@ -40,7 +40,7 @@ def test_it_learns_a_deterministic_policy_and_catches_with_it(target: str) -> No
         # The dataset itself was played perfectly; nobody labelled it.
         catch.replay.actions[:400, 0] = catch.labels.teacher_policies.argmax(1)
         shown = Task(catch.game, catch.replay)
-    cloning = Cloning(CONFIG, 10, [shown], 64, RUN)
+    cloning = BehaviourCloning(CONFIG, 10, [shown], 64, RUN)
     metrics: dict[str, float] = {}
     for update in range(100):
         metrics = cloning.update(update)
@@ -52,7 +52,7 @@ def test_it_learns_a_deterministic_policy_and_catches_with_it(target: str) -> No
 
 
 def test_only_what_the_policy_needs_is_trained_and_efficientzero_can_start_from_it() -> None:
-    cloning = Cloning(CONFIG, 10, [labelled_catch(60, 0)], 16, RUN)
+    cloning = BehaviourCloning(CONFIG, 10, [labelled_catch(60, 0)], 16, RUN)
     drawn = dict(make_network(CONFIG.network, 10, RUN.seed, RUN.device).named_parameters())
     for update in range(3):
         cloning.update(update)

@@ -1,0 +1,85 @@
+"""Behaviour cloning on several games' offline data (the paper's control): cross-entropy with the actions or a teacher's policies.
+
+The network is EfficientZero's; only its representation and its policy head learn, so that EfficientZero can be finetuned from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from xtra.agents.cloning import policy_logits
+from xtra.agents.config import CloningConfig
+from xtra.agents.efficientzero.agent import make_network
+from xtra.agents.efficientzero.descent import Descent
+from xtra.agents.efficientzero.losses import cross_entropy
+from xtra.agents.interface import TrainingRun
+from xtra.agents.observation import augment
+from xtra.protocol.games import NUM_ACTIONS
+from xtra.replay.config import ReplayConfig
+from xtra.rng import derive_seed
+from xtra.transfer.offline_batches import TaskSample, TaskSampler
+from xtra.transfer.tasks import LabelledTask, Task
+
+REPLAY = ReplayConfig()
+"""No priority is ever set, so transitions are drawn uniformly."""
+
+
+class BehaviourCloning:
+    """Imitates the teachers of tasks that have labels, and the dataset's own actions in the others."""
+
+    def __init__(self, config: CloningConfig, frame_size: int, tasks: Sequence[Task], batch_size: int, run: TrainingRun) -> None:
+        self._config, self._tasks, self._run = config, tasks, run
+        self._sampler = TaskSampler(tasks, batch_size, REPLAY, num_updates=run.num_updates, seed=run.seed)
+        self._network = make_network(config.network, frame_size, run.seed, run.device)
+        self._descent = Descent(self._network, config.optimizer, self.evaluate)
+
+    def update(self, update: int) -> dict[str, float]:
+        """Makes one joint optimiser step over samples of all games. Returns metrics."""
+        samples = self._sampler.draw(update)
+        observations = self._observations(samples, update)
+        targets = torch.from_numpy(np.concatenate([self._policies(one) for one in samples])).to(self._run.device)
+        self._network.train()
+        metrics, (losses, agrees) = self._descent.step((observations, targets), update)
+        for name, values in {"policy_loss": losses, "agreement": agrees.float()}.items():
+            metrics |= self._sampler.means(samples, name, values.cpu().numpy())
+        return metrics
+
+    def evaluate(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """From observations `[B, 3 F, H, W]` and policies `[B, 18]` to the loss, and per sample `[B]` its own and whether the
+        most probable action is the target's. The softmax is over all 18 actions, as EfficientZero trains it."""
+        observations, targets = inputs
+        logits = policy_logits(self._network, observations)
+        losses = cross_entropy(logits, targets)
+        return losses.mean(), losses, logits.argmax(1) == targets.argmax(1)
+
+    def state(self) -> dict[str, Any]:
+        """Returns network and optimiser; priorities never change."""
+        return {"network": self._network.state_dict(), "optimizer": self._descent.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Sets what `state` returned."""
+        self._network.load_state_dict(state["network"])
+        self._descent.restore(state["optimizer"])
+
+    def network_state(self) -> dict[str, Any]:
+        """Returns a whole EfficientZero network, so that EfficientZero can start from any component of it."""
+        return self._network.state_dict()
+
+    def _observations(self, samples: Sequence[TaskSample], update: int) -> Tensor:
+        frame_stack, device = self._config.network.frame_stack, self._run.device
+        stacks = [self._tasks[one.task].replay.stacks(one.sample.rows, one.sample.envs, frame_stack) for one in samples]
+        generator = torch.Generator(device).manual_seed(derive_seed(self._run.seed, "augment", update) % 2**63)
+        return augment(torch.as_tensor(np.concatenate(stacks), device=device), self._config.optimizer, generator)
+
+    def _policies(self, one: TaskSample) -> NDArray[np.float32]:
+        task = self._tasks[one.task]
+        slots = task.replay.slots(one.sample.rows)
+        if isinstance(task, LabelledTask):
+            return task.labels.teacher_policies[slots]
+        return np.eye(NUM_ACTIONS, dtype=np.float32)[task.replay.actions[slots, one.sample.envs]]
