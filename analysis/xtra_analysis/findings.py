@@ -85,7 +85,7 @@ def find(study: Study, seed: int = 0) -> Findings:
         ladder=_ladder(study, seed),
         profiles=performance_profiles(scores, seed=seed),
         worst_case=worst_case(scores),
-        reach=find_reach(curves, study.info.reach, study.baseline, seed),
+        reach=find_reach(curves, study.info.score_threshold, study.baseline, seed),
         draws=draws,
         draw_spread=draw_spread(draws),
     )

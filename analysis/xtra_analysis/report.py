@@ -13,8 +13,7 @@ from xtra_analysis.content import Picture, Section, Table
 from xtra_analysis.findings import Findings, find
 from xtra_analysis.formatting import counted
 from xtra_analysis.headline import answer
-from xtra_analysis.labels import label, printable
-from xtra_analysis.run_info import RunInfo
+from xtra_analysis.run_record import RunRecord
 from xtra_analysis.sections.ablations import ablations
 from xtra_analysis.sections.aggregates import aggregates
 from xtra_analysis.sections.comparison import comparison
@@ -94,7 +93,7 @@ def _render(findings: Findings, first: Section, sections: Sequence[Section]) -> 
     )
 
 
-def _banners(info: RunInfo) -> Iterator[str]:
+def _banners(info: RunRecord) -> Iterator[str]:
     if info.synthetic:
         yield SYNTHETIC_BANNER
     if info.proves == "wiring":
@@ -106,10 +105,9 @@ def _extent(study: Study) -> str:
     return f"{counted(len(info.games), 'game')} × {counted(len(info.methods), 'method')} × {counted(len(info.seeds), 'seed')}"
 
 
-def _provenance(info: RunInfo) -> ProvenanceEntry:
+def _provenance(info: RunRecord) -> ProvenanceEntry:
     facts = info.provenance
-    commit = label(facts.get("git_commit") or "not known")
-    changed = " with uncommitted changes" if facts.get("git_dirty") else ""
+    changed = " with uncommitted changes" if facts.git_dirty else ""
     return ProvenanceEntry(
         f"{info.suite}, version {info.suite_version}",
         [
@@ -122,15 +120,15 @@ def _provenance(info: RunInfo) -> ProvenanceEntry:
                 if info.command_line
                 else []
             ),
-            ("Results made by", "; ".join(map(label, facts.get("made_by", []))) or "not known"),
+            ("Results made by", "; ".join(facts.made_by) or "not known"),
             (
                 "Collected",
-                f"{label(facts.get('created', 'not known'))}, by xtra-bench {facts.get('xtra_version', 'not known')}, "
-                f"commit {commit}{changed}, Python {facts.get('python', '?')}, {facts.get('platform', '?')}",
+                f"{facts.created or 'not known'}, by xtra-bench {facts.xtra_version or 'not known'}, "
+                f"commit {facts.git_commit or 'not known'}{changed}, Python {facts.python or '?'}, {facts.platform or '?'}",
             ),
-            ("Hardware", "; ".join(str(one) for one in facts.get("hardware", [])) or "not known"),
+            ("Hardware", "; ".join(facts.hardware) or "not known"),
         ],
-        printable(str(facts.get("suite_text", ""))),
+        facts.suite_text,
     )
 
 

@@ -7,41 +7,48 @@ measure different things.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from pydantic import JsonValue
 
 from xtra.protocol.scores import reference_scores
-from xtra.store.rows import CELL_KEY, STATUSES, TABLES, Table, read_csv
+from xtra.store.rows import CELL_KEY, TABLES, Table, read_csv
 from xtra_analysis.errors import InputError
+from xtra_analysis.formatting import counted
 from xtra_analysis.labels import label
-from xtra_analysis.run_info import Method, RunInfo, read_run_info
+from xtra_analysis.palette import short
+from xtra_analysis.run_record import MethodRecord, RunRecord, read_record
 
 RANDOM_AGENT = "random"
 """The agent that is a yardstick, never an answer to a suite's question."""
 PER_RUN_COLUMNS = ("suite", "suite_version", "sharers")
 """May differ between two runs that share a cell, because its jobs were computed once for both."""
 
+MOST_DIFFERENCES = 3
+"""That are told of two methods of one name."""
+
 
 @dataclass(frozen=True)
 class Study:
     """Everything a report needs. `tables` maps a table's name to its frame; `infos` holds each run's `run.json`."""
 
-    infos: tuple[RunInfo, ...]
+    infos: tuple[RunRecord, ...]
     tables: dict[str, pd.DataFrame]
 
     @property
-    def info(self) -> RunInfo:
+    def info(self) -> RunRecord:
         """The first run's, with the games, seeds and methods of all."""
-        return replace(
-            self.infos[0],
-            games=tuple(dict.fromkeys(game for info in self.infos for game in info.games)),
-            seeds=tuple(sorted({seed for info in self.infos for seed in info.seeds})),
-            methods=tuple({method.name: method for info in self.infos for method in info.methods}.values()),
-            baseline=next((info.baseline for info in self.infos if info.baseline), None),
-            synthetic=any(info.synthetic for info in self.infos),
+        return self.infos[0].model_copy(
+            update={
+                "games": tuple(dict.fromkeys(game for info in self.infos for game in info.games)),
+                "seeds": tuple(sorted({seed for info in self.infos for seed in info.seeds})),
+                "methods": tuple({method.name: method for info in self.infos for method in info.methods}.values()),
+                "baseline": next((info.baseline for info in self.infos if info.baseline), None),
+                "synthetic": any(info.synthetic for info in self.infos),
+            }
         )
 
     @property
@@ -98,7 +105,7 @@ def read_study(runs: Sequence[Path]) -> Study:
     """The runs as one study. Raises InputError when they cannot be read or do not belong together."""
     if not runs:
         raise InputError("no run given; name a directory such as results/runs/<suite>-<time>-<id>")
-    infos = tuple(read_run_info(run) for run in runs)
+    infos = tuple(read_record(run) for run in runs)
     _refuse_mixture(runs, infos)
     tables = {table.name: _read_table(runs, table) for table in TABLES}
     _check_scores(infos, tables["scores"])
@@ -110,9 +117,9 @@ def read_study(runs: Sequence[Path]) -> Study:
     return Study(infos, tables)
 
 
-def _refuse_mixture(runs: Sequence[Path], infos: Sequence[RunInfo]) -> None:
+def _refuse_mixture(runs: Sequence[Path], infos: Sequence[RunRecord]) -> None:
     """Raises InputError for runs that measure different things, or call different things by one name."""
-    first, methods = infos[0], dict[str, tuple[Path, Method]]()
+    first, methods = infos[0], dict[str, tuple[Path, MethodRecord]]()
     for run, info in zip(runs, infos, strict=True):
         if info.protocol != first.protocol:
             raise InputError(
@@ -127,16 +134,34 @@ def _refuse_mixture(runs: Sequence[Path], infos: Sequence[RunInfo]) -> None:
         for method in info.methods:
             earlier, known = methods.setdefault(method.name, (run, method))
             if difference := _difference(known, method):
-                raise InputError(f"{run}: method {method.name!r} {difference} {earlier}. Rename one of them.")
+                raise InputError(
+                    f"{run}: method {method.name!r} is another experiment than in {earlier}: {difference}. "
+                    "Rename one of them, or make one report for each."
+                )
 
 
-def _difference(known: Method, method: Method) -> str | None:
-    """What two methods of one name differ in; None if they are one method."""
+def _difference(known: MethodRecord, method: MethodRecord) -> str | None:
+    """What two methods of one name differ in, the first one's value first; None if they are one method."""
     if known.agent != method.agent:
-        return f"is agent {method.agent!r}, and {known.agent!r} in"
-    if None not in (known.settings, method.settings) and known.settings != method.settings:
-        return "has other settings (see methods and command_line in run.json) than in"
-    return None
+        return f"agent is {known.agent} there and {method.agent} here"
+    if known.identity is None or method.identity is None:
+        return None if known.identity is method.identity else "only one of them records what it is"
+    if known.identity.digest == method.identity.digest:
+        return None
+    facts = [
+        f"{name} is {_shown(there)} there and {_shown(here)} here"
+        for name, there, here in known.identity.differences(method.identity)
+    ]
+    more = f", and {counted(len(facts) - MOST_DIFFERENCES, 'more difference')}" if len(facts) > MOST_DIFFERENCES else ""
+    return "; ".join(facts[:MOST_DIFFERENCES]) + more if facts else "their jobs differ (see plan.json)"
+
+
+def _shown(value: JsonValue) -> str:
+    """A value of a setting, short."""
+    if value is None:
+        return "the default"
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return short(text, 60)
 
 
 def _read_table(runs: Sequence[Path], table: Table) -> pd.DataFrame:
@@ -158,18 +183,18 @@ def _read_table(runs: Sequence[Path], table: Table) -> pd.DataFrame:
         raise InputError(
             f"{table.file_name}: two different rows for {cell}. The runs overlap but disagree; give only one of them."
         )
-    for column in (name for name, kind in table.columns.items() if kind is str):
+    for column in table.columns_of(str):
         frame[column] = frame[column].map(label)
-    kinds = {column: "float64" for column, kind in table.columns.items() if kind is float}
-    return frame.astype(kinds).sort_values(list(table.key), kind="stable", ignore_index=True)
+    return frame.astype(dict.fromkeys(table.columns_of(float), "float64")).sort_values(
+        list(table.key), kind="stable", ignore_index=True
+    )
 
 
-def _check_scores(infos: Sequence[RunInfo], scores: pd.DataFrame) -> None:
+def _check_scores(infos: Sequence[RunRecord], scores: pd.DataFrame) -> None:
     """Refuses rows that `run.json` does not know, and complete cells without a score."""
     valid = {
         "protocol": {infos[0].protocol},
         "method": {method.name for info in infos for method in info.methods},
-        "status": set(STATUSES),
     }
     for column, names in valid.items():
         strange = sorted(set(scores[column]) - names)
@@ -184,7 +209,7 @@ def _check_scores(infos: Sequence[RunInfo], scores: pd.DataFrame) -> None:
         )
 
 
-def _with_planned_cells(infos: Sequence[RunInfo], scores: pd.DataFrame) -> pd.DataFrame:
+def _with_planned_cells(infos: Sequence[RunRecord], scores: pd.DataFrame) -> pd.DataFrame:
     """Adds a row of status `missing` for each planned cell that has none."""
     present = set(scores[list(CELL_KEY)].itertuples(index=False, name=None))
     absent = {
@@ -211,7 +236,7 @@ def _with_planned_cells(infos: Sequence[RunInfo], scores: pd.DataFrame) -> pd.Da
     return both.astype({"score": "float64"}).sort_values(list(CELL_KEY), kind="stable", ignore_index=True)
 
 
-def _in_suite_order(infos: Sequence[RunInfo], frame: pd.DataFrame) -> pd.DataFrame:
+def _in_suite_order(infos: Sequence[RunRecord], frame: pd.DataFrame) -> pd.DataFrame:
     """Rows by method as the suite lists them; within a method the order stays."""
     order = {name: place for place, name in enumerate(dict.fromkeys(method.name for info in infos for method in info.methods))}
     return frame.sort_values("method", key=lambda names: names.map(order), kind="stable", ignore_index=True)

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from xtra.protocol.scores import reference_scores
-from xtra.store.rows import COSTS, CURVES, EPISODES, SCHEMA_VERSION, SCORES, SOURCE_SCORES, TASK_WEIGHTS, Table, to_csv
+from xtra.results.run_record import SCHEMA_VERSION
+from xtra.store.rows import COSTS, CURVES, EPISODES, SCORES, SOURCE_SCORES, TASK_WEIGHTS, Table, to_csv
 from xtra_analysis.bootstrap import generator
 
 ENV_STEPS = 100_000
@@ -220,7 +221,7 @@ def _run_info(methods: Sequence[SyntheticMethod], games: Sequence[str], seeds: S
         ],
         "baseline": next((method.name for method in methods if method.name == "EfficientZero"), None),
         "preset": "efficientzero",
-        "reach": None,
+        "score_threshold": None,
         "synthetic": True,
         "provenance": {
             "xtra_version": "synthetic",

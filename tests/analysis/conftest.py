@@ -19,7 +19,7 @@ FEW_METHODS = (METHODS[0], METHODS[1], METHODS[4], METHODS[-1])
 def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """4 methods × 3 games × 4 seeds, with missing and diverged cells."""
     directory = tmp_path_factory.mktemp("runs") / "small"
-    return write_synthetic_run(directory, FEW_METHODS, GAMES, range(4), seed=26, reach=500.0)
+    return write_synthetic_run(directory, FEW_METHODS, GAMES, range(4), seed=26, score_threshold=500.0)
 
 
 @pytest.fixture(scope="session")

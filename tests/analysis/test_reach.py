@@ -86,7 +86,7 @@ def write_curves(run: Path, arrivals: dict[str, float]) -> None:
 
 
 def test_the_answer_says_who_was_sooner_by_how_much_and_whether_that_excludes_zero(make_run: MakeRun) -> None:
-    run = make_run("run", reach=500.0)
+    run = make_run("run", score_threshold=500.0)
     write_curves(run, {"EfficientZero": 40_000, "XTRA": 20_000})
     clear = answer(find(read_study([run])))
     assert clear.startswith("XTRA reached a score of 500 after 20,500 env steps, EfficientZero after 40,500: 20,000 fewer (95 %")
@@ -110,7 +110,7 @@ def test_the_report_has_a_section_on_it_with_every_method_that_has_a_curve(small
 
 def test_nothing_is_said_without_a_score_to_reach_or_a_baseline_that_learns(make_run: MakeRun) -> None:
     assert find(read_study([make_run("plain")])).reach is None
-    findings = find(read_study([make_run("run", methods=[METHODS[0], METHODS[-1]], baseline="Random", reach=500.0)]))
+    findings = find(read_study([make_run("run", methods=[METHODS[0], METHODS[-1]], baseline="Random", score_threshold=500.0)]))
     assert findings.reach is not None and findings.reach.differences.empty
     assert len(findings.reach.estimates) == 1
     assert "reached a score of" not in answer(findings)

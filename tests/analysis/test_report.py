@@ -213,5 +213,5 @@ def test_neither_torch_nor_a_browser_is_needed_and_the_command_line_loads_no_pan
     code = "import sys, xtra_analysis; assert 'torch' not in sys.modules; print(len(xtra_analysis.__all__))"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert int(done.stdout) == len(xtra_analysis.__all__)
-    code = "import sys, xtra.cli.report, xtra.stages.report; assert not {'torch', 'pandas', 'matplotlib'} & set(sys.modules)"
+    code = "import sys, xtra.cli.report, xtra.results.finish; assert not {'torch', 'pandas', 'matplotlib'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

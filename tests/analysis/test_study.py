@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -52,11 +54,29 @@ def test_protocols_are_never_mixed(make_run: MakeRun) -> None:
         read_study(runs)
 
 
-def test_methods_of_one_name_with_other_settings_are_never_mixed(make_run: MakeRun) -> None:
+def identify(run: Path, **facts: Any) -> None:
+    """Gives the run's XTRA an identity that consists of those facts."""
+    record = json.loads((run / "run.json").read_text())
+    record["methods"][1]["identity"] = {"digest": repr(facts), "facts": facts}
+    (run / "run.json").write_text(json.dumps(record))
+
+
+def test_different_experiments_of_one_name_are_refused_and_what_differs_is_said(make_run: MakeRun) -> None:
     first, second = make_run("one", seeds=range(2)), make_run("two", seeds=range(2, 4))
-    for run, settings in ((first, "aaaa"), (second, "bbbb")):
-        rewrite(run / "run.json", '"name": "XTRA"', f'"settings": "{settings}", "name": "XTRA"')
-    with pytest.raises(InputError, match=r"two: method 'XTRA' has other settings .* than in .*one\. Rename"):
+    identify(first, sources=["CatchInverted"], pretrain_seeds=[0])
+    identify(second, sources=["CatchWide"], pretrain_seeds=[0])
+    with pytest.raises(
+        InputError, match=r"two: .*'XTRA' is another .*one: sources is CatchInverted there and CatchWide here\. R"
+    ):
+        read_study([first, second])
+    identify(second, sources=["CatchInverted"], pretrain_seeds=[0])
+    assert len(read_study([first, second]).complete) > 0
+
+
+def test_a_method_whose_identity_was_not_recorded_is_not_put_together_with_one_whose_was(make_run: MakeRun) -> None:
+    first, second = make_run("one", seeds=range(2)), make_run("two", seeds=range(2, 4))
+    identify(first, sources=["CatchInverted"])
+    with pytest.raises(InputError, match="only one of them records what it is"):
         read_study([first, second])
 
 
@@ -87,10 +107,13 @@ def test_rows_that_contradict_each_other_are_refused(make_run: MakeRun) -> None:
         (lambda run: (run / "run.json").unlink(), "it has no run.json"),
         (lambda run: (run / "run.json").write_text("{"), "is not JSON"),
         (lambda run: (run / "run.json").write_text('{"schema_version": 99}'), "schema_version 99"),
-        (lambda run: (run / "run.json").write_text('{"schema_version": 1}'), "key 'suite' is missing"),
-        (lambda run: rewrite(run / "run.json", '"human"', '"elo"'), "normalization is 'elo'; valid are human and maximum"),
+        (lambda run: (run / "run.json").write_text('{"schema_version": 2}'), "key 'suite' is missing"),
+        (lambda run: rewrite(run / "run.json", '"human"', '"elo"'), "normalization is 'elo'; valid are 'human' and 'maximum'"),
         (lambda run: (run / "scores.csv").unlink(), "has no scores.csv"),
-        (lambda run: rewrite(run / "scores.csv", ",complete,", ",done,"), "status 'done' is none of complete"),
+        (
+            lambda run: rewrite(run / "scores.csv", ",complete,", ",done,"),
+            "column status: 'done': input should be 'complete', 'diverged'",
+        ),
         (lambda run: rewrite(run / "scores.csv", "XTRA", "XTRO"), "method 'XTRO' is none of EfficientZero, XTRA"),
         (lambda run: rewrite(run / "scores.csv", "atari100k", "atari200k"), "protocol 'atari200k' is none of atari100k"),
         (lambda run: rewrite(run / "scores.csv", r"complete,[0-9.]+", "complete,nan"), "is complete but its score is nan"),

@@ -157,7 +157,7 @@ def test_ctrl_c_says_how_to_go_on_while_the_report_is_made_too(directory: Path, 
         raise KeyboardInterrupt
 
     monkeypatch.setattr("xtra.cli.run._execute", lambda *_: None)
-    monkeypatch.setattr("xtra.stages.report.report", interrupted)
+    monkeypatch.setattr("xtra.results.finish.report", interrupted)
     stopped = CliRunner().invoke(app, ["run", str(directory / "suite.yaml"), "--results", str(directory / "results")])
     assert (stopped.exit_code, stopped.stderr) == (130, "stopped; the same command goes on from here\n")
 

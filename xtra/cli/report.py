@@ -23,7 +23,7 @@ def report(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
 ) -> None:
     """Make one self-contained report.html of one or more runs of the same protocol."""
-    from xtra.stages.report import report as make_report
+    from xtra.results.finish import report as make_report
 
     try:
         page = make_report(runs, out, seed)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from xtra.execute.local import LocalQueue
     from xtra.execute.machine import Machine
-    from xtra.stages.collect import About
+    from xtra.results.describe import RunDescription
     from xtra.store.job import Job
     from xtra.store.store import Store
     from xtra.suite.plan import Plan
@@ -71,7 +71,8 @@ def run(
     from rich.console import Console
 
     from xtra.execute.garbage import reopen_stripped
-    from xtra.execute.suite_run import begin_run, describe, import_networks, require_extras
+    from xtra.execute.suite_run import begin_run, import_networks, require_extras
+    from xtra.results.describe import describe
     from xtra.store.store import Store
 
     console, store = Console(markup=False, emoji=False, highlight=False), Store(results / "store")
@@ -85,16 +86,16 @@ def run(
         return
     require_extras(plan)
     try:
-        about = describe(plan, suite.read_text(encoding="utf-8"))  # Now: the file may be edited while jobs run.
+        description = describe(plan, suite.read_text(encoding="utf-8"))  # Now: the file may be edited while jobs run.
         import_networks(store, plan)
         for key in reopen_stripped(store, plan.jobs):
             console.print(f"{key} is run again: its replay was dropped, and a dataset needs it")
         if executor is Executor.LOCAL:
             begin_run(results, plan)
             _execute(plan, store, workers, console)
-        elif not _launch(plan, about, results, profile, wait, console):
+        elif not _launch(plan, description, results, profile, wait, console):
             return
-        _conclude(plan, about, results, console, no_report)
+        _conclude(plan, description, results, console, no_report)
     except KeyboardInterrupt:
         typer.echo("stopped; the same command goes on from here", err=True)
         raise typer.Exit(130) from None
@@ -144,12 +145,12 @@ def _they(number: int) -> str:
     return "it" if number == 1 else "they"
 
 
-def _launch(plan: Plan, about: About, results: Path, profile: Path | None, wait: bool, console: Console) -> bool:
+def _launch(plan: Plan, description: RunDescription, results: Path, profile: Path | None, wait: bool, console: Console) -> bool:
     """Submits to SLURM. Returns whether there is nothing left to wait for."""
     from xtra.cli.slurm_launch import launch
 
     try:
-        return launch(plan, about, results, profile, wait, console)
+        return launch(plan, description, results, profile, wait, console)
     except KeyboardInterrupt:
         typer.echo("the jobs go on without this process; the same command goes on waiting", err=True)
         raise typer.Exit(130) from None
@@ -193,15 +194,15 @@ def _tell_outcome(queue: LocalQueue, plan: Plan, console: Console) -> None:
         console.print(f"... and {len(failed) - SHOWN_FAILURES} more: xtra-bench logs")
 
 
-def _conclude(plan: Plan, about: About, results: Path, console: Console, no_report: bool) -> None:
+def _conclude(plan: Plan, description: RunDescription, results: Path, console: Console, no_report: bool) -> None:
     """Collects, reports, and exits with 1 unless every cell is complete."""
     from xtra.cli.wording import counted
     from xtra.execute.suite_run import run_directory
-    from xtra.stages.collect import collect
+    from xtra.results.collect import collect
     from xtra.store.store import Store
 
     directory = run_directory(results, plan)
-    statuses = collect(Store(results / "store"), plan.cells, about, directory)
+    statuses = collect(Store(results / "store"), plan.cells, description, directory)
     incomplete = [f"{status}: {cell.name}" for cell, status in statuses.items() if status != "complete"]
     if incomplete:
         told = "".join(f"; {prospect}" for status, prospect in PROSPECTS.items() if status in statuses.values())
@@ -214,7 +215,7 @@ def _conclude(plan: Plan, about: About, results: Path, console: Console, no_repo
 
 
 def _report(directory: Path) -> Path:
-    from xtra.stages.report import report
+    from xtra.results.finish import report
 
     try:
         return report([directory])

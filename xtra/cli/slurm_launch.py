@@ -13,13 +13,13 @@ import typer
 from rich.console import Console
 
 from xtra.cli.wording import counted
-from xtra.execute.conclude import write_request
 from xtra.execute.slurm.launch import LaunchResult, SlurmLauncher
 from xtra.execute.slurm.profile import ProfileError, load_profile
 from xtra.execute.slurm.queue import NoSlurmError, SlurmError
 from xtra.execute.status import job_statuses
 from xtra.execute.suite_run import begin_run
-from xtra.stages.collect import About
+from xtra.results.describe import RunDescription
+from xtra.results.finish import write_request
 from xtra.store.store import Store
 from xtra.suite.plan import Plan
 
@@ -30,7 +30,7 @@ WAIT_SECONDS = 2.0
 """Between two looks at the queue while waiting."""
 
 
-def launch(plan: Plan, about: About, results: Path, profile: Path | None, wait: bool, console: Console) -> bool:
+def launch(plan: Plan, description: RunDescription, results: Path, profile: Path | None, wait: bool, console: Console) -> bool:
     """Submits what is missing. Returns whether nothing of the plan is on its way any more, so that results can be collected.
 
     Unless somebody waits, a last SLURM job collects and reports.
@@ -40,7 +40,7 @@ def launch(plan: Plan, about: About, results: Path, profile: Path | None, wait: 
         submitted = launcher.submit(plan.jobs)
         directory = begin_run(results, plan)
         if submitted.new and not wait:
-            _submit_conclusion(plan, about, directory, launcher, submitted)
+            _submit_conclusion(plan, description, directory, launcher, submitted)
     tell(submitted, console, "submitted")
     if not (submitted.new or submitted.queued or submitted.held):
         return True
@@ -77,9 +77,11 @@ def _errors_told() -> Iterator[None]:
         raise typer.Exit(2) from None
 
 
-def _submit_conclusion(plan: Plan, about: About, directory: Path, launcher: SlurmLauncher, submitted: LaunchResult) -> None:
+def _submit_conclusion(
+    plan: Plan, description: RunDescription, directory: Path, launcher: SlurmLauncher, submitted: LaunchResult
+) -> None:
     request = launcher.directory / f"{plan.id}.json"
-    write_request(request, launcher.store, plan.cells, about, directory)
+    write_request(request, launcher.store, plan.cells, description, directory)
     waited_for = [*submitted.new.values(), *(entry.slurm_id for entry in submitted.queued.values())]
     launcher.submit_conclusion(request, waited_for)
 

@@ -12,13 +12,26 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, get_args
 
-SCHEMA_VERSION = 1
-"""Written into `run.json`; raised when a column changes meaning."""
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-STATUSES = ("complete", "diverged", "failed", "missing")
-"""Of a cell. `complete` alone has a score that counts; the others are shown by name."""
+Status = Literal["complete", "diverged", "failed", "missing"]
+"""Of a cell. `complete` alone has a score that counts; the others are listed by name."""
+
+LARGEST_INTEGER = 2**63 - 1
+"""What a column of whole numbers can hold, in memory as in Parquet."""
+
+
+def _empty_is_none(value: Any) -> Any:
+    return None if value == "" else value
+
+
+Whole = Annotated[int, Field(ge=0, le=LARGEST_INTEGER)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+OptionalWhole = Annotated[Whole | None, BeforeValidator(_empty_is_none)]
+OptionalFloat = Annotated[float | None, BeforeValidator(_empty_is_none)]
+OptionalFinite = Annotated[Finite | None, BeforeValidator(_empty_is_none)]
 
 
 @dataclass(frozen=True)
@@ -57,77 +70,122 @@ class Cell:
         return len(parts) <= len(own) and all(fnmatchcase(value, part) for value, part in zip(own, parts, strict=False))
 
 
+class CellRow(BaseModel):
+    """The columns that name a cell. `protocol` is the label of the protocol with its overrides."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    suite: str
+    suite_version: Whole
+    protocol: str
+    method: str
+    agent: str
+    game: str
+    seed: Whole
+
+
+class ScoreRow(CellRow):
+    """One row per cell. `score` is empty unless `status` is complete; `train_key` is empty for an agent that is not trained."""
+
+    status: Status
+    score: OptionalFloat
+    score_rule: str
+    num_episodes: OptionalWhole
+    env_steps: OptionalWhole
+    updates: OptionalWhole
+    train_key: str
+    evaluate_key: str
+
+
+class EpisodeRow(CellRow):
+    """One row per evaluation episode: its raw undiscounted return, its length, and whether the protocol's cap cut it."""
+
+    episode: Whole
+    episode_return: Finite
+    episode_env_steps: Whole
+    truncated: bool
+
+
+class CurveRow(CellRow):
+    """One row per evaluation during training; `score` is the mean raw return of `num_episodes` episodes."""
+
+    env_steps: Whole
+    updates: Whole
+    score: Finite
+    num_episodes: Whole
+
+
+class CostRow(BaseModel):
+    """One row per (cell, job that it needs): how many seconds the job took, on which device.
+
+    sharers: how many cells of this run need the same job.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    method: str
+    game: str
+    seed: Whole
+    stage: str
+    key: str
+    seconds: Annotated[Finite, Field(ge=0)]
+    device: str
+    sharers: Annotated[Whole, Field(ge=1)]
+
+
+class TaskWeightRow(CellRow):
+    """One row per measurement of a cross-task's weight in finetuning; `gradient_similarity` is a cosine, in [-1, 1]."""
+
+    source_game: str
+    updates: Whole
+    weight: Finite
+    gradient_similarity: OptionalFinite
+
+
+class SourceScoreRow(CellRow):
+    """One row per (cell, game that its network was pretrained on): what the network scores there, before any finetuning.
+
+    data_score: the last point of the learning curve of the run whose data it learned from; empty for random play.
+    """
+
+    source_game: str
+    score: Finite
+    num_episodes: Whole
+    data_score: OptionalFinite
+    pretrain_key: str
+
+
 @dataclass(frozen=True)
 class Table:
-    """A kind of row. `columns` maps each column to its type, in file order; `key` names the columns that identify a row."""
+    """A kind of row and the columns that identify one."""
 
     name: str
-    columns: Mapping[str, type]
+    row: type[BaseModel]
     key: tuple[str, ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """In the order of the file."""
+        return tuple(self.row.model_fields)
+
+    def columns_of(self, kind: type) -> list[str]:
+        """The columns that hold values of that type, or nothing."""
+        return [name for name, field in self.row.model_fields.items() if _holds(field.annotation, kind)]
 
     @property
     def file_name(self) -> str:
         return f"{self.name}.csv"
 
 
-CELL = {"suite": str, "suite_version": int, "protocol": str, "method": str, "agent": str, "game": str, "seed": int}
+CELL = tuple(CellRow.model_fields)
 CELL_KEY = ("protocol", "method", "game", "seed")
 
-SCORES = Table(
-    "scores",
-    CELL
-    | {
-        "status": str,
-        "score": float,
-        "score_rule": str,
-        "num_episodes": int,
-        "env_steps": int,
-        "updates": int,
-        "train_key": str,
-        "evaluate_key": str,
-    },
-    CELL_KEY,
-)
-"""One row per cell. `score` is empty unless `status` is complete; `train_key` is empty for an agent that is not trained."""
-
-EPISODES = Table(
-    "episodes",
-    CELL | {"episode": int, "episode_return": float, "episode_env_steps": int, "truncated": bool},
-    (*CELL_KEY, "episode"),
-)
-"""One row per evaluation episode: its raw undiscounted return, its length, and whether the protocol's cap cut it."""
-
-CURVES = Table(
-    "curves",
-    CELL | {"env_steps": int, "updates": int, "score": float, "num_episodes": int},
-    (*CELL_KEY, "env_steps"),
-)
-"""One row per evaluation during training."""
-
-COSTS = Table(
-    "costs",
-    {"method": str, "game": str, "seed": int, "stage": str, "key": str, "seconds": float, "device": str, "sharers": int},
-    ("method", "game", "seed", "key"),
-)
-"""One row per (cell, job it stands on): how long the job took, on what; `sharers` cells of this run stand on the same job."""
-
-TASK_WEIGHTS = Table(
-    "task_weights",
-    CELL | {"source_game": str, "updates": int, "weight": float, "gradient_similarity": float},
-    (*CELL_KEY, "source_game", "updates"),
-)
-"""One row per measurement of a cross-task's weight in finetuning."""
-
-SOURCE_SCORES = Table(
-    "source_scores",
-    CELL | {"source_game": str, "score": float, "num_episodes": int, "data_score": float, "pretrain_key": str},
-    (*CELL_KEY, "source_game"),
-)
-"""One row per (cell, game that its network was pretrained on): what the pretrained network scores there, before any finetuning.
-
-data_score: the last point of the learning curve of the run whose data it learned from; empty for random play.
-"""
-
+SCORES = Table("scores", ScoreRow, CELL_KEY)
+EPISODES = Table("episodes", EpisodeRow, (*CELL_KEY, "episode"))
+CURVES = Table("curves", CurveRow, (*CELL_KEY, "env_steps"))
+COSTS = Table("costs", CostRow, ("method", "game", "seed", "key"))
+TASK_WEIGHTS = Table("task_weights", TaskWeightRow, (*CELL_KEY, "source_game", "updates"))
+SOURCE_SCORES = Table("source_scores", SourceScoreRow, (*CELL_KEY, "source_game"))
 TABLES = (SCORES, EPISODES, CURVES, COSTS, TASK_WEIGHTS, SOURCE_SCORES)
 
 
@@ -135,7 +193,7 @@ def to_csv(table: Table, rows: Iterable[Mapping[str, Any]]) -> str:
     """The rows as CSV text, sorted by the table's key. Raises ValueError for a row whose columns are not the table's."""
     ordered = sorted(rows, key=lambda row: tuple(row[column] for column in table.key))
     buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, fieldnames=list(table.columns), lineterminator="\n")
+    writer = csv.DictWriter(buffer, fieldnames=table.columns, lineterminator="\n")
     writer.writeheader()
     for row in ordered:
         if set(row) != set(table.columns):
@@ -145,14 +203,38 @@ def to_csv(table: Table, rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def read_csv(table: Table, path: Path) -> list[dict[str, Any]]:
-    """The rows of a file written by `to_csv`; an empty cell is None. Raises ValueError naming the column at fault."""
+    """The rows of a file written by `to_csv`; an empty number is None.
+
+    Raises OSError for a file that cannot be read, and ValueError that names line, column and value for what is no such row.
+    """
     with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        if reader.fieldnames is None:
-            raise ValueError("is empty")
-        if set(reader.fieldnames) != set(table.columns):
-            raise ValueError(f"columns {reader.fieldnames} instead of {list(table.columns)}")
-        return [{c: _parse(row[c], t, c) for c, t in table.columns.items()} for row in reader]
+        try:
+            reader = csv.DictReader(file, restval=None)
+            if reader.fieldnames is None:
+                raise ValueError("is empty")
+            if set(reader.fieldnames) != set(table.columns):
+                raise ValueError(f"columns {reader.fieldnames} instead of {list(table.columns)}")
+            return [_row(table, cells, reader.line_num) for cells in reader]
+        except csv.Error as error:
+            raise ValueError(f"is no CSV file: {error}") from error
+
+
+def _row(table: Table, cells: dict[str | None, Any], line: int) -> dict[str, Any]:
+    if None in cells or None in cells.values():
+        raise ValueError(f"line {line} does not have {len(table.columns)} columns")
+    try:
+        return table.row.model_validate(cells).model_dump()
+    except ValidationError as error:
+        first = error.errors()[0]
+        value = str(first["input"])
+        shown = value if len(value) <= 40 else f"{value[:40]}…"
+        raise ValueError(
+            f"line {line}, column {first['loc'][0]}: {shown!r}: {first['msg'][0].lower()}{first['msg'][1:]}"
+        ) from None
+
+
+def _holds(annotation: Any, kind: type) -> bool:
+    return annotation is kind or any(_holds(argument, kind) for argument in get_args(annotation))
 
 
 def _format(value: Any) -> str:
@@ -161,14 +243,3 @@ def _format(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return repr(value) if isinstance(value, float) else str(value)
-
-
-def _parse(text: str, kind: type, column: str) -> Any:
-    if text == "":
-        return "" if kind is str else None
-    if kind is bool:
-        return text == "true"
-    try:
-        return kind(text)
-    except ValueError:
-        raise ValueError(f"column {column}: {text!r} is not of type {kind.__name__}") from None

@@ -36,7 +36,8 @@ def load_suite(path: Path | str, overrides: Iterable[str] = (), seeds: Sequence[
             document.put(("seeds",), list(seeds), Place("--seeds", text=",".join(map(str, seeds))))
         include_methods(document, Path(path).parent)
         network_files.anchor(document, Path(path).parent)
-    return validate_document(document, [change for change in changes if not change.addresses_suite])
+    spec = validate_document(document, [change for change in changes if not change.addresses_suite])
+    return spec.model_copy(update={"changed_fields": {change.path: change.value for change in changes if change.addresses_suite}})
 
 
 def validate_document(document: Document, overrides: Sequence[Override] = ()) -> SuiteSpec:

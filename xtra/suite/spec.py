@@ -111,7 +111,7 @@ class SuiteFile(Config):
     games and seeds."""
     baseline: str | None = Field(None, examples=["EfficientZero"])
     """The method that the others are compared with."""
-    reach: float | None = Field(None, allow_inf_nan=False, examples=[0.8, 1000])
+    score_threshold: float | None = Field(None, allow_inf_nan=False, examples=[0.8, 1000])
     """A raw score. The report then says after how many env steps each method's learning curve first reaches it."""
     set: Settings = Field(default_factory=dict)
     """Settings of every method by dotted path; those of an agent that a method does not use are passed over."""
@@ -128,6 +128,8 @@ class SuiteSpec(SuiteFile):
 
     command_line: Settings = Field(default_factory=dict)
     """Settings given by `--set`, by dotted path; they win over everything in the file."""
+    changed_fields: Settings = Field(default_factory=dict)
+    """Fields of the file that `--set` replaced, by name."""
 
     def method(self, name: str) -> MethodSpec:
         """The method of that name. Raises KeyError for an unknown one."""

@@ -11,7 +11,7 @@ from xtra_analysis.content import Column, Paragraph, Section, Table
 from xtra_analysis.findings import Findings
 from xtra_analysis.formatting import counted, number
 from xtra_analysis.headline import draw_unit, spread_sentence
-from xtra_analysis.run_info import OTHER_TARGETS, Method, Transfer
+from xtra_analysis.run_record import OTHER_TARGETS, MethodRecord, TransferRecord
 from xtra_analysis.sections.cells import GAMES, METHOD
 
 PRETRAINING = {
@@ -32,7 +32,7 @@ def sources(findings: Findings) -> Section | None:
     return Section("sources", "Where transfer comes from", blocks) if blocks else None
 
 
-def _coverage(methods: Sequence[Method]) -> str:
+def _coverage(methods: Sequence[MethodRecord]) -> str:
     """What varies with a run's seed, and so what its intervals speak of."""
     seeds = sorted({seed for method in methods if method.transfer for seed in method.transfer.pretrain_seeds})
     if len(seeds) == 1:
@@ -47,7 +47,7 @@ def _coverage(methods: Sequence[Method]) -> str:
     )
 
 
-def _table(methods: Sequence[Method]) -> Table:
+def _table(methods: Sequence[MethodRecord]) -> Table:
     rows = [(method.name, *_facts(method.transfer)) for method in methods if method.transfer is not None]
     columns = ["method", "source_games", "source_runs", "pretraining", "cross_tasks", "pretrain_seeds"]
     headings = ["Method", "Source games", "Their data", "Pretraining", "Cross-tasks", "Seeds of pretraining"]
@@ -55,7 +55,7 @@ def _table(methods: Sequence[Method]) -> Table:
     return Table("sources", "Source games and pretraining", pd.DataFrame(rows, columns=columns), shown)
 
 
-def _facts(transfer: Transfer) -> tuple[str, ...]:
+def _facts(transfer: TransferRecord) -> tuple[str, ...]:
     others = transfer.sources == (OTHER_TARGETS,)
     return (
         "all other targets" if others else ", ".join(transfer.sources),

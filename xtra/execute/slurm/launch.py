@@ -41,7 +41,7 @@ Sbatch = Callable[[JobArray], Sequence[str]]
 """Submits an array and returns the SLURM id of each element."""
 
 WORKER = "xtra.execute.worker"
-CONCLUDE = "xtra.execute.conclude"
+CONCLUDE = "xtra.results.finish"
 
 REQUEUES = 1_000
 """Time limits that a job may reach, each time going on from its checkpoint."""

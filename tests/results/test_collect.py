@@ -8,12 +8,29 @@ from typing import Any
 
 import pytest
 
-from xtra.stages.collect import About, collect
+from xtra.results.collect import collect
+from xtra.results.describe import RunDescription
+from xtra.results.run_record import RunFields
 from xtra.store.job import Job
 from xtra.store.rows import CURVES, EPISODES, SCORES, SOURCE_SCORES, TASK_WEIGHTS, Cell, read_csv
 from xtra.store.store import Store
 
-ABOUT = About("suite: made-up\n", {"id": "0123"}, {"suite": "made-up", "question": "?"})
+FIELDS = RunFields(
+    suite="made-up",
+    suite_version=1,
+    question="?",
+    protocol="catch",
+    protocol_name="catch",
+    protocol_summary="",
+    proves="learning",
+    normalization="maximum",
+    games=("Catch",),
+    seeds=(0,),
+    methods=(),
+    baseline=None,
+    preset="small",
+)
+DESCRIPTION = RunDescription("suite: made-up\n", {"id": "0123"}, FIELDS)
 IDENTITY = ("made-up", 1, "catch")
 HARDWARE = {"cpu": "abacus", "cores": 2, "memory_gb": 1.0, "device": "cpu"}
 
@@ -52,7 +69,7 @@ def finish_cell(store: Store, method: str = "EfficientZero", seed: int = 0, seco
 
 def test_a_complete_cell_leaves_its_rows_in_every_table(store: Store, tmp_path: Path) -> None:
     cell = finish_cell(store)
-    assert collect(store, [cell], ABOUT, tmp_path / "run") == {cell: "complete"}
+    assert collect(store, [cell], DESCRIPTION, tmp_path / "run") == {cell: "complete"}
     lines = (tmp_path / "run" / "scores.csv").read_text().splitlines()
     keys = f"{cell.train_key},{cell.evaluate_key}"
     assert lines[1] == f"made-up,1,catch,EfficientZero,efficientzero,Catch,0,complete,0.0,mean_episode_return,2,10,4,{keys}"
@@ -77,7 +94,7 @@ def test_a_pretrained_networks_scores_stand_beside_those_of_the_runs_it_learned_
     for job in (*datasets, train, evaluate):
         store.add(job)
     finish(store, pretrain, source_scores=scores)
-    collect(store, [Cell(*IDENTITY, "XTRA", "efficientzero", "Catch", 0, train.key, evaluate.key)], ABOUT, tmp_path)
+    collect(store, [Cell(*IDENTITY, "XTRA", "efficientzero", "Catch", 0, train.key, evaluate.key)], DESCRIPTION, tmp_path)
     rows = read_csv(SOURCE_SCORES, tmp_path / "source_scores.csv")
     assert {(row["source_game"], row["score"], row["data_score"]) for row in rows} == {("Pong", 2.0, 3.5), ("Krull", 7.0, None)}
     assert {row["pretrain_key"] for row in rows} == {pretrain.key}
@@ -93,7 +110,7 @@ def test_cells_without_a_result_are_named_with_the_reason(store: Store, tmp_path
     store.work(failed_train.key).mkdir()
     store.error_file(failed_train.key).write_text("boom")
     cells += [diverged, failed, planned("Missing", 0)[2]]
-    assert list(collect(store, cells, ABOUT, tmp_path).values()) == ["complete", "diverged", "failed", "missing"]
+    assert list(collect(store, cells, DESCRIPTION, tmp_path).values()) == ["complete", "diverged", "failed", "missing"]
     rows = {row["method"]: (row["status"], row["score"]) for row in read_csv(SCORES, tmp_path / "scores.csv")}
     assert rows == {
         "EfficientZero": ("complete", 0.0),
@@ -106,13 +123,13 @@ def test_cells_without_a_result_are_named_with_the_reason(store: Store, tmp_path
 def test_a_damaged_result_does_not_count(store: Store, tmp_path: Path) -> None:
     cell = finish_cell(store)
     (store.out(cell.evaluate_key) / "summary.json").write_text('{"score": 1000}')
-    assert collect(store, [cell], ABOUT, tmp_path) == {cell: "missing"}
+    assert collect(store, [cell], DESCRIPTION, tmp_path) == {cell: "missing"}
 
 
 def test_rows_are_the_same_whatever_the_order_and_however_long_it_took(tmp_path: Path) -> None:
     for name, seeds, seconds in (("one", (0, 1), 2.0), ("two", (1, 0), 77.0)):
         store = Store(tmp_path / name / "store")
-        collect(store, [finish_cell(store, seed=seed, seconds=seconds) for seed in seeds], ABOUT, tmp_path / name / "run")
+        collect(store, [finish_cell(store, seed=seed, seconds=seconds) for seed in seeds], DESCRIPTION, tmp_path / name / "run")
     for table in ("scores.csv", "episodes.csv", "curves.csv", "task_weights.csv"):
         assert (tmp_path / "one" / "run" / table).read_bytes() == (tmp_path / "two" / "run" / table).read_bytes()
 
@@ -120,7 +137,7 @@ def test_rows_are_the_same_whatever_the_order_and_however_long_it_took(tmp_path:
 def test_costs_say_how_many_cells_share_a_job(store: Store, tmp_path: Path) -> None:
     cell = finish_cell(store)
     twin = Cell(*IDENTITY, "Twin", "efficientzero", "Catch", 0, cell.train_key, cell.evaluate_key)
-    collect(store, [cell, twin], ABOUT, tmp_path)
+    collect(store, [cell, twin], DESCRIPTION, tmp_path)
     lines = (tmp_path / "costs.csv").read_text().splitlines()[1:]
     assert len(lines) == 4
     assert all(line.endswith(",2.0,cpu,2") for line in lines)
@@ -128,9 +145,9 @@ def test_costs_say_how_many_cells_share_a_job(store: Store, tmp_path: Path) -> N
 
 def test_collecting_again_keeps_the_time_of_the_run(store: Store, tmp_path: Path) -> None:
     cell = finish_cell(store)
-    collect(store, [cell], ABOUT, tmp_path)
+    collect(store, [cell], DESCRIPTION, tmp_path)
     record = json.loads((tmp_path / "run.json").read_text())
     record["provenance"]["created"] = "2020-01-01T00:00:00+00:00"
     (tmp_path / "run.json").write_text(json.dumps(record))
-    collect(store, [cell], ABOUT, tmp_path)
+    collect(store, [cell], DESCRIPTION, tmp_path)
     assert json.loads((tmp_path / "run.json").read_text()) == record

@@ -10,45 +10,25 @@ import json
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from xtra.results.describe import RunDescription
+from xtra.results.run_record import Provenance, RunRecord
 from xtra.store.errors import DamagedError
 from xtra.store.files import json_text, write_text_atomically
 from xtra.store.job import Job
 from xtra.store.manifest import Manifest
 from xtra.store.provenance import software
-from xtra.store.rows import (
-    CELL,
-    COSTS,
-    CURVES,
-    EPISODES,
-    SCHEMA_VERSION,
-    SCORES,
-    SOURCE_SCORES,
-    TASK_WEIGHTS,
-    Cell,
-    Table,
-    to_csv,
-)
+from xtra.store.rows import CELL, COSTS, CURVES, EPISODES, SCORES, SOURCE_SCORES, TASK_WEIGHTS, Cell, Table, to_csv
 from xtra.store.store import State, Store
 
 Row = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class About:
-    """What was asked: the suite's text as written, the plan as data, and the fields of `run.json` that follow from them."""
-
-    suite_text: str
-    plan: Mapping[str, Any]
-    run: Mapping[str, Any]
-
-
-def collect(store: Store, cells: Sequence[Cell], about: About, run_dir: Path) -> dict[Cell, str]:
+def collect(store: Store, cells: Sequence[Cell], description: RunDescription, run_dir: Path) -> dict[Cell, str]:
     """Writes the run's directory. Returns the status of each cell (see `rows.STATUSES`)."""
     reader = _Reader(store)
     results = [_CellResult(reader, cell) for cell in cells]
@@ -63,9 +43,9 @@ def collect(store: Store, cells: Sequence[Cell], about: About, run_dir: Path) ->
     )
     for table, rows in tables:
         write_text_atomically(run_dir / table.file_name, to_csv(table, rows))
-    write_text_atomically(run_dir / "suite.yaml", about.suite_text)
-    write_text_atomically(run_dir / "plan.json", json_text(about.plan))
-    write_text_atomically(run_dir / "run.json", json_text(_run_record(reader, cells, about, run_dir)))
+    write_text_atomically(run_dir / "suite.yaml", description.suite_text)
+    write_text_atomically(run_dir / "plan.json", json_text(description.plan))
+    write_text_atomically(run_dir / "run.json", json_text(_run_record(reader, cells, description, run_dir)))
     return {result.cell: result.status for result in results}
 
 
@@ -197,21 +177,21 @@ def _costs(reader: _Reader, cells: Sequence[Cell]) -> Iterator[Row]:
                 }
 
 
-def _run_record(reader: _Reader, cells: Sequence[Cell], about: About, run_dir: Path) -> Row:
+def _run_record(reader: _Reader, cells: Sequence[Cell], description: RunDescription, run_dir: Path) -> Row:
     """`run.json`. Collected again, a run keeps the time at which it was first written."""
-    collected_by = software()
-    found = (reader.whole(key) for key in dict.fromkeys(key for cell in cells for key in cell.keys))
-    manifests = [manifest for manifest in found if manifest is not None]
-    provenance = {
-        "xtra_version": collected_by["packages"]["xtra-bench"],
-        "torch": collected_by["packages"]["torch"],
-        **{name: collected_by[name] for name in ("git_commit", "git_dirty", "python", "platform")},
-        "made_by": sorted({_software(manifest.provenance) for manifest in manifests}),
-        "hardware": sorted({_hardware(manifest.provenance["hardware"]) for manifest in manifests}),
-        "created": _created(run_dir) or datetime.now(UTC).isoformat(timespec="seconds"),
-        "suite_text": about.suite_text,
-    }
-    return {"schema_version": SCHEMA_VERSION, **about.run, "provenance": provenance}
+    collector = software()
+    outputs = (reader.whole(key) for key in dict.fromkeys(key for cell in cells for key in cell.keys))
+    manifests = [manifest for manifest in outputs if manifest is not None]
+    provenance = Provenance(
+        xtra_version=collector["packages"]["xtra-bench"],
+        torch=collector["packages"]["torch"],
+        **{name: collector[name] for name in ("git_commit", "git_dirty", "python", "platform")},
+        made_by=tuple(sorted({_software(manifest.provenance) for manifest in manifests})),
+        hardware=tuple(sorted({_hardware(manifest.provenance["hardware"]) for manifest in manifests})),
+        created=_created(run_dir) or datetime.now(UTC).isoformat(timespec="seconds"),
+        suite_text=description.suite_text,
+    )
+    return RunRecord(**dict(description.fields), provenance=provenance).model_dump(mode="json")
 
 
 def _software(facts: Mapping[str, Any]) -> str:

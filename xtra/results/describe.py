@@ -1,0 +1,152 @@
+"""From a plan to what `run.json` says of it, the identity of each method among it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel
+
+from xtra.protocol.protocols import PROTOCOLS, Protocol
+from xtra.results.run_record import Identity, MethodRecord, RunFields, TransferRecord
+from xtra.store.job import Job, digest
+from xtra.store.rows import Cell
+from xtra.suite.graph import closure
+from xtra.suite.method import MethodConfig, resolve
+from xtra.suite.plan import Plan
+from xtra.suite.show import to_record
+from xtra.suite.spec import OTHER_TARGETS, MethodSpec, SuiteSpec
+
+DIGEST_DIGITS = 16
+"""Hex digits of a method's identity."""
+
+PER_CELL = ("seed", "games", "sources")
+"""Of a job's configuration, what follows from the cell (and from the source games, which are told apart)."""
+
+
+@dataclass(frozen=True)
+class RunDescription:
+    """What was asked: the suite's text as written, the plan as data, and the fields of `run.json` that follow from them."""
+
+    suite_text: str
+    plan: Mapping[str, Any]
+    fields: RunFields
+
+
+def describe(plan: Plan, suite_text: str) -> RunDescription:
+    """What the run's files say of the suite."""
+    return RunDescription(suite_text, to_record(plan, cached=()), _run_fields(plan))
+
+
+def _run_fields(plan: Plan) -> RunFields:
+    spec, protocol = plan.spec, PROTOCOLS[plan.spec.protocol]
+    first_cells: dict[str, Cell] = {}
+    for cell in plan.cells:
+        first_cells.setdefault(cell.method, cell)
+    label = plan.cells[0].protocol
+    return RunFields(
+        suite=spec.suite,
+        suite_version=spec.version,
+        question=spec.question,
+        protocol=label,
+        protocol_name=protocol.name,
+        protocol_summary=_summary(label, protocol),
+        # Tens of updates teach nothing, whatever the protocol.
+        proves="wiring" if spec.size == "smoke" else protocol.proves,
+        normalization=protocol.normalization,
+        games=tuple(dict.fromkeys(cell.game for cell in plan.cells)),
+        seeds=tuple(dict.fromkeys(cell.seed for cell in plan.cells)),
+        methods=tuple(_method(plan, method, first_cells[method.name]) for method in spec.methods if method.name in first_cells),
+        baseline=spec.baseline if spec.baseline in first_cells else None,
+        preset=spec.preset,
+        command_line={**spec.changed_fields, **spec.command_line},
+        score_threshold=spec.score_threshold,
+    )
+
+
+def _summary(label: str, protocol: Protocol) -> str:
+    """The protocol in a sentence, and what of it this run overrides, which the label tells."""
+    overridden = label.removeprefix(protocol.name).removeprefix("+")
+    return protocol.summary + (f" Overridden here: {overridden.replace('+', ', ')}." if overridden else "")
+
+
+def _method(plan: Plan, method: MethodSpec, cell: Cell) -> MethodRecord:
+    config = resolve(plan.spec, method)
+    return MethodRecord(
+        name=method.name,
+        agent=cell.agent,
+        description=method.description,
+        group=method.group,
+        transfer=_transfer(plan.spec, method, config),
+        identity=_identity(plan, method, config, cell),
+    )
+
+
+def _transfer(spec: SuiteSpec, method: MethodSpec, config: MethodConfig) -> TransferRecord | None:
+    """Where a method's offline data and its pretrained network come from; None for a method without source games."""
+    if not config.transfer.needs_sources:
+        return None
+    return TransferRecord(
+        sources=tuple(spec.inherited(method, "sources")),
+        source_method=spec.inherited(method, "source_method"),
+        data_policy=config.transfer.data.policy,
+        pretraining=config.transfer.pretraining.method,
+        cross_tasks=config.transfer.cross_tasks.enabled,
+        pretrain_seeds=spec.pretrain_seeds,
+    )
+
+
+def _identity(plan: Plan, method: MethodSpec, config: MethodConfig, cell: Cell) -> Identity:
+    """Of the jobs of one of the method's cells; those of its other cells differ in target, seed and source games alone."""
+    jobs = closure(plan.jobs, cell.keys)
+    versions = {f"version of stage {job.stage}": job.version for job in jobs.values()}
+    if config.agent.name == "random":
+        # How it would see the game changes nothing that it does: what it scores is the protocol's affair alone.
+        return Identity(digest=digest(versions)[:DIGEST_DIGITS], facts=versions)
+    sources = dict(_source_facts(plan.spec, method, config))
+    essence = {"evaluation": _masked(jobs[cell.evaluate_key], jobs), "sources": sources}
+    facts = {"agent": cell.agent, **dict(_changed_settings(config, MethodConfig())), **sources, **versions}
+    for job in jobs.values():
+        if job.stage == "imported":
+            facts["SHA-256 of transfer.init_from"] = job.config["sha256"]
+    return Identity(digest=digest(essence)[:DIGEST_DIGITS], facts=facts)
+
+
+def _masked(job: Job, jobs: Mapping[str, Job]) -> dict[str, Any]:
+    """A job without target, seed and source games; its inputs are digests of the same of them, equal ones once."""
+    config = {name: value for name, value in job.config.items() if name not in PER_CELL}
+    for part in ("environment", "finetuning"):
+        if isinstance(inner := config.get(part), Mapping):
+            config[part] = {name: value for name, value in inner.items() if name not in ("game", *PER_CELL)}
+    inputs = {role: sorted({digest(_masked(jobs[key], jobs)) for key in keys}) for role, keys in job.inputs.items()}
+    return {"stage": job.stage, "version": job.version, "config": config, "inputs": inputs}
+
+
+def _source_facts(spec: SuiteSpec, method: MethodSpec, config: MethodConfig) -> Iterator[tuple[str, Any]]:
+    """What a method's source jobs depend on, besides its own settings; nothing for a method without source games."""
+    if not config.transfer.needs_sources:
+        return
+    sources = list(spec.inherited(method, "sources"))
+    # Which games "the other targets" are depends on all of them.
+    yield "sources", [f"{OTHER_TARGETS} of", *sorted(spec.targets)] if sources == [OTHER_TARGETS] else sources
+    yield "pretrain_seeds", list(spec.pretrain_seeds)
+    source_method = spec.method(spec.inherited(method, "source_method"))
+    yield "source_method", source_method.name
+    source_config = resolve(spec, source_method)
+    yield from ((f"source_method's {path}", value) for path, value in _changed_settings(source_config, MethodConfig()))
+
+
+def _changed_settings(config: BaseModel, default: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The settings that are not the default's, by dotted path; of another agent than the default's, all. No file's path."""
+    ours, theirs = config.model_dump(mode="json"), default.model_dump(mode="json")
+    yield from _changes(ours, theirs, prefix)
+
+
+def _changes(ours: Mapping[str, Any], theirs: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, value in ours.items():
+        path, default = f"{prefix}{name}", theirs.get(name)
+        if isinstance(value, Mapping) and isinstance(default, Mapping):
+            yield from _changes(value, default, f"{path}.")
+        elif value != default and path != "transfer.init_from":
+            yield path, value

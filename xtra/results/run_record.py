@@ -1,0 +1,147 @@
+"""`run.json`: what a run was meant to measure, what tells its methods from others of their names, and where it came from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from xtra.store.rows import Whole
+
+SCHEMA_VERSION = 2
+"""Raised when a column or a key changes meaning."""
+
+COLLECT_AGAIN = "Collect the run again: `xtra-bench run SUITE` rewrites it."
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+class TransferRecord(_Record):
+    """Where a method's offline data and pretrained network come from."""
+
+    sources: tuple[str, ...]
+    """Source games, or the one word `other_targets`: for each target all other targets."""
+    source_method: str
+    data_policy: str
+    pretraining: str
+    cross_tasks: bool
+    pretrain_seeds: tuple[Whole, ...] = Field(min_length=1)
+
+
+class Identity(_Record):
+    """What a method is: everything that reaches the keys of its jobs, but its target and its seed.
+
+    Runs are put together only where methods of one name have one digest; `facts` are there to say what differs.
+    """
+
+    digest: str
+    """Hash of the method's jobs with target and seed left out."""
+    facts: Mapping[str, JsonValue]
+    """Settings that are not the default's, by dotted path, source games, pretraining seeds, files, versions of stages."""
+
+    def differences(self, other: Identity) -> Iterator[tuple[str, JsonValue, JsonValue]]:
+        """Each fact that differs: its name, its value here and its value in `other` (None where it is not set)."""
+        for name in dict.fromkeys([*self.facts, *other.facts]):
+            ours, theirs = self.facts.get(name), other.facts.get(name)
+            if ours != theirs:
+                yield name, ours, theirs
+
+
+class MethodRecord(_Record):
+    """One of the suite's methods: the name that rows carry, the agent behind it, and what it is."""
+
+    name: str
+    agent: str
+    description: str = ""
+    group: str | None = None
+    """Methods of one group are draws of one thing, such as random source games."""
+    transfer: TransferRecord | None = None
+    """None for a method without source games."""
+    identity: Identity | None = None
+    """None for rows that were not computed here."""
+
+
+class RunFields(_Record):
+    """What of `run.json` follows from the suite and the command line."""
+
+    suite: str
+    suite_version: Whole
+    question: str
+    protocol: str
+    """The label that rows carry: the protocol and what of it is overridden."""
+    protocol_name: str
+    protocol_summary: str
+    proves: Literal["learning", "wiring"]
+    normalization: Literal["human", "maximum"]
+    """What a normalised score of 1 stands for: a human's score or the game's maximum."""
+    games: tuple[str, ...]
+    seeds: tuple[Whole, ...]
+    methods: tuple[MethodRecord, ...]
+    baseline: str | None
+    """The method that others are compared with."""
+    preset: str
+    command_line: Mapping[str, JsonValue] = {}
+    """What `--set` changed: settings by dotted path, and fields of the suite by name."""
+    score_threshold: float | None = None
+    """A raw score: the report says after how many env steps it is reached."""
+
+
+class Provenance(_Record):
+    """What made the results, and what collected them."""
+
+    made_by: tuple[str, ...] = ()
+    hardware: tuple[str, ...] = ()
+    created: str | None = None
+    xtra_version: str | None = None
+    git_commit: str | None = None
+    git_dirty: bool | None = None
+    python: str | None = None
+    torch: str | None = None
+    platform: str | None = None
+    suite_text: str = ""
+
+
+class RunRecord(RunFields):
+    """The contents of `run.json`."""
+
+    schema_version: Annotated[int, Field(ge=SCHEMA_VERSION, le=SCHEMA_VERSION)] = SCHEMA_VERSION
+    synthetic: bool = False
+    """Whether the rows are invented."""
+    provenance: Provenance
+
+
+def read_run_record(run: Path) -> RunRecord:
+    """Reads `run/run.json`. Raises ValueError that names the file, the key at fault and the remedy."""
+    path = run / "run.json"
+    if not path.is_file():
+        raise ValueError(f"{run} is not a run: it has no run.json. Name a directory such as results/runs/<suite>-<time>-<id>.")
+    text = path.read_bytes()
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not JSON: {error}. {COLLECT_AGAIN}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} does not hold an object. {COLLECT_AGAIN}")
+    version = content.get("schema_version")
+    if version != SCHEMA_VERSION:
+        raise ValueError(f"{path}: schema_version {version!r}, but this version reads {SCHEMA_VERSION}. {COLLECT_AGAIN}")
+    try:
+        return RunRecord.model_validate_json(text)
+    except ValidationError as error:
+        raise ValueError(f"{path}: {_complaint(error.errors()[0])}. {COLLECT_AGAIN}") from None
+
+
+def _complaint(error: Any) -> str:
+    key = ".".join(str(place) for place in error["loc"])
+    if error["type"] == "missing":
+        return f"key {key!r} is missing"
+    value = repr(error["input"])
+    shown = value if len(value) <= 60 else f"{value[:60]}…"
+    if error["type"] == "literal_error":
+        return f"{key} is {shown}; valid are {error['ctx']['expected'].replace(' or ', ' and ')}"
+    return f"{key} is {shown}: {error['msg'][0].lower()}{error['msg'][1:]}"
