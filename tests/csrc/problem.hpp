@@ -37,7 +37,7 @@ class Problem {
         ThreadPool pool(num_threads);
         Result result;
         infer(true);
-        pool.run(num_roots_, [&](int first, int last) { kernels.plant(work_, valid_.get(), first, last); });
+        pool.run(num_roots_, [&](int first, int last) { kernels.reset(work_, valid_.get(), first, last); });
         weigh(kernels, pool);
         pool.run(num_roots_, [&](int first, int last) { kernels.begin(work_, outputs_, noise_.get(), first, last); });
         record(result);

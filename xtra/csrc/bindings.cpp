@@ -37,10 +37,10 @@ class CpuEngine {
             throw std::invalid_argument("this processor or build has no instruction set '" + instruction_set + "'");
     }
 
-    // The trees' roots, and where priors come from: exponentials of `shift`'s results.
-    void plant(Address valid, Address weights) {
+    // Empties the trees. `weights`: where each inference's priors will be, as exponentials of `shift`'s results.
+    void reset(Address valid, Address weights) {
         weights_ = at<float>(weights);
-        pool().run(work_.num_roots, [&](int first, int last) { kernels_->plant(work_, at<bool>(valid), first, last); });
+        pool().run(work_.num_roots, [&](int first, int last) { kernels_->reset(work_, at<bool>(valid), first, last); });
     }
     void shift(Address logits) {
         const auto some = [&](int first, int last) {
@@ -139,7 +139,7 @@ NB_MODULE(_native, module) {
                  new (self)
                      CpuEngine(make_workspace(num_roots, num_actions, rules, memory), num_threads, instruction_set);
              })
-        .def("plant", &CpuEngine::plant, release)
+        .def("reset", &CpuEngine::reset, release)
         .def("shift", &CpuEngine::shift, release)
         .def("begin", &CpuEngine::begin, release)
         .def("step", &CpuEngine::step, release)

@@ -32,9 +32,9 @@ XTRA_INLINE auto with_team(const Workspace& work, Run run) {
     }
 }
 
-void plant(const Workspace& shared, const bool* valid, int first, int last) {
+void reset(const Workspace& shared, const bool* valid, int first, int last) {
     with_team(shared, [=](auto team, Workspace work) {
-        for (int index = first; index < last; ++index) plant(Root(team, work, index), valid);
+        for (int index = first; index < last; ++index) reset(Root(team, work, index), valid);
     });
 }
 
@@ -63,11 +63,12 @@ bool step(const Workspace& shared, const Outputs& outputs, int simulation, int f
             const int end = std::min(begin + kBlock, last);
             for (int index = begin; index < end; ++index) {
                 const Root root(team, work, index);
-                grow(root, outputs, simulation);
+                expand(root, outputs, simulation);
+                backward(root, outputs, simulation);
                 failed |= root.failure() != 0;
             }
             if (simulation + 1 == work.rules.num_simulations) {
-                for (int index = begin; index < end; ++index) report(Root(team, work, index));
+                for (int index = begin; index < end; ++index) summarize(Root(team, work, index));
                 continue;
             }
             for (int index = begin; index < end; ++index) measure_span(Root(team, work, index), simulation + 1);
@@ -86,6 +87,6 @@ bool step(const Workspace& shared, const Outputs& outputs, int simulation, int f
 #define XTRA_SYMBOL(isa) XTRA_JOIN(cpu_kernels_, isa)
 
 extern const CpuKernels XTRA_SYMBOL(XTRA_ISA);
-const CpuKernels XTRA_SYMBOL(XTRA_ISA) = {XTRA_NAME(XTRA_ISA), plant, shift, begin, step};
+const CpuKernels XTRA_SYMBOL(XTRA_ISA) = {XTRA_NAME(XTRA_ISA), reset, shift, begin, step};
 
 }  // namespace xtra

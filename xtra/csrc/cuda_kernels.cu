@@ -28,7 +28,7 @@ __global__ void begin_kernel(const __grid_constant__ Workspace work, const Outpu
     const int index = root_of_warp();
     if (index >= work.num_roots) return;
     const Root root(WarpTeam<CudaLanes, Chunks>{{}, work.layout.num_actions}, work, index);
-    plant(root, valid);
+    reset(root, valid);
     begin(root, outputs, noise);
 }
 

@@ -83,8 +83,8 @@ void with_chunks(const Workspace& work, int first, int last, Run run) {
     }
 }
 
-void plant(const Workspace& work, const bool* valid, int first, int last) {
-    with_chunks(work, first, last, [&](const auto& root) { plant(root, valid); });
+void reset(const Workspace& work, const bool* valid, int first, int last) {
+    with_chunks(work, first, last, [&](const auto& root) { reset(root, valid); });
 }
 
 void shift(const Workspace& work, const float* logits, float* shifted, int first, int last) {
@@ -104,6 +104,6 @@ bool step(const Workspace& work, const Outputs& outputs, int simulation, int fir
 }  // namespace
 
 extern const CpuKernels cpu_kernels_emulated_warp;
-const CpuKernels cpu_kernels_emulated_warp = {"emulated_warp", plant, shift, begin, step};
+const CpuKernels cpu_kernels_emulated_warp = {"emulated_warp", reset, shift, begin, step};
 
 }  // namespace xtra

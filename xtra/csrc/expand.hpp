@@ -1,4 +1,4 @@
-// Expansion and backup: what an inference adds to a tree.
+// Expansion and the backward pass: what an inference adds to a tree.
 #pragma once
 
 #include "root.hpp"
@@ -6,9 +6,9 @@
 namespace xtra {
 inline namespace XTRA_ISA {
 
-// A tree of nothing but its root, whose edges say which actions are valid. `valid`: `[B, A]`.
+// Empties a tree but for its root, whose edges say which actions are valid. `valid`: `[B, A]`.
 template <class Team>
-XTRA_INLINE void plant(const Root<Team>& root, const bool* valid) {
+XTRA_INLINE void reset(const Root<Team>& root, const bool* valid) {
     const bool* row = valid + root.row();
     for (int chunk = 0; chunk < Team::chunks; ++chunk) {
         const auto here = root.team.load_flags(row, chunk, root.num_actions());
@@ -140,6 +140,7 @@ XTRA_INLINE void attach(const Root<Team>& root, int slot, float value_prefix) {
     if (root.rules().min_max == MinMax::released) enter_depth_first_order(root, slot);
 }
 
+// Adds a leaf's value to every node on the path to the root.
 template <class Team>
 XTRA_INLINE void back_up(const Root<Team>& root, int slot, float value) {
     float* span = root.tree.span();

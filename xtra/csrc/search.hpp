@@ -10,9 +10,9 @@
 namespace xtra {
 inline namespace XTRA_ISA {
 
-// The planted root's edges and value. `noise`: `[B, A]` or null.
+// Gives the root its edges and its value. `noise`: `[B, A]` or null.
 template <class Team>
-XTRA_INLINE void open(const Root<Team>& root, const Outputs& outputs, const float* noise) {
+XTRA_INLINE void expand_root(const Root<Team>& root, const Outputs& outputs, const float* noise) {
     fill_edges(root, 0, outputs.weights);
     if (noise) add_noise(root, noise);
     if (root.rules().policy == RootPolicy::gumbel) check_bias(root);
@@ -25,27 +25,35 @@ XTRA_INLINE void open(const Root<Team>& root, const Outputs& outputs, const floa
     root.team.sync();
 }
 
-// Expands the leaf that simulation `simulation` selected, and backs its value up.
+// Expands the edge that simulation `simulation` selected.
 template <class Team>
-XTRA_INLINE void grow(const Root<Team>& root, const Outputs& outputs, int simulation) {
+XTRA_INLINE void expand(const Root<Team>& root, const Outputs& outputs, int simulation) {
     const int slot = simulation + 1;
     fill_edges(root, slot, outputs.weights);
     if (root.team.leader()) {
         attach(root, slot, root.checked(outputs.value_prefixes[root.index], Error::value_prefix));
-        back_up(root, slot, root.checked(outputs.values[root.index], Error::value));
     }
     root.team.sync();
     if (slot < root.rules().num_simulations) store_recurrent(root, outputs, slot);
 }
 
-// How far a selection has come.
+// Backs the new node's value up.
+template <class Team>
+XTRA_INLINE void backward(const Root<Team>& root, const Outputs& outputs, int simulation) {
+    if (root.team.leader()) {
+        back_up(root, simulation + 1, root.checked(outputs.values[root.index], Error::value));
+    }
+    root.team.sync();
+}
+
+// A selection under way: the node it has come to.
 struct Walk {
     int slot = 0;
     int depth = 0;
     float mean_q = 0.0f;
 };
 
-// What it does at a node: the action, the child there or kNoNode, the node's mean Q.
+// One step of a selection: the action, the child it leads to or kNoNode, the mean Q of the node it was chosen at.
 struct Move {
     int action, child;
     float mean_q;
@@ -65,9 +73,9 @@ XTRA_INLINE Move choose(const Root<Team>& root, const Walk& walk, int simulation
     return {action, root.tree.child(walk.slot)[action], mean_q};
 }
 
-// Tells the next inference, and the expansion after it, which edge was selected.
+// Makes the selected edge the one that the next inference reads and `expand` then expands.
 template <class Team>
-XTRA_INLINE void settle(const Root<Team>& root, int slot, int action) {
+XTRA_INLINE void set_leaf(const Root<Team>& root, int slot, int action) {
     if (root.team.leader()) {
         root.tree.header().leaf_parent = slot;
         root.tree.header().leaf_action = action;
@@ -83,13 +91,14 @@ template <class Team>
 XTRA_INLINE void select(const Root<Team>& root, int simulation) {
     for (Walk walk;;) {
         const Move move = choose(root, walk, simulation);
-        if (move.child == kNoNode) return settle(root, walk.slot, move.action);
+        if (move.child == kNoNode) return set_leaf(root, walk.slot, move.action);
         walk = {move.child, walk.depth + 1, move.mean_q};
     }
 }
 
+// Copies the root's visits, Q and value to the results.
 template <class Team>
-XTRA_INLINE void report(const Root<Team>& root) {
+XTRA_INLINE void summarize(const Root<Team>& root) {
     const float* q = root.tree.q(0);
     const std::uint16_t* child_visits = root.tree.child_visits(0);
     root.team.for_actions(root.num_actions(), [&](int action) {
@@ -102,14 +111,15 @@ XTRA_INLINE void report(const Root<Team>& root) {
 
 template <class Team>
 XTRA_INLINE void begin(const Root<Team>& root, const Outputs& outputs, const float* noise) {
-    open(root, outputs, noise);
+    expand_root(root, outputs, noise);
     select(root, 0);
 }
 
 template <class Team>
 XTRA_INLINE void step(const Root<Team>& root, const Outputs& outputs, int simulation) {
-    grow(root, outputs, simulation);
-    if (simulation + 1 == root.rules().num_simulations) return report(root);
+    expand(root, outputs, simulation);
+    backward(root, outputs, simulation);
+    if (simulation + 1 == root.rules().num_simulations) return summarize(root);
     measure_span(root, simulation + 1);
     root.team.sync();
     select(root, simulation + 1);

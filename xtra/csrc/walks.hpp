@@ -56,7 +56,7 @@ XTRA_INLINE void select_together(Team team, const Workspace& work, int simulatio
     }
     for (int index = first; index < last; ++index) {
         const Leaf& leaf = leaves[index - first];
-        settle(Root(team, work, index), leaf.slot, leaf.action);
+        set_leaf(Root(team, work, index), leaf.slot, leaf.action);
     }
 }
 

@@ -29,7 +29,7 @@ class CpuTrees:
     def begin(self, roots: Roots, logits: Tensor, value: Tensor, latents: int = 0, states: int = 0) -> None:
         """See `Engine.begin`.  latents, states: addresses, or 0 if the caller keeps them."""
         self._memory.accept(roots)
-        self._engine.plant(roots.valid.data_ptr(), self._weights_address)
+        self._engine.reset(roots.valid.data_ptr(), self._weights_address)
         self._weigh(logits)
         noise = 0 if roots.noise is None else roots.noise.data_ptr()
         found = self._engine.begin(noise, value.data_ptr(), latents, states)
