@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
 import torch
@@ -46,11 +47,23 @@ WARM_UP_CALLS = 3
 """Calls that run as they are before the capture, for lazy initialisation and for what an optimiser makes at its first step."""
 
 SWITCH = "XTRA_CUDA_GRAPHS"
+_suspensions = 0
 
 
 def graphs_are_wanted(device: torch.device) -> bool:
     """Whether work on this device is captured: on CUDA, unless the environment variable `XTRA_CUDA_GRAPHS` is 0."""
-    return device.type == "cuda" and os.environ.get(SWITCH) != "0"
+    return device.type == "cuda" and os.environ.get(SWITCH) != "0" and not _suspensions
+
+
+@contextmanager
+def without_graphs() -> Iterator[None]:
+    """While it lasts, everything runs operator by operator, also what has been captured: for those who count operators."""
+    global _suspensions
+    _suspensions += 1
+    try:
+        yield
+    finally:
+        _suspensions -= 1
 
 
 class Captured(Protocol):
@@ -108,6 +121,8 @@ class GraphedFunction:
         self.captured: dict[Shapes, Captured] = {}
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        if _suspensions:
+            return self._function(*inputs)
         if self._warm_ups_left > 0:
             self._warm_ups_left -= 1
             return self._recorder.warm_up(self._function, inputs)

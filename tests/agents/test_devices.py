@@ -17,7 +17,7 @@ from xtra.agents.efficientzero import descent, targets
 from xtra.agents.efficientzero.agent import EfficientZeroLearner
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.agents.interface import TrainingRun
-from xtra.cuda_graphs import WARM_UP_CALLS, Function, GraphedFunction
+from xtra.cuda_graphs import WARM_UP_CALLS, Function, GraphedFunction, without_graphs
 from xtra.envs.config import EnvironmentConfig
 from xtra.execute.machine import NO_GPU
 from xtra.replay.buffer import ReplayBuffer, table_rows
@@ -214,6 +214,26 @@ def test_every_arrangement_of_shapes_is_captured_once() -> None:
         x = torch.full((call % 2 + 1,), float(call))
         assert torch.equal(doubled(x)[0], 2 * x)
     assert sorted(graph.replays for graph in doubled.captured.values()) == [3, 4]
+
+
+def test_without_graphs_even_what_was_captured_runs_operator_by_operator() -> None:
+    calls: list[int] = []
+
+    def doubled(x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        calls.append(len(x))
+        return (2 * x,)
+
+    graphed = GraphedFunction(doubled, PretendedRecorder())
+    for _ in range(WARM_UP_CALLS + 1):
+        graphed(torch.ones(3))
+    (captured,) = graphed.captured.values()
+    calls.clear()
+    with without_graphs():
+        assert graphed(torch.ones(3))[0].tolist() == [2, 2, 2]
+        graphed(torch.ones(4))
+    assert (calls, captured.replays, len(graphed.captured)) == ([3, 4], 1, 1)  # type: ignore[attr-defined]
+    graphed(torch.ones(3))
+    assert captured.replays == 2  # type: ignore[attr-defined]
 
 
 def test_adams_counters_follow_the_device_not_the_checkpoint(as_on_device: Callable[[bool], None]) -> None:

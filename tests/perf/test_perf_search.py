@@ -11,14 +11,17 @@ import torch
 from typer.testing import CliRunner
 
 from xtra.cli.perf import app
+from xtra.cli.perf_search import render
 from xtra.perf import search as perf_search
 from xtra.perf.engines import ENGINES
 from xtra.perf.hash_model import NativeHashModel, root_latents, successors, tables
-from xtra.perf.rounds import Samples, Turn, measure
-from xtra.perf.searcher import Absent, Cell
-from xtra.perf.split import split_network, split_tree_only
+from xtra.perf.problem import NotInstalled, SearchSize
+from xtra.perf.search_on_cuda import measure_on_cuda
+from xtra.perf.split import preset_network, split_network, split_tree_only
+from xtra.perf.turns import Samples, Turn, measure
+from xtra.search.cuda import cuda_is_built
 
-TINY = Cell(batch=2, num_actions=4, num_simulations=3)
+TINY = SearchSize(batch=2, num_actions=4, num_simulations=3)
 
 
 def test_the_native_hash_model_is_the_one_the_peers_get() -> None:
@@ -41,15 +44,15 @@ def test_our_engines_take_turns_in_processes_of_their_own() -> None:
 
 
 def test_an_engine_that_is_not_installed_is_reported_absent(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(cell: Cell) -> None:
-        raise Absent("nothing is not installed: pip install nothing")
+    def missing(size: SearchSize) -> None:
+        raise NotInstalled("nothing is not installed: pip install nothing")
 
     monkeypatch.setitem(ENGINES, "mctx_muzero", missing)
     assert Turn("mctx_muzero", TINY).prepare() == {"absent": "nothing is not installed: pip install nothing"}
 
 
 def test_the_split_adds_up_and_a_node_takes_at_most_300_bytes() -> None:
-    found = split_tree_only(Cell(4, 18, 50), num_searches=3)
+    found = split_tree_only(SearchSize(4, 18, 50), num_searches=3)
     assert found["bytes_per_node"] <= 300
     whole = found["tree_us"] + found["glue_us"] + found["network_us"]
     assert found["outside_network_fraction"] == pytest.approx(1 - found["network_us"] / whole, rel=0.2)
@@ -57,13 +60,13 @@ def test_the_split_adds_up_and_a_node_takes_at_most_300_bytes() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="pins processes to cores")
 def test_the_command_prints_everything_as_json(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(perf_search, "THREAD_CELLS", [])
+    monkeypatch.setattr(perf_search, "THREAD_SIZES", [])
     sizes = ["--batch", "1", "--batch", "2", "--simulations", "3"]
     rest = ["--preset", "tiny", "--most-seconds", "0", "--rounds", "1", "--engine", "xtra"]
     result = CliRunner().invoke(app, ["search", "--json", *sizes, *rest])
     assert result.exit_code == 0, result.output
     report = json.loads(result.stdout)
-    assert [cell["batch"] for cell in report["tree_only"]] == [1, 2]
+    assert [row["batch"] for row in report["tree_only"]] == [1, 2]
     assert report["tree_only"][0]["engines"]["xtra"]["simulations_per_second"] > 0
     assert report["split"][1]["bytes_per_root"] > 0
     assert all("the limit is 0 s" in row["skipped"] for row in report["network"])
@@ -71,15 +74,47 @@ def test_the_command_prints_everything_as_json(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_search_with_a_network_is_split_into_its_parts() -> None:
-    found = split_network("tiny", Cell(2, 18, 2), num_searches=1, most_seconds=60)
+    found = split_network("tiny", SearchSize(2, 18, 2), num_searches=1, most_seconds=60)
     assert found["tree_us"] + found["network_us"] < 2 / found["simulations_per_second"] * 1e6
     assert found["network_us"] > found["tree_us"]
 
 
+def test_the_network_that_is_timed_is_the_one_that_training_searches_with() -> None:
+    network, observations, precision = preset_network("efficientzero", 2, torch.device("cpu"))
+    assert precision == "float32"
+    assert observations.shape == (2, 12, 96, 96)
+    assert network.initial_inference(observations).policy_logits.shape == (2, 18)
+    assert not network.training
+
+
+def report_of(cuda: dict[str, object]) -> dict[str, object]:
+    row = {"preset": "tiny", "batch": 8, "precision": "bfloat16", "simulations_per_second": 2e6, "outside_network_fraction": 0.25}
+    machine = {"machine": {"cuda": "A card"}}
+    return machine | {"tree_only": [], "split": [], "two_threads": [], "network": [], "cuda": [row | cuda]}
+
+
+def test_a_profile_without_kernels_costs_no_more_than_its_own_figures() -> None:
+    unseen = dict.fromkeys(("kernels_per_simulation", "host_waits_per_search", "gpu_busy_fraction"))
+    assert "2,000,000 simulations/s in bfloat16, 25.0 % outside the network; the profiler saw no kernel" in render(
+        report_of(unseen)
+    )
+    seen = {"kernels_per_simulation": 125.0, "host_waits_per_search": 1.0, "gpu_busy_fraction": 0.5}
+    assert "125 kernels each, 1 host waits a search, GPU busy 50 %" in render(report_of(seen))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available() or not cuda_is_built(), reason="needs a CUDA device and the CUDA engine")
+def test_a_search_is_measured_on_a_cuda_device() -> None:
+    measured = measure_on_cuda("tiny", SearchSize(4, 18, 2), num_searches=1)
+    assert measured["precision"] == "bfloat16"
+    assert measured["simulations_per_second"] > 0
+    assert measured["kernels_per_simulation"] is None or measured["kernels_per_simulation"] > 1
+
+
 def test_two_threads_are_timed_in_turn_with_one(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    monkeypatch.setattr(perf_search, "Worker", lambda name, cell, cores: (name, cell.num_threads))
-    monkeypatch.setattr(perf_search, "split_tree_only", lambda cell, rounds: {"tree_us": 6.0 / cell.num_threads})
+    monkeypatch.setattr(perf_search, "Worker", lambda name, size, cores: (name, size.num_threads))
+    monkeypatch.setattr(perf_search, "split_tree_only", lambda size, rounds: {"tree_us": 6.0 / size.num_threads})
 
     def turns(workers: dict[str, object], num_rounds: int) -> dict[str, Samples]:
         asked.append(workers)

@@ -73,7 +73,7 @@ def test_the_targets_own_data_outweigh_an_unrelated_task_and_that_outweighs_nega
         )
         while training.move():
             pass
-        rows = training._learner.task_weight_rows()  # type: ignore[attr-defined]
+        rows = training.learner.task_weight_rows()  # type: ignore[attr-defined]
         means.append([np.mean([row["weight"] for row in rows if row["source_game"] == game]) for game in TASKS])
         print(f"seed {seed}: {dict(zip(TASKS, np.round(means[-1], 3).tolist(), strict=True))}", flush=True)
     own, unrelated, negated = np.array(means).T

@@ -13,7 +13,7 @@ Sizes = list[int] | None
 
 def measure_search(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything that was measured as JSON.")] = False,
-    rounds: Annotated[int, typer.Option(min=1, help="Turns that every engine gets in every cell.")] = 9,
+    rounds: Annotated[int, typer.Option(min=1, help="Turns that every engine gets at every size.")] = 9,
     engine: Annotated[list[str] | None, typer.Option(help="Engines to take part; all by default. Repeat for several.")] = None,
     preset: Annotated[list[str] | None, typer.Option(help="Presets whose network to search with; none by default.")] = None,
     batch: Annotated[Sizes, typer.Option(min=1, help="Roots. Repeat these for several: all combinations are measured.")] = None,
@@ -24,7 +24,7 @@ def measure_search(
     most_seconds: Annotated[float, typer.Option(min=0, help="Leave out searches with a network that take longer.")] = 30.0,
 ) -> None:
     """Time the tree search, side by side with the published ones that are installed (mctx, LightZero 0.2.0)."""
-    from xtra.perf import grid as sizes
+    from xtra.perf import problem
     from xtra.perf.engines import ENGINES
     from xtra.perf.search import Plan, report
     from xtra.suite.presets import PRESETS
@@ -34,12 +34,12 @@ def measure_search(
     _require_cores(threads)
     chosen = [batch, actions, simulations, threads]
     if grid:
-        everything = [sizes.BATCHES, sizes.ACTIONS, sizes.SIMULATIONS, [1]]
+        everything = [problem.BATCHES, problem.ACTIONS, problem.SIMULATIONS, [1]]
         chosen = [given or whole for given, whole in zip(chosen, everything, strict=True)]
-    trees, networks = sizes.STANDARD, sizes.STANDARD_NETWORK
+    trees, networks = problem.STANDARD, problem.STANDARD_NETWORK
     if any(chosen):
-        trees = sizes.cells(*(given or [] for given in chosen))
-        networks = sizes.cells(batch or [], [18], simulations or [], threads or [])
+        trees = problem.combinations(*(given or [] for given in chosen))
+        networks = problem.combinations(batch or [], [18], simulations or [], threads or [])
     plan = Plan(engine or list(ENGINES), preset or [], trees, networks, rounds, most_seconds)
     measured = report(plan, lambda line: typer.echo(line, err=True))
     typer.echo(json.dumps(measured, indent=2) if as_json else render(measured))
@@ -60,11 +60,11 @@ def _require_cores(threads: Sizes) -> None:
 def render(measured: dict[str, Any]) -> str:
     """The report as text."""
     lines = ["tree only, simulations/s"]
-    for cell in measured["tree_only"]:
-        lines.append(f"  {_size(cell)}")
-        for name, found in cell["engines"].items():
-            lines.append(f"    {name:<12} " + (found.get("absent") or f"{found['simulations_per_second']:>12,}"))
-        lines.extend(f"    {pair}: {ratio:.1f} times faster" for pair, ratio in cell["times_faster"].items())
+    for row in measured["tree_only"]:
+        lines.append(f"  {_size(row)}")
+        for name, engine in row["engines"].items():
+            lines.append(f"    {name:<12} " + (engine.get("absent") or f"{engine['simulations_per_second']:>12,}"))
+        lines.extend(f"    {pair}: {ratio:.1f} times faster" for pair, ratio in row["times_faster"].items())
     lines.append("where a step's time goes, us: tree / glue / network; bytes per node and per root")
     lines.extend(
         f"  {_size(row)}: {row['tree_us']:.1f} / {row['glue_us']:.1f} / {row['network_us']:.1f}; "
@@ -76,12 +76,7 @@ def render(measured: dict[str, Any]) -> str:
         for row in measured["two_threads"]
     )
     lines.extend(f"preset {row['preset']}, {_size(row)}: {_network(row)}" for row in measured["network"])
-    lines.extend(
-        f"CUDA, preset {row['preset']}, {row['batch']} roots: {row['simulations_per_second']:,.0f} simulations/s, "
-        f"{100 * row['outside_network_fraction']:.1f} % outside the network, {row['kernels_per_simulation']:.0f} kernels each, "
-        f"{row['host_waits_per_search']:.0f} host waits a search, GPU busy {100 * row['gpu_busy_fraction']:.0f} %"
-        for row in measured.get("cuda", [])
-    )
+    lines.extend(f"CUDA, preset {row['preset']}, {row['batch']} roots: {_cuda(row)}" for row in measured.get("cuda", []))
     lines.append(f"CUDA: {measured['machine']['cuda']}")
     return "\n".join(lines)
 
@@ -89,6 +84,17 @@ def render(measured: dict[str, Any]) -> str:
 def _size(row: dict[str, Any]) -> str:
     threads = f", {row['num_threads']} threads" if row["num_threads"] > 1 else ""
     return f"{row['batch']} roots x {row['num_actions']} actions x {row['num_simulations']} simulations{threads}"
+
+
+def _cuda(row: dict[str, Any]) -> str:
+    speed = f"{row['simulations_per_second']:,.0f} simulations/s in {row['precision']}"
+    outside = f"{100 * row['outside_network_fraction']:.1f} % outside the network"
+    if row["kernels_per_simulation"] is None:
+        return f"{speed}, {outside}; the profiler saw no kernel"
+    return (
+        f"{speed}, {outside}, {row['kernels_per_simulation']:.0f} kernels each, "
+        f"{row['host_waits_per_search']:.0f} host waits a search, GPU busy {100 * (row['gpu_busy_fraction'] or 0):.0f} %"
+    )
 
 
 def _network(row: dict[str, Any]) -> str:

@@ -1,20 +1,51 @@
-"""Every engine of the benchmark by its name in the report. A peer that is not installed raises `Absent` with what to install."""
+"""The engines of the benchmark by their names in the report. Making a peer that is missing raises `NotInstalled`."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from xtra.perf.lightzero import LightZeroLoop, LightZeroSearch
-from xtra.perf.mctx import MctxSearcher
-from xtra.perf.ours import XtraSearcher
-from xtra.perf.searcher import Cell, Searcher
+import numpy as np
+import torch
 
-ENGINES: dict[str, Callable[[Cell], Searcher]] = {
-    "xtra": lambda cell: XtraSearcher(cell, "puct"),
-    "xtra_gumbel": lambda cell: XtraSearcher(cell, "gumbel"),
+from xtra.perf.hash_model import NativeHashModel, root_latents
+from xtra.perf.peers import LightZeroLoop, LightZeroSearch, MctxSearcher
+from xtra.perf.problem import Searcher, SearchOutput, SearchSize
+from xtra.search import SearchConfig, dirichlet_noise, gumbel_noise, search
+
+
+class XtraSearcher:
+    """Our search as its users call it. Its hash model is C++; mctx compiles its own, LightZero's is NumPy."""
+
+    def __init__(self, size: SearchSize, policy: str) -> None:
+        self._size = size
+        self._config = SearchConfig(num_simulations=size.num_simulations, policy="gumbel" if policy == "gumbel" else "puct")
+        self._model = NativeHashModel(size.batch, size.num_actions)
+        self._roots = root_latents(size.batch)
+        self._valid = torch.ones(size.batch, size.num_actions, dtype=torch.bool)
+        self._seeds = torch.arange(size.batch)
+        rng = np.random.default_rng(0)
+        gumbel = policy == "gumbel"
+        self._noise = gumbel_noise(rng, self._valid) if gumbel else dirichlet_noise(rng, self._valid, 0.3)
+
+    def __call__(self, index: int) -> SearchOutput:
+        result = search(
+            self._model,
+            self._roots,
+            self._config,
+            valid_actions=self._valid,
+            seeds=self._seeds + index,
+            noise=self._noise,
+            num_threads=self._size.num_threads,
+        )
+        return SearchOutput(result.visit_counts.numpy(), result.root_values.numpy())
+
+
+ENGINES: dict[str, Callable[[SearchSize], Searcher]] = {
+    "xtra": lambda size: XtraSearcher(size, "puct"),
+    "xtra_gumbel": lambda size: XtraSearcher(size, "gumbel"),
     "lightzero": LightZeroLoop,
     "lightzero_search": LightZeroSearch,
-    "mctx_muzero": lambda cell: MctxSearcher(cell, "muzero"),
-    "mctx_gumbel": lambda cell: MctxSearcher(cell, "gumbel"),
+    "mctx_muzero": lambda size: MctxSearcher(size, "muzero"),
+    "mctx_gumbel": lambda size: MctxSearcher(size, "gumbel"),
 }
 """`lightzero` is a replica of its EfficientZero search loop around its own C++ tree, `lightzero_search` that loop itself."""

@@ -10,13 +10,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from xtra.agents.efficientzero.agent import make_network
+from xtra.agents.efficientzero.config import NetworkConfig
+from xtra.agents.efficientzero.network import EfficientZeroNetwork
+from xtra.agents.efficientzero.precision import Precision, for_inference
+from xtra.envs.config import EnvironmentConfig
 from xtra.perf.hash_model import NativeHashModel, root_latents
-from xtra.perf.searcher import Cell
+from xtra.perf.problem import SearchSize
 from xtra.search import ModelOutput, SearchConfig, SearchModel
 from xtra.search.engine import Engine, Roots
 from xtra.search.memory import Memory
 from xtra.search.native import NativeEngine
 from xtra.search.simulate import prepare, simulate
+from xtra.suite.presets import PRESETS
+
+NETWORK, FRAME_SIZE = "agent.network.", "environment.frame_size"
 
 
 class Stopwatch:
@@ -67,25 +75,25 @@ class TimedEngine:
 
 
 @torch.no_grad()
-def split(model: SearchModel, observations: Any, cell: Cell, num_searches: int) -> dict[str, float]:
+def split(model: SearchModel, observations: Any, size: SearchSize, num_searches: int) -> dict[str, float]:
     """Median microseconds per step, the share of the search that is outside the network, and simulations per second.
 
     All but the roots' own inference.
     """
-    config = SearchConfig(num_simulations=cell.num_simulations)
+    config = SearchConfig(num_simulations=size.num_simulations)
     output = model.initial_inference(observations)
     output = ModelOutput(*(tensor.clone() for tensor in output))
-    valid = torch.ones(cell.batch, cell.num_actions, dtype=torch.bool)
-    roots = prepare(config, output, valid, torch.arange(cell.batch), None)
-    engine = NativeEngine(config, output, True, cell.num_threads)
+    valid = torch.ones(size.batch, size.num_actions, dtype=torch.bool)
+    roots = prepare(config, output, valid, torch.arange(size.batch), None)
+    engine = NativeEngine(config, output, True, size.num_threads)
     rows = [_one(model, engine, config, roots, output) for _ in range(num_searches + 1)][1:]
-    tree, network, whole = (median(column) / cell.num_simulations * 1e6 for column in zip(*rows, strict=True))
+    tree, network, whole = (median(column) / size.num_simulations * 1e6 for column in zip(*rows, strict=True))
     return {
         "tree_us": tree,
         "glue_us": whole - tree - network,
         "network_us": network,
         "outside_network_fraction": (whole - network) / whole,
-        "simulations_per_second": cell.batch / whole * 1e6,
+        "simulations_per_second": size.batch / whole * 1e6,
     }
 
 
@@ -98,30 +106,42 @@ def _one(
     return tree.seconds, network.seconds, time.perf_counter() - begun
 
 
-def split_tree_only(cell: Cell, num_searches: int) -> dict[str, float]:
+def split_tree_only(size: SearchSize, num_searches: int) -> dict[str, float]:
     """The same with the hash model in the network's place, and the memory of the trees."""
-    model = NativeHashModel(cell.batch, cell.num_actions)
-    observations = root_latents(cell.batch)
+    model = NativeHashModel(size.batch, size.num_actions)
+    observations = root_latents(size.batch)
     memory = Memory(
-        SearchConfig(num_simulations=cell.num_simulations),
+        SearchConfig(num_simulations=size.num_simulations),
         model.initial_inference(observations),
         seeded=True,
         device=torch.device("cpu"),
     )
-    measured = split(model, observations, cell, num_searches)
+    measured = split(model, observations, size, num_searches)
     return measured | {"bytes_per_root": memory.trees.shape[1], "bytes_per_node": memory.trees.shape[1] / memory.slots}
 
 
-def split_network(preset: str, cell: Cell, num_searches: int, most_seconds: float) -> dict[str, Any]:
-    """The same with the EfficientZero network of that preset, untrained, in evaluation mode; `skipped` says why, if too slow."""
-    from xtra.perf.networks import network_of
+def preset_network(preset: str, batch: int, device: torch.device) -> tuple[EfficientZeroNetwork, Tensor, Precision]:
+    """The network of a preset as self-play and reanalysis use it, random observations `[B, 3 * stack, H, W]` for it, and its
+    precision: bfloat16 on CUDA. It is untrained: speed does not depend on what a network has learnt."""
+    settings: dict[str, Any] = PRESETS[preset].settings_for("efficientzero")
+    network_settings = {key.removeprefix(NETWORK): value for key, value in settings.items() if key.startswith(NETWORK)}
+    config = NetworkConfig(**network_settings)
+    frame_size = settings.get(FRAME_SIZE, EnvironmentConfig.model_fields["frame_size"].default)
+    precision: Precision = "bfloat16" if device.type == "cuda" else "float32"
+    network = for_inference(make_network(config, frame_size, 0, device), precision)
+    generator = torch.Generator().manual_seed(0)
+    observations = torch.rand(batch, 3 * config.frame_stack, frame_size, frame_size, generator=generator)
+    return network, observations.to(device, memory_format=torch.channels_last), precision
 
-    torch.set_num_threads(cell.num_threads)
-    network, observations = network_of(preset, cell.batch)
-    expected = _inference_seconds(network, observations) * cell.num_simulations
+
+def split_network(preset: str, size: SearchSize, num_searches: int, most_seconds: float) -> dict[str, Any]:
+    """The same with the EfficientZero network of that preset, untrained, in evaluation mode; `skipped` says why, if too slow."""
+    torch.set_num_threads(size.num_threads)
+    network, observations, _ = preset_network(preset, size.batch, torch.device("cpu"))
+    expected = _inference_seconds(network, observations) * size.num_simulations
     if expected > most_seconds:
         return {"skipped": f"one search would take {expected:.0f} s; the limit is {most_seconds:.0f} s"}
-    return split(network, observations, cell, num_searches)
+    return split(network, observations, size, num_searches)
 
 
 @torch.no_grad()

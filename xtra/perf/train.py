@@ -17,7 +17,7 @@ import torch
 from xtra.agents.device import prepare_torch
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.perf.flops import matmul_flops_per_second
-from xtra.perf.train_stretches import WITH_ENV_STEPS, Stretches
+from xtra.perf.stretches import WITH_ENV_STEPS, Stretches
 from xtra.stages.config import TrainConfig
 from xtra.stages.train import Budget
 from xtra.transfer.config import FinetuningConfig, TaskWeightConfig

@@ -94,11 +94,11 @@ class OnlineTraining:
             num_threads=training.num_threads,
             device=device,
         )
-        self._learner: Learner = _make_learner(config, run, context)
-        self._environment = make_training_environment(config.environment, self._num_envs, config.seed)
-        frames = self._environment.reset()
-        self._stacks = FrameStacks(frames, self._learner.frame_stack)
-        self.replay = self._learner.make_replay(self._num_envs, frames.shape[1:], self.budget.env_steps)
+        self.learner: Learner = _make_learner(config, run, context)
+        self.environment = make_training_environment(config.environment, self._num_envs, config.seed)
+        frames = self.environment.reset()
+        self.stacks = FrameStacks(frames, self.learner.frame_stack)
+        self.replay = self.learner.make_replay(self._num_envs, frames.shape[1:], self.budget.env_steps)
         self.env_steps, self.updates = 0, 0
         self._returns = np.zeros(self._num_envs)
         self._episode_ends: list[tuple[int, int]] = []
@@ -119,11 +119,11 @@ class OnlineTraining:
         return True
 
     def _collect(self) -> None:
-        stacks = self._stacks.stacks
-        decision = self._learner.act(stacks, self.env_steps // self._num_envs, self.updates)
-        step = self._environment.step(decision.actions)
+        stacks = self.stacks.stacks
+        decision = self.learner.act(stacks, self.env_steps // self._num_envs, self.updates)
+        step = self.environment.step(decision.actions)
         self.replay.append(stacks[:, -1], decision.actions, step.rewards, step.terminal, decision.policies, decision.root_values)
-        self._stacks.push(step.frames, step.terminal)
+        self.stacks.push(step.frames, step.terminal)
         self.env_steps += self._num_envs
         if self.replay.num_rows % min(SEGMENT_ROWS, self.replay.max_rows) == 0:
             self._log.extend(self.replay)
@@ -135,7 +135,7 @@ class OnlineTraining:
         self._progress()
 
     def _update(self) -> None:
-        metrics = self._learner.update(self.replay, self.updates)
+        metrics = self.learner.update(self.replay, self.updates)
         self.updates += 1
         if self.updates % METRICS_INTERVAL == 0:
             self._context.telemetry.metrics(env_steps=self.env_steps, updates=self.updates, **metrics)
@@ -151,9 +151,9 @@ class OnlineTraining:
 
     def _measure_curve(self) -> None:
         if self.env_steps >= self.budget.env_steps:
-            self._learner.finish()
+            self.learner.finish()
         episodes = play_episodes(
-            self._learner,
+            self.learner,
             self._config.environment,
             num_episodes=self._config.training.curve_episodes,
             max_episode_env_steps=self._config.environment.max_episode_env_steps,
@@ -176,11 +176,11 @@ class OnlineTraining:
         """Everything that the next move depends on; the replay's fixed part goes to its log first."""
         self._log.extend(self.replay)
         state = {
-            "learner": self._learner.state(),
+            "learner": self.learner.state(),
             "replay": self.replay.state(),
             "segments": [segment.name for segment in self._log.segments],
-            "environment": self._environment.state(),
-            "stacks": self._stacks.stacks,
+            "environment": self.environment.state(),
+            "stacks": self.stacks.stacks,
             "returns": self._returns,
             "episode_ends": self._episode_ends,
             "curve": self._curve,
@@ -206,10 +206,10 @@ class OnlineTraining:
         self._context.telemetry.rewind(0)
 
     def _restore(self, state: dict[str, Any]) -> None:
-        self._learner.restore(state["learner"])
+        self.learner.restore(state["learner"])
         self.replay.restore(state["replay"])
-        self._environment.restore(state["environment"])
-        self._stacks.stacks = state["stacks"]
+        self.environment.restore(state["environment"])
+        self.stacks.stacks = state["stacks"]
         self._returns, self._episode_ends, self._curve = state["returns"], state["episode_ends"], state["curve"]
         self.env_steps, self.updates = state["env_steps"], state["updates"]
         self._context.telemetry.rewind(state["metrics_size"])
@@ -217,7 +217,7 @@ class OnlineTraining:
     def save_outputs(self) -> None:
         """What the job leaves."""
         out: Path = self._context.out
-        torch.save(self._learner.network_state(), out / NETWORK_FILE)
+        torch.save(self.learner.network_state(), out / NETWORK_FILE)
         self._log.extend(self.replay)
         (out / "replay").mkdir()
         for segment in self._log.segments:
@@ -226,8 +226,8 @@ class OnlineTraining:
         meta = recording_meta(self.replay, self._config.environment, self._config.seed, self._episode_ends)
         meta.save(out / "replay")
         (out / "curve.json").write_text(json.dumps(self._curve))
-        if isinstance(self._learner, CrossTaskLearner):
-            (out / "task_weights.json").write_text(json.dumps(self._learner.task_weight_rows()))
+        if isinstance(self.learner, CrossTaskLearner):
+            (out / "task_weights.json").write_text(json.dumps(self.learner.task_weight_rows()))
         (out / "summary.json").write_text(json.dumps({"env_steps": self.env_steps, "updates": self.updates}))
         metrics = self._context.work / "metrics.jsonl"
         (out / "metrics.jsonl").write_bytes(metrics.read_bytes() if metrics.exists() else b"")

@@ -50,6 +50,7 @@ class CrossTaskLearner(EfficientZeroLearner):
         teacher: TeacherConfig,
     ) -> None:
         super().__init__(config, environment, run)
+        self.tasks = tuple(tasks)
         self._cross, self._games = cross_tasks, [task.game for task in tasks]
         self.weights = TaskWeights(task_weights, self._games)
         self._measured_config = only_terms(config, task_weights.terms)

@@ -1,14 +1,15 @@
-"""LightZero 0.2.0 on the hash model: `pip install --no-deps LightZero==0.2.0`.
+"""Published searches on the hash model: LightZero 0.2.0 (`pip install --no-deps LightZero==0.2.0`), mctx (`pip install mctx`).
 
-Its dependencies pin versions years old, and importing the package pulls in DI-engine; its compiled trees and the file with its
-search need none of that, so they are loaded one by one.
+LightZero's dependencies pin versions years old, and importing the package pulls in DI-engine; its compiled trees and the file
+with its search need none of that, so they are loaded one by one.
 """
 
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from importlib.machinery import PathFinder
-from importlib.util import module_from_spec, spec_from_file_location
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -18,8 +19,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from xtra.perf.hash_model import NUM_ROWS, root_latents, successors, tables
-from xtra.perf.searcher import Absent, Cell, Found
+from xtra.perf.hash_model import MULTIPLIER, NUM_ROWS, root_latents, successors, tables
+from xtra.perf.problem import NotInstalled, SearchOutput, SearchSize
 from xtra.search import SearchConfig
 
 LSTM_HORIZON = SearchConfig().lstm_horizon
@@ -36,7 +37,7 @@ def load(name: str, pattern: str) -> Any:
             module = module_from_spec(spec)
             spec.loader.exec_module(module)
             return module
-    raise Absent("LightZero is not installed: pip install --no-deps LightZero==0.2.0 (Python 3.8 to 3.11)")
+    raise NotInstalled("LightZero is not installed: pip install --no-deps LightZero==0.2.0 (Python 3.8 to 3.11)")
 
 
 def load_tree() -> Any:
@@ -45,17 +46,17 @@ def load_tree() -> Any:
 
 
 class Problem:
-    """The roots of a cell as LightZero wants them."""
+    """The roots of a problem size as LightZero wants them."""
 
-    def __init__(self, cell: Cell, tree: Any) -> None:
+    def __init__(self, size: SearchSize, tree: Any) -> None:
         self.tree = tree
-        self.latents: NDArray[np.int32] = root_latents(cell.batch)[:, None].view(np.int32)
-        self._logits = tables(cell.num_actions).logits[root_latents(cell.batch) % NUM_ROWS]
-        self._legal = [list(range(cell.num_actions)) for _ in range(cell.batch)]
-        self._noise = np.random.default_rng(0).dirichlet(np.full(cell.num_actions, 0.3), size=cell.batch).tolist()
+        self.latents: NDArray[np.int32] = root_latents(size.batch)[:, None].view(np.int32)
+        self._logits = tables(size.num_actions).logits[root_latents(size.batch) % NUM_ROWS]
+        self._legal = [list(range(size.num_actions)) for _ in range(size.batch)]
+        self._noise = np.random.default_rng(0).dirichlet(np.full(size.num_actions, 0.3), size=size.batch).tolist()
 
     def roots(self) -> tuple[Any, list[int]]:
-        """New roots, prepared, and whose turn it is: nobody's."""
+        """New roots with their priors and noise, and for each -1: nobody is to play."""
         batch = len(self.latents)
         to_play = [-1] * batch
         roots = self.tree.Roots(batch, self._legal)
@@ -71,8 +72,8 @@ class Problem:
 class Network:
     """The hash model in NumPy, in and out as LightZero's networks have it, without bins to decode."""
 
-    def __init__(self, cell: Cell) -> None:
-        given = tables(cell.num_actions)
+    def __init__(self, size: SearchSize) -> None:
+        given = tables(size.num_actions)
         self._logits, self._rewards, self._values = given.logits, given.rewards, given.values
 
     def eval(self) -> None:
@@ -114,17 +115,17 @@ class LightZeroLoop:
     """The loop of LightZero's `EfficientZeroMCTSCtree.search`, conversion by conversion: latents and both LSTM states
     gathered root by root, everything to torch and back."""
 
-    def __init__(self, cell: Cell) -> None:
-        self._cell, self._problem, self._network = cell, Problem(cell, load_tree()), Network(cell)
+    def __init__(self, size: SearchSize) -> None:
+        self._size, self._problem, self._network = size, Problem(size, load_tree()), Network(size)
 
-    def __call__(self, index: int) -> Found:
-        batch, tree = self._cell.batch, self._problem.tree
+    def __call__(self, index: int) -> SearchOutput:
+        batch, tree = self._size.batch, self._problem.tree
         roots, to_play = self._problem.roots()
         latents = [self._problem.latents]
         cells, hiddens = ([state] for state in self._problem.states())
         min_max = tree.MinMaxStatsList(batch)
         min_max.set_delta(0.01)
-        for simulation in range(self._cell.num_simulations):
+        for simulation in range(self._size.num_simulations):
             results = tree.ResultsWrapper(num=batch)
             slots, places, actions, virtual = tree.batch_traverse(roots, 19652, 1.25, DISCOUNT, min_max, results, to_play)
             leaves = list(zip(slots, places, strict=True))
@@ -144,13 +145,13 @@ class LightZeroLoop:
             tree.batch_backpropagate(
                 simulation + 1, DISCOUNT, prefixes, values, policy.cpu().numpy().tolist(), min_max, results, is_reset, virtual
             )
-        return Found(np.asarray(roots.get_distributions()), np.asarray(roots.get_values()))
+        return SearchOutput(np.asarray(roots.get_distributions()), np.asarray(roots.get_values()))
 
 
 class LightZeroSearch:
     """LightZero's `EfficientZeroMCTSCtree.search` itself, from its file; what that imports from elsewhere is stood in for."""
 
-    def __init__(self, cell: Cell) -> None:
+    def __init__(self, size: SearchSize) -> None:
         tree = load_tree()
         transforms = load("lzero_transforms", "policy/scaling_transform.py")
         for name, module in _stand_ins(tree, transforms.InverseScalarTransform).items():
@@ -161,17 +162,17 @@ class LightZeroSearch:
             model=model,
             device="cpu",
             discount_factor=DISCOUNT,
-            num_simulations=cell.num_simulations,
+            num_simulations=size.num_simulations,
             lstm_horizon_len=LSTM_HORIZON,
             env_type="not_board_games",
         )
         self._own = own.EfficientZeroMCTSCtree(settings)
-        self._problem, self._network = Problem(cell, tree), Network(cell)
+        self._problem, self._network = Problem(size, tree), Network(size)
 
-    def __call__(self, index: int) -> Found:
+    def __call__(self, index: int) -> SearchOutput:
         roots, to_play = self._problem.roots()
         self._own.search(roots, self._network, self._problem.latents, self._problem.states(), to_play)
-        return Found(np.asarray(roots.get_distributions()), np.asarray(roots.get_values()))
+        return SearchOutput(np.asarray(roots.get_distributions()), np.asarray(roots.get_values()))
 
 
 class Settings(dict[str, Any]):
@@ -196,4 +197,41 @@ def _stand_ins(tree: Any, inverse: Any) -> dict[str, Any]:
         "lzero.mcts": module(),
         "lzero.mcts.ctree": module(),
         "lzero.policy": module(InverseScalarTransform=inverse, to_detach_cpu_numpy=lambda given: given.detach().cpu().numpy()),
-    } | {f"lzero.mcts.ctree.ctree_{name}": found for name, found in trees.items()}
+    } | {f"lzero.mcts.ctree.ctree_{name}": tree_module for name, tree_module in trees.items()}
+
+
+class MctxSearcher:
+    """mctx's policy under jit, on the CPU, as one compiled call. It has no value prefixes: its edge rewards are the tables'."""
+
+    def __init__(self, size: SearchSize, policy: str) -> None:
+        if find_spec("mctx") is None:
+            raise NotInstalled("mctx is not installed: pip install mctx")
+        jax, mctx = import_module("jax"), import_module("mctx")
+        given, numpy = tables(size.num_actions), jax.numpy
+        logits, values, rewards = (numpy.asarray(table) for table in (given.logits, given.values, given.rewards))
+        run = mctx.muzero_policy if policy == "muzero" else mctx.gumbel_muzero_policy
+
+        def mixed(latent: Any) -> Any:
+            return (latent ^ (latent >> 15)) * numpy.uint32(MULTIPLIER)
+
+        def recurrent(_params: Any, _key: Any, action: Any, latent: Any) -> tuple[Any, Any]:
+            after = mixed(mixed(latent) + action.astype(numpy.uint32) + numpy.uint32(1))
+            row = after % NUM_ROWS
+            discount = numpy.full(latent.shape, DISCOUNT, dtype=numpy.float32)
+            return mctx.RecurrentFnOutput(
+                reward=rewards[row], discount=discount, prior_logits=logits[row], value=values[row]
+            ), after
+
+        def whole(key: Any, latent: Any) -> tuple[Any, Any]:
+            row = latent % NUM_ROWS
+            root = mctx.RootFnOutput(prior_logits=logits[row], value=values[row], embedding=latent)
+            summary = run(None, key, root, recurrent, size.num_simulations).search_tree.summary()
+            return summary.visit_counts, summary.value
+
+        self._key, self._jax = jax.random.PRNGKey, jax
+        self._run = jax.jit(whole)
+        self._roots = numpy.asarray(root_latents(size.batch))
+
+    def __call__(self, index: int) -> SearchOutput:
+        visits, values = self._jax.block_until_ready(self._run(self._key(index), self._roots))
+        return SearchOutput(np.asarray(visits), np.asarray(values))

@@ -5,6 +5,7 @@ What is decoded for an update does not depend on who played or on what a teacher
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,7 @@ def make_inputs(config: TrainConfig, directory: Path) -> dict[str, tuple[Path, .
     return {"dataset": tuple(directory / game / "data" for game in games), "label": tuple(directory / game for game in games)}
 
 
-def keep_frames_as_in_a_study(tasks: list[LabelledTask], datasets: tuple[Path, ...], memory_gb: float) -> None:
+def keep_frames_as_in_a_study(tasks: Sequence[LabelledTask], datasets: tuple[Path, ...], memory_gb: float) -> None:
     """Few frames would always fit into memory: those of games that in full would not are decoded when they are read.
 
     memory_gb: of all tasks together.

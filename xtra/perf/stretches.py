@@ -1,9 +1,11 @@
-"""One run, measured as it goes on, in stretches: each is a whole number of rows with the updates they are due."""
+"""One run, measured as it goes on, in stretches: each is a whole number of rows with the updates that are due after them."""
 
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -11,10 +13,9 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from xtra.agents.efficientzero.agent import EfficientZeroLearner
+from xtra.cuda_graphs import without_graphs
 from xtra.perf.flops import count_flops
-from xtra.perf.train_seconds import Seconds, replaced
-from xtra.perf.train_tasks import keep_frames_as_in_a_study, make_inputs
+from xtra.perf.offline_tasks import keep_frames_as_in_a_study, make_inputs
 from xtra.replay.buffer import ReplayBuffer
 from xtra.stages.config import TrainConfig
 from xtra.stages.context import StageContext
@@ -24,6 +25,43 @@ from xtra.transfer.cross_tasks import CrossTaskLearner
 
 WITH_ENV_STEPS = ("environment", "acting", "search", "other")
 """Parts whose time grows with env steps; that of all others with updates."""
+
+
+class Seconds:
+    """Adds them up by part, of one thread. now: the clock; a device's waits for the device."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self.own: dict[str, float] = defaultdict(float)
+        self._inner = [0.0]
+        """Of each timed call that is under way, the outermost first: seconds of the timed calls within it."""
+
+    def of(self, part: str, owner: object, method: str) -> AbstractContextManager[None]:
+        """While the context lasts, `owner.method` counts as `part`."""
+        self.own[part] += 0.0
+        return replaced(owner, method, self._timed(part, getattr(owner, method)))
+
+    def _timed(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*arguments: Any) -> Any:
+            begun = self._now()
+            self._inner.append(0.0)
+            result = function(*arguments)
+            whole = self._now() - begun
+            self.own[part] += whole - self._inner.pop()
+            self._inner[-1] += whole
+            return result
+
+        return run
+
+
+@contextmanager
+def replaced(owner: object, method: str, function: Callable[..., Any]) -> Iterator[None]:
+    """While the context lasts, this one object's method is `function`."""
+    setattr(owner, method, function)
+    try:
+        yield
+    finally:
+        delattr(owner, method)
 
 
 class Stretches:
@@ -36,10 +74,9 @@ class Stretches:
         context = StageContext(directory / "work", directory / "out", inputs, Telemetry(directory / "work"))
         self._device, self._num_envs = device, config.agent.acting.num_envs
         self._training = OnlineTraining(config, device, context)
-        self._learner = self._training._learner
+        self._learner = self._training.learner
         if isinstance(self._learner, CrossTaskLearner):
-            tasks = list(self._learner._offline._tasks)
-            keep_frames_as_in_a_study(tasks, inputs["dataset"], config.agent.replay.frame_memory_gb)
+            keep_frames_as_in_a_study(self._learner.tasks, inputs["dataset"], config.agent.replay.frame_memory_gb)
 
     def warm_up(self, num_updates: int) -> None:
         """Until updates run steadily: memory is laid out, kernels are chosen, graphs are captured."""
@@ -63,7 +100,7 @@ class Stretches:
         """Seconds of each part, and of what is none of them; and how many env steps and updates they were."""
         seconds = Seconds(self._now)
         with ExitStack() as stack:
-            stack.enter_context(seconds.of("environment", self._training._environment, "step"))
+            stack.enter_context(seconds.of("environment", self._training.environment, "step"))
             for part, (owner, method) in self._learner.timed_methods().items():
                 stack.enter_context(seconds.of(part, owner, method))
             env_steps, updates, begun = self._training.env_steps, self._training.updates, self._now()
@@ -113,11 +150,8 @@ class Stretches:
     def flops(self) -> dict[str, float]:
         """Of one env step (its share of a row's decisions) and of one update, counted where no graph hides the operators."""
         learner, number = self._learner, self._training.updates
-        with ExitStack() as stack:
-            if isinstance(learner, EfficientZeroLearner):
-                stack.enter_context(replaced(learner._planner, "_captures", lambda observations: False))
-                learner._descent._run = learner._descent._compute
-            row = count_flops(lambda: learner.act(self._training._stacks.stacks, number, number))
+        with without_graphs():
+            row = count_flops(lambda: learner.act(self._training.stacks.stacks, number, number))
             update = count_flops(lambda: learner.update(self._training.replay, number))
         return {"per_env_step": row / self._num_envs, "per_update": update}
 

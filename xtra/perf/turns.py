@@ -1,4 +1,4 @@
-"""The protocol: one pinned process per engine, alive for the whole run; they take turns, so all meet the same noise."""
+"""How engines are timed: one pinned process each, alive for the whole run; they take turns, so all meet the same noise."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from xtra.perf.engines import ENGINES
-from xtra.perf.searcher import Absent, Cell
+from xtra.perf.problem import NotInstalled, SearchSize
 
 WARM_UPS = 2
 SHORTEST_SAMPLE = 0.05
@@ -29,7 +29,7 @@ ONE_THREAD = {
 
 @dataclass
 class Samples:
-    """One engine in one cell."""
+    """What one engine took at one problem size."""
 
     absent: str | None = None
     first_call_s: float = 0.0
@@ -40,9 +40,9 @@ class Samples:
     """Cores that other processes kept busy meanwhile."""
 
 
-def measure(cell: Cell, names: list[str], num_rounds: int, cores: list[int]) -> dict[str, Samples]:
+def measure(size: SearchSize, names: list[str], num_rounds: int, cores: list[int]) -> dict[str, Samples]:
     """Runs the engines `names` in turns on `cores`; each round gives one sample of each."""
-    return take_turns({name: Worker(name, cell, cores) for name in names}, num_rounds)
+    return take_turns({name: Worker(name, size, cores) for name in names}, num_rounds)
 
 
 def take_turns(workers: dict[str, Worker], num_rounds: int) -> dict[str, Samples]:
@@ -62,12 +62,12 @@ def take_turns(workers: dict[str, Worker], num_rounds: int) -> dict[str, Samples
 class Worker:
     """The parent's end of one engine's process."""
 
-    def __init__(self, name: str, cell: Cell, cores: list[int]) -> None:
+    def __init__(self, name: str, size: SearchSize, cores: list[int]) -> None:
         context = multiprocessing.get_context("spawn")
         self._pipe, child = context.Pipe()
         inherited = {key: os.environ.get(key) for key in ONE_THREAD}
         os.environ.update(ONE_THREAD)
-        self._process = context.Process(target=serve, args=(child, name, cell, cores), daemon=True)
+        self._process = context.Process(target=serve, args=(child, name, size, cores), daemon=True)
         self._process.start()
         for key, value in inherited.items():
             if value is None:
@@ -103,13 +103,13 @@ class Worker:
         return answer
 
 
-def serve(pipe: Connection, name: str, cell: Cell, cores: list[int]) -> None:
+def serve(pipe: Connection, name: str, size: SearchSize, cores: list[int]) -> None:
     """The engine's process: pins itself, then answers until the pipe closes."""
     os.sched_setaffinity(0, cores)
     import torch
 
     torch.set_num_threads(1)
-    turn = Turn(name, cell)
+    turn = Turn(name, size)
     while True:
         try:
             what = pipe.recv()
@@ -124,15 +124,15 @@ def serve(pipe: Connection, name: str, cell: Cell, cores: list[int]) -> None:
 class Turn:
     """What the engine's process does when it is asked."""
 
-    def __init__(self, name: str, cell: Cell) -> None:
-        self._name, self._cell, self._index, self._repeats = name, cell, 0, 1
+    def __init__(self, name: str, size: SearchSize) -> None:
+        self._name, self._size, self._index, self._repeats = name, size, 0, 1
 
     def prepare(self) -> dict[str, Any]:
-        """Makes the engine, checks what it finds and settles how many searches a sample takes."""
+        """Makes the engine, checks its output and decides how many searches a sample takes."""
         begun = time.perf_counter()
         try:
-            self._search = ENGINES[self._name](self._cell)
-        except Absent as error:
+            self._search = ENGINES[self._name](self._size)
+        except NotInstalled as error:
             return {"absent": str(error)}
         self._once()
         first = time.perf_counter() - begun
@@ -152,9 +152,9 @@ class Turn:
     def _once(self) -> float:
         begun = time.perf_counter()
         self._index += 1
-        found = self._search(self._index)
+        output = self._search(self._index)
         lasted = time.perf_counter() - begun
-        if (found.visits.sum(1) != self._cell.num_simulations).any() or not np.isfinite(found.values).all():
+        if (output.visits.sum(1) != self._size.num_simulations).any() or not np.isfinite(output.values).all():
             raise RuntimeError("visits do not sum to the simulations, or a value is not finite")
         return lasted
 
