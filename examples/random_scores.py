@@ -13,7 +13,7 @@ from xtra.agents.evaluation import RandomPlayer, play_episodes
 from xtra.envs.config import EnvironmentConfig
 from xtra.protocol.games import GAMES
 from xtra.protocol.protocols import PROTOCOLS, Protocol
-from xtra.suite.errors import suggest
+from xtra.suite.diagnostics.errors import suggest
 
 NUM_EPISODES, SEED = 1_000, 0
 

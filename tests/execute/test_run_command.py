@@ -80,7 +80,7 @@ def test_a_run_says_that_a_job_gets_less_than_it_asks_for(directory: Path) -> No
     (directory / "suite.yaml").write_text(SUITE + "resources:\n  evaluate: {cpus: 4096, gpus: 1}\n")
     said = [
         "1 job asks for a GPU and this machine has none: it will run on the CPU",
-        "1 job asks for more than there is here (1 core, ",
+        "1 job asks for more than this machine has (1 core, ",
     ]
     told = [
         bench(directory, "run", "suite.yaml", "--workers", "1", *options).stdout for options in (["--dry-run"], ["--no-report"])

@@ -22,7 +22,7 @@ from xtra.execute.slurm.task import SlurmTask
 from xtra.execute.snapshot import take_snapshot
 from xtra.store.job import Job, Resources
 from xtra.store.store import State
-from xtra.suite.slurm_settings import SlurmSettings
+from xtra.suite.resources import SlurmSettings
 
 
 def job(name: str, *before: Job, stage: str = "train", cpus: int = 1, sharers: int = 0) -> Job:

@@ -8,7 +8,7 @@ import pytest
 from xtra.execute import suite_run
 from xtra.results.describe import describe
 from xtra.results.run_record import Identity
-from xtra.suite.errors import SuiteError
+from xtra.suite.diagnostics.errors import SuiteError
 from xtra.suite.load import load_suite
 from xtra.suite.plan import plan
 

@@ -22,7 +22,7 @@ from xtra.execute.slurm.launch import LaunchResult, SlurmLauncher  # noqa: E402
 from xtra.execute.slurm.profile import SlurmProfile  # noqa: E402
 from xtra.store.job import Job, Resources  # noqa: E402
 from xtra.store.store import State  # noqa: E402
-from xtra.suite.slurm_settings import SlurmSettings  # noqa: E402
+from xtra.suite.resources import SlurmSettings  # noqa: E402
 
 
 class Cluster:

@@ -20,7 +20,7 @@ from xtra.execute.slurm.queue import SlurmError, cancel
 from xtra.execute.snapshot import take_snapshot
 from xtra.store.job import Job, Resources
 from xtra.store.store import State
-from xtra.suite.slurm_settings import SlurmSettings
+from xtra.suite.resources import SlurmSettings
 
 pytestmark = pytest.mark.slurm
 Undisturbed = Callable[[str, int], str]

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from xtra.suite.document import MAX_BYTES, parse
-from xtra.suite.errors import SuiteError
+from xtra.suite.diagnostics.document import MAX_BYTES, parse
+from xtra.suite.diagnostics.errors import SuiteError
 from xtra.suite.load import load_suite, validate_document
 
 SOUND = """\
@@ -68,7 +68,7 @@ def test_the_suite_that_the_cases_break_is_sound(tmp_path: Path) -> None:
 def test_a_mistake_is_told_with_its_place_and_its_remedy(case: dict[str, str], tmp_path: Path) -> None:
     path = tmp_path / "suite.yaml"
     (problem,) = load(broken(case), path).problems
-    assert (str(problem.place), problem.message) == (f"{path}:{case['place']}", case["message"])
+    assert (str(problem.location), problem.message) == (f"{path}:{case['place']}", case["message"])
     assert problem.remedy == case["remedy"]
 
 
@@ -87,7 +87,7 @@ def test_every_mistake_is_told_at_once(tmp_path: Path) -> None:
     text = changed("version: 1", "version: one").replace("Breakout]", "Brekaout]").replace("small", "smal")
     text = text.replace("agent: random", "agnt: random").replace("batch_size: 64", "batch_size: 0").replace("[0, 1]", "[-1]")
     problems = load(text, tmp_path / "suite.yaml").problems
-    assert [problem.place.line for problem in problems] == [2, 5, 6, 7, 15, 18]
+    assert [problem.location.line for problem in problems] == [2, 5, 6, 7, 15, 18]
 
 
 def test_a_value_of_the_wrong_shape_causes_no_further_complaints(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_a_cycle_is_told_once_where_it_is_and_not_where_it_is_used(tmp_path: Pat
     methods = "methods:\n  - {name: Outside, base: A}\n  - {name: A, base: B}\n  - {name: B, base: A}\n"
     text = SOUND.split("methods:")[0] + methods
     (problem,) = load(text, tmp_path / "suite.yaml").problems
-    assert (problem.place.line, problem.message) == (10, "bases form a cycle: A -> B -> A")
+    assert (problem.location.line, problem.message) == (10, "bases form a cycle: A -> B -> A")
 
 
 def test_a_cycle_hidden_by_a_duplicate_name_is_found(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ import pytest
 
 from xtra.store.job import Job
 from xtra.store.store import Store
-from xtra.suite.estimate import Cost, Estimate, estimate, finished_costs, kind, sentence
 from xtra.suite.load import load_suite
 from xtra.suite.plan import Plan, plan
+from xtra.suite.summary import Cost, Estimate, estimate, estimate_sentence, finished_costs, kind
 
 CATCH = Path(__file__).parents[2] / "suites" / "catch.yaml"
 
@@ -76,16 +76,16 @@ def test_a_job_waits_for_the_slowest_of_its_inputs(two_seeds: Plan) -> None:
 def test_unknown_kinds_are_counted_and_not_guessed(two_seeds: Plan, tmp_path: Path) -> None:
     found = estimate(two_seeds, (), finished_costs(Store(tmp_path / "absent")))
     assert found == Estimate(job_hours=0, gpu_hours=0, longest_hours=0, disk_gb=0, unknown=4, unknown_gpu_hours=2 * 24 * 4 / 2)
-    assert sentence(found, 4) == "No job of these kinds has finished here yet; their time limits add up to 96 GPU-hours."
-    assert sentence(replace(found, unknown_gpu_hours=0), 4).endswith("so there is no estimate.")
+    assert estimate_sentence(found, 4) == "No job of these kinds has finished here yet; their time limits add up to 96 GPU-hours."
+    assert estimate_sentence(replace(found, unknown_gpu_hours=0), 4).endswith("so there is no estimate.")
 
 
 def test_the_sentence_gives_units() -> None:
-    assert sentence(Estimate(2.5, 4.0, 0.5, 0.25, 3, 6.0), 9) == (
+    assert estimate_sentence(Estimate(2.5, 4.0, 0.5, 0.25, 3, 6.0), 9) == (
         "To run: about 2.5 hours of jobs, 4 GPU-hours, at least 30 minutes from start to end on any number of machines, 250 MB; "
         "3 jobs are of kinds that have not finished here yet; their time limits add up to 6 GPU-hours."
     )
-    assert sentence(Estimate(2.5, 0.0, 0.5, 0.25, 1, 3.0), 9).endswith(
+    assert estimate_sentence(Estimate(2.5, 0.0, 0.5, 0.25, 1, 3.0), 9).endswith(
         "; 1 job is of a kind that has not finished here yet; its time limit is 3 GPU-hours."
     )
 
@@ -102,4 +102,4 @@ def test_the_sentence_gives_units() -> None:
     ],
 )
 def test_durations_are_told_in_the_unit_that_fits(hours: float, words: str) -> None:
-    assert sentence(Estimate(hours, 0.0, 0.0, 0.0, 0, 0.0), 1).startswith(f"To run: about {words} of jobs, ")
+    assert estimate_sentence(Estimate(hours, 0.0, 0.0, 0.0, 0, 0.0), 1).startswith(f"To run: about {words} of jobs, ")

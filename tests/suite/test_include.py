@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from xtra.suite.errors import SuiteError
+from xtra.suite.diagnostics.errors import SuiteError
 from xtra.suite.load import load_suite
 from xtra.suite.plan import plan
 
@@ -43,7 +43,7 @@ def test_a_mistake_in_an_included_method_is_told_where_it_stands(tmp_path: Path)
     with pytest.raises(SuiteError) as caught:
         load_suite(write(tmp_path, "study", "methods: [{name: A}]\ninclude: [baselines]\n"))
     (problem,) = caught.value.problems
-    assert (str(problem.place), problem.remedy) == (f"{baselines}:13:11", "did you mean agent.search.num_simulations?")
+    assert (str(problem.location), problem.remedy) == (f"{baselines}:13:11", "did you mean agent.search.num_simulations?")
 
 
 @pytest.mark.parametrize("name", ["baseline", "study", "../baselines", "/etc/passwd", "baselines.yaml"])
@@ -53,7 +53,7 @@ def test_only_another_suite_beside_this_one_can_be_included(name: str, tmp_path:
     with pytest.raises(SuiteError) as caught:
         load_suite(study)
     (problem,) = caught.value.problems
-    assert (str(problem.place), problem.message) == (f"{study}:9:11", f"no suite '{name}' beside this one")
+    assert (str(problem.location), problem.message) == (f"{study}:9:11", f"no suite '{name}' beside this one")
 
 
 def test_a_wrong_include_hides_no_mistake_and_makes_none_up(tmp_path: Path) -> None:
@@ -89,4 +89,6 @@ def test_a_name_that_both_suites_use_is_a_duplicate(tmp_path: Path) -> None:
     baselines = write(tmp_path, "baselines", BASELINES)
     with pytest.raises(SuiteError) as caught:
         load_suite(write(tmp_path, "study", "methods: [{name: Fewer}]\ninclude: [baselines]\n"))
-    assert [(str(p.place), p.message) for p in caught.value.problems] == [(f"{baselines}:11:11", "duplicate method name 'Fewer'")]
+    assert [(str(p.location), p.message) for p in caught.value.problems] == [
+        (f"{baselines}:11:11", "duplicate method name 'Fewer'")
+    ]

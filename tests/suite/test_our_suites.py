@@ -15,7 +15,8 @@ from xtra.rng import stream
 from xtra.suite.load import load_suite
 from xtra.suite.method import leaves
 from xtra.suite.plan import plan
-from xtra.suite.schema import suite_schema
+from xtra.suite.presets import PRESETS
+from xtra.suite.settings import suite_schema
 from xtra.suite.spec import MethodSpec, ResourcesSpec, SuiteFile
 
 FOLDER = Path(__file__).parents[2] / "suites"
@@ -80,6 +81,13 @@ def test_the_readme_names_every_field_of_a_suite() -> None:
     text = (FOLDER / "README.md").read_text(encoding="utf-8")
     for model in (SuiteFile, MethodSpec, ResourcesSpec):
         assert all(f"`{field}`" in text for field in model.model_fields)
+
+
+def test_the_readme_names_every_protocol_and_preset() -> None:
+    rows = (FOLDER / "README.md").read_text(encoding="utf-8").splitlines()
+    for field, names in {"protocol": PROTOCOLS, "preset": PRESETS}.items():
+        row = next(line for line in rows if line.startswith(f"| `{field}` |"))
+        assert all(f"`{name}`" in row for name in names)
 
 
 def test_the_random_sources_are_the_draws_that_the_suite_says() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from xtra.suite.errors import SuiteError
+from xtra.suite.diagnostics.errors import SuiteError
 from xtra.suite.load import load_suite
 from xtra.suite.overrides import parse_seeds
 
@@ -116,7 +116,7 @@ def test_a_wrong_change_is_told_with_its_remedy(text: str) -> None:
     with pytest.raises(SuiteError) as caught:
         load_suite(CATCH, [text])
     (problem,) = caught.value.problems
-    assert (problem.place.source, problem.place.text) == ("--set", text)
+    assert (problem.location.source, problem.location.text) == ("--set", text)
     assert (problem.message, problem.remedy) == WRONG[text]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from xtra.store.job import Job
-from xtra.suite.errors import SuiteError
+from xtra.suite.diagnostics.errors import SuiteError
 from xtra.suite.load import load_suite
 from xtra.suite.plan import Plan, plan
 from xtra.suite.spec import SuiteSpec

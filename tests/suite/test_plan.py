@@ -13,9 +13,8 @@ import pytest
 
 from xtra.stages.config import EvaluateConfig, TrainConfig
 from xtra.store.job import Job
-from xtra.suite.errors import SuiteError
-from xtra.suite.graph import closure, topological
-from xtra.suite.plan import Plan, plan
+from xtra.suite.diagnostics.errors import SuiteError
+from xtra.suite.plan import Plan, closure, plan, topological
 from xtra.suite.spec import SuiteSpec
 
 SUITES = Path(__file__).parents[2] / "suites"
@@ -77,6 +76,20 @@ def test_resources_reach_the_jobs_and_leave_their_keys() -> None:
     assert all(job.resources.slurm == slurm for job in made.jobs.values() if job.stage == "train")
 
 
+def test_a_preset_says_what_jobs_ask_for_and_a_suite_overrides_it_field_by_field() -> None:
+    by_preset = planned(preset="xtra")
+    overridden = planned(preset="xtra", resources={"train": {"hours": 48}})
+    assert overridden.jobs.keys() == by_preset.jobs.keys()
+    requests = {
+        job.stage: (job.resources.cpus, job.resources.gpus, job.resources.memory_gb, job.resources.hours)
+        for job in overridden.jobs.values()
+    }
+    assert requests == {"train": (4, 1, 24.0, 48.0), "evaluate": (4, 1, 16.0, 1.0)}
+    smoke = planned(preset="xtra", size="smoke", resources={"train": {"hours": 48, "slurm": {"partition": "gpu"}}})
+    assert {(job.resources.cpus, job.resources.gpus) for job in smoke.jobs.values()} == {(1, 0)}
+    assert {job.resources.slurm.get("partition") for job in smoke.jobs.values() if job.stage == "train"} == {"gpu"}
+
+
 def test_a_written_default_is_the_same_job_as_an_unwritten_one() -> None:
     assert planned(set={"agent.search.discount": 0.997**4}).jobs.keys() == planned().jobs.keys()
 
@@ -123,7 +136,7 @@ def test_only_keeps_the_cells_that_match_and_the_jobs_they_stand_on() -> None:
 def test_only_that_matches_nothing_is_an_error() -> None:
     with pytest.raises(SuiteError) as caught:
         planned().only(["Random", "efficientzero/*", "*/Pong/2", "*/*/*/*"])
-    assert [problem.place.text for problem in caught.value.problems] == ["efficientzero/*", "*/Pong/2", "*/*/*/*"]
+    assert [problem.location.text for problem in caught.value.problems] == ["efficientzero/*", "*/Pong/2", "*/*/*/*"]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from xtra.agents.config import AGENTS
 from xtra.protocol.protocols import PROTOCOLS
-from xtra.suite.errors import SuiteError
+from xtra.suite.diagnostics.errors import SuiteError
 from xtra.suite.load import load_suite
 from xtra.suite.method import agent_of, configure, layers, leaves, protocol_label, resolve, value_at
 from xtra.suite.presets import PRESETS, SIZES, Preset

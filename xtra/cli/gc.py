@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xtra.cli.suite_options import ResultsOption
-from xtra.cli.wording import counted
+from xtra.cli.messages import counted, refusal
+from xtra.cli.options import ResultsOption
 
 if TYPE_CHECKING:
     from xtra.execute.garbage import Garbage
@@ -35,20 +35,19 @@ def gc(
     store = Store(results / "store")
     try:
         planned = planned_keys(results)
-        found = list(find_garbage(store, planned, days))
+        garbage = list(find_garbage(store, planned, days))
         if replays:
-            found += find_spare_replays(store, planned, days)
+            garbage += find_spare_replays(store, planned, days)
     except (ValueError, DamagedError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(2) from None
-    for garbage in found:
-        typer.echo(f"{garbage.size / 2**20:10.1f} MB  {garbage.key}" + (f"  its {garbage.part}" if garbage.part else ""))
+        raise refusal(str(error)) from None
+    for item in garbage:
+        typer.echo(f"{item.size / 2**20:10.1f} MB  {item.key}" + (f"  its {item.part}" if item.part else ""))
     if yes:
-        removed = [garbage for garbage in found if _removed(store, garbage)]
+        removed = [item for item in garbage if _removed(store, item)]
         typer.echo(f"removed {_counted(removed)}")
     else:
         unit = "day" if days == 1 else "days"
-        typer.echo(f"{_counted(found)} could go: needed by no run, untouched for {days:g} {unit} (--days); --yes removes them")
+        typer.echo(f"{_counted(garbage)} could go: needed by no run, untouched for {days:g} {unit} (--days); --yes removes them")
 
 
 def _removed(store: Store, garbage: Garbage) -> bool:
@@ -62,8 +61,8 @@ def _removed(store: Store, garbage: Garbage) -> bool:
         return False
 
 
-def _counted(found: Sequence[Garbage]) -> str:
+def _counted(garbage: Sequence[Garbage]) -> str:
     """`3 jobs, 2 replays, 20.0 MB`."""
-    replays = sum(garbage.part is not None for garbage in found)
-    size = sum(garbage.size for garbage in found) / 2**20
-    return f"{counted(len(found) - replays, 'job')}, {counted(replays, 'replay')}, {size:.1f} MB"
+    replays = sum(item.part is not None for item in garbage)
+    size = sum(item.size for item in garbage) / 2**20
+    return f"{counted(len(garbage) - replays, 'job')}, {counted(replays, 'replay')}, {size:.1f} MB"

@@ -1,4 +1,4 @@
-"""`xtra-bench logs`: what a job said last."""
+"""`xtra-bench logs`: the last lines that a job printed."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xtra.cli.suite_options import ResultsOption
-from xtra.cli.wording import counted
+from xtra.cli.messages import counted
+from xtra.cli.options import ResultsOption
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,16 +42,16 @@ def logs(
         return
     if pattern is None:
         statuses = job_statuses(store, known)
-        found = [job_status for state in (State.FAILED, State.DIVERGED) for job_status in statuses if job_status.state is state]
+        chosen = [job_status for state in (State.FAILED, State.DIVERGED) for job_status in statuses if job_status.state is state]
     else:
-        found = job_statuses(store, _matching(results, known, pattern))
-    if not found:
+        chosen = job_statuses(store, _matching(results, known, pattern))
+    if not chosen:
         typer.echo(f"{counted(len(known), 'job')}: none has failed or diverged")
         typer.echo("name one to see its log (`xtra-bench status` lists those that run)")
-    for job_status in found[:SHOWN]:
+    for job_status in chosen[:SHOWN]:
         _show(store, results, job_status, lines)
-    if len(found) > SHOWN:
-        typer.echo(f"... and {len(found) - SHOWN} more")
+    if len(chosen) > SHOWN:
+        typer.echo(f"... and {len(chosen) - SHOWN} more")
 
 
 def _matching(results: Path, known: Sequence[str], pattern: str) -> list[str]:
@@ -59,11 +59,11 @@ def _matching(results: Path, known: Sequence[str], pattern: str) -> list[str]:
     from fnmatch import fnmatchcase
 
     from xtra.execute.suite_run import recorded_cells
-    from xtra.suite.errors import nearest
+    from xtra.suite.diagnostics.errors import nearest
 
-    found = [key for key in known if key.startswith(pattern) or fnmatchcase(key, pattern)]
-    if found:
-        return found
+    matching = [key for key in known if key.startswith(pattern) or fnmatchcase(key, pattern)]
+    if matching:
+        return matching
     cells = list(recorded_cells(results))
     keys = dict.fromkeys(key for cell in cells if cell.matches(pattern) for key in cell.keys)
     if not keys:
@@ -89,7 +89,7 @@ def _show(store: Store, results: Path, job_status: JobStatus, lines: int) -> Non
 
 def _took(store: Store, job_status: JobStatus) -> str:
     """How long a finished job took, how far a running one is."""
-    from xtra.suite.estimate import duration
+    from xtra.suite.summary import duration
 
     manifest = store.manifest(job_status.key) if job_status.state.final else None
     if manifest is not None:

@@ -1,20 +1,32 @@
-"""`xtra-bench`: one file per sub-command; each parses, calls one function and prints."""
+"""`xtra-bench`: each command parses, calls one function and prints."""
 
 from __future__ import annotations
 
 from importlib import import_module
-from keyword import iskeyword
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
 from xtra.store.errors import DamagedError
-from xtra.suite.errors import SuiteError
+from xtra.suite.diagnostics.errors import SuiteError
 
-COMMANDS = ("run", "plan", "validate", "status", "logs", "cancel", "gc", "report", "play", "export", "import", "schema", "perf")
-"""In the order of `--help`. Each is the module `xtra.cli.<name>`, with a function `<name>` or a group `app` (`import_`
-for `import`)."""
+COMMANDS = {
+    "run": "run:run",
+    "plan": "plan:plan",
+    "validate": "validate:validate",
+    "status": "status:status",
+    "logs": "logs:logs",
+    "cancel": "slurm:cancel",
+    "gc": "gc:gc",
+    "report": "report:report",
+    "play": "play:play",
+    "export": "networks:export_network",
+    "import": "networks:import_network",
+    "schema": "validate:schema",
+    "perf": "perf:app",
+}
+"""In the order of `--help`: the module in `xtra.cli` and the function, or group of commands, in it."""
 
 
 class Commands(TyperGroup):
@@ -26,13 +38,13 @@ class Commands(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in COMMANDS:
             return None
-        name = f"{cmd_name}_" if iskeyword(cmd_name) else cmd_name
-        module = import_module(f"xtra.cli.{name}")
-        group = getattr(module, "app", None)
-        if group is None:
+        module, _, name = COMMANDS[cmd_name].partition(":")
+        command = getattr(import_module(f"xtra.cli.{module}"), name)
+        if not isinstance(command, typer.Typer):
             group = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-            group.command(cmd_name)(getattr(module, name))
-        return typer.main.get_command(group)
+            group.command(cmd_name)(command)
+            command = group
+        return typer.main.get_command(command)
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -48,8 +60,8 @@ class Commands(TyperGroup):
 app = typer.Typer(name="xtra-bench", cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(asked: bool) -> None:
+    if asked:
         from importlib.metadata import version
 
         typer.echo(f"xtra-bench {version('xtra-bench')}")

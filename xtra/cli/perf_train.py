@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xtra.cli.suite_options import SetOption
+from xtra.cli.options import SetOption
 
 if TYPE_CHECKING:
     from xtra.stages.config import TrainConfig
@@ -63,7 +63,7 @@ def measure_training(
 
 def _config(what: str, agent: str, crossed: int, overrides: list[str]) -> TrainConfig:
     from xtra.stages.config import TrainConfig
-    from xtra.suite.errors import suggest
+    from xtra.suite.diagnostics.errors import suggest
     from xtra.suite.presets import PRESETS
 
     if what not in PRESETS and not Path(what).exists():
@@ -82,7 +82,7 @@ def _config(what: str, agent: str, crossed: int, overrides: list[str]) -> TrainC
 
 
 def _suite_plan(path: str, overrides: list[str]) -> Plan:
-    from xtra.cli.suite_options import load_plan
+    from xtra.cli.options import load_plan
 
     return load_plan(Path(path), overrides)
 
@@ -90,7 +90,7 @@ def _suite_plan(path: str, overrides: list[str]) -> Plan:
 def _preset_plan(preset: str, agent: str, crossed: bool, overrides: list[str]) -> Plan:
     import tempfile
 
-    from xtra.cli.suite_options import load_plan
+    from xtra.cli.options import load_plan
 
     protocol, game, sources = GAMES.get(preset, ATARI)
     suite = {"suite": "perf", "version": 1, "question": "How fast?", "protocol": protocol, "preset": preset, "seeds": [0]}

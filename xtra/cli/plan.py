@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xtra.cli.suite_options import OnlyOption, ResultsOption, SeedsOption, SetOption, SuiteArgument, load_plan
+from xtra.cli.options import OnlyOption, ResultsOption, SeedsOption, SetOption, SuiteArgument, load_plan
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -28,8 +28,7 @@ def plan(
     from dataclasses import asdict
 
     from xtra.store.store import Store
-    from xtra.suite.estimate import estimate, finished_costs, sentence
-    from xtra.suite.show import cached_keys, shared_with, to_record
+    from xtra.suite.summary import cached_keys, estimate, estimate_sentence, finished_costs, shared_with, to_record
 
     planned, store = load_plan(suite, overrides, seeds, only), Store(results / "store")
     cached = cached_keys(planned, store)
@@ -40,7 +39,7 @@ def plan(
         print_plan(planned, cached)
         for other, count in shared_with(planned, suite.parent).items():
             typer.echo(f"{count} of these jobs {'belongs' if count == 1 else 'belong'} to suite {other} too.")
-        typer.echo(sentence(cost, len(planned.jobs) - len(cached)))
+        typer.echo(estimate_sentence(cost, len(planned.jobs) - len(cached)))
 
 
 def print_plan(plan: Plan, cached: Collection[str]) -> None:
@@ -49,7 +48,7 @@ def print_plan(plan: Plan, cached: Collection[str]) -> None:
     from rich.table import Column, Table
 
     from xtra.stages.registry import STAGES
-    from xtra.suite.show import by_method, by_stage
+    from xtra.suite.summary import by_method, by_stage
 
     console = Console(markup=False, emoji=False, highlight=False)
     console.print(f"{plan.suite} version {plan.spec.version}, plan {plan.id}: {plan.spec.question}", soft_wrap=True)

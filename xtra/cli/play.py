@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xtra.cli.outputs import make_directory_of
-from xtra.cli.suite_options import ResultsOption
-from xtra.cli.wording import counted
+from xtra.cli.messages import counted, make_directory_of, refusal
+from xtra.cli.options import ResultsOption
 
 if TYPE_CHECKING:
     from xtra.stages.config import EvaluateConfig
@@ -47,7 +46,7 @@ def play(
     from xtra.rng import derive_seed
 
     if out.suffix not in FORMATS:
-        raise _refusal(f"--out {out}: the name of a video ends in {' or '.join(FORMATS)}")
+        raise refusal(f"--out {out}: the name of a video ends in {' or '.join(FORMATS)}")
     network, config = _source(source, results)
     make_directory_of(out)  # Before the episode is played, which may take minutes.
     device = prepare_torch(config.evaluation.num_threads)
@@ -62,7 +61,7 @@ def play(
     try:
         shown = write_video(out, played, config.environment.game, fps)
     except OSError as error:
-        raise _refusal(f"--out {out}: {error.strerror or error}") from None
+        raise refusal(f"--out {out}: {error.strerror or error}") from None
     typer.echo(f"{out}: {counted(shown, 'env step')} of {config.environment.game}")
 
 
@@ -82,38 +81,38 @@ def _source(source: str, results: Path) -> tuple[Path | None, EvaluateConfig]:
         return (_finished(store, networks[0]) if networks else None), _evaluation(job)
     if job.stage == "train":
         return _finished(store, key), _evaluation(job)
-    raise _refusal(f"{source}: a {job.stage} job trains no agent for one game; take a train or an evaluate job")
+    raise refusal(f"{source}: a {job.stage} job trains no agent for one game; take a train or an evaluate job")
 
 
 def _known_key(store: Store, source: str) -> str | None:
     """The one job whose key begins so; None when there is none."""
     known = store.keys()
-    found = [key for key in known if key.startswith(source)]
-    if len(found) > 1:
-        raise _refusal(f"{source!r} is the beginning of {len(found)} jobs, {found[0]} and {found[1]} among them")
-    return found[0] if found else None
+    matching = [key for key in known if key.startswith(source)]
+    if len(matching) > 1:
+        raise refusal(f"{source!r} is the beginning of {len(matching)} jobs, {matching[0]} and {matching[1]} among them")
+    return matching[0] if matching else None
 
 
 def _cell_key(store: Store, name: str, results: Path) -> str:
     """The evaluation of the cell of that name; of several, in runs of different suites, the one whose network is there."""
     from xtra.execute.suite_run import recorded_cells
-    from xtra.suite.errors import suggest
+    from xtra.suite.diagnostics.errors import suggest
 
     cells = list(recorded_cells(results))
     named = {cell.evaluate_key: cell for cell in cells if cell.name == name}
     if not named:
         names = sorted({cell.name for cell in cells})
-        raise _refusal(f"{name!r} is neither a job nor a cell of a run in {results}; {suggest(name, names, 'cells')}")
+        raise refusal(f"{name!r} is neither a job nor a cell of a run in {results}; {suggest(name, names, 'cells')}")
     playable = {key: cell for key, cell in named.items() if cell.train_key is None or _complete(store, cell.train_key)}
     if len(playable) > 1:
-        told = ", ".join(f"{key} (suite {cell.suite} version {cell.suite_version})" for key, cell in sorted(playable.items()))
-        raise _refusal(f"{name!r} is {len(playable)} different cells in {results}; name the evaluate job of one: {told}")
+        choices = ", ".join(f"{key} (suite {cell.suite} version {cell.suite_version})" for key, cell in sorted(playable.items()))
+        raise refusal(f"{name!r} is {len(playable)} different cells in {results}; name the evaluate job of one: {choices}")
     return next(iter(playable or named))
 
 
 def _finished(store: Store, key: str) -> Path:
     if not _complete(store, key):
-        raise _refusal(f"{key} is not finished; `xtra-bench status` tells where it stands")
+        raise refusal(f"{key} is not finished; `xtra-bench status` tells where it stands")
     return store.out(key)
 
 
@@ -132,8 +131,3 @@ def _evaluation(job: Job) -> EvaluateConfig:
     fields = {name: job.config[name] for name in ("environment", "agent", "seed")}
     evaluation = job.config.get("evaluation", {"num_threads": job.config.get("training", {}).get("num_threads", 1)})
     return EvaluateConfig.model_validate_json(json.dumps(fields | {"evaluation": evaluation}))
-
-
-def _refusal(message: str) -> typer.Exit:
-    typer.echo(f"error: {message}", err=True)
-    return typer.Exit(2)

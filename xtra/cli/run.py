@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xtra.cli.suite_options import (
+from xtra.cli.options import (
     OnlyOption,
     ResultsOption,
     SeedsOption,
@@ -109,36 +109,38 @@ def _show(
 ) -> None:
     """What would be run, and where; fails as the run itself would before its first job."""
     from xtra.cli.plan import print_plan
-    from xtra.suite.show import cached_keys
+    from xtra.suite.summary import cached_keys
 
     cached = cached_keys(plan, store)
     if executor is Executor.SLURM:
-        from xtra.cli.slurm_launch import dry_run, tell
+        from xtra.cli.slurm import dry_run, print_submitted
 
         submitted = dry_run(plan, results, profile)
         print_plan(plan, cached)
-        tell(submitted, console, "to be submitted")
+        print_submitted(submitted, console, "to be submitted")
     else:
         from xtra.execute.machine import Machine
 
         print_plan(plan, cached)
         machine = Machine.this(workers)
         console.print(f"on this machine: {machine}")
-        _tell_what_lacks(machine, [job for key, job in plan.jobs.items() if key not in cached], console)
+        _print_shortages(machine, [job for key, job in plan.jobs.items() if key not in cached], console)
 
 
-def _tell_what_lacks(machine: Machine, jobs: Sequence[Job], console: Console) -> None:
-    """Jobs run all the same on a machine that is too small for them, some many times slower: not without a word."""
-    from xtra.cli.wording import agreeing
+def _print_shortages(machine: Machine, jobs: Sequence[Job], console: Console) -> None:
+    """Prints which jobs will run with less than they ask for on this machine, some of them many times slower."""
+    from xtra.cli.messages import agreeing
 
     without_gpu = sum(machine.lacks_gpus(job.resources) for job in jobs)
     if without_gpu:
-        told = agreeing(without_gpu, "job", "ask")
-        console.print(f"{told} for a GPU and this machine has none: {_they(without_gpu)} will run on the CPU", soft_wrap=True)
+        asking = agreeing(without_gpu, "job", "ask")
+        console.print(f"{asking} for a GPU and this machine has none: {_they(without_gpu)} will run on the CPU", soft_wrap=True)
     cramped = sum(machine.lacks_room(job.resources) for job in jobs)
     if cramped:
-        told = agreeing(cramped, "job", "ask")
-        console.print(f"{told} for more than there is here ({machine}): {_they(cramped)} will get what there is", soft_wrap=True)
+        asking = agreeing(cramped, "job", "ask")
+        console.print(
+            f"{asking} for more than there is here ({machine}): {_they(cramped)} will get what there is", soft_wrap=True
+        )
 
 
 def _they(number: int) -> str:
@@ -147,7 +149,7 @@ def _they(number: int) -> str:
 
 def _launch(plan: Plan, description: RunDescription, results: Path, profile: Path | None, wait: bool, console: Console) -> bool:
     """Submits to SLURM. Returns whether there is nothing left to wait for."""
-    from xtra.cli.slurm_launch import launch
+    from xtra.cli.slurm import launch
 
     try:
         return launch(plan, description, results, profile, wait, console)
@@ -171,16 +173,16 @@ def _execute(plan: Plan, store: Store, workers: int | None, console: Console) ->
             signal.signal(number, signal.default_int_handler)
     machine = Machine.this(workers)
     queue = LocalQueue(store, plan.jobs, machine)
-    _tell_what_lacks(machine, [plan.jobs[key] for key in queue.keys_in(QueueState.WAITING)], console)
+    _print_shortages(machine, [plan.jobs[key] for key in queue.keys_in(QueueState.WAITING)], console)
     with view(console, plan_labels(plan)) as shown:
         queue.run(shown.update)
-    _tell_outcome(queue, plan, console)
+    _print_outcome(queue, plan, console)
 
 
-def _tell_outcome(queue: LocalQueue, plan: Plan, console: Console) -> None:
+def _print_outcome(queue: LocalQueue, plan: Plan, console: Console) -> None:
     from collections import Counter
 
-    from xtra.cli.wording import counted
+    from xtra.cli.messages import counted
     from xtra.execute.local import QueueState
     from xtra.execute.status import plan_labels
 
@@ -196,7 +198,7 @@ def _tell_outcome(queue: LocalQueue, plan: Plan, console: Console) -> None:
 
 def _conclude(plan: Plan, description: RunDescription, results: Path, console: Console, no_report: bool) -> None:
     """Collects, reports, and exits with 1 unless every cell is complete."""
-    from xtra.cli.wording import counted
+    from xtra.cli.messages import counted
     from xtra.execute.suite_run import run_directory
     from xtra.results.collect import collect
     from xtra.store.store import Store
@@ -205,8 +207,8 @@ def _conclude(plan: Plan, description: RunDescription, results: Path, console: C
     statuses = collect(Store(results / "store"), plan.cells, description, directory)
     incomplete = [f"{status}: {cell.name}" for cell, status in statuses.items() if status != "complete"]
     if incomplete:
-        told = "".join(f"; {prospect}" for status, prospect in PROSPECTS.items() if status in statuses.values())
-        console.print(f"{len(incomplete)} of {counted(len(plan.cells), 'cell')} without a score{told}", soft_wrap=True)
+        prospects = "".join(f"; {prospect}" for status, prospect in PROSPECTS.items() if status in statuses.values())
+        console.print(f"{len(incomplete)} of {counted(len(plan.cells), 'cell')} without a score{prospects}", soft_wrap=True)
         for line in incomplete[:SHOWN_FAILURES]:
             console.print(line, soft_wrap=True)
     typer.echo(directory if no_report else _report(directory))

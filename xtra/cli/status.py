@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xtra.cli.suite_options import OnlyOption, ResultsOption, SeedsOption, SetOption, load_plan_if_named
+from xtra.cli.options import OnlyOption, ResultsOption, SeedsOption, SetOption, load_plan_if_named
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -93,12 +93,12 @@ def _print(console: Console, statuses: Sequence[JobStatus], label: Callable[[str
         table.add_row(stage, str(count.total()), *(str(count[state] or "") for state in states))
     console.print(table)
     for state in (State.RUNNING, State.FAILED, State.DAMAGED, State.DIVERGED):
-        found = [job_status for job_status in statuses if job_status.state is state]
-        for job_status in found[:SHOWN]:
-            said = job_status.reason or ("" if job_status.progress is None else str(job_status.progress))
-            console.print(f"{state}: {label(job_status.key)} [{job_status.key}]  {said}".rstrip(), soft_wrap=True)
-        if len(found) > SHOWN:
-            console.print(f"... and {len(found) - SHOWN} more {state}")
+        chosen = [job_status for job_status in statuses if job_status.state is state]
+        for job_status in chosen[:SHOWN]:
+            detail = job_status.reason or ("" if job_status.progress is None else str(job_status.progress))
+            console.print(f"{state}: {label(job_status.key)} [{job_status.key}]  {detail}".rstrip(), soft_wrap=True)
+        if len(chosen) > SHOWN:
+            console.print(f"... and {len(chosen) - SHOWN} more {state}")
 
 
 def _print_queue(results: Path, keys: Sequence[str]) -> bool:
@@ -111,8 +111,8 @@ def _print_queue(results: Path, keys: Sequence[str]) -> bool:
     from xtra.execute.slurm.queue import SlurmError, Submissions
 
     try:
-        wanted = set(keys)
-        states = Counter(entry.state.lower() for key, entry in Submissions(results / "slurm").queued().items() if key in wanted)
+        own_keys = set(keys)
+        states = Counter(entry.state.lower() for key, entry in Submissions(results / "slurm").queued().items() if key in own_keys)
     except SlurmError as error:
         typer.echo(f"{error}. The table is what the jobs' own files say.")
         return False

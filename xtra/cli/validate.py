@@ -1,11 +1,11 @@
-"""`xtra-bench validate`: is this suite file in order?"""
+"""`xtra-bench validate` and `schema`: is this suite file in order, and by what can an editor tell?"""
 
 from __future__ import annotations
 
 import typer
 
-from xtra.cli.suite_options import SeedsOption, SetOption, SuiteArgument, load_plan
-from xtra.cli.wording import counted
+from xtra.cli.messages import counted
+from xtra.cli.options import SeedsOption, SetOption, SuiteArgument, load_plan
 
 
 def validate(suite: SuiteArgument, overrides: SetOption = None, seeds: SeedsOption = None) -> None:
@@ -16,3 +16,12 @@ def validate(suite: SuiteArgument, overrides: SetOption = None, seeds: SeedsOpti
     product = " x ".join(counted(len(values), noun) for noun, values in factors.items())
     sums = f"{counted(len(plan.cells), 'cell')}, {counted(len(plan.jobs), 'job')}"
     typer.echo(f"ok: {spec.suite} version {spec.version}: {product} = {sums}")
+
+
+def schema() -> None:
+    """Print the JSON Schema of suite files, by which YAML editors complete and check them."""
+    import json
+
+    from xtra.suite.settings import suite_schema
+
+    typer.echo(json.dumps(suite_schema(), indent=2))

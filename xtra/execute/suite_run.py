@@ -14,9 +14,9 @@ from xtra.protocol.games import GAMES
 from xtra.store.files import json_text, write_text_atomically
 from xtra.store.rows import Cell
 from xtra.store.store import Store
-from xtra.suite.errors import Place, Problem, SuiteError
+from xtra.suite.diagnostics.errors import Location, Problem, SuiteError
 from xtra.suite.plan import Plan
-from xtra.suite.show import to_record
+from xtra.suite.summary import to_record
 
 PLAN_FILE = "plan.json"
 
@@ -28,7 +28,7 @@ def import_networks(store: Store, plan: Plan) -> None:
             try:
                 import_network(store, read_network_file(path))
             except NetworkFileError as error:  # It was in order when the plan was made.
-                raise SuiteError([Problem(Place(str(path)), error.fault, error.remedy)]) from None
+                raise SuiteError([Problem(Location(str(path)), error.fault, error.remedy)]) from None
 
 
 def require_extras(plan: Plan) -> None:
@@ -36,7 +36,7 @@ def require_extras(plan: Plan) -> None:
     games = [cell.game for cell in plan.cells if GAMES[cell.game].family == "minatar"]
     if games and find_spec("minatar") is None:
         remedy = "pip install 'xtra-bench[minatar]', into the environment that this command runs in"
-        raise SuiteError([Problem(Place(plan.suite), f"{games[0]} needs the extra `minatar`", remedy)])
+        raise SuiteError([Problem(Location(plan.suite), f"{games[0]} needs the extra `minatar`", remedy)])
 
 
 def run_directory(results: Path, plan: Plan) -> Path:

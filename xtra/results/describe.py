@@ -12,11 +12,10 @@ from xtra.protocol.protocols import PROTOCOLS, Protocol
 from xtra.results.run_record import Identity, MethodRecord, RunFields, TransferRecord
 from xtra.store.job import Job, digest
 from xtra.store.rows import Cell
-from xtra.suite.graph import closure
 from xtra.suite.method import MethodConfig, resolve
-from xtra.suite.plan import Plan
-from xtra.suite.show import to_record
+from xtra.suite.plan import Plan, closure
 from xtra.suite.spec import OTHER_TARGETS, MethodSpec, SuiteSpec
+from xtra.suite.summary import to_record
 
 DIGEST_DIGITS = 16
 """Hex digits of a method's identity."""

@@ -28,7 +28,7 @@ KEY_DIGITS = 24
 class Resources:
     """What a job asks for. Not part of its key: more cores must not make another result.
 
-    slurm: what the suite tells SLURM besides, as JSON data (`xtra.suite.slurm_settings`).
+    slurm: what the suite tells SLURM besides, as JSON data (`xtra.suite.resources`).
     """
 
     cpus: int = 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -13,39 +13,39 @@ from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.protocol.games import GAMES
 from xtra.protocol.protocols import PROTOCOLS
 from xtra.stages.registry import STAGES
-from xtra.suite.document import DataPath, Document
-from xtra.suite.errors import Problem, shown, suggest
+from xtra.suite.diagnostics.document import DataPath, Document, Problems
+from xtra.suite.diagnostics.errors import Problem, shown, suggest
+from xtra.suite.diagnostics.validation import own_message
 from xtra.suite.method import agent_of, resolve
 from xtra.suite.overrides import Override
 from xtra.suite.presets import PRESETS, SIZES
 from xtra.suite.settings import setting_problem
-from xtra.suite.shape import UNNAMED
 from xtra.suite.spec import OTHER_TARGETS, MethodSpec, SuiteFile, SuiteSpec
+
+UNNAMED = "?/"
+"""The name of a method whose own is broken; no method may be called so."""
 
 REFERENCES = ("baseline", "base", "source_method")
 """Fields of suites and methods that name a method."""
 
-Found = Iterator[tuple[DataPath, Problem]]
-"""Problems with the path of the value they are about."""
 
-
-def names(spec: SuiteSpec, document: Document) -> Found:
-    """Every name stands for something."""
+def names(spec: SuiteSpec, document: Document) -> Problems:
+    """Reports names of games, agents, presets, protocols, stages and methods that do not exist."""
     methods = {method.name for method in spec.methods}
     if UNNAMED in methods or document.has_unread_methods:  # Any name may be that of a method whose own name is not known.
         named = {getattr(one, field, None) for one in (spec, *spec.methods) for field in REFERENCES}
         methods |= {name for name in named if name is not None}
 
-    def known(path: DataPath, name: str | None, valid: Iterable[str], kind: str) -> Found:
+    def known(path: DataPath, name: str | None, valid: Iterable[str], kind: str) -> Problems:
         if name is not None and name not in valid:
-            yield path, Problem(document.place(path), f"unknown {kind} {shown(name)}", suggest(name, valid, f"{kind}s"))
+            yield path, Problem(document.location(path), f"unknown {kind} {shown(name)}", suggest(name, valid, f"{kind}s"))
 
     yield from known(("protocol",), spec.protocol, PROTOCOLS, "protocol")
     yield from known(("preset",), spec.preset, PRESETS, "preset")
     yield from known(("size",), spec.size, SIZES, "size")
     yield from known(("baseline",), spec.baseline, methods, "method")
 
-    def games(path: DataPath, listed: Sequence[str] | None) -> Found:
+    def games(path: DataPath, listed: Sequence[str] | None) -> Problems:
         for index, game in enumerate(listed or ()):
             if path == ("targets",) or game != OTHER_TARGETS:
                 yield from known((*path, index), game, GAMES, "game")
@@ -56,7 +56,7 @@ def names(spec: SuiteSpec, document: Document) -> Found:
     for stage in spec.resources:
         if stage not in STAGES:
             path: DataPath = ("resources", stage)
-            yield path, Problem(document.key_place(path), f"unknown stage {shown(stage)}", suggest(stage, STAGES, "stages"))
+            yield path, Problem(document.key_location(path), f"unknown stage {shown(stage)}", suggest(stage, STAGES, "stages"))
     for index, method in enumerate(spec.methods):
         yield from known(("methods", index, "agent"), method.agent, AGENTS, "agent")
         yield from known(("methods", index, "preset"), method.preset, PRESETS, "preset")
@@ -65,24 +65,24 @@ def names(spec: SuiteSpec, document: Document) -> Found:
         yield from games(("methods", index, "sources"), method.sources)
 
 
-def labels(spec: SuiteSpec, document: Document) -> Found:
-    """Method names are one line, without the slash that `--only` uses."""
+def labels(spec: SuiteSpec, document: Document) -> Problems:
+    """Reports method names of several lines, or with the slash that `--only` uses."""
     for index, method in enumerate(spec.methods):
         if "/" in method.name or "\n" in method.name or method.name != method.name.strip():
             path = ("methods", index, "name")
             remedy = "one line, no '/', no space at its ends"
-            yield path, Problem(document.place(path), f"{shown(method.name)} is not a method's name", remedy)
+            yield path, Problem(document.location(path), f"{shown(method.name)} is not a method's name", remedy)
 
 
-def duplicates(spec: SuiteSpec, document: Document) -> Found:
-    """Seeds, targets and method names stand once each."""
+def duplicates(spec: SuiteSpec, document: Document) -> Problems:
+    """Reports seeds, targets and method names that occur twice."""
 
-    def repeated(values: Sequence[Any], kind: str, path_of: Callable[[int], DataPath]) -> Found:
+    def repeated(values: Sequence[Any], kind: str, path_of: Callable[[int], DataPath]) -> Problems:
         met: set[Any] = set()
         for index, value in enumerate(values):
             if value in met:
                 path = path_of(index)
-                yield path, Problem(document.place(path), f"duplicate {kind} {shown(value)}", "name each once")
+                yield path, Problem(document.location(path), f"duplicate {kind} {shown(value)}", "name each once")
             met.add(value)
 
     yield from repeated(spec.seeds, "seed", lambda index: ("seeds", index))
@@ -90,8 +90,8 @@ def duplicates(spec: SuiteSpec, document: Document) -> Found:
     yield from repeated([m.name for m in spec.methods], "method name", lambda index: ("methods", index, "name"))
 
 
-def families(spec: SuiteSpec, document: Document) -> Found:
-    """Every target is of the family that the protocol measures."""
+def families(spec: SuiteSpec, document: Document) -> Problems:
+    """Reports targets of another family than the protocol measures."""
     protocol = PROTOCOLS.get(spec.protocol)
     for index, target in enumerate(spec.targets):
         if protocol is None or target not in GAMES or GAMES[target].family == protocol.family:
@@ -99,11 +99,11 @@ def families(spec: SuiteSpec, document: Document) -> Found:
         fitting = [p.name for p in PROTOCOLS.values() if p.family == GAMES[target].family]
         message = f"{target} is a game of family {GAMES[target].family}; protocol {protocol.name} measures {protocol.family}"
         path = ("targets", index)
-        yield path, Problem(document.place(path), message, f"protocols for it: {', '.join(fitting)}")
+        yield path, Problem(document.location(path), message, f"protocols for it: {', '.join(fitting)}")
 
 
-def cycles(spec: SuiteSpec, document: Document) -> Found:
-    """No method stands on itself."""
+def cycles(spec: SuiteSpec, document: Document) -> Problems:
+    """Reports methods that are their own base, directly or through others."""
     reported: set[str] = set()
     for index, method in enumerate(spec.methods):
         walk = _walk(spec, method)
@@ -111,11 +111,11 @@ def cycles(spec: SuiteSpec, document: Document) -> Found:
             reported.update(walk)
             path = ("methods", index, "base")
             message = f"{shown(walk[0])} is its own base" if len(walk) == 2 else f"bases form a cycle: {' -> '.join(walk)}"
-            yield path, Problem(document.place(path), message, "let one of them stand without `base`")
+            yield path, Problem(document.location(path), message, "let one of them stand without `base`")
 
 
-def settings(spec: SuiteSpec, document: Document, overrides: Iterable[Override]) -> Found:
-    """Every `set` addresses a setting that exists for its agent, with a value that it takes."""
+def settings(spec: SuiteSpec, document: Document, overrides: Iterable[Override]) -> Problems:
+    """Reports unknown settings, settings of another agent, and values that a setting does not take."""
     agents = [_safe_agent(spec, method) for method in spec.methods]
     everyone = sorted(set(AGENTS if None in agents else (agent for agent in agents if agent)))
     for path, value in spec.set.items():
@@ -126,14 +126,14 @@ def settings(spec: SuiteSpec, document: Document, overrides: Iterable[Override])
             yield from _setting(document, ("methods", index, "set", path), value, sorted(AGENTS) if own is None else [own])
     for override in overrides:
         problem = setting_problem(
-            override.path, override.value, everyone, override.place, override.value_place, SuiteFile.model_fields
+            override.path, override.value, everyone, override.location, override.value_location, SuiteFile.model_fields
         )
         if problem is not None:
             yield ("--set", override.path), problem
 
 
-def combinations(spec: SuiteSpec, document: Document) -> Found:
-    """Values that are right alone are right together. Only for suites that pass everything above."""
+def combinations(spec: SuiteSpec, document: Document) -> Problems:
+    """Reports values that are valid alone but not together. Only for suites that pass everything above."""
     for index, method in enumerate(spec.methods):
         try:
             config = resolve(spec, method)
@@ -143,13 +143,12 @@ def combinations(spec: SuiteSpec, document: Document) -> Found:
         except ValidationError as error:
             path = ("methods", index, "name")
             for detail in error.errors():
-                where = [".".join(str(part) for part in detail["loc"])] if detail["loc"] else []
-                message = detail["msg"].removeprefix("Value error, ")
-                yield path, Problem(document.place(path), ": ".join([shown(method.name), *where, message]))
+                setting = [".".join(str(part) for part in detail["loc"])] if detail["loc"] else []
+                yield path, Problem(document.location(path), ": ".join([shown(method.name), *setting, own_message(detail)]))
 
 
-def idle_runs(spec: SuiteSpec, document: Document) -> Found:
-    """A run that makes no update learns nothing. Only for suites in which nothing else is wrong."""
+def runs_without_updates(spec: SuiteSpec, document: Document) -> Problems:
+    """Reports methods whose training would end before its first update. Only for suites with no other problem."""
     for index, method in enumerate(spec.methods):
         config = resolve(spec, method)
         if not isinstance(config.agent, EfficientZeroConfig | CurlConfig):
@@ -160,11 +159,11 @@ def idle_runs(spec: SuiteSpec, document: Document) -> Found:
             message = (
                 f"{shown(method.name)}: its first update is due after {first:,} env steps, and training.env_steps is {last:,}"
             )
-            yield path, Problem(document.place(path), message, "lower agent.replay.min_transitions")
+            yield path, Problem(document.location(path), message, "lower agent.replay.min_transitions")
 
 
-def _setting(document: Document, path: DataPath, value: Any, agents: Sequence[str]) -> Found:
-    problem = setting_problem(str(path[-1]), value, agents, document.key_place(path), document.place(path))
+def _setting(document: Document, path: DataPath, value: Any, agents: Sequence[str]) -> Problems:
+    problem = setting_problem(str(path[-1]), value, agents, document.key_location(path), document.location(path))
     if problem is not None:
         yield path, problem
 

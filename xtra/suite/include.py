@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from xtra.suite.document import DataPath, Document, parse, read_text
-from xtra.suite.errors import Problem, SuiteError, shown, suggest
+from xtra.suite.diagnostics.document import DataPath, Document, parse, read_text
+from xtra.suite.diagnostics.errors import Problem, SuiteError, shown, suggest
 from xtra.suite.spec import SUITE_NAME
 
 
 def include_methods(document: Document, directory: Path) -> None:
-    """Appends the methods of every suite that the document includes, each with its place in the file it comes from.
+    """Appends the methods of every suite that the document includes, each with its location in the file that it comes from.
 
     What is wrong with an `include`, or with a suite included, is added to the document's problems.
     """
@@ -48,7 +48,7 @@ def _names(document: Document, including: Document) -> Iterator[tuple[DataPath, 
             continue
         message = f"include: {shown(name)} is not {'a text' if isinstance(names, list) else 'a list'}"
         remedy = 'for example: include: ["baselines"]'
-        document.problems.append(Problem(including.place(path), "include is empty" if names is None else message, remedy))
+        document.problems.append(Problem(including.location(path), "include is empty" if names is None else message, remedy))
         document.has_unread_methods = True
 
 
@@ -57,10 +57,10 @@ def _included(including: Document, path: DataPath, name: str, directory: Path) -
     file = directory / f"{name}.yaml"
     if not re.match(SUITE_NAME, name) or file.name == Path(including.source).name or not file.exists():
         remedy = suggest(name, _suites_beside(including, directory), f"suites in {directory}")
-        raise SuiteError([Problem(including.place(path), f"no suite {shown(name)} beside this one", remedy)])
+        raise SuiteError([Problem(including.location(path), f"no suite {shown(name)} beside this one", remedy)])
     included = parse(read_text(file), str(file))
     if not isinstance(included.data, dict) or not isinstance(included.data.get("methods"), list):
-        raise SuiteError([Problem(included.place(()), "has no list of methods to include", "see suites/README.md")])
+        raise SuiteError([Problem(included.location(()), "has no list of methods to include", "see suites/README.md")])
     return included
 
 
@@ -76,7 +76,7 @@ def _append(document: Document, methods: list[object], included: Document) -> No
     offset = len(methods)
     methods.extend(included.data["methods"])
     document.problems.extend(included.problems)
-    for known, places in ((document.values, included.values), (document.keys, included.keys)):
-        for path, place in places.items():
+    for known, locations in ((document.values, included.values), (document.keys, included.keys)):
+        for path, location in locations.items():
             if len(path) > 1 and path[0] == "methods" and isinstance(path[1], int):
-                known["methods", path[1] + offset, *path[2:]] = place
+                known["methods", path[1] + offset, *path[2:]] = location

@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
+import copy
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from xtra.suite import check, check_sources, network_files
-from xtra.suite.document import DataPath, Document, parse, read_text
-from xtra.suite.errors import Place, Problem, SuiteError
+from xtra.suite import check, check_transfer
+from xtra.suite.check import UNNAMED
+from xtra.suite.check_transfer import INIT_FROM
+from xtra.suite.diagnostics.document import DataPath, Document, parse, read_text
+from xtra.suite.diagnostics.errors import Location, Problem, SuiteError
+from xtra.suite.diagnostics.validation import validation_problems
 from xtra.suite.include import include_methods
 from xtra.suite.overrides import Override, apply_to_document, parse_override
-from xtra.suite.shape import repaired, shape_problems
-from xtra.suite.spec import SuiteSpec
+from xtra.suite.spec import SuiteFile, SuiteSpec
 
 __all__ = ["SuiteError", "load_suite", "validate_document"]
+
+STAND_INS: Mapping[str, Any] = {
+    "suite": "suite",
+    "version": 1,
+    "question": "?",
+    "protocol": "?",
+    "preset": "?",
+    "seeds": [0],
+    "targets": ["?"],
+    "methods": [{"name": UNNAMED}],
+    "name": UNNAMED,
+}
+"""Stand in for required values that are broken, so that the rest of the suite is checked all the same."""
 
 SKELETON = "a suite names suite, version, question, protocol, preset, seeds, targets and methods; see suites/README.md"
 
@@ -33,9 +49,9 @@ def load_suite(path: Path | str, overrides: Iterable[str] = (), seeds: Sequence[
     if isinstance(document.data, dict):
         apply_to_document(document, changes)
         if seeds is not None:
-            document.put(("seeds",), list(seeds), Place("--seeds", text=",".join(map(str, seeds))))
+            document.put(("seeds",), list(seeds), Location("--seeds", text=",".join(map(str, seeds))))
         include_methods(document, Path(path).parent)
-        network_files.anchor(document, Path(path).parent)
+        _resolve_network_paths(document, Path(path).parent)
     spec = validate_document(document, [change for change in changes if not change.addresses_suite])
     return spec.model_copy(update={"changed_fields": {change.path: change.value for change in changes if change.addresses_suite}})
 
@@ -43,13 +59,13 @@ def load_suite(path: Path | str, overrides: Iterable[str] = (), seeds: Sequence[
 def validate_document(document: Document, overrides: Sequence[Override] = ()) -> SuiteSpec:
     """The suite that a document describes. Raises SuiteError with every problem found."""
     if document.data is None:
-        raise SuiteError([Problem(Place(document.source), "is empty", SKELETON)])
+        raise SuiteError([Problem(Location(document.source), "is empty", SKELETON)])
     if not isinstance(document.data, dict):
-        raise SuiteError([Problem(document.place(()), "the top level is not a mapping of keys to values", SKELETON)])
-    broken = shape_problems(document)
-    known_places = {problem.place for problem in document.problems}
-    problems = [*document.problems, *(p for _, p in broken if p.place not in known_places)]
-    spec = _spec(repaired(document.data, [path for path, _ in broken]))
+        raise SuiteError([Problem(document.location(()), "the top level is not a mapping of keys to values", SKELETON)])
+    broken = validation_problems(document, SuiteFile)
+    known_locations = {problem.location for problem in document.problems}
+    problems = [*document.problems, *(p for _, p in broken if p.location not in known_locations)]
+    spec = _spec(_repaired(document.data, [path for path, _ in broken]))
     if spec is not None:
         problems += _content_problems(spec, document, overrides, [path for path, _ in broken])
     if problems or spec is None:
@@ -83,21 +99,61 @@ def _content_problems(
 ) -> list[Problem]:
     """The problems of `xtra.suite.check`, but for those about values whose shape was wrong already."""
     checks = (check.names, check.labels, check.duplicates, check.families, check.cycles)
-    found = [pair for run in checks for pair in run(spec, document)]
-    found += check.settings(spec, document, overrides)
-    if not found and not broken and not document.problems:
+    reported = [pair for run in checks for pair in run(spec, document)]
+    reported += check.settings(spec, document, overrides)
+    if not reported and not broken and not document.problems:
         changed = _with_settings(spec, overrides)
-        found += [*check.combinations(changed, document), *check_sources.sources(changed, document)]
-        found += network_files.networks(changed, document)
-        if not found:
-            found += check.idle_runs(changed, document)
-    known_places = {problem.place for problem in document.problems}
+        reported += [*check.combinations(changed, document), *check_transfer.sources(changed, document)]
+        reported += check_transfer.network_files(changed, document)
+        if not reported:
+            reported += check.runs_without_updates(changed, document)
+    known_locations = {problem.location for problem in document.problems}
     return [
         problem
-        for path, problem in found
-        if problem.place not in known_places and not any(path[: len(prefix)] == prefix for prefix in broken)
+        for path, problem in reported
+        if problem.location not in known_locations and not any(path[: len(prefix)] == prefix for prefix in broken)
     ]
 
 
 def _with_settings(spec: SuiteSpec, overrides: Sequence[Override]) -> SuiteSpec:
     return spec.model_copy(update={"command_line": {change.path: change.value for change in overrides}})
+
+
+def _repaired(data: Mapping[str, Any], broken: Iterable[DataPath]) -> dict[str, Any]:
+    """A copy in which every broken value is replaced by a stand-in, or left out where it is optional."""
+    copied = copy.deepcopy(dict(data))
+    for path in broken:
+        _repair(copied, path)
+    return copied
+
+
+def _repair(data: Any, path: DataPath) -> None:
+    target = data
+    for part in path[:-1]:
+        inside = target.get(part) if isinstance(target, dict) else target[part]
+        if not isinstance(inside, dict | list):
+            return
+        target = inside
+    last = path[-1]
+    if isinstance(target, list) and isinstance(last, int):
+        target[last] = STAND_INS.get(str(path[0]), ("?",))[0]
+    elif isinstance(target, dict) and last in STAND_INS:
+        target[str(last)] = copy.deepcopy(STAND_INS[str(last)])
+    elif isinstance(target, dict):
+        target.pop(last, None)
+
+
+def _resolve_network_paths(document: Document, directory: Path) -> None:
+    """Makes the paths of network files relative to the suite's directory, not to where the command is given."""
+    for settings in _settings_blocks(document.data):
+        value = settings.get(INIT_FROM)
+        if isinstance(value, str):
+            settings[INIT_FROM] = str(directory / value)
+
+
+def _settings_blocks(data: Any) -> Iterator[dict[str, Any]]:
+    """Every mapping of settings in a suite's data; what does not have that shape is left to the checks that follow."""
+    methods = data.get("methods") if isinstance(data, dict) else None
+    for owner in (data, *(methods if isinstance(methods, list) else ())):
+        if isinstance(owner, dict) and isinstance(owner.get("set"), dict):
+            yield owner["set"]

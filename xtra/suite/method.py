@@ -140,8 +140,8 @@ class MethodConfig(Config):
 @cache
 def leaves(agent: str) -> Mapping[str, FieldInfo]:
     """The fields of a method's configuration that can be set, by dotted path, for a method that uses `agent`."""
-    found = {path: info for name in MethodConfig.model_fields for path, info in _walk(_block(agent, name), name)}
-    return {path: info for path, info in found.items() if path not in RESERVED}
+    fields = {path: info for name in MethodConfig.model_fields for path, info in _walk(_block(agent, name), name)}
+    return {path: info for path, info in fields.items() if path not in RESERVED}
 
 
 def leaf_schemas(agent: str) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from xtra.suite.document import MAX_DIGITS, Document, parse
-from xtra.suite.errors import Place, Problem, SuiteError, shown
+from xtra.suite.diagnostics.document import MAX_DIGITS, Document, parse
+from xtra.suite.diagnostics.errors import Location, Problem, SuiteError, shown
 from xtra.suite.spec import MAX_SEED, SuiteFile
 
 MAX_SEEDS = 1_000
@@ -21,12 +21,12 @@ class Override:
 
     path: str
     value: Any
-    place: Place
+    location: Location
 
     @property
-    def value_place(self) -> Place:
+    def value_location(self) -> Location:
         """Where the value begins."""
-        return replace(self.place, column=self.place.text.index("=") + 2)
+        return replace(self.location, column=self.location.text.index("=") + 2)
 
     @property
     def addresses_suite(self) -> bool:
@@ -36,19 +36,21 @@ class Override:
 
 def parse_override(text: str) -> Override:
     """`a.b=c`, its value read as YAML. Raises SuiteError."""
-    place = Place("--set", text=text)
+    location = Location("--set", text=text)
     path, equals, value = text.partition("=")
     path = path.strip()
     if not equals or not path:
-        raise SuiteError([Problem(place, "is not of the form path=value", "for example: --set agent.search.num_simulations=16")])
+        raise SuiteError(
+            [Problem(location, "is not of the form path=value", "for example: --set agent.search.num_simulations=16")]
+        )
     try:
         document = parse(value, "--set")
     except SuiteError as error:
         remedy = "quote the value, and the whole for the shell: --set 'question=\"Why: that\"'"
-        raise SuiteError([Problem(place, p.message, remedy) for p in error.problems]) from None
+        raise SuiteError([Problem(location, p.message, remedy) for p in error.problems]) from None
     if document.problems:
-        raise SuiteError([Problem(place, p.message, p.remedy) for p in document.problems])
-    return Override(path, document.data, place)
+        raise SuiteError([Problem(location, p.message, p.remedy) for p in document.problems])
+    return Override(path, document.data, location)
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
@@ -68,7 +70,7 @@ def parse_seeds(text: str) -> tuple[int, ...]:
         else:
             seeds.extend(range(first, last + 1))
             continue
-        raise SuiteError([Problem(Place("--seeds", text=text), *complaint)])
+        raise SuiteError([Problem(Location("--seeds", text=text), *complaint)])
     return tuple(seeds)
 
 
@@ -80,10 +82,10 @@ def apply_to_document(document: Document, overrides: Iterable[Override]) -> None
         first, *rest = override.path.split(".")
         if first in ("methods", "set"):
             remedy = "write the configuration path itself: --set agent.search.num_simulations=16"
-            raise SuiteError([Problem(override.place, f"`{first}` cannot be replaced from the command line", remedy)])
+            raise SuiteError([Problem(override.location, f"`{first}` cannot be replaced from the command line", remedy)])
         if rest and first != "resources":
-            raise SuiteError([Problem(override.place, f"`{first}` has no parts", f"replace it as a whole: --set {first}=...")])
+            raise SuiteError([Problem(override.location, f"`{first}` has no parts", f"replace it as a whole: --set {first}=...")])
         if first == "seeds" and not isinstance(override.value, list):
             message = f"seeds: {shown(override.value)} is not a list"
-            raise SuiteError([Problem(override.place, message, "use --seeds, which takes ranges: --seeds 0,1,5-9")])
-        document.put((first, *rest), override.value, override.place)
+            raise SuiteError([Problem(override.location, message, "use --seeds, which takes ranges: --seeds 0,1,5-9")])
+        document.put((first, *rest), override.value, override.location)

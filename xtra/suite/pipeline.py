@@ -1,4 +1,4 @@
-"""The jobs of one method: from source runs over teachers and pretraining to the target's training and its evaluation.
+"""The jobs of one method, from runs on the source games over teachers and pretraining to training and evaluation on the target.
 
     train(g) → dataset(g) → teacher(g) → label(g)     per source game g, with a pretraining seed
     dataset(*), label(*) → pretrain
@@ -27,7 +27,7 @@ from xtra.stages.config import DatasetConfig, EvaluateConfig, LabelConfig, Pretr
 from xtra.stages.registry import STAGES
 from xtra.store.job import Job, Resources
 from xtra.suite.method import MethodConfig, resolve
-from xtra.suite.presets import SMOKE
+from xtra.suite.presets import PRESETS, SMOKE
 from xtra.suite.spec import OTHER_TARGETS, MethodSpec, SuiteSpec
 from xtra.transfer.config import FinetuningConfig
 
@@ -83,14 +83,17 @@ class Pipeline:
         return self._config.environment.model_copy(update={"game": game})
 
     def job(self, stage: str, config: Config, inputs: Inputs) -> Job:
-        """A job with its stage's resources. Of size smoke it asks for the least, of the same machines."""
-        spec = self._spec.resources.get(stage)
-        asked = {} if spec is None else spec.model_dump(mode="json", exclude_unset=True)
-        if self._spec.size == SMOKE.name:
-            asked = {name: value for name, value in asked.items() if name == "slurm"}
-        resources = Resources(**asked)
+        """A job with its stage's resources."""
         dumped: dict[str, Any] = config.model_dump(mode="json")
-        return Job(stage, STAGES[stage].version, dumped, inputs, resources)
+        return Job(stage, STAGES[stage].version, dumped, inputs, self._resources(stage))
+
+    def _resources(self, stage: str) -> Resources:
+        """The suite preset's resources, and over them the suite's own. Of size smoke the least, on the same machines."""
+        spec = self._spec.resources.get(stage)
+        own = {} if spec is None else spec.model_dump(mode="json", exclude_unset=True)
+        if self._spec.size == SMOKE.name:
+            return Resources(slurm=own.get("slurm", {}))
+        return Resources(**{**PRESETS[self._spec.preset].resources.get(stage, {}), **own})
 
     def _source_games(self, target: str) -> tuple[str, ...]:
         sources = self._spec.inherited(self._method, "sources") or ()

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from xtra.store.job import Job, digest
 from xtra.store.rows import Cell
-from xtra.suite.errors import Place, Problem, SuiteError, nearest
-from xtra.suite.graph import closure, topological
+from xtra.suite.diagnostics.errors import Location, Problem, SuiteError, nearest
 from xtra.suite.method import protocol_label, resolve
 from xtra.suite.pipeline import Pipeline
 from xtra.suite.spec import SuiteSpec
@@ -51,7 +51,7 @@ class Plan:
         patterns = list(globs)
         idle = [pattern for pattern in patterns if not any(cell.matches(pattern) for cell in self.cells)]
         if idle:
-            raise SuiteError(Problem(Place(asked_by, text=one), "matches no cell", self._cells_like(one)) for one in idle)
+            raise SuiteError(Problem(Location(asked_by, text=one), "matches no cell", self._cells_like(one)) for one in idle)
         if not patterns:
             return self
         cells = tuple(cell for cell in self.cells if any(cell.matches(pattern) for pattern in patterns))
@@ -81,3 +81,28 @@ def plan(spec: SuiteSpec) -> Plan:
                 cells.append(Cell(*identity, made.network_key, made.evaluate_key))
         files.update(pipeline.files)
     return Plan(spec, topological(jobs), tuple(cells), files)
+
+
+def topological(jobs: Mapping[str, Job]) -> dict[str, Job]:
+    """The same jobs, each after its inputs, otherwise in the order given. Raises ValueError for a missing input or a cycle."""
+    for key, job in jobs.items():
+        absent = [name for name in job.input_keys if name not in jobs]
+        if absent:
+            raise ValueError(f"job {key} reads {absent[0]}, which is not in the plan")
+    try:
+        order = list(TopologicalSorter({key: job.input_keys for key, job in jobs.items()}).static_order())
+    except CycleError as error:
+        raise ValueError(f"jobs wait for one another: {' -> '.join(error.args[1])}") from None
+    return {key: jobs[key] for key in order}
+
+
+def closure(jobs: Mapping[str, Job], keys: Iterable[str]) -> dict[str, Job]:
+    """The jobs of `keys` and everything they stand on, in the order of `jobs`."""
+    needed: set[str] = set()
+    waiting = list(keys)
+    while waiting:
+        key = waiting.pop()
+        if key not in needed:
+            needed.add(key)
+            waiting.extend(jobs[key].input_keys)
+    return {key: job for key, job in jobs.items() if key in needed}

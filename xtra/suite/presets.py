@@ -1,4 +1,6 @@
-"""Presets: named blocks of settings for the size of networks and of learning. Pure data; a suite overrides any of it by `set`.
+"""Presets: named blocks of settings for the size of networks and of learning, and what their jobs ask of a machine.
+
+Pure data; a suite overrides any of it by `set` and `resources`.
 
 A preset never touches a setting that a protocol owns: what is measured does not depend on the size of what is learning.
 """
@@ -18,6 +20,8 @@ class Preset:
     summary: str
     settings: Mapping[str, Any] = field(default_factory=dict)
     agents: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    resources: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What jobs ask for, by stage, where the suite's `resources` does not say. Stages not named here ask for one core."""
 
     def settings_for(self, agent: str) -> dict[str, Any]:
         """Everything this preset sets for a method that uses `agent`. Cloning has EfficientZero's network and optimiser."""
@@ -32,16 +36,25 @@ _CURL = {
 }
 """CURL as released; its agent's defaults are the rest."""
 
+_ONE_GPU: dict[str, dict[str, Any]] = {
+    **{stage: {"cpus": 4, "gpus": 1, "memory_gb": 24.0, "hours": 6.0} for stage in ("train", "teacher", "pretrain")},
+    **{stage: {"cpus": 4, "gpus": 1, "memory_gb": 16.0, "hours": 1.0} for stage in ("label", "evaluate")},
+    "dataset": {"cpus": 4, "memory_gb": 16.0, "hours": 1.0},
+}
+"""For networks of released size; a job that reaches its time limit goes on in another allocation."""
+
 EFFICIENTZERO = Preset(
     name="efficientzero",
     summary="EfficientZero as released: 96x96 frames, 64 channels, one residual block per encoder stage; CURL as released.",
     agents={"curl": _CURL},
+    resources=_ONE_GPU,
 )
 
 XTRA = Preset(
     name="xtra",
     summary="EfficientZero's network with XTRA's four residual blocks per encoder stage.",
     agents={"efficientzero": {"agent.network.blocks_per_stage": 4}, "curl": _CURL},
+    resources=_ONE_GPU,
 )
 
 SMALL = Preset(

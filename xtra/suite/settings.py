@@ -1,4 +1,4 @@
-"""What may be set, and what may not: the paths of `set` and `--set`, their values, and the remedies for both."""
+"""What `set` and `--set` may change: valid paths and values, remedies for the others, and the JSON Schema that editors read."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from xtra.agents.config import AGENTS
-from xtra.suite.errors import Place, Problem, shown, words
-from xtra.suite.method import RESERVED, configure, leaves
+from xtra.suite.diagnostics.errors import Location, Problem, shown
+from xtra.suite.diagnostics.validation import expected
+from xtra.suite.method import RESERVED, configure, leaf_schemas, leaves
+from xtra.suite.spec import SuiteFile
 
 MAX_LISTED = 8
 """Fields named in a remedy."""
@@ -24,17 +26,17 @@ MIN_LIKENESS = 0.65
 
 
 def setting_problem(
-    path: str, value: Any, agents: Collection[str], place: Place, value_place: Place, also: Iterable[str] = ()
+    path: str, value: Any, agents: Collection[str], location: Location, value_location: Location, also: Iterable[str] = ()
 ) -> Problem | None:
     """What is wrong with setting `path` to `value`, where `agents` are those that it may be meant for; None if nothing.
 
-    place, value_place: where the path and the value stand. also: other names that an unknown path may have been meant as.
+    location, value_location: where the path and the value stand. also: other names that an unknown path may have been meant as.
     """
     users = [agent for agent in agents if path in leaves(agent)]
     if not users:
-        return Problem(place, *_path_complaint(path, agents, also))
+        return Problem(location, *_path_complaint(path, agents, also))
     complaints = (_value_complaint(path, value, agent) for agent in users)
-    return next((Problem(value_place, *complaint) for complaint in complaints if complaint is not None), None)
+    return next((Problem(value_location, *complaint) for complaint in complaints if complaint is not None), None)
 
 
 def nearest_path(path: str, known: Iterable[str]) -> str | None:
@@ -55,11 +57,11 @@ def _value_complaint(path: str, value: Any, agent: str) -> tuple[str, str] | Non
     try:
         configure(agent, {path: value})
     except ValidationError as error:
-        wanted, info = tuple(path.split(".")), leaves(agent)[path]
-        found = [(_without_tags(detail["loc"], wanted), detail["msg"]) for detail in error.errors()]
-        for location, message in found:
-            if location[: len(wanted)] == wanted:
-                reason = words(message) if location == wanted else _kind(info.annotation)
+        parts, info = tuple(path.split(".")), leaves(agent)[path]
+        for detail in error.errors():
+            location = _without_tags(detail["loc"], parts)
+            if location[: len(parts)] == parts:
+                reason = expected(detail) if location == parts else _kind(info.annotation)
                 return f"{path}: {shown(value)} is not {reason}", _describe(path, info)
     return None
 
@@ -85,9 +87,9 @@ def _path_complaint(path: str, agents: Collection[str], also: Iterable[str]) -> 
     return f"unknown setting {shown(path)}", remedy
 
 
-def _without_tags(location: tuple[int | str, ...], wanted: tuple[str, ...]) -> tuple[int | str, ...]:
+def _without_tags(location: tuple[int | str, ...], parts: tuple[str, ...]) -> tuple[int | str, ...]:
     """Pydantic puts the union's tag (`agent.efficientzero.search`) into the location; dotted paths do not have it."""
-    tagged = len(location) > 1 and location[0] == "agent" and location[1] in AGENTS and location[1] != wanted[1]
+    tagged = len(location) > 1 and location[0] == "agent" and location[1] in AGENTS and location[1] != parts[1]
     return (location[0], *location[2:]) if tagged else location
 
 
@@ -119,3 +121,17 @@ def _plain(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(list(value)) if isinstance(value, tuple) else str(value)
+
+
+def suite_schema() -> dict[str, Any]:
+    """The schema of SuiteFile, in which `set` knows every dotted path of every agent."""
+    schema = SuiteFile.model_json_schema()
+    paths = {path: leaf for agent in AGENTS for path, leaf in leaf_schemas(agent).items()}
+    del schema["$defs"]["JsonValue"]
+    schema["$defs"]["Settings"] = {"type": "object", "properties": dict(sorted(paths.items())), "additionalProperties": False}
+    for owner in (schema, schema["$defs"]["MethodSpec"]):
+        owner["properties"]["set"] = {
+            "$ref": "#/$defs/Settings",
+            "description": owner["properties"]["set"]["description"],
+        }
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "xtra suite"}

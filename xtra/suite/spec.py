@@ -11,9 +11,8 @@ from xtra.config import Config
 from xtra.protocol.games import GAMES
 from xtra.protocol.protocols import PROTOCOLS
 from xtra.stages.registry import STAGES
-from xtra.store.job import Resources
 from xtra.suite.presets import PRESETS, SIZES
-from xtra.suite.slurm_settings import SlurmSettings
+from xtra.suite.resources import ResourcesSpec
 
 
 def _one_of(names: Any) -> dict[str, Any]:
@@ -34,23 +33,6 @@ Settings = Annotated[
     dict[str, JsonValue],
     Field(max_length=200, examples=[{"agent.search.num_simulations": 16, "agent.optimizer.batch_size": 64}]),
 ]
-
-
-class ResourcesSpec(Config):
-    """What every job of one stage asks for. Never part of a job's identity: more cores do not make another result."""
-
-    cpus: int = Field(Resources().cpus, ge=1, examples=[1])
-    """Cores."""
-    gpus: int = Field(Resources().gpus, ge=0, examples=[0])
-    """GPUs."""
-    memory_gb: float = Field(Resources().memory_gb, gt=0, examples=[4.0])
-    """Main memory in GB."""
-    hours: float = Field(Resources().hours, gt=0, examples=[24.0])
-    """Time limit in hours."""
-    jobs_per_gpu: int = Field(Resources().jobs_per_gpu, ge=1, examples=[1])
-    """Jobs that share one GPU, where each of them is too small to fill it."""
-    slurm: SlurmSettings = Field(default_factory=SlurmSettings, examples=[{"partition": "gpu", "setup": ["module load cuda"]}])
-    """What SLURM is told besides. A site's profile may say otherwise."""
 
 
 class MethodSpec(Config):
@@ -118,7 +100,7 @@ class SuiteFile(Config):
     resources: dict[Annotated[str, Field(json_schema_extra=_one_of(STAGES))], ResourcesSpec] = Field(
         default_factory=dict, examples=[{"train": {"cpus": 1, "hours": 24}}]
     )
-    """What jobs ask for, by stage."""
+    """What jobs ask for, by stage and field; the preset says the rest."""
     notes: str = Field("", examples=["A small budget: it compares, it does not reproduce the published scores."])
     """What a reader of the report must know."""
 

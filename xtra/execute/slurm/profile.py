@@ -12,8 +12,8 @@ from ruamel.yaml.error import YAMLError
 from xtra.config import Config
 from xtra.stages.registry import STAGES
 from xtra.store.job import Resources
-from xtra.suite.errors import suggest
-from xtra.suite.slurm_settings import SlurmSettings, combine
+from xtra.suite.diagnostics.errors import suggest
+from xtra.suite.resources import SlurmSettings, combine
 
 REPORT = "report"
 """The stage of a launch's last job, which collects and reports."""

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from xtra.store.job import Resources
-from xtra.suite.slurm_settings import SlurmSettings
+from xtra.suite.resources import SlurmSettings
 
 SIGNAL_SECONDS = 90
 """Before the time limit, SLURM tells submitit, which requeues the job; a quarter of the limit where that is less."""

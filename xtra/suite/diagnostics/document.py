@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from xtra.suite.errors import Place, Problem, SuiteError, nearest, shown
+from xtra.suite.diagnostics.errors import Location, Problem, SuiteError, nearest, shown
 
 MAX_BYTES = 65_536
 """Of a suite file. The largest of ours has a few thousand."""
@@ -24,36 +24,39 @@ MAX_DIGITS = 40
 DataPath = tuple[str | int, ...]
 """The way to a value: keys of mappings and indices of lists."""
 
+Problems = Iterator[tuple[DataPath, Problem]]
+"""Problems with the path of the value each is about."""
+
 
 @dataclass
 class Document:
-    """Plain data, the places of its values and keys by path, and the problems met while reading it."""
+    """Plain data, the locations of its values and keys by path, and the problems met while reading it."""
 
     source: str
     lines: list[str]
     data: Any = None
-    values: dict[DataPath, Place] = field(default_factory=dict)
-    keys: dict[DataPath, Place] = field(default_factory=dict)
+    values: dict[DataPath, Location] = field(default_factory=dict)
+    keys: dict[DataPath, Location] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     has_unread_methods: bool = False
     """Whether a suite that it includes could not be read, so that any name may be that of a method in there."""
 
-    def place(self, path: DataPath) -> Place:
+    def location(self, path: DataPath) -> Location:
         """Where the value at `path` stands, or the nearest value around it."""
         while path not in self.values and path:
             path = path[:-1]
-        return self.values.get(path, Place(self.source))
+        return self.values.get(path, Location(self.source))
 
-    def key_place(self, path: DataPath) -> Place:
+    def key_location(self, path: DataPath) -> Location:
         """Where the key at `path` stands."""
-        return self.keys.get(path) or self.place(path)
+        return self.keys.get(path) or self.location(path)
 
     def left_out(self, path: DataPath) -> bool:
-        """Whether nothing follows the key at `path`: its value has the key's own place."""
+        """Whether nothing follows the key at `path`: its value then has the key's own location."""
         return path in self.values and self.values[path] == self.keys.get(path)
 
-    def put(self, path: DataPath, value: Any, place: Place) -> None:
-        """Sets a value from outside the file, making mappings on the way; everything about it points to `place`.
+    def put(self, path: DataPath, value: Any, location: Location) -> None:
+        """Sets a value from outside the file, making mappings on the way; everything about it points to `location`.
 
         Nothing is set inside a value that is no mapping: that value is the mistake, and is reported as such.
         """
@@ -62,15 +65,15 @@ class Document:
             target = target.setdefault(part, {}) if isinstance(target, dict) else None
         if isinstance(target, dict):
             target[path[-1]] = value
-            for places in (self.values, self.keys):
-                for known in [known for known in places if known[: len(path)] == path]:
-                    del places[known]
-                places[path] = place
+            for locations in (self.values, self.keys):
+                for known in [known for known in locations if known[: len(path)] == path]:
+                    del locations[known]
+                locations[path] = location
 
 
 def read_text(path: Path) -> str:
     """The text of a suite file. Raises SuiteError for anything but a small file of printable UTF-8."""
-    whole = Place(str(path))
+    whole = Location(str(path))
     try:
         if path.is_dir():
             raise SuiteError([Problem(whole, "is a directory", "name a suite file, such as suites/quick.yaml")])
@@ -100,10 +103,10 @@ def parse(text: str, source: str) -> Document:
         node = YAML(typ="safe", pure=True).compose(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        place = _place(document, mark) if mark else Place(source)
-        raise SuiteError([Problem(place, f"not YAML: {error.problem or error.context}", _syntax_remedy(place))]) from None
+        location = _location(document, mark) if mark else Location(source)
+        raise SuiteError([Problem(location, f"not YAML: {error.problem or error.context}", _syntax_remedy(location))]) from None
     except (YAMLError, ValueError) as error:
-        raise SuiteError([Problem(Place(source), f"not YAML: {error}")]) from None
+        raise SuiteError([Problem(Location(source), f"not YAML: {error}")]) from None
     if node is not None:
         document.data = _build(document, node, ())
     return document
@@ -116,14 +119,14 @@ def _decode(raw: bytes, source: str) -> str:
         before = raw[: error.start]
         column = len(before.rpartition(b"\n")[2].decode("utf-8")) + 1
         text = raw.decode("utf-8", errors="replace").split("\n")[before.count(b"\n")]
-        place = Place(source, before.count(b"\n") + 1, column, text)
-        raise SuiteError([Problem(place, f"byte 0x{raw[error.start]:02X} is not UTF-8", "save the file as UTF-8")]) from None
+        location = Location(source, before.count(b"\n") + 1, column, text)
+        raise SuiteError([Problem(location, f"byte 0x{raw[error.start]:02X} is not UTF-8", "save the file as UTF-8")]) from None
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     for number, line_text in enumerate(text.split("\n"), 1):
         strange = _first_unprintable(line_text.replace("\t", " "))
         if strange is not None:
-            place = Place(source, number, strange + 1, line_text)
-            raise SuiteError([Problem(place, f"control character U+{ord(line_text[strange]):04X}", "delete it")])
+            location = Location(source, number, strange + 1, line_text)
+            raise SuiteError([Problem(location, f"control character U+{ord(line_text[strange]):04X}", "delete it")])
     return text
 
 
@@ -166,24 +169,24 @@ def _refuse_indirection(document: Document, events: Iterator[Any]) -> None:
             )
         else:
             continue
-        raise SuiteError([Problem(_place(document, event.start_mark), *complaint)])
+        raise SuiteError([Problem(_location(document, event.start_mark), *complaint)])
 
 
-def _syntax_remedy(place: Place) -> str:
-    if "\t" in place.text[: place.column]:
+def _syntax_remedy(location: Location) -> str:
+    if "\t" in location.text[: location.column]:
         return "indent with spaces, not with tabs"
     return "check the indentation, the colons and the quotes of this line and the one before"
 
 
-def _place(document: Document, mark: Any) -> Place:
+def _location(document: Document, mark: Any) -> Location:
     text = document.lines[mark.line] if mark.line < len(document.lines) else ""
-    return Place(document.source, mark.line + 1, mark.column + 1, text)
+    return Location(document.source, mark.line + 1, mark.column + 1, text)
 
 
 def _build(document: Document, node: Any, path: DataPath) -> Any:
     from ruamel.yaml.nodes import MappingNode, SequenceNode
 
-    document.values[path] = _place(document, node.start_mark)
+    document.values[path] = _location(document, node.start_mark)
     if isinstance(node, MappingNode):
         return _build_mapping(document, node, path)
     if isinstance(node, SequenceNode):
@@ -194,21 +197,21 @@ def _build(document: Document, node: Any, path: DataPath) -> Any:
 def _build_mapping(document: Document, node: Any, path: DataPath) -> dict[str, Any]:
     built: dict[str, Any] = {}
     for key_node, value_node in node.value:
-        place = _place(document, key_node.start_mark)
+        location = _location(document, key_node.start_mark)
         key = key_node.value
         if not isinstance(key, str) or not key_node.tag.endswith(":str"):
-            document.problems.append(Problem(place, "a key is plain text", "quote it if it is meant as text"))
+            document.problems.append(Problem(location, "a key is plain text", "quote it if it is meant as text"))
         elif _first_unprintable(key) is not None:
-            document.problems.append(Problem(place, "control characters in a key", "delete them"))
+            document.problems.append(Problem(location, "control characters in a key", "delete them"))
         elif key in built:
             first = document.keys[*path, key]
             message = f"duplicate key {shown(key)}, first on line {first.line}"
-            document.problems.append(Problem(place, message, "keep one of the two"))
+            document.problems.append(Problem(location, message, "keep one of the two"))
         else:
-            document.keys[*path, key] = place
+            document.keys[*path, key] = location
             built[key] = _build(document, value_node, (*path, key))
             if value_node.value == "" and built[key] is None:
-                document.values[*path, key] = place  # YAML's place of a value left out is wherever the next one begins
+                document.values[*path, key] = location  # YAML's location of a value left out is wherever the next one begins
     return built
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import functools
 import json
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -17,7 +15,7 @@ MAX_SHOWN = 20
 
 
 @dataclass(frozen=True)
-class Place:
+class Location:
     """Where something was written. `source` is a file's name or an option; `line` is 0 for a whole file or an option."""
 
     source: str
@@ -34,24 +32,24 @@ class Place:
 class Problem:
     """One mistake and its remedy."""
 
-    place: Place
+    location: Location
     message: str
     remedy: str = ""
 
     def render(self) -> str:
-        lines = [f"{self.place}: {self.message}", *_excerpt(self.place)]
+        lines = [f"{self.location}: {self.message}", *_excerpt(self.location)]
         if self.remedy:
             lines.append(f"    {self.remedy}")
         return "\n".join(printable(line) for line in lines)
 
 
 class SuiteError(Exception):
-    """A suite that cannot be run: every problem found, in the order of their places."""
+    """A suite that cannot be run, with every problem in the order of the locations."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         unique = dict.fromkeys(problems)
-        self.problems = tuple(sorted(unique, key=lambda p: (p.place.source, p.place.line, p.place.column)))
-        super().__init__("; ".join(f"{problem.place}: {problem.message}" for problem in self.problems))
+        self.problems = tuple(sorted(unique, key=lambda p: (p.location.source, p.location.line, p.location.column)))
+        super().__init__("; ".join(f"{problem.location}: {problem.message}" for problem in self.problems))
 
     def render(self) -> str:
         """The text for the terminal."""
@@ -89,36 +87,15 @@ def shown(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def words(message: str) -> str:
-    """Pydantic's message in the words of YAML and of people, to follow "is not"."""
-    plain = message.removeprefix("Value error, ").removeprefix("must be ").removeprefix("Input should be ")
-    plain = re.sub(r"^Tuple should have (at \w+ \d+) .*", r"a list of \1", plain)
-    return functools.reduce(lambda text, pair: text.replace(*pair), _WORDS, plain)
-
-
-_WORDS = (
-    ("a valid array", "a list"),
-    ("a valid tuple", "a list"),
-    ("a valid dictionary", "a mapping"),
-    ("an object", "a mapping"),
-    ("a valid integer", "an integer"),
-    ("a valid string", "a text"),
-    ("a valid number", "a number"),
-    ("a valid boolean", "true or false"),
-    ("greater than or equal to", "at least"),
-    ("less than or equal to", "at most"),
-)
-
-
 def printable(text: str) -> str:
     """The text with control characters (escape sequences above all) spelled out, so that printing it does nothing else."""
     return "".join(c if c.isprintable() or c == "\n" else f"<U+{ord(c):04X}>" for c in text)
 
 
-def _excerpt(place: Place) -> list[str]:
-    if not place.text:
+def _excerpt(location: Location) -> list[str]:
+    if not location.text:
         return []
-    text = "".join(c if c.isprintable() else " " for c in place.text)
-    start = max(0, place.column - 1 - EXCERPT_WIDTH // 2) if len(text) > EXCERPT_WIDTH else 0
+    text = "".join(c if c.isprintable() else " " for c in location.text)
+    start = max(0, location.column - 1 - EXCERPT_WIDTH // 2) if len(text) > EXCERPT_WIDTH else 0
     cut = text[start : start + EXCERPT_WIDTH].rstrip()
-    return [f"    {cut}", "    " + " " * (place.column - 1 - start) + "^"]
+    return [f"    {cut}", "    " + " " * (location.column - 1 - start) + "^"]

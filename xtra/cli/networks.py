@@ -1,4 +1,4 @@
-"""`xtra-bench export`: a network of the store as a file that can be passed on."""
+"""`xtra-bench export` and `import`: a network out of the store as a file to pass on, and such a file into the store."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xtra.cli.outputs import make_directory_of
-from xtra.cli.suite_options import ResultsOption, SeedsOption, SetOption, load_plan, refuse_idle_options
+from xtra.cli.messages import make_directory_of, refusal
+from xtra.cli.options import ResultsOption, SeedsOption, SetOption, load_plan, refuse_idle_options
 
 if TYPE_CHECKING:
     from xtra.store.store import Store
     from xtra.suite.plan import Plan
 
 
-def export(
+def export_network(
     source: Annotated[str, typer.Argument(metavar="SUITE|KEY", help="A suite file; or a job, by key or its beginning.")],
     cell: Annotated[str | None, typer.Argument(metavar="[METHOD/GAME/SEED]", help="With a suite: whose network.")] = None,
     pretrained: Annotated[
@@ -44,12 +44,44 @@ def export(
         key, origin = _cell_key(load_plan(Path(source), overrides, seeds).only([cell], "METHOD/GAME/SEED"), cell, pretrained)
     target = out or Path(f"{key}.safetensors")
     if target.suffix != ".safetensors":
-        raise _refusal(f"--out {target}: the name of a network's file ends in .safetensors")
+        raise refusal(f"--out {target}: the name of a network's file ends in .safetensors")
     _write(store, key, target, origin, force)
 
 
+def import_network(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that `xtra-bench export` wrote.")],
+    results: ResultsOption = Path("results"),
+) -> None:
+    """Verify a network's file and put it into the store; the key of its job is the last line printed.
+
+    A suite does so by itself: transfer.init_from names the file.
+    """
+    from xtra.networks import imported
+    from xtra.networks.network_file import NetworkFileError, read_network_file
+    from xtra.store.errors import StoreError
+    from xtra.store.store import Store
+
+    store = Store(results / "store")
+    try:
+        network = read_network_file(file)
+        key = imported.import_network(store, network)
+        complete = store.manifest(key) is not None
+    except (NetworkFileError, StoreError) as error:
+        message = str(error)
+    except OSError as error:
+        message = f"{error.filename or store.root}: {error.strerror}"
+    else:
+        if complete:
+            header = network.header
+            typer.echo(f"agent {header.agent.get('name')}, stage {header.stage}, games {', '.join(header.games)}")
+            typer.echo(key)
+            return
+        message = f"{key} is being imported by another process"
+    raise refusal(message)
+
+
 def _write(store: Store, key: str, target: Path, origin: str | None, force: bool) -> None:
-    from xtra.networks.export import export_network
+    from xtra.networks import export
     from xtra.networks.model_card import model_card
     from xtra.networks.network_file import read_network_file
     from xtra.store.errors import StoreError
@@ -58,17 +90,17 @@ def _write(store: Store, key: str, target: Path, origin: str | None, force: bool
     card = target.with_suffix(".md")
     existing = [str(path) for path in (target, card) if path.exists()]
     if existing and not force:
-        raise _refusal(f"{' and '.join(existing)} would be overwritten; name another --out, or say --force")
+        raise refusal(f"{' and '.join(existing)} would be overwritten; name another --out, or say --force")
     try:
-        data = export_network(store, key)
+        data = export.export_network(store, key)
         make_directory_of(target)
         write_durably(target, lambda file: file.write(data))
         text = model_card(read_network_file(target), origin)
         write_durably(card, lambda file: file.write(text.encode()))
     except StoreError as error:
-        raise _refusal(str(error)) from None
+        raise refusal(str(error)) from None
     except OSError as error:
-        raise _refusal(f"{error.filename or target}: {error.strerror}") from None
+        raise refusal(f"{error.filename or target}: {error.strerror}") from None
     typer.echo(target)
     typer.echo(card)
 
@@ -76,40 +108,34 @@ def _write(store: Store, key: str, target: Path, origin: str | None, force: bool
 def _known_key(store: Store, source: str) -> str:
     """The one job whose key begins so."""
     from xtra.networks.export import EXPORTED_STAGES
-    from xtra.suite.errors import nearest
+    from xtra.suite.diagnostics.errors import nearest
 
     if source.endswith((".yaml", ".yml")):
-        raise _refusal(f"{source}: say whose network: xtra-bench export {source} METHOD/GAME/SEED")
+        raise refusal(f"{source}: say whose network: xtra-bench export {source} METHOD/GAME/SEED")
     added = store.keys()
     known = [key for key in added if key.rpartition("-")[0] in EXPORTED_STAGES]
-    found = [key for key in known if key.startswith(source)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise _refusal(f"{source!r} is the beginning of {len(found)} jobs: {', '.join(found[:3])}, ...")
+    matching = [key for key in known if key.startswith(source)]
+    if len(matching) == 1:
+        return matching[0]
+    if matching:
+        raise refusal(f"{source!r} is the beginning of {len(matching)} jobs: {', '.join(matching[:3])}, ...")
     example = nearest(source, known) or next(iter(known), None)
     remedy = "nothing there leaves a network yet" if example is None else f"try {example!r}"
-    raise _refusal(f"{source!r} is neither a job in {store.root} that leaves a network nor a suite file; {remedy}")
+    raise refusal(f"{source!r} is neither a job in {store.root} that leaves a network nor a suite file; {remedy}")
 
 
 def _cell_key(plan: Plan, cell: str, pretrained: bool) -> tuple[str, str]:
     """The job whose network is meant, and where it stands."""
-    found = {one.train_key: one.name for one in plan.cells}
-    if len(found) > 1:
-        raise _refusal(f"{cell!r} means {len(found)} networks; name one: {next(iter(found.values()))!r}")
-    key, name = next(iter(found.items()))
+    networks = {one.train_key: one.name for one in plan.cells}
+    if len(networks) > 1:
+        raise refusal(f"{cell!r} means {len(networks)} networks; name one: {next(iter(networks.values()))!r}")
+    key, name = next(iter(networks.items()))
     if key is None:
-        raise _refusal(f"{name} has no network: its agent is not trained")
-    told = f"Suite {plan.suite} version {plan.spec.version}: {name}"
+        raise refusal(f"{name} has no network: its agent is not trained")
+    origin = f"Suite {plan.suite} version {plan.spec.version}: {name}"
     if not pretrained:
-        return key, f"{told}, as it was scored"
+        return key, f"{origin}, as it was scored"
     started_from = plan.jobs[key].inputs.get("pretrained")
     if started_from is None:
-        raise _refusal(f"{name} starts from no pretrained network; without --pretrained its own is exported")
-    return started_from[0], f"{told}, what its training started from"
-
-
-def _refusal(message: str) -> typer.Exit:
-    """To be raised, once the message is told."""
-    typer.echo(f"error: {message}", err=True)
-    return typer.Exit(2)
+        raise refusal(f"{name} starts from no pretrained network; without --pretrained its own is exported")
+    return started_from[0], f"{origin}, what its training started from"

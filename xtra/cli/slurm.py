@@ -1,4 +1,4 @@
-"""`run --executor slurm`: submits, says what was submitted, and waits only if asked to."""
+"""SLURM on the command line: `run --executor slurm` submits jobs, `cancel` takes them out of the queue."""
 
 from __future__ import annotations
 
@@ -8,14 +8,17 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from xtra.cli.wording import counted
+from xtra.cli.messages import counted, refusal
+from xtra.cli.options import OnlyOption, ResultsOption, SeedsOption, SetOption, load_plan_if_named
+from xtra.execute.slurm import queue as slurm_queue
 from xtra.execute.slurm.launch import LaunchResult, SlurmLauncher
 from xtra.execute.slurm.profile import ProfileError, load_profile
-from xtra.execute.slurm.queue import NoSlurmError, SlurmError
+from xtra.execute.slurm.queue import NoSlurmError, SlurmError, Submissions
 from xtra.execute.status import job_statuses
 from xtra.execute.suite_run import begin_run
 from xtra.results.describe import RunDescription
@@ -35,13 +38,13 @@ def launch(plan: Plan, description: RunDescription, results: Path, profile: Path
 
     Unless somebody waits, a last SLURM job collects and reports.
     """
-    with _errors_told():
+    with _slurm_errors_refused():
         launcher = _launcher(results, profile)
         submitted = launcher.submit(plan.jobs)
         directory = begin_run(results, plan)
         if submitted.new and not wait:
             _submit_conclusion(plan, description, directory, launcher, submitted)
-    tell(submitted, console, "submitted")
+    print_submitted(submitted, console, "submitted")
     if not (submitted.new or submitted.queued or submitted.held):
         return True
     if wait:
@@ -54,7 +57,7 @@ def launch(plan: Plan, description: RunDescription, results: Path, profile: Path
 
 def dry_run(plan: Plan, results: Path, profile: Path | None) -> LaunchResult:
     """What `launch` would submit, after everything that it would check."""
-    with _errors_told():
+    with _slurm_errors_refused():
         return _launcher(results, profile).dry_run(plan.jobs)
 
 
@@ -68,13 +71,12 @@ def _launcher(results: Path, profile: Path | None) -> SlurmLauncher:
 
 
 @contextmanager
-def _errors_told() -> Iterator[None]:
+def _slurm_errors_refused() -> Iterator[None]:
     try:
         yield
     except (ProfileError, SlurmError) as error:
         remedy = "; run this on a login node, or leave out --executor slurm" if isinstance(error, NoSlurmError) else ""
-        typer.echo(f"error: {error}{remedy}", err=True)
-        raise typer.Exit(2) from None
+        raise refusal(f"{error}{remedy}") from None
 
 
 def _submit_conclusion(
@@ -86,8 +88,8 @@ def _submit_conclusion(
     launcher.submit_conclusion(request, waited_for)
 
 
-def tell(submitted: LaunchResult, console: Console, verb: str) -> None:
-    """Says what has been, or is to be, submitted, and what has not to or cannot be."""
+def print_submitted(submitted: LaunchResult, console: Console, verb: str) -> None:
+    """Prints how many jobs are complete, submitted (`verb` says whether already), blocked, and held back."""
     console.print(
         f"{counted(len(submitted.finished), 'job')} complete, {len(submitted.queued)} queued before, "
         f"{len(submitted.new)} {verb} in {counted(submitted.calls, 'call')} of sbatch"
@@ -99,7 +101,7 @@ def tell(submitted: LaunchResult, console: Console, verb: str) -> None:
 
 
 def _wait(plan: Plan, launcher: SlurmLauncher, console: Console) -> None:
-    said = ""
+    printed = ""
     while True:
         try:
             queued = launcher.submissions.queued()
@@ -108,9 +110,33 @@ def _wait(plan: Plan, launcher: SlurmLauncher, console: Console) -> None:
             unknown = f"; {error}"
         counts = Counter(job_status.state for job_status in job_statuses(launcher.store, plan.jobs))
         line = ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) + unknown
-        if line != said:
+        if line != printed:
             console.print(line, soft_wrap=True)
-        said = line
+        printed = line
         if not unknown and not any(key in queued for key in plan.jobs):
             return
         time.sleep(WAIT_SECONDS)
+
+
+def cancel(
+    suite: Annotated[
+        Path | None, typer.Argument(metavar="[FILE]", help="A suite file; without one, every job submitted from this directory.")
+    ] = None,
+    overrides: SetOption = None,
+    seeds: SeedsOption = None,
+    only: OnlyOption = None,
+    results: ResultsOption = Path("results"),
+) -> None:
+    """Cancel queued and running SLURM jobs. What they checkpointed stays; `run` goes on from there."""
+    plan = load_plan_if_named(suite, overrides, seeds, only)
+    try:
+        queued = Submissions(results.resolve() / "slurm").queued()
+        chosen = {entry.slurm_id for key, entry in queued.items() if plan is None or key in plan.jobs}
+        ended = [entry for entry in queued.values() if entry.slurm_id in chosen]
+        slurm_queue.cancel(ended)
+    except SlurmError as error:
+        raise refusal(str(error)) from None
+    sharers = 0 if plan is None else sum(entry.slurm_id in chosen and key not in plan.jobs for key, entry in queued.items())
+    shared = f", {sharers} of them because they share a GPU with the others" if sharers else ""
+    summary = f"cancelled {len(ended)} of {counted(len(queued), 'queued job')}{shared}"
+    typer.echo(summary if queued else "SLURM has no job of this directory")

@@ -1,4 +1,7 @@
-"""What SLURM is told of a stage's jobs beyond their size: in a suite's `resources`, and in a site's profile."""
+"""What the jobs of a stage ask for: their size, in a suite's `resources`, and SLURM's options, there and in a site's profile.
+
+Resources are never part of what a job is: more cores do not make another result.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,11 @@ from typing import Any
 from pydantic import Field
 
 from xtra.config import Config
+from xtra.store.job import Resources
 
 
 class SlurmSettings(Config):
-    """Where jobs go. None leaves SLURM's default."""
+    """Options of sbatch. None leaves SLURM's default."""
 
     partition: str | None = Field(None, examples=["gpu"])
     """Partitions, separated by commas."""
@@ -36,3 +40,20 @@ def combine(layers: Iterable[SlurmSettings]) -> SlurmSettings:
         own = {name: getattr(layer, name) for name in layer.model_fields_set}
         values |= own | {"sbatch": {**values.get("sbatch", {}), **layer.sbatch}}
     return SlurmSettings(**values)
+
+
+class ResourcesSpec(Config):
+    """What every job of one stage asks for."""
+
+    cpus: int = Field(Resources().cpus, ge=1, examples=[1])
+    """Cores."""
+    gpus: int = Field(Resources().gpus, ge=0, examples=[0])
+    """GPUs."""
+    memory_gb: float = Field(Resources().memory_gb, gt=0, examples=[4.0])
+    """Main memory in GB."""
+    hours: float = Field(Resources().hours, gt=0, examples=[24.0])
+    """Time limit in hours."""
+    jobs_per_gpu: int = Field(Resources().jobs_per_gpu, ge=1, examples=[1])
+    """Jobs that share one GPU, where each of them is too small to fill it."""
+    slurm: SlurmSettings = Field(default_factory=SlurmSettings, examples=[{"partition": "gpu", "setup": ["module load cuda"]}])
+    """Options for SLURM. A site's profile may override them."""

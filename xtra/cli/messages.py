@@ -1,0 +1,35 @@
+"""What commands say on the terminal: counts in words, refusals, and the directory that `--out` needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from xtra.suite.diagnostics.errors import printable
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 job`, `1,000 jobs`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def agreeing(number: int, noun: str, verb: str) -> str:
+    """`1 job asks`, `2 jobs ask`."""
+    return f"{counted(number, noun)} {verb}{'s' if number == 1 else ''}"
+
+
+def refusal(message: str) -> typer.Exit:
+    """Prints `error: message` on stderr. Returns the exit with status 2, to be raised."""
+    typer.echo(f"error: {printable(message)}", err=True)
+    return typer.Exit(2)
+
+
+def make_directory_of(out: Path) -> None:
+    """Makes the directory that `out` is to lie in. Exits with 2 when it cannot."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise refusal(f"--out {out}: {out.parent} is not a directory") from None
+    except OSError as error:
+        raise refusal(f"--out {out}: {error.filename}: {error.strerror}") from None

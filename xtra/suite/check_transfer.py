@@ -1,0 +1,146 @@
+"""What a suite with transfer can get wrong: its source games, its source method, the network file that a method starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from xtra.envs.config import VIEW
+from xtra.networks.compatibility import differences
+from xtra.networks.network_file import NetworkFileError, read_network_file
+from xtra.protocol.games import GAMES
+from xtra.protocol.protocols import PROTOCOLS
+from xtra.suite.diagnostics.document import DataPath, Document, Problems
+from xtra.suite.diagnostics.errors import Location, Problem, nearest, shown
+from xtra.suite.method import MethodConfig, resolve
+from xtra.suite.spec import OTHER_TARGETS, MethodSpec, SuiteSpec
+from xtra.transfer.config import COMPONENTS
+
+INIT_FROM = "transfer.init_from"
+
+
+def sources(spec: SuiteSpec, document: Document) -> Problems:
+    """Reports methods without the source games or the source method that they need. Only for suites whose names are valid."""
+    for index, method in enumerate(spec.methods):
+        try:
+            config = resolve(spec, method)
+        except ValidationError:
+            continue  # reported by `combinations`
+        if config.transfer.needs_sources:
+            yield from _games(spec, method, index, document)
+            yield from _source_method(spec, method, config, index, document)
+
+
+def _games(spec: SuiteSpec, method: MethodSpec, index: int, document: Document) -> Problems:
+    listed = spec.inherited(method, "sources")
+    path: DataPath = ("methods", index, "sources") if method.sources is not None else ("sources",)
+    if listed is None:
+        remedy = "sources: [game, ...], or sources: [other_targets], in the method or in the suite"
+        yield _at(document, index, f"{shown(method.name)} learns from source games, and none are named", remedy)
+    elif OTHER_TARGETS in listed:
+        if len(listed) > 1:
+            yield path, Problem(document.location(path), f"{OTHER_TARGETS} stands beside named games", "name either it or games")
+        if len(spec.targets) < 2:
+            yield path, Problem(document.location(path), "there is no other target to learn from", "name source games")
+    else:
+        yield from _listed(spec, path, listed, document)
+
+
+def _listed(spec: SuiteSpec, path: DataPath, listed: tuple[str, ...], document: Document) -> Problems:
+    protocol = PROTOCOLS[spec.protocol]
+    for index, game in enumerate(listed):
+        here: DataPath = (*path, index)
+        if game in spec.targets:
+            remedy = "leave it out of one of the two; sources: [other_targets] leaves each target out of its own sources"
+            message = f"{game} is a target: its data would be known before it is learned"
+            yield here, Problem(document.location(here), message, remedy)
+        elif game in listed[:index]:
+            yield here, Problem(document.location(here), f"duplicate source {shown(game)}", "name each once")
+        elif GAMES[game].family != protocol.family:
+            message = f"{game} is a game of family {GAMES[game].family}; the targets are of family {protocol.family}"
+            yield here, Problem(document.location(here), message, "one network sees them all: name games of one family")
+
+
+def _source_method(spec: SuiteSpec, method: MethodSpec, config: MethodConfig, index: int, document: Document) -> Problems:
+    name = spec.inherited(method, "source_method")
+    if name is None:
+        remedy = "source_method: an EfficientZero method from scratch, whose runs on the source games make the data"
+        yield _at(document, index, f"{shown(method.name)} learns from source games, and nobody plays them", remedy)
+        return
+    try:
+        played = resolve(spec, spec.method(name))
+    except ValidationError:
+        return
+    if not _plays_from_scratch(played):
+        path: DataPath = ("methods", index, "source_method") if method.source_method is not None else ("source_method",)
+        message = f"{shown(name)} cannot make the data: it is not EfficientZero from scratch"
+        remedy = "name a method with agent efficientzero that needs no sources itself"
+        yield path, Problem(document.location(path), message, remedy)
+        return
+    source_environment, environment = played.environment.model_dump(), config.environment.model_dump()
+    for setting, value in source_environment.items():
+        if setting not in VIEW and environment[setting] != value:
+            message = f"environment.{setting} is {environment[setting]} in {shown(method.name)} and {value} in {shown(name)}"
+            yield _at(document, index, message, f"the data show the source's games: only {' and '.join(VIEW)} may differ")
+
+
+def _plays_from_scratch(config: MethodConfig) -> bool:
+    transfer = config.transfer
+    return config.agent.name == "efficientzero" and not transfer.needs_sources and transfer.init_from is None
+
+
+def _at(document: Document, index: int, message: str, remedy: str) -> tuple[DataPath, Problem]:
+    path: DataPath = ("methods", index, "name")
+    return path, Problem(document.location(path), message, remedy)
+
+
+def network_files(spec: SuiteSpec, document: Document) -> Problems:
+    """Reports network files that are missing, damaged, not of this project, or of other shapes than the method's."""
+    for method in spec.methods:
+        try:
+            config = resolve(spec, method)
+        except ValidationError:
+            continue  # reported by `combinations`
+        if config.transfer.init_from is not None:
+            path, location = _location_of_path(spec, method, document)
+            file = Path(config.transfer.init_from)
+            yield from ((path, problem) for problem in _problems(method.name, config, file, spec.targets, location))
+
+
+def _problems(name: str, config: MethodConfig, file: Path, targets: Collection[str], location: Location) -> Iterator[Problem]:
+    try:
+        header = read_network_file(file).header
+    except NetworkFileError as error:
+        yield Problem(location, f"{error.path}: {error.fault}", _similar_file(file) or error.remedy)
+        return
+    known = [game for game in header.games if game in targets]
+    if known:
+        message = f"{file} has learned from {', '.join(known)}: a target would be known before it is learned"
+        yield Problem(location, message, "leave the game out of `targets`, or take a network that has not seen it")
+    # Training takes some components; what is scored as it is needs all of them.
+    components = config.transfer.start.components if config.learns_online else COMPONENTS
+    network = {"agent": header.agent, "environment": header.environment}
+    unequal = differences(network, config.agent, config.environment, components)
+    if unequal:
+        remedy = "set the method to the file's values; or take parts that do not depend on them: transfer.start.components"
+        yield Problem(location, f"{shown(name)} cannot start from {file}: {'; '.join(unequal)}", remedy)
+
+
+def _similar_file(file: Path) -> str:
+    """A remedy for a path where nothing is; empty where there is something, or nothing like it."""
+    if file.exists():
+        return ""
+    close = nearest(file.name, [other.name for other in file.parent.glob("*.safetensors")])
+    return "" if close is None else f"did you mean {file.parent / close}?"
+
+
+def _location_of_path(spec: SuiteSpec, method: MethodSpec, document: Document) -> tuple[DataPath, Location]:
+    """Where the `transfer.init_from` that a method uses is written: `--set`, else itself or its nearest base, else the suite."""
+    if INIT_FROM in spec.command_line:
+        return ("--set", INIT_FROM), Location("--set", text=f"{INIT_FROM}={spec.command_line[INIT_FROM]}")
+    indices = {m.name: i for i, m in enumerate(spec.methods)}
+    owners = [link for link in spec.chain(method) if INIT_FROM in link.set]
+    path: DataPath = ("methods", indices[owners[-1].name], "set", INIT_FROM) if owners else ("set", INIT_FROM)
+    return path, document.location(path)
