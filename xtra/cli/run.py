@@ -139,7 +139,7 @@ def _print_shortages(machine: Machine, jobs: Sequence[Job], console: Console) ->
     if cramped:
         asking = agreeing(cramped, "job", "ask")
         console.print(
-            f"{asking} for more than there is here ({machine}): {_they(cramped)} will get what there is", soft_wrap=True
+            f"{asking} for more than this machine has ({machine}): {_they(cramped)} will get what is there", soft_wrap=True
         )
 
 
