@@ -1,10 +1,11 @@
 """Result rows → estimates, figures and the report. Needs no torch; `load`, `estimate` and `write_report` are the way in."""
 
 from xtra_analysis import figures
-from xtra_analysis.compare import compare, compare_games
-from xtra_analysis.curves import relative_efficiency, sample_efficiency
-from xtra_analysis.errors import InputError
-from xtra_analysis.estimates import estimate
+from xtra_analysis.aggregates import estimate
+from xtra_analysis.comparison import compare
+from xtra_analysis.games import compare_games
+from xtra_analysis.learning_curves import relative_efficiency, sample_efficiency
+from xtra_analysis.matrices import InputError
 from xtra_analysis.profiles import performance_profiles
 from xtra_analysis.report import write_report
 from xtra_analysis.study import Study, load, read_study

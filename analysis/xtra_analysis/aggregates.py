@@ -1,4 +1,4 @@
-"""The four aggregates of rliable (Agarwal et al., 2021), for stacks of matrices.
+"""The four aggregates of rliable (Agarwal et al., 2021): how they are computed, estimated, drawn and told.
 
 Each takes an array (..., runs, games) of normalised scores and returns (...). Where games have different numbers of runs, columns
 are padded below with NaN and every game counts equally; on full matrices the values are rliable's.
@@ -6,13 +6,20 @@ are padded below with NaN and every game counts equally; on full matrices the va
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Mapping
 
 import numpy as np
-from numpy.typing import NDArray
+import pandas as pd
+from matplotlib.figure import Figure
 
-Array = NDArray[np.float64]
-Statistic = Callable[[Array], Array]
+from xtra_analysis.bootstrap import SeededStratifiedBootstrap, generator
+from xtra_analysis.columns import GAMES, METHOD, SEEDS, estimate_columns, sample_text, spoken, wide_estimates
+from xtra_analysis.drawing import interval_rows, new_figure, xtra_style
+from xtra_analysis.findings import Findings
+from xtra_analysis.intervals import UNKNOWN, percentile_interval, pool_spread, small_sample_interval
+from xtra_analysis.matrices import Array, Statistic, game_means, games_with_values, is_ragged, runs_per_game, score_matrix
+from xtra_analysis.page import Paragraph, Picture, Section, Table
+from xtra_analysis.text import listed
 
 TRIMMED_SHARE = 0.25
 """The interquartile mean leaves out a quarter of the runs at each end."""
@@ -50,16 +57,6 @@ AGGREGATES: dict[str, Statistic] = {
 }
 
 
-def is_ragged(scores: Array) -> bool:
-    """Whether some game has fewer runs than another. Padding is in the same place in every matrix of a stack."""
-    return bool(np.isnan(scores.reshape(-1, *scores.shape[-2:])[0]).any())
-
-
-def game_means(scores: Array) -> Array:
-    """Means over runs: (..., runs, games) → (..., games)."""
-    return np.asarray(np.nanmean(scores, axis=-2) if is_ragged(scores) else scores.mean(axis=-2))
-
-
 def _weighted_interquartile_mean(scores: Array) -> Array:
     """Each run weighs 1/(runs of its game); floor(N/4)/N of all weight is trimmed at each end, as scipy trims N equal ones."""
     counts = (~np.isnan(scores.reshape(-1, *scores.shape[-2:])[0])).sum(axis=0)
@@ -72,3 +69,114 @@ def _weighted_interquartile_mean(scores: Array) -> Array:
     share = int(TRIMMED_SHARE * counts.sum()) / counts.sum()
     kept = np.clip(np.minimum(upper, 1.0 - share) - np.maximum(lower, share), 0.0, None)
     return np.asarray((kept * ordered).sum(axis=-1) / kept.sum(axis=-1))
+
+
+AGGREGATE_REPS = 50_000
+"""Resamples for aggregates, as in rliable."""
+POOLED = ("mean", "median")
+"""Statistics that outliers rule; their small-sample interval takes the games' spreads together (`pool_spread`)."""
+ESTIMATE_COLUMNS = [
+    "method", "statistic", "estimate", "low", "high", "percentile_low", "percentile_high",
+    "num_games", "num_runs", "min_runs", "max_runs",
+]  # fmt: skip
+
+
+def estimate(
+    frame: pd.DataFrame,
+    value: str = "normalized",
+    statistics: Mapping[str, Statistic] = AGGREGATES,
+    reps: int = AGGREGATE_REPS,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """One row per (method, statistic) of a frame as `load` gives it; only complete cells count.
+
+    `low` and `high` bound the small-sample interval, `percentile_low` and `percentile_high` rliable's, both 95 %. They are NaN
+    where a game has a single run: one run has no spread. Games in which a method has no value are left out of its row, as its
+    `num_games` says.
+    """
+    complete = frame[frame["status"] == "complete"] if "status" in frame else frame
+    rows = []
+    for method, part in complete.groupby("method", sort=False):
+        games = games_with_values(part, value)
+        if games:
+            rows += _estimates(str(method), score_matrix(part, games, value), statistics, reps, seed)
+    return pd.DataFrame(rows, columns=ESTIMATE_COLUMNS)
+
+
+def _estimates(method: str, matrix: Array, statistics: Mapping[str, Statistic], reps: int, seed: int) -> list[dict[str, object]]:
+    fewest, most = runs_per_game(matrix)
+    functions = list(statistics.values())
+    reps = reps if fewest > 1 else 1
+    drawn = SeededStratifiedBootstrap(matrix, generator(seed, "aggregates", method)).distribution(functions, reps)
+    pooled = pool_spread(matrix)
+    drawn_pooled = SeededStratifiedBootstrap(pooled, generator(seed, "pooled", method)).distribution(functions, reps)
+    rows = []
+    for index, (name, statistic) in enumerate(statistics.items()):
+        estimate = float(statistic(matrix))
+        sample, distribution = (pooled, drawn_pooled) if name in POOLED else (matrix, drawn)
+        honest = small_sample_interval(statistic, [sample], distribution[:, index], estimate, longer_arm=name in POOLED)
+        percentile = percentile_interval(drawn[:, index]) if fewest > 1 else UNKNOWN
+        rows.append(
+            {
+                "method": method,
+                "statistic": name,
+                "estimate": estimate,
+                "low": honest.low,
+                "high": honest.high,
+                "percentile_low": percentile.low,
+                "percentile_high": percentile.high,
+                "num_games": matrix.shape[1],
+                "num_runs": int((~np.isnan(matrix)).sum()),
+                "min_runs": fewest,
+                "max_runs": most,
+            }
+        )
+    return rows
+
+
+TITLES = {"iqm": "IQM", "median": "Median", "mean": "Mean", "optimality_gap": "Optimality gap ↓"}
+
+
+def plot_aggregates(estimates: pd.DataFrame) -> Figure:
+    """One panel per statistic of `estimate`'s rows: thin lines are small-sample intervals, thick ones rliable's."""
+    statistics = [name for name in TITLES if name in set(estimates["statistic"])]
+    methods = list(dict.fromkeys(estimates["method"]))
+    with xtra_style():
+        figure = new_figure(2.45 * len(statistics) + 1.2, 0.95 + 0.32 * len(methods))
+        panels = figure.subplots(1, len(statistics), sharey=True, squeeze=False)[0]
+        for axes, statistic in zip(panels, statistics, strict=True):
+            interval_rows(axes, estimates[estimates["statistic"] == statistic], methods)
+            axes.set_title(TITLES[statistic])
+            axes.locator_params(axis="x", nbins=4)
+    return figure
+
+
+NORMALIZED_MEANING = {
+    "human": "0 is a random agent, 1 a human",
+    "maximum": "0 is a random agent, 1 the game's maximum",
+}
+
+
+def aggregates_section(findings: Findings) -> Section | None:
+    """The four aggregates, in a figure and a table."""
+    if findings.estimates.empty:
+        return None
+    lead = f"Scores are normalized per game: {NORMALIZED_MEANING[findings.study.record.normalization]}."
+    unknown = sorted(set(findings.study.complete.loc[findings.study.complete["normalized"].isna(), "game"]))
+    if unknown:
+        lead += f" Left out here, for want of such a reference: {listed(unknown)}."
+    iqm = findings.estimates[findings.estimates["statistic"] == "iqm"]
+    picture = Picture(
+        "aggregates",
+        plot_aggregates(findings.estimates),
+        f"Points with intervals for four aggregates of the normalized score of each method. IQM: {spoken(iqm)}",
+        "Thin line: 95 % interval that allows for few seeds. Thick line: rliable's percentile interval, too narrow at few seeds. "
+        + sample_text(findings.estimates),
+    )
+    columns = [METHOD]
+    for statistic, heading in TITLES.items():
+        columns += estimate_columns(statistic, heading)
+    notes = ["Seeds are per game. The CSV file has rliable's intervals too."]
+    wide = wide_estimates(findings.estimates)
+    table = Table("aggregates", "Aggregates", wide, [*columns, SEEDS, GAMES], notes, csv=findings.estimates)
+    return Section("aggregates", "Aggregate scores", [Paragraph(lead), picture, table])

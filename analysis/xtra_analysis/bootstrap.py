@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rliable import library
 
-from xtra_analysis.aggregates import Array, Statistic, is_ragged
+from xtra_analysis.matrices import Array, Statistic, is_ragged
 
 CHUNK_ELEMENTS = 1 << 21
 """Numbers resampled at once: enough for NumPy's loops, small enough for any machine's memory."""

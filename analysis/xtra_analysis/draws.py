@@ -8,10 +8,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from xtra_analysis.aggregates import Array, mean
-from xtra_analysis.compare import games_with_positive_scores
-from xtra_analysis.matrices import games_with_values, score_matrix
+from xtra_analysis.aggregates import mean
+from xtra_analysis.columns import GAMES, METHOD
+from xtra_analysis.findings import Findings
+from xtra_analysis.matrices import Array, games_with_positive_scores, games_with_values, score_matrix
+from xtra_analysis.page import Column, Paragraph, Table
 from xtra_analysis.study import Study
+from xtra_analysis.text import counted, number
 
 DRAW_COLUMNS = ["group", "method", "score", "seed_error", "num_games", "min_runs"]
 SPREAD_COLUMNS = ["group", "num_draws", "mean", "lowest", "highest", "spread", "seed_spread", "draw_spread"]
@@ -20,11 +23,11 @@ SPREAD_COLUMNS = ["group", "num_draws", "mean", "lowest", "highest", "spread", "
 def draw_scores(study: Study) -> pd.DataFrame:
     """One row per method that has a group: its mean over games, and the standard error of that from its own seeds alone.
 
-    Scores are ratios to the yardstick's mean in each game where there is one, else normalised. The yardstick's own error is left
-    out, because all draws share it. Only games that every draw of the group has count; the error is NaN where one has one run.
+    Scores are ratios to the baseline's mean in each game if it learns, else normalised. The baseline's own error is left out,
+    because all draws share it. Only games that every draw of the group has count; the error is NaN where one has one run.
     """
     rows = []
-    groups = pd.Series({method.name: method.group for method in study.info.methods}, dtype=object).dropna()
+    groups = pd.Series({method.name: method.group for method in study.record.methods}, dtype=object).dropna()
     scored = _scaled(study)
     for group, members in groups.groupby(groups, sort=False):
         parts = {name: scored[scored["method"] == name] for name in members.index}
@@ -56,9 +59,9 @@ def draw_spread(draws: pd.DataFrame) -> pd.DataFrame:
 
 def _scaled(study: Study) -> pd.DataFrame:
     complete = study.complete
-    if study.yardstick is None:
+    if study.ratio_baseline is None:
         return complete.assign(scaled=complete["normalized"])
-    reference = complete[complete["method"] == study.yardstick]
+    reference = complete[complete["method"] == study.ratio_baseline]
     usable = reference[reference["game"].isin(games_with_positive_scores(reference))]
     means = usable.groupby("game")["score"].mean()
     return complete.assign(scaled=complete["score"] / complete["game"].map(means))
@@ -73,3 +76,38 @@ def _seed_error(matrix: Array, counts: NDArray[np.intp]) -> float:
     if counts.min() < 2:
         return float("nan")
     return float(np.sqrt((np.nanvar(matrix, axis=0, ddof=1) / counts).sum()) / matrix.shape[1])
+
+
+def spread_sentence(findings: Findings, group: str | None) -> str:
+    """How far the draws of a group differ, and what of that their seeds explain."""
+    row = findings.draw_spread.set_index("group").loc[group]
+    opening = (
+        f"{group}: {counted(int(row['num_draws']), 'draw')} scored {number(row['lowest'])} to {number(row['highest'])} "
+        f"({draw_unit(findings)}; mean {number(row['mean'])}), a standard deviation between draws of {number(row['spread'])}"
+    )
+    if pd.isna(row["seed_spread"]):
+        return f"{opening}. How much of it is due to seeds cannot be told from one seed."
+    rest = (
+        f"which leaves {number(row['draw_spread'])} for the draws themselves and their pretrained networks"
+        if row["draw_spread"] > 0
+        else "so the draws cannot be told apart"
+    )
+    return f"{opening}. Seeds alone would give equal draws one of {number(row['seed_spread'])}, {rest}."
+
+
+def draw_unit(findings: Findings) -> str:
+    """What a draw's score is told in."""
+    return f"× {findings.study.ratio_baseline}" if findings.study.ratio_baseline else "normalized score"
+
+
+def draws_blocks(findings: Findings) -> list[Table | Paragraph]:
+    if findings.draw_spread.empty:
+        return []
+    columns = [
+        METHOD,
+        Column(f"Mean, {draw_unit(findings)}", lambda row: number(row.score)),
+        Column("Standard error from seeds", lambda row: number(row.seed_error)),
+        GAMES,
+    ]
+    table = Table("draws", "Draws", findings.draws, columns, ["Mean over games; each game counts equally."])
+    return [*(Paragraph(spread_sentence(findings, group)) for group in findings.draw_spread["group"]), table]

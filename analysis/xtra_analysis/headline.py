@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 
+from xtra_analysis.aggregates import NORMALIZED_MEANING
+from xtra_analysis.draws import spread_sentence
 from xtra_analysis.findings import Findings
-from xtra_analysis.formatting import counted, number, percent, probability, runs, span, whole, whole_span
-from xtra_analysis.reach import Reach
-
-NORMALIZED_MEANING = {
-    "human": "0 is a random agent, 1 a human",
-    "maximum": "0 is a random agent, 1 the game's maximum",
-}
+from xtra_analysis.text import counted, number, percent, probability, runs, span
+from xtra_analysis.time_to_threshold import threshold_sentence
 
 
 def answer(findings: Findings) -> str:
@@ -20,62 +17,14 @@ def answer(findings: Findings) -> str:
     primary = findings.primary
     if primary is None:
         return "No run has finished yet, so there is no answer."
-    if study.info.proves == "wiring":
+    if study.record.proves == "wiring":
         return (
             f"Everything ran: {counted(len(study.complete), 'run')} of {len(study.scores)} left a score. "
             "Runs this short prove the wiring, not learning, so they answer no question about methods."
         )
-    group = next(method.group for method in study.info.methods if method.name == primary)
+    group = next(method.group for method in study.record.methods if method.name == primary)
     drawn = spread_sentence(findings, group) if group in set(findings.draw_spread["group"]) else None
-    return " ".join(filter(None, (reach_sentence(findings), _final_sentence(findings, primary), drawn)))
-
-
-def spread_sentence(findings: Findings, group: str | None) -> str:
-    """How far the draws of a group differ, and what of that their seeds explain."""
-    row = findings.draw_spread.set_index("group").loc[group]
-    opening = (
-        f"{group}: {counted(int(row['num_draws']), 'draw')} scored {number(row['lowest'])} to {number(row['highest'])} "
-        f"({draw_unit(findings)}; mean {number(row['mean'])}), a standard deviation between draws of {number(row['spread'])}"
-    )
-    if pd.isna(row["seed_spread"]):
-        return f"{opening}. How much of it is due to seeds cannot be told from one seed."
-    rest = (
-        f"which leaves {number(row['draw_spread'])} for the draws themselves and their pretrained networks"
-        if row["draw_spread"] > 0
-        else "so the draws cannot be told apart"
-    )
-    return f"{opening}. Seeds alone would give equal draws one of {number(row['seed_spread'])}, {rest}."
-
-
-def draw_unit(findings: Findings) -> str:
-    """What a draw's score is told in."""
-    return f"× {findings.study.yardstick}" if findings.study.yardstick else "normalized score"
-
-
-def reach_sentence(findings: Findings) -> str | None:
-    """How many env steps sooner than the baseline the primary method reached the suite's score; None if that is not known."""
-    found = findings.reach
-    row = None if found is None else found.difference(findings.primary)
-    if found is None or row is None:
-        return None
-    steps = found.estimates.set_index("method")["estimate"]
-    method, baseline, difference = str(row["method"]), str(row["baseline"]), float(row["estimate"])
-    opening = (
-        f"{method} reached a score of {found.score:g} after {whole(steps[method])} env steps, {baseline} after "
-        f"{whole(steps[baseline])}: {whole(abs(difference))} {'fewer' if difference < 0 else 'more'}"
-    )
-    if pd.isna(row["low"]):
-        reason = "one seed gives no interval" if row["min_runs"] < 2 else "no interval: the runs of each took equally long"
-        return f"{opening} ({reason}){_unreached(found, [method, baseline])}."
-    clear = "excludes" if row["low"] > 0 or row["high"] < 0 else "does not exclude"
-    bounds = f"95 % interval {whole_span(row['low'], row['high'])}, which {clear} 0"
-    return f"{opening} ({bounds}){_unreached(found, [method, baseline])}."
-
-
-def _unreached(found: Reach, methods: list[str]) -> str:
-    runs = found.runs[found.runs["method"].isin(methods)]
-    missed = int((~runs["reached"]).sum())
-    return f"; {missed} of their {len(runs)} runs never got there" if missed else ""
+    return " ".join(filter(None, (threshold_sentence(findings), _final_sentence(findings, primary), drawn)))
 
 
 def _final_sentence(findings: Findings, primary: str) -> str:
@@ -119,7 +68,7 @@ def _p_text(findings: Findings, p_value: float) -> str:
 
 
 def _score_sentence(findings: Findings, primary: str, iqm: pd.Series) -> str:
-    meaning = NORMALIZED_MEANING.get(findings.study.info.normalization, "")
+    meaning = NORMALIZED_MEANING.get(findings.study.record.normalization, "")
     where = f"over {counted(int(iqm['num_games']), 'game')}, {runs(iqm['min_runs'], iqm['max_runs'])} seeds each"
     bounds = f"95 % interval {span(iqm['low'], iqm['high'])}" if pd.notna(iqm["low"]) else _no_interval(iqm)
     reached = f"{primary} reached a normalized score of {number(iqm['estimate'])} ({bounds}; {meaning}), {where}."

@@ -8,21 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import stats
 
-from xtra_analysis.aggregates import Array
+from xtra_analysis.bootstrap import joint_distribution
+from xtra_analysis.matrices import Array, runs_per_game
 
 LEVEL = 0.95
 """Of every interval in a report."""
-
 STUDENT_LEVEL = 0.965
 """What t is asked for, so that skewed and failing populations are held about as often as LEVEL says (`coverage_study.py`)."""
-
 LARGEST_RELATIVE_SPREAD = 2.0
 """Above this a game's mean is too near zero to measure a spread by."""
-
 JointStatistic = Callable[..., Array]
 """Takes one stack (..., runs, games) per sample, returns (...)."""
 
@@ -124,3 +123,30 @@ def _leave_one_out(statistic: JointStatistic, samples: Sequence[Array], position
     others = [np.broadcast_to(other, (count, *other.shape)) for other in samples]
     others[position] = stack
     return np.asarray(statistic(*others))
+
+
+def joint_estimate(
+    statistic: Callable[[Array, Array], Array],
+    samples: list[Array],
+    reps: int,
+    random: np.random.Generator,
+    limits: tuple[float, float] = (-np.inf, np.inf),
+    longer_arm: bool = False,
+) -> dict[str, Any]:
+    """A statistic of two samples with both intervals, and how many games and runs stand behind it."""
+    size = samples[0].shape[0] * samples[1].size
+    distribution = joint_distribution(statistic, samples, reps, random, size)
+    counts = [runs_per_game(sample) for sample in samples]
+    fewest, most = min(count[0] for count in counts), max(count[1] for count in counts)
+    honest = small_sample_interval(statistic, samples, distribution, longer_arm=longer_arm).clip(*limits)
+    percentile = percentile_interval(distribution) if fewest > 1 else UNKNOWN
+    return {
+        "estimate": float(statistic(*samples)),
+        "low": honest.low,
+        "high": honest.high,
+        "percentile_low": percentile.low,
+        "percentile_high": percentile.high,
+        "num_games": samples[0].shape[1],
+        "min_runs": fewest,
+        "max_runs": most,
+    }

@@ -1,13 +1,20 @@
-"""Frames → (runs, games) matrices, the shape that rliable's definitions speak of."""
+"""Frames → (runs, games) matrices, the shape that rliable's definitions speak of, and which rows go into them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from xtra_analysis.aggregates import Array
+
+class InputError(ValueError):
+    """The given runs cannot be read, or not together. Meant to be shown to a person without a traceback."""
+
+
+Array = NDArray[np.float64]
+Statistic = Callable[[Array], Array]
 
 
 def score_matrix(frame: pd.DataFrame, games: Sequence[str], value: str = "normalized") -> Array:
@@ -34,3 +41,29 @@ def runs_per_game(matrix: Array) -> tuple[int, int]:
     """The smallest and the largest number of runs of a game."""
     counts = (~np.isnan(matrix)).sum(axis=0)
     return int(counts.min()), int(counts.max())
+
+
+def is_ragged(scores: Array) -> bool:
+    """Whether some game has fewer runs than another. Padding is in the same place in every matrix of a stack."""
+    return bool(np.isnan(scores.reshape(-1, *scores.shape[-2:])[0]).any())
+
+
+def game_means(scores: Array) -> Array:
+    """Means over runs: (..., runs, games) → (..., games)."""
+    return np.asarray(np.nanmean(scores, axis=-2) if is_ragged(scores) else scores.mean(axis=-2))
+
+
+def split_by_baseline(frame: pd.DataFrame, baseline: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The rows that have a score: of all other methods, and of the baseline. Raises InputError for a method that is not there."""
+    methods = list(dict.fromkeys(frame["method"]))
+    if baseline not in methods:
+        raise InputError(f"no method {baseline!r}; there are {', '.join(methods)}")
+    complete = frame[(frame["status"] == "complete") & frame["score"].notna()]
+    is_baseline = complete["method"] == baseline
+    return complete[~is_baseline], complete[is_baseline]
+
+
+def games_with_positive_scores(frame: pd.DataFrame) -> set[str]:
+    """The games in which every run scored above zero: only there can a ratio to them be averaged and resampled."""
+    lowest = frame.groupby("game")["score"].min()
+    return set(lowest.index[lowest > 0])

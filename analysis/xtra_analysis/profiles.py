@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
-from xtra_analysis.aggregates import Array, is_ragged
 from xtra_analysis.bootstrap import generator, joint_distribution
-from xtra_analysis.matrices import games_with_values, runs_per_game, score_matrix
+from xtra_analysis.columns import sample_text
+from xtra_analysis.drawing import legend_handles, looks, new_figure, xtra_style
+from xtra_analysis.findings import Findings
+from xtra_analysis.matrices import Array, games_with_values, is_ragged, runs_per_game, score_matrix
+from xtra_analysis.page import Picture, Section
 
 PROFILE_REPS = 2_000
 NUM_THRESHOLDS = 61
@@ -47,3 +53,35 @@ def share_above(scores: Array, thresholds: Array) -> Array:
         above = np.where(np.isnan(scores), np.nan, scores > threshold) if ragged else (scores > threshold).astype(np.float64)
         shares[:, place] = (np.nanmean(above, axis=-2) if ragged else above.mean(axis=-2)).mean(axis=-1)
     return shares
+
+
+def plot_profiles(table: pd.DataFrame, emphasis: Sequence[str] | None = None) -> Figure:
+    """Of `performance_profiles`' rows: share of runs above each score; bands for the methods of `emphasis` (default: all)."""
+    methods = list(dict.fromkeys(table["method"]))
+    strong = set(methods if emphasis is None else emphasis)
+    drawn = looks(methods)
+    with xtra_style():
+        figure = new_figure(7.6, 4.2)
+        axes = figure.subplots()
+        for method in methods:
+            part, color = table[table["method"] == method], drawn[method].color
+            axes.step(part["threshold"], part["share"], where="post", color=color, linewidth=2.0 if method in strong else 1.0)
+            if method in strong:
+                axes.fill_between(part["threshold"], part["low"], part["high"], step="post", color=color, alpha=0.14, linewidth=0)
+        axes.set(xlabel="Normalized score τ", ylabel="Share of runs above τ", ylim=(-0.02, 1.02))
+        figure.legend(handles=legend_handles(drawn, markers=False), loc="outside right center")
+    return figure
+
+
+def profiles_section(findings: Findings) -> Section | None:
+    """The share of runs above each score."""
+    if findings.profiles.empty:
+        return None
+    picture = Picture(
+        "profiles",
+        plot_profiles(findings.profiles, findings.emphasis),
+        "Step chart: share of runs that score above a threshold, over the threshold, one line per method.",
+        "A curve that lies higher is better everywhere; curves that cross mean that the order of the methods depends on which "
+        f"games or runs count. Bands: rliable's pointwise 95 %. {sample_text(findings.profiles)}",
+    )
+    return Section("profiles", "Performance profiles", [picture])

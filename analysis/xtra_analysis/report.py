@@ -3,60 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from xtra_analysis.content import Picture, Section, Table
-from xtra_analysis.findings import Findings, find
-from xtra_analysis.formatting import counted
+from xtra.results.run_record import RunRecord
+from xtra_analysis.ablations import ablations_section
+from xtra_analysis.aggregates import aggregates_section
+from xtra_analysis.analyse import analyse
+from xtra_analysis.comparison import comparison_section
+from xtra_analysis.costs import efficiency_section
+from xtra_analysis.cross_tasks import cross_tasks_section
+from xtra_analysis.findings import Findings
+from xtra_analysis.games import games_section
 from xtra_analysis.headline import answer
-from xtra_analysis.run_record import RunRecord
-from xtra_analysis.sections.ablations import ablations
-from xtra_analysis.sections.aggregates import aggregates
-from xtra_analysis.sections.comparison import comparison
-from xtra_analysis.sections.efficiency import efficiency
-from xtra_analysis.sections.games import games
-from xtra_analysis.sections.missing import missing
-from xtra_analysis.sections.overview import overview
-from xtra_analysis.sections.precision import precision
-from xtra_analysis.sections.profiles import profiles
-from xtra_analysis.sections.published import published
-from xtra_analysis.sections.reach import reach
-from xtra_analysis.sections.reading import reading
-from xtra_analysis.sections.sources import sources
-from xtra_analysis.sections.transfer import transfer
+from xtra_analysis.missing import missing_section
+from xtra_analysis.overview import overview_section
+from xtra_analysis.page import Picture, Section, Table
+from xtra_analysis.precision import precision_section
+from xtra_analysis.profiles import profiles_section
+from xtra_analysis.provenance import method_section, provenance
+from xtra_analysis.published import published_section
+from xtra_analysis.sources import sources_section
 from xtra_analysis.study import Study, read_study
+from xtra_analysis.text import counted
+from xtra_analysis.time_to_threshold import time_to_threshold_section
 
 SECTIONS = (
-    reach,
-    comparison,
-    aggregates,
-    efficiency,
-    profiles,
-    games,
-    ablations,
-    sources,
-    transfer,
-    published,
-    precision,
-    missing,
-    reading,
+    time_to_threshold_section,
+    comparison_section,
+    aggregates_section,
+    efficiency_section,
+    profiles_section,
+    games_section,
+    ablations_section,
+    sources_section,
+    cross_tasks_section,
+    published_section,
+    precision_section,
+    missing_section,
+    method_section,
 )
 HERE = Path(__file__).parent
 WIRING_BANNER = "This run proves the wiring, not learning: its scores say nothing about how good a method is."
 SYNTHETIC_BANNER = "Synthetic: every number here was invented to show what a report looks like. Nothing was trained."
-
-
-@dataclass(frozen=True)
-class ProvenanceEntry:
-    """Where one run came from, as pairs for the page."""
-
-    name: str
-    facts: Sequence[tuple[str, str]]
-    suite_text: str
 
 
 def write_report(run_dirs: Sequence[Path], out: Path, seed: int = 0) -> Path:
@@ -65,8 +56,8 @@ def write_report(run_dirs: Sequence[Path], out: Path, seed: int = 0) -> Path:
     Equal rows and seed give equal bytes. Raises InputError for runs that cannot be read or do not belong together.
     """
     study = read_study([Path(run) for run in run_dirs])
-    findings = find(study, seed)
-    first = overview(findings)
+    findings = analyse(study, seed)
+    first = overview_section(findings)
     sections = [section for make in SECTIONS if (section := make(findings)) is not None]
     out.mkdir(parents=True, exist_ok=True)
     _write_files(study, [first, *sections], out)
@@ -79,57 +70,31 @@ def _render(findings: Findings, first: Section, sections: Sequence[Section]) -> 
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
     )
-    info = findings.study.info
+    record = findings.study.record
     return environment.get_template("report.html.j2").render(
         css=Markup((HERE / "report.css").read_text(encoding="utf-8")),
-        info=info,
-        banners=list(_banners(info)),
+        run=record,
+        banners=list(_banners(record)),
         extent=_extent(findings.study),
         answer=answer(findings),
         first=first,
         sections=sections,
-        provenance=[_provenance(one) for one in findings.study.infos],
+        provenance=[provenance(one) for one in findings.study.records],
         colophon="Made by xtra_analysis from result rows alone. Beside this file: tables (CSV), figures (SVG), rows (Parquet).",
     )
 
 
-def _banners(info: RunRecord) -> Iterator[str]:
-    if info.synthetic:
+def _banners(record: RunRecord) -> Iterator[str]:
+    if record.synthetic:
         yield SYNTHETIC_BANNER
-    if info.proves == "wiring":
+    if record.proves == "wiring":
         yield WIRING_BANNER
 
 
 def _extent(study: Study) -> str:
-    info = study.info
-    return f"{counted(len(info.games), 'game')} × {counted(len(info.methods), 'method')} × {counted(len(info.seeds), 'seed')}"
-
-
-def _provenance(info: RunRecord) -> ProvenanceEntry:
-    facts = info.provenance
-    changed = " with uncommitted changes" if facts.git_dirty else ""
-    return ProvenanceEntry(
-        f"{info.suite}, version {info.suite_version}",
-        [
-            (
-                "Suite",
-                f"{info.suite}, version {info.suite_version}; preset {info.preset}; seeds {', '.join(map(str, info.seeds))}",
-            ),
-            *(
-                [("Set on the command line", ", ".join(f"{k}={v}" for k, v in info.command_line.items()))]
-                if info.command_line
-                else []
-            ),
-            ("Results made by", "; ".join(facts.made_by) or "not known"),
-            (
-                "Collected",
-                f"{facts.created or 'not known'}, by xtra-bench {facts.xtra_version or 'not known'}, "
-                f"commit {facts.git_commit or 'not known'}{changed}, Python {facts.python or '?'}, {facts.platform or '?'}",
-            ),
-            ("Hardware", "; ".join(facts.hardware) or "not known"),
-        ],
-        facts.suite_text,
-    )
+    record = study.record
+    counts = (counted(len(record.games), "game"), counted(len(record.methods), "method"), counted(len(record.seeds), "seed"))
+    return " × ".join(counts)
 
 
 def _write_files(study: Study, sections: Sequence[Section], out: Path) -> None:

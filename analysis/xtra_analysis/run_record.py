@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from xtra.results.run_record import MethodRecord, RunRecord, TransferRecord, read_run_record
-from xtra_analysis.errors import InputError
-from xtra_analysis.labels import label, printable
+from xtra_analysis.matrices import InputError
+from xtra_analysis.text import label, printable
 
 __all__ = ["OTHER_TARGETS", "MethodRecord", "RunRecord", "TransferRecord", "read_record"]
-
 OTHER_TARGETS = "other_targets"
 """In place of source games: all targets but the one that is learned."""
 

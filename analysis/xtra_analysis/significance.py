@@ -7,7 +7,7 @@ import math
 import numpy as np
 from scipy import signal, stats
 
-from xtra_analysis.aggregates import Array
+from xtra_analysis.matrices import Array
 
 MOST_STEPS = 1 << 20
 """Steps of the grid on which games are added up; unequal numbers of runs could ask for more than memory holds."""

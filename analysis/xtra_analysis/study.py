@@ -15,39 +15,37 @@ import pandas as pd
 from pydantic import JsonValue
 
 from xtra.protocol.scores import reference_scores
+from xtra.results.run_record import MethodRecord, RunRecord
 from xtra.store.rows import CELL_KEY, TABLES, Table, read_csv
-from xtra_analysis.errors import InputError
-from xtra_analysis.formatting import counted
-from xtra_analysis.labels import label
-from xtra_analysis.palette import short
-from xtra_analysis.run_record import MethodRecord, RunRecord, read_record
+from xtra_analysis.matrices import InputError
+from xtra_analysis.run_record import read_record
+from xtra_analysis.text import counted, label, short
 
 RANDOM_AGENT = "random"
-"""The agent that is a yardstick, never an answer to a suite's question."""
+"""The agent that others are measured against, never an answer to a suite's question."""
 PER_RUN_COLUMNS = ("suite", "suite_version", "sharers")
 """May differ between two runs that share a cell, because its jobs were computed once for both."""
-
 MOST_DIFFERENCES = 3
 """That are told of two methods of one name."""
 
 
 @dataclass(frozen=True)
 class Study:
-    """Everything a report needs. `tables` maps a table's name to its frame; `infos` holds each run's `run.json`."""
+    """Everything a report needs. `tables` maps a table's name to its frame; `records` holds each run's `run.json`."""
 
-    infos: tuple[RunRecord, ...]
+    records: tuple[RunRecord, ...]
     tables: dict[str, pd.DataFrame]
 
     @property
-    def info(self) -> RunRecord:
+    def record(self) -> RunRecord:
         """The first run's, with the games, seeds and methods of all."""
-        return self.infos[0].model_copy(
+        return self.records[0].model_copy(
             update={
-                "games": tuple(dict.fromkeys(game for info in self.infos for game in info.games)),
-                "seeds": tuple(sorted({seed for info in self.infos for seed in info.seeds})),
-                "methods": tuple({method.name: method for info in self.infos for method in info.methods}.values()),
-                "baseline": next((info.baseline for info in self.infos if info.baseline), None),
-                "synthetic": any(info.synthetic for info in self.infos),
+                "games": tuple(dict.fromkeys(game for record in self.records for game in record.games)),
+                "seeds": tuple(sorted({seed for record in self.records for seed in record.seeds})),
+                "methods": tuple({method.name: method for record in self.records for method in record.methods}.values()),
+                "baseline": next((record.baseline for record in self.records if record.baseline), None),
+                "synthetic": any(record.synthetic for record in self.records),
             }
         )
 
@@ -69,22 +67,22 @@ class Study:
     @property
     def methods(self) -> list[str]:
         """Names in suite order."""
-        return [method.name for method in self.info.methods]
+        return [method.name for method in self.record.methods]
 
     @property
     def learners(self) -> list[str]:
         """The methods that are not the random agent."""
-        return [method.name for method in self.info.methods if method.agent != RANDOM_AGENT]
+        return [method.name for method in self.record.methods if method.agent != RANDOM_AGENT]
 
     @property
-    def yardstick(self) -> str | None:
+    def ratio_baseline(self) -> str | None:
         """The baseline, if it learns: a ratio to the score of a random agent would say little."""
         return self.baseline if self.baseline in self.learners else None
 
     @property
     def baseline(self) -> str | None:
         """The method that others are normalised by, where it has any score."""
-        name = self.info.baseline
+        name = self.record.baseline
         return name if name in set(self.complete["method"]) else None
 
 
@@ -105,33 +103,33 @@ def read_study(runs: Sequence[Path]) -> Study:
     """The runs as one study. Raises InputError when they cannot be read or do not belong together."""
     if not runs:
         raise InputError("no run given; name a directory such as results/runs/<suite>-<time>-<id>")
-    infos = tuple(read_record(run) for run in runs)
-    _refuse_mixture(runs, infos)
+    records = tuple(read_record(run) for run in runs)
+    _refuse_mixture(runs, records)
     tables = {table.name: _read_table(runs, table) for table in TABLES}
-    _check_scores(infos, tables["scores"])
-    tables["scores"] = _with_planned_cells(infos, tables["scores"])
-    tables = {name: _in_suite_order(infos, frame) for name, frame in tables.items()}
+    _check_scores(records, tables["scores"])
+    tables["scores"] = _with_planned_cells(records, tables["scores"])
+    tables = {name: _in_suite_order(records, frame) for name, frame in tables.items()}
     for name in ("scores", "curves"):
         tables[name]["normalized"] = _normalized(tables[name], "game")
     tables["source_scores"]["normalized"] = _normalized(tables["source_scores"], "source_game")
-    return Study(infos, tables)
+    return Study(records, tables)
 
 
-def _refuse_mixture(runs: Sequence[Path], infos: Sequence[RunRecord]) -> None:
+def _refuse_mixture(runs: Sequence[Path], records: Sequence[RunRecord]) -> None:
     """Raises InputError for runs that measure different things, or call different things by one name."""
-    first, methods = infos[0], dict[str, tuple[Path, MethodRecord]]()
-    for run, info in zip(runs, infos, strict=True):
-        if info.protocol != first.protocol:
+    first, methods = records[0], dict[str, tuple[Path, MethodRecord]]()
+    for run, record in zip(runs, records, strict=True):
+        if record.protocol != first.protocol:
             raise InputError(
-                f"{runs[0]} has protocol {first.protocol!r}, {run} has {info.protocol!r}: their scores measure different things "
-                "and are never put together. Make one report for each."
+                f"{runs[0]} has protocol {first.protocol!r}, {run} has {record.protocol!r}: their scores measure different "
+                "things and are never put together. Make one report for each."
             )
-        if info.suite == first.suite and info.suite_version != first.suite_version:
+        if record.suite == first.suite and record.suite_version != first.suite_version:
             raise InputError(
-                f"{runs[0]} is version {first.suite_version} of suite {info.suite!r}, {run} version {info.suite_version}: "
+                f"{runs[0]} is version {first.suite_version} of suite {record.suite!r}, {run} version {record.suite_version}: "
                 "a version is raised when results change meaning. Make one report for each."
             )
-        for method in info.methods:
+        for method in record.methods:
             earlier, known = methods.setdefault(method.name, (run, method))
             if difference := _difference(known, method):
                 raise InputError(
@@ -190,11 +188,11 @@ def _read_table(runs: Sequence[Path], table: Table) -> pd.DataFrame:
     )
 
 
-def _check_scores(infos: Sequence[RunRecord], scores: pd.DataFrame) -> None:
+def _check_scores(records: Sequence[RunRecord], scores: pd.DataFrame) -> None:
     """Refuses rows that `run.json` does not know, and complete cells without a score."""
     valid = {
-        "protocol": {infos[0].protocol},
-        "method": {method.name for info in infos for method in info.methods},
+        "protocol": {records[0].protocol},
+        "method": {method.name for record in records for method in record.methods},
     }
     for column, names in valid.items():
         strange = sorted(set(scores[column]) - names)
@@ -209,25 +207,25 @@ def _check_scores(infos: Sequence[RunRecord], scores: pd.DataFrame) -> None:
         )
 
 
-def _with_planned_cells(infos: Sequence[RunRecord], scores: pd.DataFrame) -> pd.DataFrame:
+def _with_planned_cells(records: Sequence[RunRecord], scores: pd.DataFrame) -> pd.DataFrame:
     """Adds a row of status `missing` for each planned cell that has none."""
     present = set(scores[list(CELL_KEY)].itertuples(index=False, name=None))
     absent = {
-        (info.protocol, method.name, game, seed): {
-            "suite": info.suite,
-            "suite_version": info.suite_version,
-            "protocol": info.protocol,
+        (record.protocol, method.name, game, seed): {
+            "suite": record.suite,
+            "suite_version": record.suite_version,
+            "protocol": record.protocol,
             "method": method.name,
             "agent": method.agent,
             "game": game,
             "seed": seed,
             "status": "missing",
         }
-        for info in infos
-        for method in info.methods
-        for game in info.games
-        for seed in info.seeds
-        if (info.protocol, method.name, game, seed) not in present
+        for record in records
+        for method in record.methods
+        for game in record.games
+        for seed in record.seeds
+        if (record.protocol, method.name, game, seed) not in present
     }
     if not absent:
         return scores
@@ -236,9 +234,11 @@ def _with_planned_cells(infos: Sequence[RunRecord], scores: pd.DataFrame) -> pd.
     return both.astype({"score": "float64"}).sort_values(list(CELL_KEY), kind="stable", ignore_index=True)
 
 
-def _in_suite_order(infos: Sequence[RunRecord], frame: pd.DataFrame) -> pd.DataFrame:
+def _in_suite_order(records: Sequence[RunRecord], frame: pd.DataFrame) -> pd.DataFrame:
     """Rows by method as the suite lists them; within a method the order stays."""
-    order = {name: place for place, name in enumerate(dict.fromkeys(method.name for info in infos for method in info.methods))}
+    order = {
+        name: place for place, name in enumerate(dict.fromkeys(method.name for record in records for method in record.methods))
+    }
     return frame.sort_values("method", key=lambda names: names.map(order), kind="stable", ignore_index=True)
 
 

@@ -10,17 +10,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from xtra_analysis import figures
-from xtra_analysis.compute import machine, over_time, seconds_per_run, stage_costs
-from xtra_analysis.content import Picture, Table
-from xtra_analysis.curves import common_points, relative_efficiency, sample_efficiency
-from xtra_analysis.estimates import estimate
-from xtra_analysis.findings import find
-from xtra_analysis.formatting import duration, percent
+from xtra_analysis.aggregates import estimate
+from xtra_analysis.analyse import analyse
+from xtra_analysis.costs import efficiency_section, machine, over_time, seconds_per_run, stage_costs
 from xtra_analysis.headline import answer
-from xtra_analysis.sections.efficiency import efficiency
-from xtra_analysis.sensitivity import worst_case
+from xtra_analysis.learning_curves import common_points, relative_efficiency, sample_efficiency
+from xtra_analysis.missing import worst_case
+from xtra_analysis.page import Picture, Table
 from xtra_analysis.study import read_study
 from xtra_analysis.synthetic import METHODS
+from xtra_analysis.text import duration, percent
 
 MakeRun = Callable[..., Path]
 
@@ -91,7 +90,7 @@ def test_the_whole_study_counts_every_job_once(make_run: MakeRun) -> None:
 def test_small_costs_are_told_in_small_units(make_run: MakeRun) -> None:
     run = make_run("run")
     write_costs(run, scale=1 / 3600)
-    section = efficiency(find(read_study([run])))
+    section = efficiency_section(analyse(read_study([run])))
     assert section is not None
     texts = [text for block in section.blocks if isinstance(block, Table) for row in block.rows for text in row]
     assert "0.5\u00a0s" in texts and "0.00" not in texts
@@ -126,7 +125,7 @@ def test_missing_runs_are_filled_with_the_worst_and_best_of_their_game() -> None
 
 
 def test_nothing_is_divided_by_a_random_agents_score(make_run: MakeRun) -> None:
-    findings = find(read_study([make_run("run", methods=[METHODS[0], METHODS[-1]], baseline="Random")]))
+    findings = analyse(read_study([make_run("run", methods=[METHODS[0], METHODS[-1]], baseline="Random")]))
     assert set(findings.comparison["statistic"]) == {"probability_of_improvement"}
     assert findings.game_ratios.empty and findings.relative_efficiency.empty
 
@@ -136,7 +135,7 @@ def test_no_interval_reaches_beyond_the_maximum_of_a_game(make_run: MakeRun) -> 
     run = make_run("run", methods=methods, games=["Catch"], normalization="maximum", protocol="catch", baseline="Random")
     study = read_study([run])
     assert estimate(study.scores, reps=200)["high"].max() > 1.0
-    findings = find(study)
+    findings = analyse(study)
     raised = findings.estimates[findings.estimates["statistic"] != "optimality_gap"]
     assert raised["high"].max() <= 1.0 and findings.efficiency["high"].max() <= 1.0
     assert "A run of it beats one of Random with probability" in answer(findings)

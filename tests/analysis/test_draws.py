@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from xtra_analysis import load
-from xtra_analysis.content import Paragraph, Table
+from xtra_analysis.analyse import analyse
 from xtra_analysis.draws import draw_scores, draw_spread
-from xtra_analysis.findings import find
 from xtra_analysis.headline import answer
-from xtra_analysis.sections.sources import sources
+from xtra_analysis.page import Paragraph, Table
+from xtra_analysis.sources import sources_section
 from xtra_analysis.study import read_study
 from xtra_analysis.synthetic import METHODS
 
@@ -24,7 +24,7 @@ DRAWS = tuple(dataclasses.replace(METHODS[1], name=f"Draw {draw}", group="XTRA, 
 
 def told(run: Path) -> str:
     """Everything that the section on transfer says, or nothing."""
-    section = sources(find(read_study([run])))
+    section = sources_section(analyse(read_study([run])))
     blocks = section.blocks if section else []
     paragraphs = [block.text for block in blocks if isinstance(block, Paragraph)]
     return "\n".join([*paragraphs, *(text for block in blocks if isinstance(block, Table) for row in block.rows for text in row)])
@@ -51,7 +51,7 @@ def test_the_spread_between_draws_by_hand(make_run: MakeRun) -> None:
     assert (row["num_draws"], row["spread"]) == (3, pytest.approx(0.1))
     assert row["draw_spread"] == pytest.approx(np.sqrt(0.1**2 - 0.03**2 / 6))
     sentence = "XTRA, random sources: 3 draws scored 1.10 to 1.30 (× EfficientZero; mean 1.20)"
-    assert sentence in told(run) and sentence in answer(find(read_study([run])))
+    assert sentence in told(run) and sentence in answer(analyse(read_study([run])))
 
 
 def test_equal_draws_with_noisy_seeds_cannot_be_told_apart(make_run: MakeRun) -> None:

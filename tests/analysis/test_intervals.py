@@ -10,13 +10,13 @@ from types import ModuleType
 import numpy as np
 import pandas as pd
 import pytest
-from xtra_analysis.aggregates import AGGREGATES, mean
+from xtra_analysis.aggregates import AGGREGATES, estimate, mean
 from xtra_analysis.bootstrap import generator, joint_distribution
-from xtra_analysis.compare import compare, compare_games, denominator_is_unstable
-from xtra_analysis.errors import InputError
-from xtra_analysis.estimates import estimate
+from xtra_analysis.comparison import compare
+from xtra_analysis.games import compare_games, denominator_is_unstable
 from xtra_analysis.intervals import effective_degrees_of_freedom, pool_spread, small_sample_interval
-from xtra_analysis.power import Spread, relative_spread
+from xtra_analysis.matrices import InputError
+from xtra_analysis.precision import Spread, relative_spread
 
 ROOT = Path(__file__).parents[2]
 DIFFERENCES = ("mean_ratio", "probability_of_improvement", "mean_difference")

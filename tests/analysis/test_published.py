@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from xtra_analysis.content import Section, Table
-from xtra_analysis.findings import find
-from xtra_analysis.sections.published import published
+from xtra_analysis.analyse import analyse
+from xtra_analysis.page import Section, Table
+from xtra_analysis.published import published_section
 from xtra_analysis.study import read_study
 from xtra_analysis.synthetic import METHODS, SyntheticMethod
 
@@ -17,7 +17,7 @@ SHIFTED = SyntheticMethod("DER+shift", "curl", "DER that learns from shifted fra
 
 
 def section_of(run: Path) -> Section | None:
-    return published(find(read_study([run])))
+    return published_section(analyse(read_study([run])))
 
 
 def names_of(section: Section | None) -> list[str]:

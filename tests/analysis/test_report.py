@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 import xtra_analysis
 from xtra_analysis import estimate, figures, load, write_report
-from xtra_analysis.palette import looks
+from xtra_analysis.drawing import looks
 from xtra_analysis.synthetic import METHODS, SyntheticMethod
 
 MakeRun = Callable[..., Path]
@@ -186,9 +186,9 @@ def test_recollected_numbers_are_labelled_and_enter_no_estimate(
     assert "recollected, unverified" in page_of(small_report)
     svg = (small_report / "figures" / "published.svg").read_text(encoding="utf-8")
     assert "recollected, unverified" in svg and "<pattern" in svg
-    monkeypatch.setattr("xtra_analysis.sections.published.published_scores", lambda: ())
+    monkeypatch.setattr("xtra_analysis.published.published_scores", lambda: ())
     without = write_report([small_run], tmp_path / "out").parent
-    for table in ("overview", "aggregates", "comparison", "game_ratios", "ladder", "seeds_needed", "games"):
+    for table in ("overview", "aggregates", "comparison", "game_ratios", "ablations", "seeds_needed", "games"):
         assert (without / "tables" / f"{table}.csv").read_bytes() == (small_report / "tables" / f"{table}.csv").read_bytes()
 
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from xtra_analysis import significance
-from xtra_analysis.aggregates import Array
-from xtra_analysis.compare import probability_of_improvement
+from xtra_analysis.comparison import probability_of_improvement
+from xtra_analysis.matrices import Array
 from xtra_analysis.significance import holm, permutation_test
 
 NAN = float("nan")

@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 from scipy import stats
 from xtra_analysis import load
-from xtra_analysis.findings import find
+from xtra_analysis.analyse import analyse
 from xtra_analysis.headline import answer
-from xtra_analysis.reach import compare_reach, env_steps_to_reach, estimate_reach
 from xtra_analysis.study import read_study
 from xtra_analysis.synthetic import METHODS
+from xtra_analysis.time_to_threshold import compare_time, env_steps_to_threshold, estimate_time
 
 MakeRun = Callable[..., Path]
 
@@ -41,13 +41,13 @@ def runs_of(steps: dict[str, list[float]]) -> pd.DataFrame:
     ],
 )
 def test_the_first_crossing_by_hand(scores: dict[int, float], env_steps: float, reached: bool) -> None:
-    found = env_steps_to_reach(curve("m", 0, scores), 0.8).iloc[0]
+    found = env_steps_to_threshold(curve("m", 0, scores), 0.8).iloc[0]
     assert (found["env_steps"], found["reached"]) == (pytest.approx(env_steps), reached)
 
 
 def test_a_run_that_never_arrives_counts_with_its_budget_and_is_counted_by_name() -> None:
     curves = pd.concat([curve("m", 0, {0: 0.0, 100: 1.0}), curve("m", 1, {0: 0.0, 100: 0.1})])
-    row = estimate_reach(env_steps_to_reach(curves, 0.5), budget=100.0).iloc[0]
+    row = estimate_time(env_steps_to_threshold(curves, 0.5), budget=100.0).iloc[0]
     assert row["estimate"] == pytest.approx((50 + 100) / 2)
     assert row["num_reached"] == 1
     assert row["low"] >= 0.0 and row["high"] <= 100.0
@@ -56,7 +56,7 @@ def test_a_run_that_never_arrives_counts_with_its_budget_and_is_counted_by_name(
 def test_the_interval_of_a_difference_in_one_game_is_welchs_with_shrunken_freedom() -> None:
     """Equal spreads, five runs each: freedom 8 · 4/6, standard error s · sqrt(2/5); the rest is Monte-Carlo error."""
     spread = np.array([-2.0, -1.0, 0.0, 1.0, 2.0]) * 100
-    row = compare_reach(runs_of({"b": list(2000 + spread), "m": list(1000 + spread)}), "b").iloc[0]
+    row = compare_time(runs_of({"b": list(2000 + spread), "m": list(1000 + spread)}), "b").iloc[0]
     reach = float(stats.t.ppf(0.9825, 8 * 4 / 6)) * spread.std(ddof=1) * np.sqrt(2 / 5)
     assert row["estimate"] == pytest.approx(-1000)
     assert (row["high"] - row["low"]) / 2 == pytest.approx(reach, rel=0.03)
@@ -72,7 +72,7 @@ def test_games_count_equally_and_only_where_both_methods_have_runs() -> None:
             curve("m", 0, {0: 0.0, 10: 1.0}, "alone"),
         ]
     )
-    row = compare_reach(env_steps_to_reach(curves, 1.0), "b").iloc[0]
+    row = compare_time(env_steps_to_threshold(curves, 1.0), "b").iloc[0]
     assert (row["estimate"], row["num_games"]) == (pytest.approx((-100 - 500) / 2), 2)
     assert np.isnan(row["low"])
 
@@ -88,29 +88,29 @@ def write_curves(run: Path, arrivals: dict[str, float]) -> None:
 def test_the_answer_says_who_was_sooner_by_how_much_and_whether_that_excludes_zero(make_run: MakeRun) -> None:
     run = make_run("run", score_threshold=500.0)
     write_curves(run, {"EfficientZero": 40_000, "XTRA": 20_000})
-    clear = answer(find(read_study([run])))
+    clear = answer(analyse(read_study([run])))
     assert clear.startswith("XTRA reached a score of 500 after 20,500 env steps, EfficientZero after 40,500: 20,000 fewer (95 %")
     assert "which excludes 0). XTRA scored" in clear
 
     write_curves(run, {"EfficientZero": 300_000, "XTRA": 20_000})
-    missed = answer(find(read_study([run])))
+    missed = answer(analyse(read_study([run])))
     assert "EfficientZero after 100,000" in missed and "; 6 of their 12 runs never got there" in missed
 
     write_curves(run, {"EfficientZero": 20_100, "XTRA": 20_000})
-    assert "which does not exclude 0)" in answer(find(read_study([run])))
+    assert "which does not exclude 0)" in answer(analyse(read_study([run])))
 
 
 def test_the_report_has_a_section_on_it_with_every_method_that_has_a_curve(small_report: Path) -> None:
     page = (small_report / "report.html").read_text(encoding="utf-8")
-    assert '<section id="reach">' in page and re.search(r"\d+ runs of 36 never reached the score", page)
-    table = pd.read_csv(small_report / "tables" / "reach.csv").set_index("method")
+    assert '<section id="time_to_threshold">' in page and re.search(r"\d+ runs of 36 never reached the score", page)
+    table = pd.read_csv(small_report / "tables" / "time_to_threshold.csv").set_index("method")
     assert list(table.index) == ["EfficientZero", "XTRA", "XTRA, constant task weights"]
     assert np.isnan(table.loc["EfficientZero", "estimate_difference"])
 
 
 def test_nothing_is_said_without_a_score_to_reach_or_a_baseline_that_learns(make_run: MakeRun) -> None:
-    assert find(read_study([make_run("plain")])).reach is None
-    findings = find(read_study([make_run("run", methods=[METHODS[0], METHODS[-1]], baseline="Random", score_threshold=500.0)]))
-    assert findings.reach is not None and findings.reach.differences.empty
-    assert len(findings.reach.estimates) == 1
+    assert analyse(read_study([make_run("plain")])).time_to_threshold is None
+    findings = analyse(read_study([make_run("run", methods=[METHODS[0], METHODS[-1]], baseline="Random", score_threshold=500.0)]))
+    assert findings.time_to_threshold is not None and findings.time_to_threshold.differences.empty
+    assert len(findings.time_to_threshold.estimates) == 1
     assert "reached a score of" not in answer(findings)

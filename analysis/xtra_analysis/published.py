@@ -1,21 +1,121 @@
-"""Our scores beside published ones, and the layout of the paper's tables."""
+"""Our scores beside published ones, and the layout of the paper's tables. Numbers nobody could check say so.
+
+The paper's tables could not be read: the game lists are recollections too.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from xtra.protocol.scores import published_scores
-from xtra_analysis import figures
-from xtra_analysis.content import Column, Paragraph, Picture, Section, Table
-from xtra_analysis.figures.published import RECOLLECTED
+from xtra.protocol.scores import PublishedScore, published_scores
+from xtra_analysis.columns import cell_text
+from xtra_analysis.drawing import FAINT, MUTED, looks, new_figure, xtra_style
 from xtra_analysis.findings import Findings
-from xtra_analysis.formatting import number
-from xtra_analysis.paper import MODEL_FREE, MODEL_FREE_AGENT, MODEL_FREE_NAMESAKES, OURS_TO_PUBLISHED, PAPER_TABLES, PaperTable
-from xtra_analysis.sections.cells import cell_text
-from xtra_analysis.sections.games import game_scores
+from xtra_analysis.games import game_scores
+from xtra_analysis.page import Column, Paragraph, Picture, Section, Table
+from xtra_analysis.text import number, short
+
+OURS_TO_PUBLISHED = {"efficientzero": "EfficientZero (as reported in XTRA)", "xtra": "XTRA"}
+"""Which published row a method of ours, by case-folded name, is set beside in the paper's layout."""
+MODEL_FREE_AGENT = "curl"
+MODEL_FREE_NAMESAKES = ("curl", "der")
+"""Methods of that agent, by case-folded name, that are what others published; DER with shifted frames is not DrQ."""
+MODEL_FREE = (
+    "CURL (original paper value)",
+    "CURL (rliable re-evaluation)",
+    "DER (original paper value)",
+    "DrQ(eps) (rliable re-evaluation)",
+    "SPR (rliable re-evaluation)",
+)
+"""Published model-free scores that stand beside them."""
+
+
+@dataclass(frozen=True)
+class PaperTable:
+    """A results table of the paper: its groups of target games, in order, and whether recollected scores belong to it."""
+
+    name: str
+    title: str
+    groups: Mapping[str, tuple[str, ...]]
+    recollected: bool
+
+    def groups_within(self, games: Collection[str]) -> dict[str, tuple[str, ...]]:
+        """The groups of which every game is among `games`."""
+        return {name: group for name, group in self.groups.items() if set(group) <= set(games)}
+
+
+PAPER_TABLES = (
+    PaperTable(
+        "paper_table_1",
+        "Similar pretraining games (layout of the paper's Table 1)",
+        {
+            "Shooter": ("Assault", "Carnival", "Centipede", "DemonAttack", "Phoenix"),
+            "Maze": ("Alien", "Amidar", "BankHeist", "MsPacman", "WizardOfWor"),
+        },
+        recollected=True,
+    ),
+    PaperTable(
+        "paper_table_2",
+        "Diverse pretraining games (layout of the paper's Table 2)",
+        {"Diverse": ("Assault", "BattleZone", "Hero", "Krull", "Seaquest")},
+        recollected=False,
+    ),
+)
+PER_ROW = 3
+RECOLLECTED = "recollected, unverified"
+
+
+def plot_published(ours: pd.DataFrame, published: Sequence[PublishedScore]) -> Figure:
+    """One panel per game: our methods (`mean` ± `std` of each `game`, `method`), then published scores."""
+    games = sorted(ours["game"].unique())
+    drawn = looks(list(dict.fromkeys(ours["method"])))
+    rows = {game: sum(one.game == game for one in published) + len(drawn) for game in games}
+    width = min(PER_ROW, len(games))
+    height = math.ceil(len(games) / width)
+    with xtra_style():
+        figure = new_figure(4.3 * width, height * (0.7 + 0.27 * max(rows.values())))
+        panels = figure.subplots(height, width, squeeze=False)
+        for axes, game in zip(panels.flat, games, strict=False):
+            labels = _our_bars(axes, ours[ours["game"] == game], {name: look.color for name, look in drawn.items()})
+            labels += _their_bars(axes, [one for one in published if one.game == game], len(labels))
+            axes.set_yticks(range(len(labels)), labels=labels)
+            axes.invert_yaxis()
+            axes.set_title(short(game))
+            axes.grid(visible=False, axis="y")
+            axes.tick_params(axis="y", length=0, labelsize=8.5)
+            axes.locator_params(axis="x", nbins=4)
+        for axes in panels.flat[len(games) :]:
+            axes.set_visible(False)
+    return figure
+
+
+def _our_bars(axes: Axes, rows: pd.DataFrame, colors: dict[str, str]) -> list[str]:
+    for place, row in enumerate(rows.itertuples(index=False)):
+        axes.barh(place, row.mean, color=colors[row.method], height=0.7)
+        axes.errorbar(row.mean, place, xerr=row.std, color="black", linewidth=0.9, capsize=2)
+    return [f"{short(row.method)} (ours)" for row in rows.itertuples(index=False)]
+
+
+def _their_bars(axes: Axes, scores: Sequence[PublishedScore], first: int) -> list[str]:
+    labels = []
+    for place, one in enumerate(scores, start=first):
+        recollected = one.trust == "recollected"
+        bar = axes.barh(place, one.score, height=0.7, color=FAINT)[0]
+        if recollected:
+            bar.set(facecolor="white", edgecolor=MUTED, hatch="////")
+        if one.std is not None:
+            axes.errorbar(one.score, place, xerr=one.std, color=MUTED, linewidth=0.9, capsize=2)
+        labels.append(f"{one.method}\n({RECOLLECTED})" if recollected else one.method)
+    return labels
+
 
 PROTOCOL = "atari100k"
 """Published scores are of this protocol; beside another one's they would mislead."""
@@ -27,10 +127,10 @@ WARNING = (
 )
 
 
-def published(findings: Findings) -> Section | None:
+def published_section(findings: Findings) -> Section | None:
     """Bars per game and the paper's tables for EfficientZero and what builds on it, a table for the model-free agents."""
     scores = game_scores(findings.study)
-    if findings.study.info.protocol != PROTOCOL:
+    if findings.study.record.protocol != PROTOCOL:
         return None
     blocks = [*_bars(scores, findings), *_model_free(scores, findings)]
     layouts = [layout for layout in PAPER_TABLES if layout.groups_within(set(scores["game"]))]
@@ -39,7 +139,7 @@ def published(findings: Findings) -> Section | None:
 
 
 def _bars(scores: pd.DataFrame, findings: Findings) -> list[Table | Picture]:
-    agents = {method.name: method.agent for method in findings.study.info.methods}
+    agents = {method.name: method.agent for method in findings.study.record.methods}
     names = [name for name in (findings.study.baseline, findings.primary) if name and agents[name] != MODEL_FREE_AGENT]
     ours = scores[scores["method"].isin(names)]
     theirs = [one for one in published_scores() if one.method in SHOWN and one.game in set(ours["game"])]
@@ -48,7 +148,7 @@ def _bars(scores: pd.DataFrame, findings: Findings) -> list[Table | Picture]:
     return [
         Picture(
             "published",
-            figures.published_bars(ours, theirs),
+            plot_published(ours, theirs),
             "Bar charts, one per game: our mean scores, then published ones; unverified ones are hatched.",
             "Mean raw score in each game; whiskers: standard deviation over seeds, if known. Hatched: recollected, unverified.",
         )
@@ -57,7 +157,7 @@ def _bars(scores: pd.DataFrame, findings: Findings) -> list[Table | Picture]:
 
 def _model_free(scores: pd.DataFrame, findings: Findings) -> list[Table | Picture]:
     """Ours that have a published namesake, then what model-free agents scored elsewhere. A variant of ours has no namesake."""
-    methods = findings.study.info.methods
+    methods = findings.study.record.methods
     namesakes = [m.name for m in methods if m.agent == MODEL_FREE_AGENT and m.name.casefold() in MODEL_FREE_NAMESAKES]
     ours = scores[scores["method"].isin(namesakes)]
     rows = [(row.game, f"{row.method}, ours", row.mean, "ours") for row in ours.itertuples()]

@@ -1,4 +1,4 @@
-"""Columns that several tables share."""
+"""Columns and phrases that several tables and captions share."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from xtra_analysis.content import Column
-from xtra_analysis.formatting import NONE, number, runs, span
+from xtra_analysis.page import Column
+from xtra_analysis.text import NONE, number, runs, span
 
 METHOD = Column("Method", lambda row: row.method, numeric=False)
 GAMES = Column("Games", lambda row: str(row.num_games))

@@ -1,4 +1,4 @@
-"""Where offline data and pretrained networks come from, and what draws of source games differ by."""
+"""Where offline data and pretrained networks come from, and what pretrained networks score on their own games."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from operator import itemgetter
 
 import pandas as pd
 
-from xtra_analysis.content import Column, Paragraph, Section, Table
+from xtra.results.run_record import MethodRecord, TransferRecord
+from xtra_analysis.columns import METHOD
+from xtra_analysis.draws import draws_blocks
 from xtra_analysis.findings import Findings
-from xtra_analysis.formatting import counted, number
-from xtra_analysis.headline import draw_unit, spread_sentence
-from xtra_analysis.run_record import OTHER_TARGETS, MethodRecord, TransferRecord
-from xtra_analysis.sections.cells import GAMES, METHOD
+from xtra_analysis.page import Column, Paragraph, Section, Table
+from xtra_analysis.run_record import OTHER_TARGETS
+from xtra_analysis.text import counted, number
 
 PRETRAINING = {
     "none": "none",
@@ -22,13 +23,13 @@ PRETRAINING = {
 }
 
 
-def sources(findings: Findings) -> Section | None:
+def sources_section(findings: Findings) -> Section | None:
     """The source games of each method with transfer, what its intervals hold, and the spread between draws."""
-    methods = [method for method in findings.study.info.methods if method.transfer is not None]
+    methods = [method for method in findings.study.record.methods if method.transfer is not None]
     blocks: list[Table | Paragraph] = []
     if methods:
         blocks += [Paragraph(_coverage(methods)), _table(methods), *_scores(findings)]
-    blocks += _draws(findings)
+    blocks += draws_blocks(findings)
     return Section("sources", "Where transfer comes from", blocks) if blocks else None
 
 
@@ -89,16 +90,3 @@ def _scores(findings: Findings) -> list[Table]:
         "under the first."
     ]
     return [Table("source_scores", "What pretrained networks score on their own games", frame.reset_index(), columns, notes)]
-
-
-def _draws(findings: Findings) -> list[Table | Paragraph]:
-    if findings.draw_spread.empty:
-        return []
-    columns = [
-        METHOD,
-        Column(f"Mean, {draw_unit(findings)}", lambda row: number(row.score)),
-        Column("Standard error from seeds", lambda row: number(row.seed_error)),
-        GAMES,
-    ]
-    table = Table("draws", "Draws", findings.draws, columns, ["Mean over games; each game counts equally."])
-    return [*(Paragraph(spread_sentence(findings, group)) for group in findings.draw_spread["group"]), table]

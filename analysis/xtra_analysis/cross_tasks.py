@@ -1,21 +1,81 @@
-"""What cross-tasks did: task weights over time, where they ended, and gradient similarity."""
+"""What cross-tasks did: task weights over time, where they ended, and how similar the gradients of the games are."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from xtra_analysis import figures
-from xtra_analysis.content import Column, Picture, Section, Table
+from xtra_analysis.drawing import MAX_COLUMNS, Look, add_legend, label_steps, legend_handles, looks, new_figure, xtra_style
 from xtra_analysis.findings import Findings
-from xtra_analysis.formatting import number
+from xtra_analysis.page import Column, Picture, Section, Table
+from xtra_analysis.text import number, short
+
+
+def plot_task_weights(table: pd.DataFrame) -> Figure:
+    """Rows of the table `task_weights` of one method: one panel per target game, one line per source game, mean over seeds.
+
+    Bands reach from the lowest to the highest seed.
+    """
+    games, sources = sorted(table["game"].unique()), sorted(table["source_game"].unique())
+    drawn = looks(sources)
+    width = min(len(games), MAX_COLUMNS)
+    height = math.ceil(len(games) / width)
+    with xtra_style():
+        figure = new_figure(max(2.6 * width, 5.5), 2.1 * height + 0.8)
+        panels = figure.subplots(height, width, squeeze=False, sharex=True, sharey=True)
+        for axes, game in zip(panels.flat, games, strict=False):
+            for source, part in table[table["game"] == game].groupby("source_game"):
+                _draw_source(axes, part, drawn[str(source)])
+            axes.set_title(short(game, 20))
+            axes.set_ylim(-0.04, max(1.0, float(table["weight"].max())) + 0.04)
+            label_steps(axes)
+            axes.tick_params(labelbottom=True)
+        for axes in panels.flat[len(games) :]:
+            axes.set_visible(False)
+        figure.supxlabel("Updates", fontsize=10.5)
+        figure.supylabel("Task weight", fontsize=10.5)
+        add_legend(figure, legend_handles(drawn))
+    return figure
+
+
+def _draw_source(axes: Axes, part: pd.DataFrame, look: Look) -> None:
+    over_seeds = part.groupby("updates")["weight"].agg(["mean", "min", "max"])
+    axes.plot(over_seeds.index, over_seeds["mean"], color=look.color, marker=look.marker, markersize=3.5, linewidth=1.4)
+    axes.fill_between(over_seeds.index, over_seeds["min"], over_seeds["max"], color=look.color, alpha=0.12, linewidth=0)
+
+
+def plot_gradient_similarity(table: pd.DataFrame) -> Figure:
+    """Rows of the table `task_weights` of one method: a heat map of source × target games.
+
+    Each cell is the mean cosine over seeds and updates.
+    """
+    matrix = table.pivot_table(index="source_game", columns="game", values="gradient_similarity", aggfunc="mean")
+    largest = max(0.05, float(matrix.abs().max().max()))
+    with xtra_style():
+        figure = new_figure(2.6 + 0.72 * matrix.shape[1], 1.5 + 0.42 * matrix.shape[0])
+        axes = figure.subplots()
+        sns.heatmap(
+            matrix, ax=axes, annot=True, fmt=".2f", cmap="PuOr_r", vmin=-largest, vmax=largest, linewidths=1.5, linecolor="white",
+            cbar_kws={"label": "Mean cosine of gradients", "shrink": 0.85}, annot_kws={"size": 9},
+        )  # fmt: skip
+        axes.set(xlabel="Target game", ylabel="Source game")
+        axes.grid(visible=False)
+        axes.tick_params(length=0, rotation=0)
+        axes.set_xticklabels([short(game, 20) for game in matrix.columns], rotation=35, ha="right")
+        axes.set_yticklabels([short(game, 20) for game in matrix.index])
+    return figure
+
 
 BESIDE = 2
 """With at most this many target games, weights and similarities stand side by side."""
 
 
-def transfer(findings: Findings) -> Section | None:
+def cross_tasks_section(findings: Findings) -> Section | None:
     """For each method with cross-tasks: weights over updates, similarity of source and target; for all, the final weights."""
     table = findings.study.tables["task_weights"]
     if table.empty:
@@ -51,7 +111,7 @@ def final_weights(table: pd.DataFrame) -> pd.DataFrame:
 def _pictures(method: str, part: pd.DataFrame, place: int, wide: bool) -> list[Picture]:
     weights = Picture(
         f"task_weights_{place}",
-        figures.task_weights(part),
+        plot_task_weights(part),
         f"Line charts of {method}, one per target game: weight of each source game over updates.",
         f"{method}: how much each source game counts while finetuning; mean over seeds, bands from the lowest to the highest.",
         wide=wide,
@@ -61,7 +121,7 @@ def _pictures(method: str, part: pd.DataFrame, place: int, wide: bool) -> list[P
         return [weights]
     similarity = Picture(
         f"gradient_similarity_{place}",
-        figures.gradient_similarity(part),
+        plot_gradient_similarity(part),
         f"Heat map of {method}: mean cosine similarity of gradients, source games by target games.",
         f"{method}: cosine of the gradients of source and target game, mean over seeds and updates. "
         "Orange pulls the same way, purple against.",

@@ -1,11 +1,15 @@
-"""How numbers look in tables and sentences: enough digits to be useful, no more; an en dash where there is none."""
+"""How numbers and names look on a page.
+
+Numbers have enough digits to be useful and no more, with an en dash where there is none. Of names, characters that no page or SVG
+file may hold become U+FFFD.
+"""
 
 from __future__ import annotations
 
 import math
+import re
 
 NONE = "–"
-
 TIME_UNITS = {"hours": 3600.0, "minutes": 60.0, "seconds": 1.0}
 """In seconds, the longest first."""
 _SYMBOLS = {"hours": "h", "minutes": "min", "seconds": "s"}
@@ -86,3 +90,22 @@ def _minus(text: str) -> str:
     if text.startswith("-"):
         return text[1:] if not text.strip("-0.,") else "−" + text[1:]
     return text
+
+
+_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+"""Controls that XML forbids, direction overrides that make a name read as another, lone surrogates, non-characters."""
+
+
+def printable(text: str) -> str:
+    """The text with every forbidden character replaced; line ends stay."""
+    return _FORBIDDEN.sub("\ufffd", text)
+
+
+def label(text: object) -> str:
+    """A name on one line."""
+    return printable(" ".join(str(text).split()))
+
+
+def short(name: str, length: int = 30) -> str:
+    """A name for a label: cut where it is too long for any figure."""
+    return name if len(name) <= length else name[: length - 1] + "…"

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from xtra_analysis import figures
-from xtra_analysis.sections.transfer import final_weights
+from xtra_analysis.cross_tasks import final_weights
 
 
 def weights_table() -> pd.DataFrame:

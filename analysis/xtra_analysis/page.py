@@ -1,73 +1,91 @@
-"""One seaborn style for every figure, and SVG text that is the same for the same figure."""
+"""What a report is made of: sections of paragraphs, tables and pictures. The template draws them; text is escaped there."""
 
 from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
 from xml.etree import ElementTree
 
 import matplotlib as mpl
-import seaborn as sns
+import pandas as pd
 from matplotlib.figure import Figure
 
-from xtra_analysis.palette import INK, MUTED, PAPER, RULE
 
-RC: dict[Any, Any] = {
-    "font.family": "sans-serif",
-    "font.sans-serif": ["DejaVu Sans"],  # ships with matplotlib: text is measured alike everywhere
-    "font.size": 10.5,
-    "axes.titlesize": 11.5,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.labelsize": 10.5,
-    "axes.edgecolor": MUTED,
-    "axes.linewidth": 0.8,
-    "axes.labelcolor": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.facecolor": PAPER,
-    "figure.facecolor": PAPER,
-    "grid.color": RULE,
-    "grid.linewidth": 0.6,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "xtick.labelsize": 9.5,
-    "ytick.labelsize": 9.5,
-    "text.color": INK,
-    "text.parse_math": False,  # a method named "$x$" is a name
-    "legend.frameon": False,
-    "legend.fontsize": 9.5,
-    "lines.linewidth": 1.8,
-    "lines.markersize": 5.5,
-    "hatch.linewidth": 0.8,
-    "svg.fonttype": "none",  # text stays text: small, searchable, drawn in the page's font
-}
+@dataclass(frozen=True)
+class Column:
+    """A column of a table: its heading, how a row's text is made, and whether it is set as a number."""
+
+    heading: str
+    text: Callable[[Any], str]
+    numeric: bool = True
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: `columns` make the page's text from each row of `frame`; the CSV file of that name holds `csv`, or `frame`."""
+
+    name: str
+    title: str
+    frame: pd.DataFrame
+    columns: Sequence[Column]
+    notes: Sequence[str] = ()
+    csv: pd.DataFrame | None = None
+    kind: Literal["table"] = "table"
+
+    @property
+    def rows(self) -> list[list[str]]:
+        return [[column.text(row) for column in self.columns] for row in self.frame.itertuples(index=False)]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure: `alt` says in words what it shows, `caption` what to see in it. If `folded`, it opens on a click."""
+
+    name: str
+    figure: Figure
+    alt: str
+    caption: str
+    wide: bool = True
+    folded: bool = False
+    kind: Literal["picture"] = "picture"
+
+    @cached_property
+    def svg(self) -> str:
+        return to_svg(self.figure, self.name, self.alt)
+
+    @property
+    def width(self) -> int:
+        """Natural width in CSS pixels: a figure is never drawn larger."""
+        return round(float(self.figure.get_figwidth()) * 96 * 1.15)
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """A paragraph; `warning` sets it apart."""
+
+    text: str
+    warning: bool = False
+    kind: Literal["paragraph"] = "paragraph"
+
+
+@dataclass(frozen=True)
+class Section:
+    """A titled part of the report; `name` is its anchor."""
+
+    name: str
+    title: str
+    blocks: Sequence[Table | Picture | Paragraph] = field(default_factory=list)
+
 
 SVG = "http://www.w3.org/2000/svg"
 XLINK = "http://www.w3.org/1999/xlink"
 COORDINATES = ("d", "x", "y", "width", "height", "transform", "points")
 _LONG_NUMBER = re.compile(r"-?\d+\.\d{3,}")
 _REFERENCE = re.compile(r"url\(#([^)]+)\)")
-
-
-@contextmanager
-def xtra_style() -> Iterator[None]:
-    """seaborn's `ticks` with our settings, for figures made inside; whatever was set outside comes back afterwards."""
-    with mpl.rc_context(), sns.axes_style("ticks"):
-        mpl.rcParams.update(RC)
-        yield
-
-
-def new_figure(width: float, height: float) -> Figure:
-    """A figure in inches that no pyplot state knows of."""
-    return Figure(figsize=(width, height), layout="constrained")
 
 
 def to_svg(figure: Figure, name: str, alt: str) -> str:

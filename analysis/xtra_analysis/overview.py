@@ -1,17 +1,19 @@
-"""The first screen: one figure and one table."""
+"""The first screen: what is missing, one figure and one table."""
 
 from __future__ import annotations
 
 import pandas as pd
 
-from xtra_analysis import figures
-from xtra_analysis.content import Column, Paragraph, Picture, Section, Table
+from xtra_analysis.aggregates import plot_aggregates
+from xtra_analysis.columns import GAMES, METHOD, SEEDS, band_text, spoken
 from xtra_analysis.findings import Findings
-from xtra_analysis.formatting import counted, listed, number, span
-from xtra_analysis.sections.cells import GAMES, METHOD, SEEDS, band_text, spoken
+from xtra_analysis.learning_curves import plot_efficiency
+from xtra_analysis.missing import incomplete_methods, missing_line
+from xtra_analysis.page import Column, Paragraph, Picture, Section, Table
+from xtra_analysis.text import counted, number, span
 
 
-def overview(findings: Findings) -> Section:
+def overview_section(findings: Findings) -> Section:
     """What is missing, the figure that answers the question, and the table of methods."""
     blocks: list[Table | Picture | Paragraph] = [missing_line(findings), *incomplete_methods(findings)]
     if len(findings.estimates) or len(findings.relative_efficiency):
@@ -19,43 +21,14 @@ def overview(findings: Findings) -> Section:
     return Section("overview", "Overview", [*blocks, _table(findings)])
 
 
-def missing_line(findings: Findings) -> Paragraph:
-    """Which cells have no score, by name where there are few."""
-    missing = findings.study.missing
-    if missing.empty:
-        return Paragraph(f"Nothing is missing: all {counted(len(findings.study.scores), 'run')} have a score.")
-    names = [f"{row.method} on {row.game}, seed {row.seed} ({row.status})" for row in missing.head(4).itertuples()]
-    more = f" and {len(missing) - 4} more, listed below" if len(missing) > 4 else ""
-    return Paragraph(
-        f"Missing: {len(missing)} of {counted(len(findings.study.scores), 'run')}: {'; '.join(names)}{more}.", warning=True
-    )
-
-
-def incomplete_methods(findings: Findings) -> list[Paragraph]:
-    """A warning for each method without any score on a game that others have: its aggregates are of other games."""
-    games = {name: set(part["game"]) for name, part in findings.study.complete.groupby("method", sort=False)}
-    everywhere = set().union(*games.values())
-    return [
-        Paragraph(
-            f"{name} has no score on {listed(sorted(everywhere - own))}; its aggregates are over other games than those of "
-            "complete methods and cannot be compared with them.",
-            warning=True,
-        )
-        for name, own in games.items()
-        if own != everywhere
-    ]
-
-
 def _figure(findings: Findings) -> Picture:
     """The paper's Figure 1 where there is a baseline, else the learning curve, else the aggregate itself."""
     relative, points = findings.relative_efficiency, findings.efficiency
     if len(relative):
-        baseline = str(findings.study.yardstick)
+        baseline = str(findings.study.ratio_baseline)
         return Picture(
             "overview",
-            figures.sample_efficiency(
-                relative, y_label=f"Mean score / {baseline} at the end", emphasis=findings.emphasis, reference=1.0
-            ),
+            plot_efficiency(relative, y_label=f"Mean score / {baseline} at the end", emphasis=findings.emphasis, reference=1.0),
             f"Line chart: score divided by {baseline}'s final score over env steps, mean over games. "
             f"At the end: {spoken(relative)}",
             f"The paper's Figure 1: score over {baseline}'s final mean while learning, averaged over games. The dashed line is "
@@ -65,7 +38,7 @@ def _figure(findings: Findings) -> Picture:
     if len(points) and points.groupby("method")["env_steps"].nunique().max() > 1:
         return Picture(
             "overview",
-            figures.sample_efficiency(points, emphasis=findings.emphasis),
+            plot_efficiency(points, emphasis=findings.emphasis),
             f"Line chart: interquartile mean of the normalized score over env steps. At the end: {spoken(points)}",
             f"IQM of the normalized score while learning. {band_text(points)}",
             wide=False,
@@ -73,7 +46,7 @@ def _figure(findings: Findings) -> Picture:
     iqm = findings.estimates[findings.estimates["statistic"] == "iqm"]
     return Picture(
         "overview",
-        figures.aggregates(iqm),
+        plot_aggregates(iqm),
         f"Points with intervals: interquartile mean of the normalized score. {spoken(iqm)}",
         "IQM of the normalized score. Thin line: 95 % interval that allows for few seeds; thick line: rliable's.",
         wide=False,
@@ -100,6 +73,6 @@ def _table(findings: Findings) -> Table:
     ]
     counts = [SEEDS, GAMES] if iqm["num_games"].nunique() > 1 else [SEEDS]
     known = int(iqm["num_games"].max()) if len(iqm) else 0
-    partial = known < len(findings.study.info.games)
+    partial = known < len(findings.study.record.games)
     notes = [f"IQM of the normalized score, over the {counted(known, 'game')} whose scale is known."] if known and partial else []
     return Table("overview", "Methods", frame, [*columns, *counts], notes)

@@ -1,0 +1,58 @@
+"""Computes everything a report states, once, from a study."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from xtra_analysis.ablations import compare_variants
+from xtra_analysis.aggregates import estimate
+from xtra_analysis.comparison import COMPARISON_COLUMNS, compare
+from xtra_analysis.draws import draw_scores, draw_spread
+from xtra_analysis.findings import Findings
+from xtra_analysis.games import GAME_RATIO_COLUMNS, compare_games
+from xtra_analysis.learning_curves import CURVE_COLUMNS, relative_efficiency, sample_efficiency
+from xtra_analysis.missing import worst_case
+from xtra_analysis.profiles import performance_profiles
+from xtra_analysis.study import Study
+from xtra_analysis.time_to_threshold import time_to_threshold
+
+
+def analyse(study: Study, seed: int = 0) -> Findings:
+    """All estimates of the study. `seed` decides the resamples: equal rows and seed give equal numbers."""
+    ratio_baseline, curves, scores = study.ratio_baseline, study.tables["curves"], study.scores
+    draws = draw_scores(study)
+    nothing = pd.DataFrame(columns=CURVE_COLUMNS)
+    return Findings(
+        study=study,
+        seed=seed,
+        estimates=_within_scale(study, estimate(scores, seed=seed)),
+        efficiency=_within_scale(study, sample_efficiency(curves, seed=seed)) if len(curves) else nothing,
+        relative_efficiency=relative_efficiency(curves, scores, ratio_baseline, seed=seed)
+        if ratio_baseline and len(curves)
+        else nothing,
+        comparison=_comparison(study, seed),
+        game_ratios=compare_games(scores, ratio_baseline, seed) if ratio_baseline else pd.DataFrame(columns=GAME_RATIO_COLUMNS),
+        ablations=compare_variants(study, seed),
+        profiles=performance_profiles(scores, seed=seed),
+        worst_case=worst_case(scores),
+        time_to_threshold=time_to_threshold(curves, study.record.score_threshold, study.baseline, seed),
+        draws=draws,
+        draw_spread=draw_spread(draws),
+    )
+
+
+def _within_scale(study: Study, table: pd.DataFrame) -> pd.DataFrame:
+    """Where 1 is the game's maximum, no interval reaches beyond it (nor below a gap of zero)."""
+    if study.record.normalization != "maximum":
+        return table
+    gap = table["statistic"] == "optimality_gap" if "statistic" in table else pd.Series(data=False, index=table.index)
+    highs = {name: table[name].where(gap, table[name].clip(upper=1.0)) for name in ("high", "percentile_high")}
+    lows = {name: table[name].where(~gap, table[name].clip(lower=0.0)) for name in ("low", "percentile_low")}
+    return table.assign(**highs, **lows)
+
+
+def _comparison(study: Study, seed: int) -> pd.DataFrame:
+    if study.baseline is None:
+        return pd.DataFrame(columns=COMPARISON_COLUMNS)
+    table = compare(study.scores, study.baseline, seed)
+    return table if study.ratio_baseline else table[table["statistic"] == "probability_of_improvement"]

@@ -1,0 +1,210 @@
+"""Methods against the baseline: ratios whose numerator and denominator are resampled together, and the chance of doing better.
+
+The paper normalises by EfficientZero's mean score of each game and averages over games; treating that mean as known would hide
+half of the uncertainty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from xtra_analysis.aggregates import interquartile_mean
+from xtra_analysis.bootstrap import generator
+from xtra_analysis.columns import GAMES, METHOD, SEEDS, estimate_columns, sample_text, spoken, wide_estimates
+from xtra_analysis.drawing import interval_rows, new_figure, reference_line, xtra_style
+from xtra_analysis.findings import Findings
+from xtra_analysis.intervals import joint_estimate
+from xtra_analysis.matrices import (
+    Array,
+    game_means,
+    games_with_positive_scores,
+    games_with_values,
+    score_matrix,
+    split_by_baseline,
+)
+from xtra_analysis.page import Column, Paragraph, Picture, Section, Table
+from xtra_analysis.significance import holm, permutation_test
+from xtra_analysis.text import listed, probability, short
+
+RATIO_REPS = 10_000
+IMPROVEMENT_REPS = 2_000
+"""As in rliable."""
+
+
+def ratios(scores: Array, baseline: Array) -> Array:
+    """Mean score over the baseline's mean score: (..., runs, games) of both → (..., games)."""
+    return game_means(scores) / game_means(baseline)
+
+
+def mean_ratio(scores: Array, baseline: Array) -> Array:
+    """The paper's aggregate: the unweighted mean over games of the ratios."""
+    return np.asarray(ratios(scores, baseline).mean(axis=-1))
+
+
+def median_ratio(scores: Array, baseline: Array) -> Array:
+    """The median over games of the ratios."""
+    return np.asarray(np.median(ratios(scores, baseline), axis=-1))
+
+
+def iqm_ratio(scores: Array, baseline: Array) -> Array:
+    """The interquartile mean over runs × games of the score over the baseline's mean."""
+    return interquartile_mean(scores / game_means(baseline)[..., None, :])
+
+
+def probability_of_improvement(scores: Array, baseline: Array) -> Array:
+    """The mean over games of P(X > Y) + ½ P(X = Y), X a run of the method and Y one of the baseline (rliable)."""
+    ours, theirs = scores[..., :, None, :], baseline[..., None, :, :]
+    points = (ours > theirs) + 0.5 * (ours == theirs)
+    pairs = (~np.isnan(ours) & ~np.isnan(theirs)).sum(axis=(-3, -2))
+    return np.asarray((points.sum(axis=(-3, -2)) / pairs).mean(axis=-1))
+
+
+RATIO_STATISTICS: dict[str, Callable[[Array, Array], Array]] = {
+    "mean_ratio": mean_ratio,
+    "median_ratio": median_ratio,
+    "iqm_ratio": iqm_ratio,
+}
+LEANING = (iqm_ratio,)
+"""Statistics whose bias needs the wider of two spreads (`coverage_study.py`)."""
+COMPARISON_COLUMNS = [
+    "method", "baseline", "statistic", "estimate", "low", "high", "percentile_low", "percentile_high",
+    "num_games", "min_runs", "max_runs", "p_value", "p_holm",
+]  # fmt: skip
+
+
+def compare(frame: pd.DataFrame, baseline: str, seed: int = 0) -> pd.DataFrame:
+    """Ratios to the baseline and probability of improvement of every other method of a frame as `load` gives it.
+
+    Only games in which both have a score count, and for ratios only those in which every run of the baseline is positive.
+    `p_value` is of a stratified permutation test of "no difference", exact at any number of runs; `p_holm` corrects it
+    for the number of methods compared. Both are given with the probability of improvement, on whose ranks the test is made.
+    Raises InputError for a baseline that is no method of the frame.
+    """
+    others, reference = split_by_baseline(frame, baseline)
+    rows: list[dict[str, object]] = []
+    for method, part in others.groupby("method", sort=False):
+        rows += _compare_one(str(method), part, baseline, reference, seed)
+    table = pd.DataFrame(rows, columns=COMPARISON_COLUMNS)
+    tested = table["p_value"].notna()
+    table.loc[tested, "p_holm"] = holm(table.loc[tested, "p_value"].to_numpy(dtype=np.float64))
+    return table
+
+
+def _compare_one(method: str, part: pd.DataFrame, baseline: str, reference: pd.DataFrame, seed: int) -> list[dict[str, object]]:
+    shared = [game for game in games_with_values(part, "score") if game in set(reference["game"])]
+    positive = [game for game in shared if game in games_with_positive_scores(reference)]
+    rows = []
+    for statistic, function in RATIO_STATISTICS.items() if positive else ():
+        samples = [score_matrix(part, positive, "score"), score_matrix(reference, positive, "score")]
+        random = generator(seed, statistic, method)
+        row = joint_estimate(function, samples, RATIO_REPS, random, longer_arm=function in LEANING)
+        rows.append(row | {"statistic": statistic})
+    if shared:
+        samples = [score_matrix(part, shared, "score"), score_matrix(reference, shared, "score")]
+        random = generator(seed, "improvement", method)
+        row = joint_estimate(probability_of_improvement, samples, IMPROVEMENT_REPS, random, (0.0, 1.0))
+        rows.append(row | {"statistic": "probability_of_improvement", "p_value": permutation_test(*samples)})
+    return [{"method": method, "baseline": baseline, **row} for row in rows]
+
+
+def plot_comparison(table: pd.DataFrame) -> Figure:
+    """Of `compare`'s rows: the mean ratio to the baseline (line at 1) and the probability of improvement (line at ½)."""
+    methods = list(dict.fromkeys(table["method"]))
+    baseline = str(table["baseline"].iloc[0])
+    panels = [
+        ("mean_ratio", f"Mean score / {short(baseline, 22)}", 1.0),
+        ("probability_of_improvement", f"P(better than {short(baseline, 18)})", 0.5),
+    ]
+    with xtra_style():
+        figure = new_figure(8.6, 1.0 + 0.33 * len(methods))
+        for axes, (statistic, title, neutral) in zip(figure.subplots(1, 2, sharey=True), panels, strict=True):
+            interval_rows(axes, table[table["statistic"] == statistic], methods)
+            reference_line(axes, neutral)
+            axes.set_title(title)
+        axes.set_xlim(-0.03, 1.03)
+    return figure
+
+
+STATISTICS = {
+    "mean_ratio": "Mean ratio",
+    "median_ratio": "Median ratio",
+    "iqm_ratio": "IQM ratio",
+    "probability_of_improvement": "P(better)",
+}
+
+
+def comparison_section(findings: Findings) -> Section | None:
+    """Ratios to the baseline, probability of improvement, and the ratio in each game."""
+    if findings.comparison.empty:
+        return None
+    baseline = str(findings.study.baseline)
+    blocks: list[Table | Picture | Paragraph] = [Paragraph(_lead(findings, baseline)), *_warnings(findings)]
+    if len(findings.comparison[findings.comparison["statistic"] == "mean_ratio"]):
+        blocks.append(_overall(findings, baseline))
+    blocks.append(_table(findings))
+    return Section("comparison", f"Compared with {baseline}", blocks)
+
+
+def _lead(findings: Findings, baseline: str) -> str:
+    if findings.study.ratio_baseline is None:
+        return (
+            f"P(better) is the chance that a run of the method beats a run of {baseline} on the same game; games count equally."
+        )
+    return (
+        f"In each game a method's mean score is divided by {baseline}'s; games count equally. Both are resampled, so the "
+        f"intervals hold the uncertainty of {baseline} too."
+    )
+
+
+def _overall(findings: Findings, baseline: str) -> Picture:
+    ratios = findings.comparison[findings.comparison["statistic"] == "mean_ratio"]
+    return Picture(
+        "comparison",
+        plot_comparison(findings.comparison),
+        f"Points with intervals: mean ratio to {baseline} and probability of doing better than it. Ratios: {spoken(ratios)}",
+        f"Left: mean over games of the ratio to {baseline}; beyond the dashed line is better. Right: chance that a run of the "
+        f"method beats a run of {baseline} on the same game. Thin line: 95 % interval that allows for few seeds; thick: "
+        f"rliable's. {sample_text(ratios)}",
+    )
+
+
+def _table(findings: Findings) -> Table:
+    wide = wide_estimates(findings.comparison)
+    tests = findings.comparison.dropna(subset=["p_value"])[["method", "p_value", "p_holm"]]
+    columns = [METHOD]
+    for statistic, heading in STATISTICS.items():
+        if f"{statistic}_estimate" in wide:
+            columns += estimate_columns(statistic, heading)
+    columns += [
+        Column("p", lambda row: probability(row.p_value)),
+        Column("p, corrected", lambda row: probability(row.p_holm)),
+        SEEDS,
+        GAMES,
+    ]
+    notes = [
+        "p: stratified permutation test of the ranks on which P(better) is built, exact at any number of seeds. "
+        "Corrected: Holm's method, for all methods compared here. The CSV file has rliable's intervals too."
+    ]
+    if findings.study.ratio_baseline:
+        notes.append("A mean of ratios leans upwards, by about (relative spread)² / seeds; the 95 % interval allows for it.")
+    frame = wide.merge(tests, on="method", how="left")
+    title = "Ratios and probability of improvement" if findings.study.ratio_baseline else "Probability of improvement"
+    return Table("comparison", title, frame, columns, notes, csv=findings.comparison)
+
+
+def _warnings(findings: Findings) -> list[Paragraph]:
+    """Games in which a ratio has no meaning, or an unstable one."""
+    ratios = findings.game_ratios
+    unstable = sorted(set(ratios.loc[ratios["unstable"], "game"]))
+    undefined = sorted(set(ratios.loc[ratios["low"].isna() & ratios["unstable"], "game"]))
+    notes = []
+    if undefined:
+        notes.append(f"Not every run of the baseline is above zero in {listed(undefined)}: left out of ratios over games.")
+    if set(unstable) - set(undefined):
+        names = listed(sorted(set(unstable) - set(undefined)))
+        notes.append(f"Unstable ratios, because the baseline's own 95 % interval reaches zero: {names}. Read them with care.")
+    return [Paragraph(note, warning=True) for note in notes]

@@ -1,0 +1,91 @@
+"""Cells without a score: their names, and how far they could move the result."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from xtra_analysis.aggregates import interquartile_mean
+from xtra_analysis.columns import METHOD
+from xtra_analysis.findings import Findings
+from xtra_analysis.matrices import games_with_values, score_matrix
+from xtra_analysis.page import Column, Paragraph, Section, Table
+from xtra_analysis.text import NONE, counted, listed, number
+
+SENSITIVITY_COLUMNS = ["method", "num_missing", "estimate", "worst", "best"]
+
+
+def worst_case(scores: pd.DataFrame) -> pd.DataFrame:
+    """IQM of each method with missing runs: as reported, and with them at the lowest and highest score of any run of the game."""
+    known = scores[scores["normalized"].notna()]
+    bounds = known.groupby("game")["normalized"].agg(["min", "max"])
+    usable = scores[scores["game"].isin(bounds.index)]
+    rows = []
+    for method, part in usable.groupby("method", sort=False):
+        gaps = part["normalized"].isna()
+        if gaps.any() and not gaps.all():
+            worst, best = (_iqm(_filled(part, bounds[end])) for end in ("min", "max"))
+            rows.append((method, int(gaps.sum()), _iqm(part[~gaps]), worst, best))
+    return pd.DataFrame(rows, columns=SENSITIVITY_COLUMNS)
+
+
+def _filled(part: pd.DataFrame, values: pd.Series) -> pd.DataFrame:
+    return part.assign(normalized=part["normalized"].fillna(part["game"].map(values)))
+
+
+def _iqm(part: pd.DataFrame) -> float:
+    return float(interquartile_mean(score_matrix(part, games_with_values(part))))
+
+
+def missing_line(findings: Findings) -> Paragraph:
+    """Which cells have no score, by name where there are few."""
+    missing = findings.study.missing
+    if missing.empty:
+        return Paragraph(f"Nothing is missing: all {counted(len(findings.study.scores), 'run')} have a score.")
+    names = [f"{row.method} on {row.game}, seed {row.seed} ({row.status})" for row in missing.head(4).itertuples()]
+    more = f" and {len(missing) - 4} more, listed below" if len(missing) > 4 else ""
+    return Paragraph(
+        f"Missing: {len(missing)} of {counted(len(findings.study.scores), 'run')}: {'; '.join(names)}{more}.", warning=True
+    )
+
+
+def incomplete_methods(findings: Findings) -> list[Paragraph]:
+    """A warning for each method without any score on a game that others have: its aggregates are of other games."""
+    games = {name: set(part["game"]) for name, part in findings.study.complete.groupby("method", sort=False)}
+    everywhere = set().union(*games.values())
+    return [
+        Paragraph(
+            f"{name} has no score on {listed(sorted(everywhere - own))}; its aggregates are over other games than those of "
+            "complete methods and cannot be compared with them.",
+            warning=True,
+        )
+        for name, own in games.items()
+        if own != everywhere
+    ]
+
+
+def _worst_case_table(findings: Findings) -> Table:
+    columns = [
+        METHOD,
+        Column("Missing", lambda row: str(row.num_missing)),
+        Column("IQM, as reported", lambda row: number(row.estimate)),
+        Column("If they were the worst", lambda row: number(row.worst)),
+        Column("If they were the best", lambda row: number(row.best)),
+    ]
+    notes = [
+        f"Worst and best: the lowest and highest score of any run of any method in the same game. {NONE} where none is known."
+    ]
+    return Table("worst_case", "How far missing runs could move the result", findings.worst_case, columns, notes)
+
+
+def missing_section(findings: Findings) -> Section | None:
+    """The list of cells that are missing, failed or diverged."""
+    frame = findings.study.missing[["method", "game", "seed", "status"]]
+    if frame.empty:
+        return None
+    columns = [
+        Column("Method", lambda row: row.method, numeric=False),
+        Column("Game", lambda row: row.game, numeric=False),
+        Column("Seed", lambda row: str(row.seed)),
+        Column("Status", lambda row: row.status, numeric=False),
+    ]
+    return Section("missing", "What is missing", [Table("missing", "Runs without a score", frame, columns)])

@@ -1,0 +1,202 @@
+"""After how many env steps a learning curve first reaches a set score.
+
+A run that never does counts with its whole budget, so a mean is over "env steps until the score was reached, or the budget was
+spent": the restricted mean of survival analysis (Royston and Parmar, 2013). It needs no guess about what lies beyond the budget.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from xtra_analysis.aggregates import estimate, mean
+from xtra_analysis.bootstrap import generator
+from xtra_analysis.columns import GAMES, METHOD, SEEDS, spoken
+from xtra_analysis.drawing import interval_rows, label_steps, looks, new_figure, xtra_style
+from xtra_analysis.findings import Findings, TimeToThreshold
+from xtra_analysis.intervals import joint_estimate
+from xtra_analysis.matrices import Array, game_means, games_with_values, score_matrix
+from xtra_analysis.page import Column, Paragraph, Picture, Section, Table
+from xtra_analysis.text import NONE, counted, whole, whole_span
+
+TIME_REPS = 10_000
+"""Resamples for each mean and each difference, as for ratios."""
+TIME_COLUMNS = ["method", "game", "seed", "env_steps", "reached"]
+TIME_DIFFERENCE_COLUMNS = [
+    "method", "baseline", "estimate", "low", "high", "percentile_low", "percentile_high", "num_games", "min_runs", "max_runs",
+]  # fmt: skip
+
+
+def time_to_threshold(curves: pd.DataFrame, score: float | None, baseline: str | None, seed: int = 0) -> TimeToThreshold | None:
+    """Everything about reaching `score`; None without a score or without curves."""
+    if score is None or curves.empty:
+        return None
+    runs = env_steps_to_threshold(curves, score)
+    differences = compare_time(runs, baseline, seed) if baseline is not None else pd.DataFrame(columns=TIME_DIFFERENCE_COLUMNS)
+    return TimeToThreshold(score, runs, estimate_time(runs, float(curves["env_steps"].max()), seed), differences)
+
+
+def env_steps_to_threshold(curves: pd.DataFrame, score: float) -> pd.DataFrame:
+    """One row per run of `curves`: the `env_steps` at which its raw score is first `score` or more, and whether it ever was.
+
+    Between two evaluations the curve is taken to be straight. A run that never gets there has those of its last evaluation.
+    """
+    rows = []
+    for run, part in curves.groupby(["method", "game", "seed"], sort=False):
+        points = part.sort_values("env_steps")
+        steps = points["env_steps"].to_numpy(dtype=np.float64)
+        rows.append((*run, *_first_crossing(steps, points["score"].to_numpy(dtype=np.float64), score)))
+    return pd.DataFrame(rows, columns=TIME_COLUMNS)
+
+
+def _first_crossing(steps: Array, scores: Array, score: float) -> tuple[float, bool]:
+    above = np.flatnonzero(scores >= score)
+    if not len(above):
+        return float(steps[-1]), False
+    after = int(above[0])
+    if after == 0:
+        return float(steps[0]), True
+    return float(np.interp(score, scores[after - 1 : after + 1], steps[after - 1 : after + 1])), True
+
+
+def estimate_time(runs: pd.DataFrame, budget: float, seed: int = 0) -> pd.DataFrame:
+    """Of the rows of `env_steps_to_threshold`: each method's mean over games of the mean over runs, as `estimate` gives it.
+
+    `num_reached` counts the runs that got there. No interval reaches below zero or beyond the budget.
+    """
+    table = estimate(runs, "env_steps", {"mean": mean}, TIME_REPS, seed)
+    bounds = ["low", "high", "percentile_low", "percentile_high"]
+    table[bounds] = table[bounds].clip(0.0, budget)
+    return table.assign(num_reached=table["method"].map(runs.groupby("method")["reached"].sum()))
+
+
+def compare_time(runs: pd.DataFrame, baseline: str, seed: int = 0) -> pd.DataFrame:
+    """Env steps of each other method minus the baseline's, mean over the games that both have; below zero is sooner.
+
+    Both sides are resampled; the interval is that of the ratios to a baseline.
+    """
+    reference = runs[runs["method"] == baseline]
+    rows = []
+    for method, part in runs[runs["method"] != baseline].groupby("method", sort=False):
+        games = sorted(set(games_with_values(part, "env_steps")) & set(reference["game"]))
+        if games:
+            samples = [score_matrix(side, games, "env_steps") for side in (part, reference)]
+            row = joint_estimate(mean_difference, samples, TIME_REPS, generator(seed, "time to threshold", str(method)))
+            rows.append({"method": method, "baseline": baseline, **row})
+    return pd.DataFrame(rows, columns=TIME_DIFFERENCE_COLUMNS)
+
+
+def mean_difference(values: Array, baseline: Array) -> Array:
+    """The mean over games of mean minus the baseline's mean: (..., runs, games) of both → (...)."""
+    return np.asarray((game_means(values) - game_means(baseline)).mean(axis=-1))
+
+
+RUN_OFFSET = 0.28
+"""Runs are drawn this far below their method's mean."""
+
+
+def plot_time_to_threshold(estimates: pd.DataFrame, runs: pd.DataFrame) -> Figure:
+    """Each method's mean with its intervals, its runs below it; a hollow run never reached the score."""
+    methods = list(estimates["method"])
+    drawn = looks(methods)
+    with xtra_style():
+        figure = new_figure(7.2, 0.95 + 0.48 * len(methods))
+        axes = figure.subplots()
+        interval_rows(axes, estimates, methods)
+        for (method, reached), part in runs.groupby(["method", "reached"], sort=False):
+            color, place = drawn[method].color, methods.index(method) + RUN_OFFSET
+            axes.scatter(
+                part["env_steps"],
+                [place] * len(part),
+                s=18,
+                facecolors=color if reached else "none",
+                edgecolors=color,
+                linewidths=0.9,
+                alpha=0.7,
+            )
+        label_steps(axes)
+        axes.set_xlabel("Env steps")
+    return figure
+
+
+def threshold_sentence(findings: Findings) -> str | None:
+    """How many env steps sooner than the baseline the primary method reached the suite's score; None if that is not known."""
+    found = findings.time_to_threshold
+    row = None if found is None else found.difference(findings.primary)
+    if found is None or row is None:
+        return None
+    steps = found.estimates.set_index("method")["estimate"]
+    method, baseline, difference = str(row["method"]), str(row["baseline"]), float(row["estimate"])
+    opening = (
+        f"{method} reached a score of {found.score:g} after {whole(steps[method])} env steps, {baseline} after "
+        f"{whole(steps[baseline])}: {whole(abs(difference))} {'fewer' if difference < 0 else 'more'}"
+    )
+    if pd.isna(row["low"]):
+        reason = "one seed gives no interval" if row["min_runs"] < 2 else "no interval: the runs of each took equally long"
+        return f"{opening} ({reason}){_unreached(found, [method, baseline])}."
+    clear = "excludes" if row["low"] > 0 or row["high"] < 0 else "does not exclude"
+    bounds = f"95 % interval {whole_span(row['low'], row['high'])}, which {clear} 0"
+    return f"{opening} ({bounds}){_unreached(found, [method, baseline])}."
+
+
+def _unreached(found: TimeToThreshold, methods: list[str]) -> str:
+    runs = found.runs[found.runs["method"].isin(methods)]
+    missed = int((~runs["reached"]).sum())
+    return f"; {missed} of their {len(runs)} runs never got there" if missed else ""
+
+
+LEAD = (
+    "The env step at which a run's learning curve is first that high: straight between evaluations, and not before the first of "
+    "them. A run that never is counts with its whole budget, so these are mean env steps until the score was reached or the "
+    "budget spent."
+)
+
+
+def time_to_threshold_section(findings: Findings) -> Section | None:
+    """Means with intervals, every run, and the difference to the baseline."""
+    found = findings.time_to_threshold
+    if found is None:
+        return None
+    sentence = threshold_sentence(findings)
+    blocks: list[Table | Picture | Paragraph] = [Paragraph(sentence)] if sentence else []
+    blocks += [
+        Paragraph(LEAD),
+        Picture(
+            "time_to_threshold",
+            plot_time_to_threshold(found.estimates, found.runs),
+            f"Points with intervals: mean env steps until a score of {found.score:g}. {spoken(found.estimates)}",
+            f"Env steps until a score of {found.score:g}; left is sooner. Below each mean its runs, hollow ones never got "
+            "there. Thin line: 95 % interval that allows for few seeds; thick line: rliable's.",
+        ),
+        _table(found, findings.study.baseline),
+    ]
+    return Section("time_to_threshold", f"Env steps to reach a score of {found.score:g}", blocks)
+
+
+def _table(found: TimeToThreshold, baseline: str | None) -> Table:
+    own = found.runs.groupby("method", sort=False).size()
+    frame = found.estimates.assign(num_runs=found.estimates["method"].map(own)).merge(
+        found.differences[["method", "estimate", "low", "high"]], on="method", how="left", suffixes=("", "_difference")
+    )
+    columns = [
+        METHOD,
+        Column("Runs that reached it", lambda row: f"{row.num_reached} of {row.num_runs}"),
+        Column("Env steps", lambda row: whole(row.estimate)),
+        Column("95 % interval", lambda row: whole_span(row.low, row.high)),
+    ]
+    if len(found.differences):
+        columns += [
+            Column(f"minus {baseline}'s", lambda row: whole(row.estimate_difference)),
+            Column("95 % interval", lambda row: whole_span(row.low_difference, row.high_difference)),
+            Column("Excludes 0", lambda row: _excludes_zero(row.low_difference, row.high_difference), numeric=False),
+        ]
+    censored = int((~found.runs["reached"]).sum())
+    notes = [f"{counted(censored, 'run')} of {len(found.runs)} never reached the score." if censored else "Every run reached it."]
+    return Table("time_to_threshold", "Env steps until the score", frame, [*columns, SEEDS, GAMES], notes)
+
+
+def _excludes_zero(low: float, high: float) -> str:
+    if pd.isna(low):
+        return NONE
+    return "yes" if low > 0 or high < 0 else "no"
