@@ -1,52 +1,33 @@
-"""Work captured as a CUDA graph and replayed: the host launches one graph instead of a thousand kernels."""
+"""Work captured as a CUDA graph and replayed: the host launches one graph instead of a thousand kernels.
+
+`graphed` wraps a function from outside, as a decorator does; the function knows nothing of it.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, ParamSpec, Protocol, TypeVar
 
 import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
-T = TypeVar("T")
+P = ParamSpec("P")
+R = TypeVar("R")
 
+FlatFunction = Callable[..., tuple[Tensor, ...]]
+"""From tensors to tensors."""
 
-class CaptureStream:
-    """One for each graph, for its warm-up and its capture. cuBLAS keeps a workspace per stream, whose address a graph remembers
-    and which goes when a graph that was captured on that stream goes: graphs that shared one would lose theirs."""
-
-    def __init__(self, device: torch.device) -> None:
-        new_stream: Any = torch.cuda.Stream  # typed or not, depending on how torch was built
-        self._device, self._stream = device, new_stream(device)
-
-    def warm_up(self, function: Callable[[], T]) -> T:
-        """Runs it here. Whatever autograd keeps for a weight must not belong to the default stream before a capture."""
-        main = torch.cuda.current_stream(self._device)
-        self._stream.wait_stream(main)
-        with torch.cuda.stream(self._stream):
-            found = function()
-        main.wait_stream(self._stream)
-        return found
-
-    def capture(self, function: Callable[[], T]) -> tuple[torch.cuda.CUDAGraph, T]:
-        """Records its kernels and runs none. Raises RuntimeError, with the original fault as its context, for what a graph cannot
-        hold."""
-        graph = torch.cuda.CUDAGraph()
-        # The outer context gives the stream back when a capture fails; torch.cuda.graph itself then does not.
-        with torch.cuda.stream(self._stream), torch.cuda.graph(graph, stream=self._stream):
-            found = function()
-        return graph, found
-
-
-Function = Callable[..., tuple[Tensor, ...]]
 Shapes = tuple[tuple[torch.Size, torch.dtype], ...]
 
 WARM_UP_CALLS = 3
-"""Calls that run as they are before the capture, for lazy initialisation and for what an optimiser makes at its first step."""
+"""Calls of one shape that run as they are before its capture, for lazy initialisation and for what an optimiser makes at its
+first step; PyTorch's advice for CUDA graphs."""
 
 SWITCH = "XTRA_CUDA_GRAPHS"
+
 _suspensions = 0
 
 
@@ -57,13 +38,56 @@ def graphs_are_wanted(device: torch.device) -> bool:
 
 @contextmanager
 def without_graphs() -> Iterator[None]:
-    """While it lasts, everything runs operator by operator, also what has been captured: for those who count operators."""
+    """Runs everything kernel by kernel while it lasts, with the same results: for measurements that count operators."""
     global _suspensions
     _suspensions += 1
     try:
         yield
     finally:
         _suspensions -= 1
+
+
+def graphed(function: Callable[P, R], device: torch.device, *, capturable: bool = True) -> Callable[P, R]:
+    """`function` on tensors of `device`, as a `GraphedFunction` if graphs are wanted there, else as it is. capturable: False if
+    it waits for the device or branches on its data."""
+    return GraphedFunction(function, CudaRecorder(device)) if capturable and graphs_are_wanted(device) else function
+
+
+def report_refusal(error: RuntimeError) -> None:
+    """Says, once for each piece of work, that it could not be captured and why."""
+    reason = error.__context__ or error
+    print(f"this work is not captured as a CUDA graph ({reason}); it runs kernel by kernel: slower, with the same results")
+
+
+class CaptureStream:
+    """One for each graph, for its warm-up and its capture. cuBLAS keeps a workspace per stream, whose address a graph remembers
+    and which goes when a graph that was captured on that stream goes: graphs that shared one would lose theirs."""
+
+    def __init__(self, device: torch.device) -> None:
+        new_stream: Any = torch.cuda.Stream  # typed or not, depending on how torch was built
+        self._device, self._stream = device, new_stream(device)
+
+    def warm_up(self, function: Callable[[], R]) -> R:
+        """Runs it here. Whatever autograd keeps for a weight must not belong to the default stream before a capture."""
+        main = torch.cuda.current_stream(self._device)
+        self._stream.wait_stream(main)
+        with torch.cuda.stream(self._stream):
+            result = function()
+        main.wait_stream(self._stream)
+        return result
+
+    def capture(self, function: Callable[[], R]) -> tuple[torch.cuda.CUDAGraph, R]:
+        """Records its kernels and runs none. Raises RuntimeError, with the original fault as its context, for what a graph cannot
+        hold."""
+        graph = torch.cuda.CUDAGraph()
+        # The outer context gives the stream back when a capture fails; torch.cuda.graph itself then does not. What other threads
+        # do meanwhile (they decode offline data) is no part of the capture and must not end it.
+        with (
+            torch.cuda.stream(self._stream),
+            torch.cuda.graph(graph, stream=self._stream, capture_error_mode="thread_local"),
+        ):
+            result = function()
+        return graph, result
 
 
 class Captured(Protocol):
@@ -78,9 +102,9 @@ class Captured(Protocol):
 class Recorder(Protocol):
     """How calls are warmed up and captured; not a CUDA device in tests."""
 
-    def warm_up(self, function: Function, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]: ...
+    def warm_up(self, function: FlatFunction, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]: ...
 
-    def capture(self, function: Function, inputs: Sequence[Tensor]) -> Captured: ...
+    def capture(self, function: FlatFunction, inputs: Sequence[Tensor]) -> Captured: ...
 
 
 class CudaRecorder:
@@ -89,17 +113,17 @@ class CudaRecorder:
     def __init__(self, device: torch.device) -> None:
         self._stream = CaptureStream(device)
 
-    def warm_up(self, function: Function, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    def warm_up(self, function: FlatFunction, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """A call as it is."""
         return self._stream.warm_up(lambda: function(*inputs))
 
-    def capture(self, function: Function, inputs: Sequence[Tensor]) -> Captured:
+    def capture(self, function: FlatFunction, inputs: Sequence[Tensor]) -> Captured:
         """A call on copies of `inputs`."""
         return _CudaGraph(self._stream, function, inputs)
 
 
 class _CudaGraph:
-    def __init__(self, stream: CaptureStream, function: Function, inputs: Sequence[Tensor]) -> None:
+    def __init__(self, stream: CaptureStream, function: FlatFunction, inputs: Sequence[Tensor]) -> None:
         self.inputs: Sequence[Tensor] = [tensor.clone() for tensor in inputs]
         self._graph, self.outputs = stream.capture(lambda: function(*self.inputs))
 
@@ -107,43 +131,49 @@ class _CudaGraph:
         self._graph.replay()
 
 
-class GraphedFunction:
-    """`function`, run as it is `WARM_UP_CALLS` times, then captured once for each combination of its inputs' shapes and replayed.
+class GraphedFunction(Generic[P, R]):
+    """`function`, of each combination of its inputs' shapes run as it is `WARM_UP_CALLS` times, then captured once and replayed.
 
-    The function must not wait for the device nor branch on its data, and whatever it reads or changes besides its inputs must
-    stay where it is in memory. What it returns holds until the next call. One that cannot be captured runs as it is.
+    Arguments and result are tensors, or tuples, lists and named tuples of them. The function must not wait for the device nor
+    branch on its data, and whatever it reads or changes besides its inputs must stay where it is in memory. What it returns holds
+    until the next call. One that cannot be captured runs as it is.
     """
 
-    def __init__(self, function: Function, recorder: Recorder) -> None:
+    def __init__(self, function: Callable[P, R], recorder: Recorder) -> None:
         self._function, self._recorder = function, recorder
-        self._warm_ups_left = WARM_UP_CALLS
+        self._calls: dict[Shapes, int] = {}
         self._refused = False
+        self._result_structure: Any = None
         self.captured: dict[Shapes, Captured] = {}
 
-    def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        if _suspensions:
-            return self._function(*inputs)
-        if self._warm_ups_left > 0:
-            self._warm_ups_left -= 1
-            return self._recorder.warm_up(self._function, inputs)
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        if self._refused or _suspensions:
+            return self._function(*args, **kwargs)
+        inputs, structure = pytree.tree_flatten((args, kwargs))
+
+        def flat(*tensors: Tensor) -> tuple[Tensor, ...]:
+            rebuilt_args, rebuilt_kwargs = pytree.tree_unflatten(list(tensors), structure)
+            leaves, self._result_structure = pytree.tree_flatten(self._function(*rebuilt_args, **rebuilt_kwargs))
+            return tuple(leaves)
+
+        result: R = pytree.tree_unflatten(list(self._run(flat, inputs)), self._result_structure)
+        return result
+
+    def _run(self, flat: FlatFunction, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
         shapes = tuple((tensor.shape, tensor.dtype) for tensor in inputs)
-        if shapes not in self.captured and not self._refused:
-            self._capture(shapes, inputs)
-        if self._refused:
-            return self._function(*inputs)
+        calls = self._calls[shapes] = self._calls.get(shapes, 0) + 1
+        if calls <= WARM_UP_CALLS:
+            return self._recorder.warm_up(flat, inputs)
+        if shapes not in self.captured:
+            try:
+                self.captured[shapes] = self._recorder.capture(flat, inputs)
+            except RuntimeError as error:
+                report_refusal(error)
+                self._refused = True
+                self.captured.clear()
+                return flat(*inputs)
         captured = self.captured[shapes]
         for held, given in zip(captured.inputs, inputs, strict=True):
             held.copy_(given)
         captured.replay()
         return captured.outputs
-
-    def _capture(self, shapes: Shapes, inputs: Sequence[Tensor]) -> None:
-        try:
-            self.captured[shapes] = self._recorder.capture(self._function, inputs)
-        except RuntimeError as error:
-            reason = error.__context__ or error
-            print(
-                f"this work is not captured as a CUDA graph ({reason}); it runs kernel by kernel: slower, with the same results"
-            )
-            self._refused = True
-            self.captured.clear()

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from xtra.cuda_graphs import Function
+from xtra.cuda_graphs import FlatFunction
 
 
 class NoHostReads(TorchDispatchMode):
@@ -27,7 +27,7 @@ class NoHostReads(TorchDispatchMode):
 class PretendedGraph:
     """Holds what a CUDA graph holds, inputs at fixed places and a call, and calls again where that replays."""
 
-    def __init__(self, function: Function, inputs: Sequence[torch.Tensor]) -> None:
+    def __init__(self, function: FlatFunction, inputs: Sequence[torch.Tensor]) -> None:
         self._function = function
         self.inputs: Sequence[torch.Tensor] = [tensor.clone() for tensor in inputs]
         self.outputs: tuple[torch.Tensor, ...] = ()
@@ -40,8 +40,8 @@ class PretendedGraph:
 
 
 class PretendedRecorder:
-    def warm_up(self, function: Function, inputs: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+    def warm_up(self, function: FlatFunction, inputs: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
         return function(*inputs)
 
-    def capture(self, function: Function, inputs: Sequence[torch.Tensor]) -> PretendedGraph:
+    def capture(self, function: FlatFunction, inputs: Sequence[torch.Tensor]) -> PretendedGraph:
         return PretendedGraph(function, inputs)

@@ -7,46 +7,26 @@ import pytest
 import torch
 
 from xtra.agents.efficientzero.agent import EfficientZeroLearner, sample_actions
-from xtra.agents.efficientzero.config import EfficientZeroConfig, OptimizerConfig
-from xtra.agents.efficientzero.losses import Steps
+from xtra.agents.efficientzero.config import OptimizerConfig
+from xtra.agents.efficientzero.losses import UnrolledModules
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
 from xtra.agents.efficientzero.planning import Planner
-from xtra.agents.interface import TrainingRun
 from xtra.agents.observation import augment, to_observations
-from xtra.envs.config import EnvironmentConfig
-from xtra.replay.buffer import ReplayBuffer
 from xtra.search.config import SearchConfig
 
-NETWORK = {"frame_stack": 2, "channels": 4, "num_halvings": 0, "head_channels": 2, "head_hidden": 8, "lstm_hidden": 8} | {
-    "support": 5, "projection_hidden": 8, "projection_size": 8, "predictor_hidden": 4
-}  # fmt: skip
+from ..tiny_agent import fill, merged, tiny_config, tiny_learner
+
 CPU = torch.device("cpu")
 
 
 def make_learner(**blocks: dict[str, Any]) -> EfficientZeroLearner:
     settings: dict[str, dict[str, Any]] = {
-        "network": NETWORK,
         "search": {"num_simulations": 3},
         "acting": {"network_update_interval": 2},
         "targets": {"target_update_interval": 3},
-        "optimizer": {"batch_size": 6, "warmup_updates": 0, "learning_rate": 0.05},
+        "optimizer": {"learning_rate": 0.05},
     }
-    merged = {name: settings.get(name, {}) | blocks.get(name, {}) for name in {*settings, *blocks}}
-    return EfficientZeroLearner(
-        EfficientZeroConfig.model_validate(merged),
-        EnvironmentConfig(game="Catch", frame_size=10),
-        TrainingRun(num_updates=20, env_step_updates=20, seed=0, num_threads=1, device=CPU),
-    )
-
-
-def fill(replay: ReplayBuffer, num_rows: int = 30) -> None:
-    rng = np.random.default_rng(0)
-    for row in range(num_rows):
-        frames = rng.integers(256, size=(2, 10, 10, 3), dtype=np.uint8)
-        rewards = rng.choice([-1.0, 0.0, 1.0], 2).astype(np.float32)
-        policies = rng.dirichlet(np.ones(18), 2).astype(np.float32)
-        ends = np.array([row % 4 == 3, row % 9 == 8])
-        replay.append(frames, rng.choice([0, 3, 4], 2), rewards, ends, policies, np.zeros(2, np.float32))
+    return tiny_learner(**merged(settings, blocks))
 
 
 def weights(state: dict[str, Any], which: str) -> torch.Tensor:
@@ -81,7 +61,6 @@ def test_the_acting_and_target_networks_lag_as_configured() -> None:
     ],
 )
 def test_every_switch_trains_to_finite_weights(blocks: dict[str, dict[str, Any]]) -> None:
-    blocks = {name: ({**NETWORK, **block} if name == "network" else block) for name, block in blocks.items()}
     learner = make_learner(**blocks)
     replay = learner.make_replay(2, (10, 10, 3), 200)
     fill(replay)
@@ -123,7 +102,7 @@ def test_gumbel_explores_by_gumbel_noise_and_plays_its_winner(monkeypatch: pytes
 
 def test_exploration_depends_on_its_name_and_seed_alone() -> None:
     torch.manual_seed(0)
-    network = EfficientZeroNetwork(EfficientZeroConfig.model_validate({"network": NETWORK}).network, 10).eval()
+    network = EfficientZeroNetwork(tiny_config().network, 10).eval()
     observations = torch.rand(4, 6, 10, 10)
     config = SearchConfig(num_simulations=12)
 
@@ -186,7 +165,7 @@ def test_batch_norm_over_the_episode_ignores_what_did_not_happen_even_if_one_row
     for count in (4, 1, 0):
         mask = torch.arange(4) < count
         garbage = torch.where(mask[:, None], real, torch.full_like(real, 1e6))
-        out = Steps(episode_only=True).once(module, mask, garbage)
+        out = UnrolledModules(episode_only=True).once(module, mask, garbage)
         assert (out[count:] == 0).all()
         assert torch.isfinite(out).all()
         if count == 4:

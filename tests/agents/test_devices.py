@@ -5,29 +5,25 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 import torch
 from torch.utils._pytree import tree_leaves
 
+from xtra import cuda_graphs
 from xtra.agents.device import prepare_torch
-from xtra.agents.efficientzero import descent, targets
+from xtra.agents.efficientzero import optimizer, targets
 from xtra.agents.efficientzero.agent import EfficientZeroLearner
 from xtra.agents.efficientzero.config import EfficientZeroConfig
-from xtra.agents.interface import TrainingRun
-from xtra.cuda_graphs import WARM_UP_CALLS, Function, GraphedFunction, without_graphs
-from xtra.envs.config import EnvironmentConfig
+from xtra.cuda_graphs import WARM_UP_CALLS, FlatFunction, GraphedFunction, without_graphs
 from xtra.execute.machine import NO_GPU
 from xtra.replay.buffer import ReplayBuffer, table_rows
 from xtra.replay.frames import DeviceFrames, RawFrames
 
+from ..tiny_agent import fill, tiny_learner
 from .pretended import PretendedGraph, PretendedRecorder
-
-NETWORK = {"frame_stack": 2, "channels": 4, "num_halvings": 0, "head_channels": 2, "head_hidden": 8, "lstm_hidden": 8} | {
-    "support": 5, "projection_hidden": 8, "projection_size": 8, "predictor_hidden": 4
-}  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -42,27 +38,7 @@ def as_in_a_job(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def make_learner(device: str = "cpu", **settings: Any) -> EfficientZeroLearner:
-    base = {
-        "network": NETWORK,
-        "search": {"num_simulations": 4},
-        "targets": {"target_update_interval": 2},
-        "optimizer": {"batch_size": 6, "warmup_updates": 0, "learning_rate": 0.02},
-    }
-    return EfficientZeroLearner(
-        EfficientZeroConfig.model_validate(base | settings),
-        EnvironmentConfig(game="Catch", frame_size=10),
-        TrainingRun(num_updates=20, env_step_updates=20, seed=0, num_threads=1, device=torch.device(device)),
-    )
-
-
-def fill(replay: ReplayBuffer) -> ReplayBuffer:
-    rng = np.random.default_rng(0)
-    for row in range(30):
-        frames = rng.integers(256, size=(2, 10, 10, 3), dtype=np.uint8)
-        ends = np.array([row % 4 == 3, row % 9 == 8])
-        rewards, policies = rng.choice([-1.0, 0.0, 1.0], 2), rng.dirichlet(np.ones(18), 2)
-        replay.append(frames, rng.choice([0, 3, 4], 2), rewards, ends, policies, np.zeros(2))
-    return replay
+    return tiny_learner(device=device, **{"targets": {"target_update_interval": 2}, **settings})
 
 
 def metrics_of(learner: EfficientZeroLearner, replay: ReplayBuffer, num_updates: int = 4) -> list[dict[str, float]]:
@@ -139,7 +115,7 @@ def test_nothing_is_read_before_it_is_written(monkeypatch: pytest.MonkeyPatch) -
     try:
         for fill in (True, False):
             monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", fill)
-            learner = make_learner(network=NETWORK | {"num_halvings": 1})
+            learner = make_learner(network={"num_halvings": 1})
             found.append(metrics_of(learner, on_host(learner)))
     finally:
         torch.use_deterministic_algorithms(False)
@@ -151,9 +127,9 @@ def as_on_device(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
     """Steps as on CUDA, on CPU: captured or kernel by kernel."""
 
     def choose(captured: bool) -> None:
-        monkeypatch.setattr(descent, "steps_on_device", lambda device: True)
-        monkeypatch.setattr(descent, "graphs_are_wanted", lambda device: captured)
-        monkeypatch.setattr(descent, "CudaRecorder", lambda device: PretendedRecorder())
+        monkeypatch.setattr(optimizer, "steps_on_device", lambda device: True)
+        monkeypatch.setattr(cuda_graphs, "graphs_are_wanted", lambda device: captured)
+        monkeypatch.setattr(cuda_graphs, "CudaRecorder", lambda device: PretendedRecorder())
 
     return choose
 
@@ -166,17 +142,17 @@ def test_captured_updates_wait_for_nothing_and_are_those_that_run_kernel_by_kern
         replay = on_host(learner)
         found.append(metrics_of(learner, replay, 8))
     assert found[0] == found[1]
-    (graph,) = learner._descent._run.captured.values()
+    (graph,) = learner._learn.captured.values()
     assert graph.replays == 8 - WARM_UP_CALLS
 
 
-def test_a_restored_run_captures_anew(as_on_device: Callable[[bool], None]) -> None:
+def test_a_restored_run_goes_on_by_the_graphs_it_has(as_on_device: Callable[[bool], None]) -> None:
     as_on_device(True)
     first, second = make_learner(), make_learner()
     replay = on_host(first)
     metrics_of(first, replay, 6)
     other = on_host(second)
-    metrics_of(second, other, 5)  # its graph holds an optimiser that is replaced now
+    metrics_of(second, other, 5)  # its graph remembers where the optimiser's state lies
     second.restore(copy.deepcopy(first.state()))
     other.restore(replay.state())
     for update in range(6, 12):
@@ -189,8 +165,9 @@ def test_on_a_device_a_step_that_is_not_finite_changes_nothing(as_on_device: Cal
     metrics_of(learner, on_host(learner), 2)
     before = copy.deepcopy(learner.state())
     loss = sum(parameter.sum() for parameter in learner._network.parameters()) * float("nan")
+    loss_and_norm = learner._optimizer.step(loss)
     with pytest.raises(FloatingPointError, match="update 2: the loss is nan"):
-        learner._descent.step_from((loss,), 2)
+        learner._optimizer.metrics(loss_and_norm, 2)
     after = learner.state()
     for part in ("network", "optimizer"):
         leaves = [[x for x in tree_leaves(state[part]) if isinstance(x, torch.Tensor)] for state in (before, after)]
@@ -199,7 +176,7 @@ def test_on_a_device_a_step_that_is_not_finite_changes_nothing(as_on_device: Cal
 
 def test_what_cannot_be_captured_runs_as_it_is_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     class Refusing(PretendedRecorder):
-        def capture(self, function: Function, inputs: Sequence[torch.Tensor]) -> PretendedGraph:
+        def capture(self, function: FlatFunction, inputs: Sequence[torch.Tensor]) -> PretendedGraph:
             raise RuntimeError("not while the stream is capturing")
 
     doubled = GraphedFunction(lambda x: (2 * x,), Refusing())
@@ -207,13 +184,27 @@ def test_what_cannot_be_captured_runs_as_it_is_and_says_so(capsys: pytest.Captur
     assert capsys.readouterr().out.count("not while the stream is capturing") == 1
 
 
-def test_every_arrangement_of_shapes_is_captured_once() -> None:
+def test_every_arrangement_of_shapes_is_warmed_up_and_captured_once() -> None:
     """As the shares of three tasks in a batch take turns."""
     doubled = GraphedFunction(lambda x: (2 * x,), PretendedRecorder())
-    for call in range(WARM_UP_CALLS + 7):
+    for call in range(2 * WARM_UP_CALLS + 7):
+        assert len(doubled.captured) == min(2, max(0, call - 2 * WARM_UP_CALLS))
         x = torch.full((call % 2 + 1,), float(call))
         assert torch.equal(doubled(x)[0], 2 * x)
     assert sorted(graph.replays for graph in doubled.captured.values()) == [3, 4]
+
+
+def test_structures_of_tensors_go_through_a_graph_as_they_are() -> None:
+    class Pair(NamedTuple):
+        left: torch.Tensor
+        right: torch.Tensor
+
+    swapped = GraphedFunction(lambda pairs, scale: [Pair(p.right * scale, p.left) for p in pairs], PretendedRecorder())
+    for call in range(WARM_UP_CALLS + 2):
+        pair = Pair(torch.tensor(call), torch.tensor(2))
+        (first, second) = swapped([pair, Pair(*pair)], torch.tensor(10))
+        assert [x.item() for x in (*first, *second)] == [20, call, 20, call]
+        assert isinstance(first, Pair)
 
 
 def test_without_graphs_even_what_was_captured_runs_operator_by_operator() -> None:
@@ -243,9 +234,9 @@ def test_adams_counters_follow_the_device_not_the_checkpoint(as_on_device: Calla
     as_on_device(True)
     learner = make_learner(optimizer=adam)
     learner.restore(copy.deepcopy(on_cpu.state()))
-    (group,) = learner._descent._optimizer.param_groups
+    (group,) = learner._optimizer._optimizer.param_groups
     assert group["fused"] and group["capturable"]
-    assert group["lr"] is learner._descent._rate
+    assert group["lr"] is learner._optimizer._rate
     metrics_of(learner, on_host(learner), WARM_UP_CALLS + 2)
 
 
@@ -257,7 +248,7 @@ def test_captured_updates_on_cuda_are_those_that_run_kernel_by_kernel(precision:
         monkeypatch.setenv("XTRA_CUDA_GRAPHS", switch)
         learner = make_learner("cuda", precision=precision)
         found.append(metrics_of(learner, on_host(learner), 10))
-    assert learner._descent._run.captured
+    assert learner._learn.captured
     assert found[0] == found[1]
 
 

@@ -7,25 +7,23 @@ import numpy as np
 import pytest
 import torch
 
+from xtra.agents.efficientzero.agent import temperature
+from xtra.agents.efficientzero.batch import TensorBatch
 from xtra.agents.efficientzero.config import EfficientZeroConfig, TargetConfig
-from xtra.agents.efficientzero.losses import Losses, Masks, TensorBatch, total_loss, unroll_losses
+from xtra.agents.efficientzero.losses import Losses, Masks, total_loss, unroll_losses
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
+from xtra.agents.efficientzero.optimizer import learning_rate
 from xtra.agents.efficientzero.planning import Planner
-from xtra.agents.efficientzero.schedules import learning_rate, temperature
 from xtra.agents.efficientzero.targets import TargetMaker, td_horizon, value_prefix_targets, value_targets
 from xtra.replay.buffer import ReplayBuffer, Sample
 from xtra.search import ModelOutput
 
-TINY: dict[str, Any] = {
-    "network": {"frame_stack": 2, "channels": 4, "num_halvings": 0, "head_channels": 2, "head_hidden": 8, "lstm_hidden": 8}
-    | {"support": 5, "projection_hidden": 8, "projection_size": 8, "predictor_hidden": 4},
-    "search": {"num_simulations": 4, "discount": 0.5},
-    "targets": {"num_unroll_steps": 2, "td_steps": 2},
-}
+from ..tiny_agent import merged, tiny_config
 
 
-def tiny(**blocks: dict[str, Any]) -> EfficientZeroConfig:
-    return EfficientZeroConfig.model_validate({name: TINY.get(name, {}) | blocks.get(name, {}) for name in {*TINY, *blocks}})
+def tiny(**changes: dict[str, Any]) -> EfficientZeroConfig:
+    """Two unrolled steps, two rewards, half a discount."""
+    return tiny_config(**merged({"search": {"discount": 0.5}, "targets": {"num_unroll_steps": 2, "td_steps": 2}}, changes))
 
 
 def test_value_prefixes_are_undiscounted_sums_that_start_anew_at_the_lstm_horizon() -> None:
@@ -159,7 +157,7 @@ def test_the_total_weighs_terms_and_samples_as_published() -> None:
     config = tiny()
     batch = make_batch(config, size=2)
     terms = [torch.tensor(row) for row in ([1.0, 2.0], [3.0, 4.0], [5.0, 6.0], [7.0, 8.0], [0.0, 0.0])]
-    weighted = TensorBatch(**{**batch.__dict__, "weights": torch.tensor([1.0, 0.5])})
+    weighted = batch._replace(weights=torch.tensor([1.0, 0.5]))
     # Sample 0: 1 + 3 + 5/4 + 14 = 19.25; sample 1: 2 + 4 + 6/4 + 16 = 23.5, halved by its weight. Mean, then 1/K.
     assert total_loss(Losses(*terms), weighted, config).item() == pytest.approx((19.25 + 11.75) / 2 / 2)
 

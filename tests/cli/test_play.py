@@ -19,12 +19,13 @@ from xtra.store.job import Job
 from xtra.store.rows import Cell
 from xtra.store.store import Store
 
+from ..tiny_agent import NETWORK
+
 CONFIG: dict[str, Any] = {
     "environment": {"game": "Catch", "frame_size": 10},
     "agent": {
         "name": "efficientzero",
-        "network": {"frame_stack": 2, "channels": 4, "num_halvings": 0, "head_channels": 2, "head_hidden": 8, "lstm_hidden": 8}
-        | {"support": 5, "projection_hidden": 8, "projection_size": 8, "predictor_hidden": 4},
+        "network": NETWORK,
         "search": {"num_simulations": 4},
         "optimizer": {"batch_size": 4},
         "replay": {"min_transitions": 60},

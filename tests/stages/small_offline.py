@@ -13,10 +13,11 @@ from xtra.stages.config import DatasetConfig
 from xtra.stages.context import StageContext
 from xtra.telemetry import Telemetry
 
+from ..tiny_agent import NETWORK
+
 AGENT: dict[str, Any] = {
     "name": "efficientzero",
-    "network": {"frame_stack": 2, "channels": 4, "num_halvings": 1, "head_channels": 2, "head_hidden": 8, "lstm_hidden": 8}
-    | {"support": 5, "projection_hidden": 8, "projection_size": 8, "predictor_hidden": 4},
+    "network": {**NETWORK, "num_halvings": 1},
     "search": {"num_simulations": 4},
     "targets": {"target_update_interval": 5},
     "optimizer": {"batch_size": 6, "learning_rate": 0.02, "warmup_updates": 5},

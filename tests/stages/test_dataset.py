@@ -25,10 +25,9 @@ from xtra.store.errors import DamagedError
 from xtra.telemetry import Telemetry
 from xtra.transfer.config import DataConfig
 
+from ..tiny_agent import NETWORK
+
 VIEW: dict[str, Any] = {"game": "Catch", "frame_size": 10}
-NETWORK: dict[str, Any] = {"frame_stack": 2, "channels": 4, "num_halvings": 0, "head_channels": 2, "head_hidden": 8} | {
-    "lstm_hidden": 8, "support": 5, "projection_hidden": 8, "projection_size": 8, "predictor_hidden": 4
-}  # fmt: skip
 ENV_STEPS = 201
 """67 rows of 3: seven whole games of 9 steps and a piece of 4 in each environment."""
 

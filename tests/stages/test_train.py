@@ -13,12 +13,13 @@ from xtra.stages.config import EvaluateConfig, TrainConfig
 from xtra.stages.context import Diverged, StageContext
 from xtra.telemetry import Telemetry
 
+from ..tiny_agent import NETWORK
+
 CONFIG: dict[str, Any] = {
     "environment": {"game": "Catch", "frame_size": 10},
     "agent": {
         "name": "efficientzero",
-        "network": {"frame_stack": 2, "channels": 4, "num_halvings": 0, "head_channels": 2, "head_hidden": 8, "lstm_hidden": 8}
-        | {"support": 5, "projection_hidden": 8, "projection_size": 8, "predictor_hidden": 4},
+        "network": NETWORK,
         "search": {"num_simulations": 4},
         "acting": {"num_envs": 3, "network_update_interval": 7},
         "targets": {"target_update_interval": 5, "reanalyze_fraction": 0.75},

@@ -5,20 +5,20 @@ from __future__ import annotations
 import numpy as np
 
 from xtra.agents.efficientzero.config import EfficientZeroConfig
-from xtra.envs.config import EnvironmentConfig
 from xtra.protocol.games import NUM_ACTIONS
 from xtra.replay.buffer import ReplayBuffer
 from xtra.transfer.tasks import LabelledTask, Labels
 
-AGENT = {
-    "network": {
-        "frame_stack": 2, "channels": 4, "num_halvings": 1, "head_channels": 2, "head_hidden": 8, "lstm_hidden": 8, "support": 5,
-        "projection_hidden": 8, "projection_size": 8, "predictor_hidden": 8,
+from .. import tiny_agent
+from ..tiny_agent import merged
+
+AGENT = merged(
+    tiny_agent.AGENT,
+    {
+        "network": {"num_halvings": 1, "predictor_hidden": 8},
+        "optimizer": {"learning_rate": 0.01, "augmentation": "none"},
     },
-    "search": {"num_simulations": 4},
-    "optimizer": {"batch_size": 6, "learning_rate": 0.01, "warmup_updates": 0, "augmentation": "none"},
-}  # fmt: skip
-CATCH = EnvironmentConfig(game="Catch", frame_size=10)
+)
 NUM_TRANSITIONS = 60
 
 

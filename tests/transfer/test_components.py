@@ -16,7 +16,8 @@ from xtra.agents.factory import make_learner
 from xtra.agents.interface import TrainingRun
 from xtra.transfer.config import COMPONENTS
 
-from .small_tasks import AGENT, CATCH, filled
+from ..tiny_agent import CATCH
+from .small_tasks import AGENT, filled
 
 
 def learner(seed: int, **network: Any) -> EfficientZeroLearner:

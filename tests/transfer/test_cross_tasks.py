@@ -7,15 +7,17 @@ from typing import Any
 import pytest
 import torch
 
-from xtra.agents.efficientzero import descent
-from xtra.agents.efficientzero.batches import joined, to_tensors
+from xtra import cuda_graphs
+from xtra.agents.efficientzero import optimizer
+from xtra.agents.efficientzero.batch import joined, to_tensors
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.agents.interface import TrainingRun
 from xtra.transfer.config import CrossTaskConfig, TaskWeightConfig, TeacherConfig
 from xtra.transfer.cross_tasks import CrossTaskLearner, combined, only_terms
 
 from ..agents.pretended import PretendedRecorder
-from .small_tasks import AGENT, CATCH, filled, task
+from ..tiny_agent import CATCH
+from .small_tasks import AGENT, filled, task
 
 
 def learner(
@@ -108,8 +110,7 @@ def test_a_task_with_the_targets_own_data_points_where_the_target_does() -> None
     (drawn,) = made._offline.take(0)
     batch = to_tensors(drawn.batch, config, torch.device("cpu"), 0)
     made._network.train()
-    part, other = made._losses([batch, batch])
-    assert made._similarities(part, [other], [0]) == pytest.approx(1.0, abs=1e-6)
+    assert made._similarities(made._losses([batch, batch]), [0]) == pytest.approx({"CatchInverted": 1.0}, abs=1e-6)
 
 
 @pytest.mark.parametrize("cross", [{"batch_size": 7}, {"composition": "shared_queue", "loss_normalization": "released"}])
@@ -117,16 +118,16 @@ def test_captured_updates_with_offline_tasks_are_those_that_run_kernel_by_kernel
     cross: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a device, of which CPU plays the part; batches of 3, 2 and 2 samples take turns, and some updates measure gradients."""
-    monkeypatch.setattr(descent, "steps_on_device", lambda device: True)
-    monkeypatch.setattr(descent, "CudaRecorder", lambda device: PretendedRecorder())
+    monkeypatch.setattr(optimizer, "steps_on_device", lambda device: True)
+    monkeypatch.setattr(cuda_graphs, "CudaRecorder", lambda device: PretendedRecorder())
     found = []
     for captured in (False, True):
-        monkeypatch.setattr(descent, "graphs_are_wanted", lambda device, captured=captured: captured)
+        monkeypatch.setattr(cuda_graphs, "graphs_are_wanted", lambda device, captured=captured: captured)
         made, config = learner([*TWO, ("CatchRising", 13, 1.0)], **cross)
         replay = filled(config, 5)
         found.append([made.update(replay, update) for update in range(12)])
     assert str(found[0]) == str(found[1])  # NaN stands for what was not drawn
-    assert all(graph.replays for graph in made._descent._run.captured.values())
+    assert all(graph.replays for graph in made._learn_jointly.captured.values())
 
 
 def test_terms_that_are_not_measured_have_no_gradient() -> None:

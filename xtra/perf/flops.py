@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from xtra.agents.efficientzero.precision import Precision
+from xtra.agents.efficientzero.copies import Precision
 
 MATMUL_SIZE = {"cpu": 1024, "cuda": 8192}
 

@@ -16,10 +16,11 @@ from torch import Tensor
 from xtra.agents.cloning import policy_logits
 from xtra.agents.config import CloningConfig
 from xtra.agents.efficientzero.agent import make_network
-from xtra.agents.efficientzero.descent import Descent
 from xtra.agents.efficientzero.losses import cross_entropy
+from xtra.agents.efficientzero.optimizer import Optimizer
 from xtra.agents.interface import TrainingRun
 from xtra.agents.observation import augment
+from xtra.cuda_graphs import graphed
 from xtra.protocol.games import NUM_ACTIONS
 from xtra.replay.config import ReplayConfig
 from xtra.rng import derive_seed
@@ -37,7 +38,8 @@ class BehaviourCloning:
         self._config, self._tasks, self._run = config, tasks, run
         self._sampler = TaskSampler(tasks, batch_size, REPLAY, num_updates=run.num_updates, seed=run.seed)
         self._network = make_network(config.network, frame_size, run.seed, run.device)
-        self._descent = Descent(self._network, config.optimizer, self.evaluate)
+        self._optimizer = Optimizer(self._network, config.optimizer)
+        self._learn = graphed(self.learn, run.device)
 
     def update(self, update: int) -> dict[str, float]:
         """Makes one joint optimiser step over samples of all games. Returns metrics."""
@@ -45,27 +47,29 @@ class BehaviourCloning:
         observations = self._observations(samples, update)
         targets = torch.from_numpy(np.concatenate([self._policies(one) for one in samples])).to(self._run.device)
         self._network.train()
-        metrics, (losses, agrees) = self._descent.step((observations, targets), update)
+        self._optimizer.set_learning_rate(update)
+        loss_and_norm, losses, agrees = self._learn(observations, targets)
+        metrics = self._optimizer.metrics(loss_and_norm, update)
         for name, values in {"policy_loss": losses, "agreement": agrees.float()}.items():
             metrics |= self._sampler.means(samples, name, values.cpu().numpy())
         return metrics
 
-    def evaluate(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """From observations `[B, 3 F, H, W]` and policies `[B, 18]` to the loss, and per sample `[B]` its own and whether the
-        most probable action is the target's. The softmax is over all 18 actions, as EfficientZero trains it."""
-        observations, targets = inputs
+    def learn(self, observations: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Forward pass, loss, backward pass and step on observations `[B, 3 F, H, W]` and policies `[B, 18]`. Returns the loss
+        with its gradient's norm `[2]`, and per sample `[B]` its own loss and whether the most probable action is the target's.
+        The softmax is over all 18 actions, as EfficientZero trains it."""
         logits = policy_logits(self._network, observations)
         losses = cross_entropy(logits, targets)
-        return losses.mean(), losses, logits.argmax(1) == targets.argmax(1)
+        return self._optimizer.step(losses.mean()), losses.detach(), logits.argmax(1) == targets.argmax(1)
 
     def state(self) -> dict[str, Any]:
         """Returns network and optimiser; priorities never change."""
-        return {"network": self._network.state_dict(), "optimizer": self._descent.state()}
+        return {"network": self._network.state_dict(), "optimizer": self._optimizer.state()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Sets what `state` returned."""
         self._network.load_state_dict(state["network"])
-        self._descent.restore(state["optimizer"])
+        self._optimizer.restore(state["optimizer"])
 
     def network_state(self) -> dict[str, Any]:
         """Returns a whole EfficientZero network, so that EfficientZero can start from any component of it."""

@@ -8,17 +8,18 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from xtra.agents.efficientzero.agent import EfficientZeroLearner, named_means
-from xtra.agents.efficientzero.batches import joined, to_tensors
+from xtra.agents.efficientzero.batch import TensorBatch, joined, to_tensors
 from xtra.agents.efficientzero.config import EfficientZeroConfig
-from xtra.agents.efficientzero.losses import Losses, TensorBatch, total_loss, unroll_losses
+from xtra.agents.efficientzero.losses import Losses, total_loss, unroll_losses
 from xtra.agents.interface import TrainingRun
+from xtra.cuda_graphs import graphed
 from xtra.envs.config import EnvironmentConfig
 from xtra.replay.buffer import ReplayBuffer
 from xtra.rng import derive_seed
@@ -34,6 +35,21 @@ class BatchLosses:
 
     batch: TensorBatch
     losses: Losses
+
+
+class JointStep(NamedTuple):
+    """What a step on the target's batch of B samples and on m offline batches leaves, on the device."""
+
+    loss_and_norm: Tensor
+    """`[2]`: see `Optimizer.step`."""
+    value_errors: Tensor
+    """`[B]`: the target's, for its priorities."""
+    means: Tensor
+    """`[5]`: of the target's losses, see `Losses.means`."""
+    offline_errors: Tensor
+    """The value errors of all offline samples, one batch after another."""
+    offline_losses: Tensor
+    """`[m]`, unweighted."""
 
 
 class CrossTaskLearner(EfficientZeroLearner):
@@ -65,6 +81,8 @@ class CrossTaskLearner(EfficientZeroLearner):
             composition=cross_tasks.composition,
         )
         self._offline = OfflineBatches(tasks, targets, sampler)
+        capturable = config.optimizer.unroll_batch_norm == "per_step"
+        self._learn_jointly = graphed(self.learn_jointly, self._device, capturable=capturable)
 
     def update(self, replay: ReplayBuffer, update: int) -> dict[str, float]:
         """Makes update number `update`: as from scratch, with the offline tasks in the loss; inside a measuring window it also
@@ -75,22 +93,30 @@ class CrossTaskLearner(EfficientZeroLearner):
         for place, one in enumerate(offline):
             seed = derive_seed(self._seed, "augment", update, "cross-task", place)
             batches.append(to_tensors(one.batch, self._config, self._device, seed))
-        self._network.train()
         owners = [one.task for one in offline]
         weights = torch.as_tensor(self.weights.values[owners], dtype=torch.float32, device=self._device)
-        metrics, (errors, means, offline_errors, _) = self._step(weights, batches, owners, update)
-        replay.update_priorities(sample, errors.double().numpy())
-        self._offline.set_priorities(offline, offline_errors.double().numpy())
+        self._network.train()
+        self._optimizer.set_learning_rate(update)
+        similarities: dict[str, float] = {}
+        if self.weights.measures(update):
+            losses = self._losses(batches)
+            similarities = self._similarities(losses, owners)
+            step = self._step(weights, losses)
+        else:
+            step = self._learn_jointly(weights, batches)  # on CUDA `learn_jointly` as one captured graph
+        metrics = self._optimizer.metrics(step.loss_and_norm, update)
+        replay.update_priorities(sample, step.value_errors.double().cpu().numpy())
+        self._offline.set_priorities(offline, step.offline_errors.double().cpu().numpy())
         self.refresh_copies(update)
-        return metrics | named_means(means)
+        metrics |= self._per_task(owners, step.offline_losses) | named_means(step.means)
+        if similarities:  # only now: this update still uses the weights from before it
+            self.weights.record(update, np.array(list(similarities.values())))
+        return metrics | {f"gradient_similarity/{game}": similarity for game, similarity in similarities.items()}
 
-    def evaluate(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """From the weights `[m]` of the offline batches and the tensors of the target's batch and of theirs to the loss, the
-        target's value errors `[B]` and means `[5]`, and the offline batches' value errors (concatenated) and losses `[m]`."""
-        weights, *tensors = inputs
-        size = len(dataclasses.fields(TensorBatch))
-        batches = [TensorBatch(*tensors[i : i + size]) for i in range(0, len(tensors), size)]
-        return self._outcome(weights, self._losses(batches))
+    def learn_jointly(self, weights: Tensor, batches: Sequence[TensorBatch]) -> JointStep:
+        """Forward pass, losses, backward pass and step. weights: `[m]`, of the offline batches; batches: the target's, then
+        theirs."""
+        return self._step(weights, self._losses(batches))
 
     def state(self) -> dict[str, Any]:
         """Adds the offline tasks' priorities and weights."""
@@ -119,37 +145,25 @@ class CrossTaskLearner(EfficientZeroLearner):
         split = [getattr(losses, field.name).split(sizes) for field in dataclasses.fields(Losses)]
         return [BatchLosses(batch, Losses(*terms)) for batch, *terms in zip(batches, *split, strict=True)]
 
-    def _step(
-        self, weights: Tensor, batches: Sequence[TensorBatch], owners: Sequence[int], update: int
-    ) -> tuple[dict[str, float], list[Tensor]]:
-        if not self.weights.measures(update):
-            inputs = (weights, *(tensor for batch in batches for tensor in batch.tensors()))
-            metrics, outputs = self._descent.step(inputs, update)
-            return metrics | self._per_task(owners, outputs[-1]), outputs
-        target, *offline = self._losses(batches)
-        similarities = self._similarities(target, offline, owners)
-        metrics, outputs = self._descent.step_from(self._outcome(weights, [target, *offline]), update)
-        metrics |= self._per_task(owners, outputs[-1])
-        # Only now: this update still uses the weights from before it.
-        self.weights.record(update, similarities)
-        measured = {f"gradient_similarity/{game}": s for game, s in zip(self._games, similarities.tolist(), strict=True)}
-        return metrics | measured, outputs
-
-    def _outcome(self, weights: Tensor, parts: Sequence[BatchLosses]) -> tuple[Tensor, ...]:
-        """Combines the losses into what `evaluate` returns. weights: `[m]`; parts: the target's and the m offline batches'."""
+    def _step(self, weights: Tensor, parts: Sequence[BatchLosses]) -> JointStep:
+        """Combines the losses and makes the step. weights: `[m]`; parts: the target's and the m offline batches'."""
         target, *offline = parts
         target_loss = total_loss(target.losses, target.batch, self._config)
         losses = torch.stack([total_loss(part.losses, part.batch, self._config) for part in offline])
         sizes = [len(part.batch.weights) for part in parts]
         loss = combined(target_loss, losses, weights, sizes, self._cross.loss_normalization)
-        errors = torch.cat([part.losses.value_errors for part in offline])
-        return loss, target.losses.value_errors, target.losses.means(), errors, losses
+        return JointStep(
+            loss_and_norm=self._optimizer.step(loss),
+            value_errors=target.losses.value_errors,
+            means=target.losses.means(),
+            offline_errors=torch.cat([part.losses.value_errors for part in offline]),
+            offline_losses=losses.detach(),
+        )
 
-    def _similarities(
-        self, target: BatchLosses, offline: Sequence[BatchLosses], owners: Sequence[int]
-    ) -> np.ndarray[Any, np.dtype[np.float64]]:
-        """Returns the cosine `[T]` between the gradients of each task's loss and the target's, both unweighted: the mean over a
-        task's batches, NaN for a task that has none."""
+    def _similarities(self, parts: Sequence[BatchLosses], owners: Sequence[int]) -> dict[str, float]:
+        """Returns, by game, the cosine between the gradients of its loss and the target's, both unweighted: the mean over a
+        game's batches, NaN for one that has none. parts: as in `_step`."""
+        target, *offline = parts
         parameters = [p for p in self._network.parameters() if p.requires_grad]
 
         def gradient_of(part: BatchLosses) -> Tensor:
@@ -159,7 +173,7 @@ class CrossTaskLearner(EfficientZeroLearner):
         target_gradient = gradient_of(target)
         cosines = np.array([cosine(target_gradient, gradient_of(part)) for part in offline])
         tasks = np.array(owners)
-        return np.array([cosines[tasks == i].mean() if (tasks == i).any() else np.nan for i in range(len(self._games))])
+        return {game: float(cosines[tasks == i].mean()) if (tasks == i).any() else np.nan for i, game in enumerate(self._games)}
 
     def _per_task(self, owners: Sequence[int], losses: Tensor) -> dict[str, float]:
         values = losses.tolist()

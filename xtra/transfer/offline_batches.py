@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from xtra.agents.efficientzero.targets import Batch
+from xtra.agents.efficientzero.batch import Batch
 from xtra.replay.buffer import Sample
 from xtra.replay.config import ReplayConfig
 from xtra.rng import stream

@@ -14,13 +14,15 @@ import torch
 from torch import Tensor
 
 from xtra.agents.efficientzero.agent import make_network
-from xtra.agents.efficientzero.batches import joined, to_tensors
+from xtra.agents.efficientzero.batch import Batch, TensorBatch, joined, to_tensors
 from xtra.agents.efficientzero.config import EfficientZeroConfig
-from xtra.agents.efficientzero.descent import DelayedTarget, Descent
-from xtra.agents.efficientzero.losses import TensorBatch, total_loss, unroll_losses
+from xtra.agents.efficientzero.copies import DelayedTarget
+from xtra.agents.efficientzero.losses import total_loss, unroll_losses
+from xtra.agents.efficientzero.optimizer import Optimizer
 from xtra.agents.efficientzero.planning import Planner
-from xtra.agents.efficientzero.targets import Batch, TargetMaker
+from xtra.agents.efficientzero.targets import TargetMaker
 from xtra.agents.interface import TrainingRun
+from xtra.cuda_graphs import graphed
 from xtra.rng import derive_seed
 from xtra.transfer.config import TeacherConfig
 from xtra.transfer.offline_batches import OfflineBatches, TaskBatch, TaskSample, TaskSampler
@@ -37,7 +39,8 @@ class Student(ABC):
         self._games = [task.game for task in tasks]
         self._sampler = TaskSampler(tasks, batch_size, config.replay, num_updates=run.num_updates, seed=run.seed)
         self._network = make_network(config.network, frame_size, run.seed, run.device)
-        self._descent = Descent(self._network, config.optimizer, self.evaluate)
+        self._optimizer = Optimizer(self._network, config.optimizer)
+        self._learn = graphed(self.learn, run.device, capturable=config.optimizer.unroll_batch_norm == "per_step")
 
     @abstractmethod
     def take(self, update: int) -> list[TaskBatch]:
@@ -48,25 +51,28 @@ class Student(ABC):
         batches = self.take(update)
         batch = joined([to_tensors(b.batch, self._config, self._run.device, self._augmentation(b, update)) for b in batches])
         self._network.train()
-        metrics, (errors, terms) = self._descent.step(batch.tensors(), update)
-        self._sampler.set_priorities(batches, errors.double().numpy())
+        self._optimizer.set_learning_rate(update)
+        loss_and_norm, value_errors, terms = self._learn(batch)  # on CUDA `learn` as one captured graph
+        metrics = self._optimizer.metrics(loss_and_norm, update)
+        self._sampler.set_priorities(batches, value_errors.double().cpu().numpy())
         return metrics | self._losses_by_game(batches, terms)
 
-    def evaluate(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """From a batch's tensors to the loss, the value errors `[B]` for the priorities, and each term per sample `[4, B]`."""
-        batch = TensorBatch(*inputs)
+    def learn(self, batch: TensorBatch) -> tuple[Tensor, Tensor, Tensor]:
+        """Forward pass, losses, backward pass and step. Returns the loss with its gradient's norm `[2]`, the value errors `[B]`
+        for the priorities, and each term per sample `[4, B]`."""
         losses = unroll_losses(self._network, batch, self._config)
-        terms = torch.stack([losses.value_prefix, losses.policy, losses.value, losses.consistency])
-        return total_loss(losses, batch, self._config), losses.value_errors, terms
+        terms = torch.stack([losses.value_prefix, losses.policy, losses.value, losses.consistency]).detach()
+        loss_and_norm = self._optimizer.step(total_loss(losses, batch, self._config))
+        return loss_and_norm, losses.value_errors, terms
 
     def state(self) -> dict[str, Any]:
         """Returns network and optimiser; subclasses add their replays."""
-        return {"network": self._network.state_dict(), "optimizer": self._descent.state()}
+        return {"network": self._network.state_dict(), "optimizer": self._optimizer.state()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Sets what `state` returned."""
         self._network.load_state_dict(state["network"])
-        self._descent.restore(state["optimizer"])
+        self._optimizer.restore(state["optimizer"])
 
     def network_state(self) -> dict[str, Any]:
         """Returns the network's weights and batch-norm statistics."""

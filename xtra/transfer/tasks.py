@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from xtra.agents.efficientzero.batch import Batch
 from xtra.agents.efficientzero.config import EfficientZeroConfig
-from xtra.agents.efficientzero.targets import Batch, assemble, value_targets
+from xtra.agents.efficientzero.targets import assemble, value_targets
 from xtra.protocol.games import GAMES
 from xtra.replay.buffer import ReplayBuffer, Sample
 from xtra.replay.config import ReplayConfig

@@ -14,17 +14,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from xtra.agents.efficientzero.batches import to_tensors
-from xtra.agents.efficientzero.config import EfficientZeroConfig, NetworkConfig
-from xtra.agents.efficientzero.descent import DelayedTarget, Descent
-from xtra.agents.efficientzero.losses import TensorBatch, total_loss, unroll_losses
+from xtra.agents.efficientzero.batch import TensorBatch, to_tensors
+from xtra.agents.efficientzero.config import ActingConfig, EfficientZeroConfig, NetworkConfig
+from xtra.agents.efficientzero.copies import DelayedTarget, for_inference, inference_copy
+from xtra.agents.efficientzero.losses import total_loss, unroll_losses
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
+from xtra.agents.efficientzero.optimizer import Optimizer
 from xtra.agents.efficientzero.planning import Planner
-from xtra.agents.efficientzero.precision import for_inference, inference_copy
-from xtra.agents.efficientzero.schedules import temperature
 from xtra.agents.efficientzero.targets import TargetMaker
 from xtra.agents.interface import Decision, TrainingRun
 from xtra.agents.observation import to_observations
+from xtra.cuda_graphs import graphed
 from xtra.envs.config import EnvironmentConfig
 from xtra.protocol.games import GAMES, NUM_ACTIONS
 from xtra.replay.buffer import ReplayBuffer, Sample, table_rows
@@ -65,7 +65,8 @@ class EfficientZeroLearner:
         self._pretrained = False
         self._acting = inference_copy(self._network, config.precision)
         self._target = DelayedTarget(self._network, config.targets.target_update_interval, config.precision)
-        self._descent = Descent(self._network, config.optimizer, self.evaluate)
+        self._optimizer = Optimizer(self._network, config.optimizer)
+        self._learn = graphed(self.learn, self._device, capturable=config.optimizer.unroll_batch_norm == "per_step")
         self._planner = Planner(config.search, GAMES[environment.game].action_ids, run.seed, run.num_threads)
         self._targets = TargetMaker(config, self._planner, run.seed)
         self._player = EfficientZeroPlayer(config, environment, self._acting, run.num_threads)
@@ -119,13 +120,23 @@ class EfficientZeroLearner:
         return self._player.play(stacks, env_step)
 
     def update(self, replay: ReplayBuffer, update: int) -> dict[str, float]:
-        """Sample, make targets, one step of the optimiser, new priorities, then the copies that are due."""
+        """Draws a batch with its targets, takes one step of the optimiser, sets priorities, refreshes the copies that are due."""
         sample, batch = self.make_batch(replay, update)
         self._network.train()
-        metrics, (errors, means) = self._descent.step(batch.tensors(), update)
-        replay.update_priorities(sample, errors.double().numpy())
+        self._optimizer.set_learning_rate(update)
+        loss_and_norm, value_errors, means = self._learn(batch)  # on CUDA `learn` as one captured graph
+        metrics = self._optimizer.metrics(loss_and_norm, update)
+        replay.update_priorities(sample, value_errors.double().cpu().numpy())
         self.refresh_copies(update)
         return metrics | named_means(means)
+
+    def learn(self, batch: TensorBatch) -> tuple[Tensor, Tensor, Tensor]:
+        """Forward pass, losses, backward pass and step. Returns the loss with its gradient's norm `[2]`, the value errors `[B]`
+        for the priorities, and the means of the losses' terms `[5]`."""
+        losses = unroll_losses(self._network, batch, self._config)
+        loss = total_loss(losses, batch, self._config)
+        loss_and_norm = self._optimizer.step(loss)
+        return loss_and_norm, losses.value_errors, losses.means()
 
     def make_batch(self, replay: ReplayBuffer, update: int) -> tuple[Sample, TensorBatch]:
         """The prioritised sample of update number `update`, with the targets that the delayed network makes."""
@@ -134,12 +145,6 @@ class EfficientZeroLearner:
         sample = replay.sample(self._config.optimizer.batch_size, rng, correction)
         batch = self._targets.make(replay, sample, self._target.network, update)
         return sample, to_tensors(batch, self._config, self._device, derive_seed(self._seed, "augment", update))
-
-    def evaluate(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """From a batch's tensors to the loss, the value errors `[B]` for the priorities, and the terms' means."""
-        batch = TensorBatch(*inputs)
-        losses = unroll_losses(self._network, batch, self._config)
-        return total_loss(losses, batch, self._config), losses.value_errors, losses.means()
 
     def refresh_copies(self, update: int) -> None:
         """After update number `update`: the acting and the target network, where they are due."""
@@ -156,7 +161,7 @@ class EfficientZeroLearner:
         return {
             "network": self._network.state_dict(),
             "acting": self._acting.state_dict(),
-            "optimizer": self._descent.state(),
+            "optimizer": self._optimizer.state(),
             **self._target.state(),
         }
 
@@ -164,7 +169,7 @@ class EfficientZeroLearner:
         """The inverse of `state`."""
         self._network.load_state_dict(state["network"])
         self._acting.load_state_dict(state["acting"])
-        self._descent.restore(state["optimizer"])
+        self._optimizer.restore(state["optimizer"])
         self._target.restore(state)
 
     def network_state(self) -> dict[str, Any]:
@@ -179,6 +184,12 @@ class EfficientZeroLearner:
     def _acts_at_random_first(self) -> bool:
         when = self._config.acting.random_until_training
         return when == "always" or (when == "from_scratch" and not self._pretrained)
+
+
+def temperature(updates: int, span: int, config: ActingConfig) -> float:
+    """Of the visit counts in self-play: three phases, switched at shares of `span` updates."""
+    phase = sum(updates >= share * span for share in config.temperature_switches)
+    return config.temperatures[phase]
 
 
 def named_means(means: Tensor) -> dict[str, float]:

@@ -7,36 +7,17 @@ gradient is scaled by 1/K as a whole and by 1/2 at each step through the dynamic
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from xtra.agents.efficientzero.batch import TensorBatch
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
-from xtra.agents.efficientzero.precision import update_precision
 from xtra.agents.efficientzero.support import to_categorical, to_scalar
 from xtra.protocol.games import NUM_ACTIONS
-
-
-@dataclass(frozen=True)
-class TensorBatch:
-    """`targets.Batch` on the device, its images augmented. observation: `[B, 3 F, H, W]`; next_observations: `[B, K, 3 F, H,
-    W]`."""
-
-    observation: Tensor
-    next_observations: Tensor
-    actions: Tensor
-    value_prefixes: Tensor
-    values: Tensor
-    policies: Tensor
-    alive: Tensor
-    weights: Tensor
-
-    def tensors(self) -> tuple[Tensor, ...]:
-        """The fields in order: `TensorBatch(*batch.tensors())` is the batch."""
-        return tuple(getattr(self, field.name) for field in fields(self))
 
 
 @dataclass(frozen=True)
@@ -84,21 +65,22 @@ class Masks:
 
 def unroll_losses(network: EfficientZeroNetwork, batch: TensorBatch, config: EfficientZeroConfig) -> Losses:
     """The four terms of one batch. The network must be in training mode: batch norm sees this batch."""
-    with update_precision(config.precision, batch.observation.device):
+    # Under autocast weights, gradients, batch norm and losses stay in float32.
+    with torch.autocast(batch.observation.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
         return _unroll_losses(network, batch, config)
 
 
 def _unroll_losses(network: EfficientZeroNetwork, batch: TensorBatch, config: EfficientZeroConfig) -> Losses:
     support = config.network.support
     masks = Masks.of(batch.alive, config.targets.mask_past_end)
-    steps = Steps(config.optimizer.unroll_batch_norm == "episode")
-    latents = unroll(network, batch, masks, steps)
-    predictions = steps.over(lambda latent: torch.cat(network.prediction(latent), dim=-1), latents, masks.value)
+    modules = UnrolledModules(config.optimizer.unroll_batch_norm == "episode")
+    latents = unroll(network, batch, masks, modules)
+    predictions = modules.over(lambda latent: torch.cat(network.prediction(latent), dim=-1), latents, masks.value)
     policy_logits, value_logits = predictions[..., :NUM_ACTIONS], predictions[..., NUM_ACTIONS:]
-    prefix_logits = unroll_value_prefixes(network, latents[1:], masks, steps, config.search.lstm_horizon)
+    prefix_logits = unroll_value_prefixes(network, latents[1:], masks, modules, config.search.lstm_horizon)
     consistency = torch.zeros_like(batch.weights)
     if config.optimizer.consistency_weight > 0:
-        consistency = consistency_loss(network, batch, latents[1:], masks, steps)
+        consistency = consistency_loss(network, batch, latents[1:], masks, modules)
     return Losses(
         value_prefix=(scalar_loss(prefix_logits, batch.value_prefixes, support) * masks.after).sum(1),
         policy=(cross_entropy(policy_logits, batch.policies) * masks.policy).sum(1),
@@ -109,7 +91,7 @@ def _unroll_losses(network: EfficientZeroNetwork, batch: TensorBatch, config: Ef
 
 
 @dataclass(frozen=True)
-class Steps:
+class UnrolledModules:
     """How modules run over the unroll, which decides what their batch norm sees.
 
     episode_only: only what happened; the heads see all unroll steps together, the dynamics each step's living samples. Else each
@@ -138,41 +120,41 @@ class Steps:
         return outputs.view(len(steps), len(mask), -1).transpose(0, 1)
 
 
-def unroll(network: EfficientZeroNetwork, batch: TensorBatch, masks: Masks, steps: Steps) -> list[Tensor]:
+def unroll(network: EfficientZeroNetwork, batch: TensorBatch, masks: Masks, modules: UnrolledModules) -> list[Tensor]:
     """K + 1 latents `[B, C, H, H]`: of the first observation, and after each action."""
     latents: list[Tensor] = [network.representation(batch.observation)]
     for k, actions in enumerate(batch.actions.unbind(1)):
-        latents.append(steps.once(network.dynamics.transition, masks.after[:, k], latents[-1], actions))
+        latents.append(modules.once(network.dynamics.transition, masks.after[:, k], latents[-1], actions))
         if latents[-1].requires_grad:
             latents[-1].register_hook(halve)
     return latents
 
 
 def unroll_value_prefixes(
-    network: EfficientZeroNetwork, latents: list[Tensor], masks: Masks, steps: Steps, lstm_horizon: int
+    network: EfficientZeroNetwork, latents: list[Tensor], masks: Masks, modules: UnrolledModules, lstm_horizon: int
 ) -> Tensor:
     """Logits `[B, K, S]`; the LSTM starts from zero every `lstm_horizon` steps, as it does in the search."""
-    features = steps.over(network.dynamics.stem, latents, masks.after).transpose(0, 1)
+    features = modules.over(network.dynamics.stem, latents, masks.after).transpose(0, 1)
     outputs = torch.cat([network.dynamics.lstm(chunk)[0] for chunk in features.split(lstm_horizon)])
-    return steps.over(network.dynamics.value_prefix, outputs.unbind(0), masks.after)
+    return modules.over(network.dynamics.value_prefix, outputs.unbind(0), masks.after)
 
 
 def consistency_loss(
-    network: EfficientZeroNetwork, batch: TensorBatch, latents: list[Tensor], masks: Masks, steps: Steps
+    network: EfficientZeroNetwork, batch: TensorBatch, latents: list[Tensor], masks: Masks, modules: UnrolledModules
 ) -> Tensor:
     """`[B]`: minus the cosine between the projected latents and those of the observations that really followed."""
 
     def project(observation: Tensor) -> Tensor:
         latent = network.representation(observation)
-        if not steps.episode_only:
+        if not modules.episode_only:
             # For its batch norm alone, which in EfficientZero's code sees the latents of real observations here.
             network.prediction(latent)
         out: Tensor = network.projection.projector(latent)
         return out
 
     with torch.no_grad():
-        wanted = steps.over(project, batch.next_observations.unbind(1), masks.consistency)
-    projected = steps.over(network.projection, latents, masks.consistency)
+        wanted = modules.over(project, batch.next_observations.unbind(1), masks.consistency)
+    projected = modules.over(network.projection, latents, masks.consistency)
     return -(functional.cosine_similarity(projected.float(), wanted.float(), dim=-1, eps=1e-5) * masks.consistency).sum(1)
 
 

@@ -6,13 +6,11 @@ whose search policies replace the stored ones ("reanalysis").
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from xtra.agents.efficientzero.batch import Batch, Frames
 from xtra.agents.efficientzero.config import EfficientZeroConfig, TargetConfig
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
 from xtra.agents.efficientzero.planning import Planner
@@ -21,26 +19,6 @@ from xtra.replay.buffer import ReplayBuffer, Sample
 from xtra.replay.frames import DeviceFrames
 from xtra.replay.window import Float, Int, Mask, Window
 from xtra.rng import stream
-
-Frames = NDArray[np.uint8] | Tensor
-
-
-@dataclass(frozen=True)
-class Batch:
-    """One update's data: B samples, K unroll steps.
-
-    frames: `[B, frame_stack + K, H, W, C]` uint8; observation k is frames k to k + frame_stack - 1. actions: `[B, K]` ids.
-    value_prefixes: `[B, K]`. values: `[B, K + 1]`. policies: `[B, K + 1, A]`. alive: `[B, K + 1]`, step k is within the
-    trajectory. weights: `[B]` importance weights.
-    """
-
-    frames: Frames
-    actions: Int
-    value_prefixes: Float
-    values: Float
-    policies: Float
-    alive: Mask
-    weights: Float
 
 
 def value_prefix_targets(rewards: Float, lstm_horizon: int) -> Float:

@@ -1,23 +1,64 @@
-"""From an update's data to what the losses read: observations, augmented, on the device."""
+"""What an update learns from: the data of its samples as the replay gives them, and as the losses read them."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from xtra.agents.efficientzero.config import EfficientZeroConfig
-from xtra.agents.efficientzero.losses import TensorBatch
-from xtra.agents.efficientzero.targets import Batch
 from xtra.agents.observation import augment
+from xtra.replay.window import Float, Int, Mask
+
+Frames = NDArray[np.uint8] | Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One update's data: B samples, K unroll steps.
+
+    frames: `[B, frame_stack + K, H, W, C]` uint8; observation k is frames k to k + frame_stack - 1. actions: `[B, K]` ids.
+    value_prefixes: `[B, K]`. values: `[B, K + 1]`. policies: `[B, K + 1, A]`. alive: `[B, K + 1]`, step k is within the
+    trajectory. weights: `[B]` importance weights.
+    """
+
+    frames: Frames
+    actions: Int
+    value_prefixes: Float
+    values: Float
+    policies: Float
+    alive: Mask
+    weights: Float
+
+
+class TensorBatch(NamedTuple):
+    """A `Batch` on the device, its frames made into observations in [0, 1] and augmented; F frames are one observation."""
+
+    observation: Tensor
+    """`[B, 3 F, H, W]`: of the sampled step."""
+    next_observations: Tensor
+    """`[B, K, 3 F, H, W]`: of the K steps after it."""
+    actions: Tensor
+    """`[B, K]` int64."""
+    value_prefixes: Tensor
+    """`[B, K]`."""
+    values: Tensor
+    """`[B, K + 1]`."""
+    policies: Tensor
+    """`[B, K + 1, A]`."""
+    alive: Tensor
+    """`[B, K + 1]` bool."""
+    weights: Tensor
+    """`[B]`."""
 
 
 def to_tensors(batch: Batch, config: EfficientZeroConfig, device: torch.device, seed: int) -> TensorBatch:
-    """The batch on the device. seed: of the augmentation alone."""
+    """The batch on the device, its observations augmented. seed: of the augmentation alone."""
     generator = torch.Generator(device).manual_seed(seed % 2**63)
     stack, frames = config.network.frame_stack, torch.as_tensor(batch.frames, device=device)
     # One draw for the first observation and one for all that follow: they share their frames' shift.
@@ -45,5 +86,4 @@ def to_tensors(batch: Batch, config: EfficientZeroConfig, device: torch.device, 
 
 def joined(batches: Sequence[TensorBatch]) -> TensorBatch:
     """All samples in one batch, in order."""
-    names = [field.name for field in dataclasses.fields(TensorBatch)]
-    return TensorBatch(**{name: torch.cat([getattr(batch, name) for batch in batches]) for name in names})
+    return TensorBatch(*(torch.cat(parts) for parts in zip(*batches, strict=True)))

@@ -1,0 +1,114 @@
+"""The optimiser and its schedule: the backward pass, clipping and the step, and no change where anything is not finite."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from xtra.agents.efficientzero.config import OptimizerConfig
+
+
+def learning_rate(update: int, config: OptimizerConfig) -> float:
+    """Linear warm-up from 0, then a factor of `decay_rate` every `decay_interval` updates."""
+    if update < config.warmup_updates:
+        return config.learning_rate * update / config.warmup_updates
+    decays = (update - config.warmup_updates) // config.decay_interval
+    return config.learning_rate * float(config.decay_rate**decays)
+
+
+class Optimizer:
+    """SGD or AdamW over all parameters of a network.
+
+    On CUDA a step waits for nothing, so that it can be part of a graph: the verdict on a loss or gradient that is not finite is
+    reached on the device, where it makes the optimiser change nothing, and the learning rate is read from a tensor there.
+    """
+
+    def __init__(self, network: nn.Module, config: OptimizerConfig) -> None:
+        self._network, self._config = network, config
+        device = next(network.parameters()).device
+        self._on_device = steps_on_device(device)
+        self._rate = torch.zeros((), device=device)
+        self._optimizer = _make_optimizer(network, config, self._rate if self._on_device else None)
+
+    def set_learning_rate(self, update: int) -> None:
+        """To that of update number `update`, for the next step."""
+        rate = learning_rate(update, self._config)
+        if self._on_device:
+            self._rate.fill_(rate)
+        else:
+            self._optimizer.param_groups[0]["lr"] = rate
+
+    def step(self, loss: Tensor) -> Tensor:
+        """One step down the gradient of `loss`, which is clipped to `max_gradient_norm`.
+
+        Returns `[2]`: the loss, and the norm of its gradient before clipping. If either is not finite no weight has changed.
+        """
+        self._optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self._network.parameters(), self._config.max_gradient_norm)
+        loss_and_norm = torch.stack([loss.detach(), norm])
+        self._apply(loss_and_norm.isfinite().all())
+        return loss_and_norm
+
+    def metrics(self, loss_and_norm: Tensor, update: int) -> dict[str, float]:
+        """Of what `step` returned in update number `update`. Raises FloatingPointError if it is not finite."""
+        loss, norm = loss_and_norm.tolist()
+        if not math.isfinite(loss):
+            raise FloatingPointError(f"update {update}: the loss is {loss}")
+        if not math.isfinite(norm):
+            raise FloatingPointError(f"update {update}: the norm of the gradient is {norm}")
+        return {"loss": loss, "gradient_norm": norm, "learning_rate": learning_rate(update, self._config)}
+
+    def state(self) -> dict[str, Any]:
+        """Everything `restore` needs to go on bit for bit."""
+        return self._optimizer.state_dict()
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Sets what `state` returned. How the optimiser runs is the device's affair, not the state's: Adam's counters, too, go
+        where these flags send them."""
+        (group,) = self._optimizer.param_groups
+        own: dict[str, Any] = {name: group[name] for name in ("lr", "fused", "capturable") if name in group}
+        held = {parameter: dict(tensors) for parameter, tensors in self._optimizer.state.items()}
+        groups = [{**saved, **own} for saved in state["param_groups"]]
+        self._optimizer.load_state_dict({**state, "param_groups": groups})
+        self._optimizer.param_groups[0] |= own  # the learning rate's own tensor, of which loading made a copy
+        self._keep_in_place(held)
+
+    def _keep_in_place(self, held: dict[Any, dict[str, Any]]) -> None:
+        """A graph remembers where the optimiser's tensors lay, so what is restored goes there; 0 is where they all begin."""
+        for parameter, tensors in held.items():
+            restored = self._optimizer.state[parameter]
+            for name, tensor in tensors.items():
+                if isinstance(tensor, Tensor):
+                    tensor.copy_(restored[name]) if name in restored else tensor.zero_()
+                    restored[name] = tensor
+
+    def _apply(self, finite: Tensor) -> None:
+        # Clipping by an infinite norm has written NaN into every gradient.
+        if self._on_device:
+            # What gradient scalers tell a fused optimiser: where it is not 0, nothing changes.
+            self._optimizer.found_inf = (~finite).float()  # type: ignore[attr-defined]
+            self._optimizer.step()
+        elif finite:
+            self._optimizer.step()
+
+
+def steps_on_device(device: torch.device) -> bool:
+    """Whether a step is taken without asking the host whether loss and gradient are finite."""
+    return device.type == "cuda"
+
+
+def _make_optimizer(network: nn.Module, config: OptimizerConfig, device_rate: Tensor | None) -> torch.optim.Optimizer:
+    """device_rate: where the learning rate is read on a device, whose weights are all changed by one kernel."""
+    on_device = device_rate is not None
+    rate, fused = (device_rate, True) if on_device else (config.learning_rate, None)
+    settings: dict[str, Any] = {"lr": rate, "weight_decay": config.weight_decay, "fused": fused}
+    if config.method == "adam":
+        adam = torch.optim.AdamW(network.parameters(), capturable=on_device, **settings)
+        # It would warn of every step that is not captured: the first ones, and those with gradients measured.
+        adam._warned_capturable_if_run_uncaptured = True
+        return adam
+    return torch.optim.SGD(network.parameters(), momentum=config.momentum, **settings)
