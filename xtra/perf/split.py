@@ -12,8 +12,8 @@ from torch import Tensor
 
 from xtra.agents.efficientzero.agent import make_network
 from xtra.agents.efficientzero.config import NetworkConfig
+from xtra.agents.efficientzero.copies import Precision, for_inference
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
-from xtra.agents.efficientzero.precision import Precision, for_inference
 from xtra.envs.config import EnvironmentConfig
 from xtra.perf.hash_model import NativeHashModel, root_latents
 from xtra.perf.problem import SearchSize
