@@ -1,0 +1,88 @@
+"""Whole updates of the learner against the plain ones of plain_update.py: losses, gradients, statistics, priorities, weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from xtra.agents.efficientzero.config import EfficientZeroConfig
+from xtra.agents.factory import make_learner
+from xtra.agents.interface import Learner, Run
+from xtra.envs.config import EnvironmentConfig
+from xtra.protocol.games import GAMES
+from xtra.replay.buffer import ReplayBuffer
+
+from .plain_update import Memory, PlainEfficientZero, fill, talking_network
+
+NUM_UPDATES = 10
+SEED = 3
+SETTINGS: dict[str, dict[str, Any]] = {
+    "network": {
+        "frame_stack": 2, "channels": 4, "num_halvings": 1, "head_channels": 3, "head_hidden": 8, "lstm_hidden": 6, "support": 6,
+        "projection_hidden": 8, "projection_size": 7, "predictor_hidden": 5,
+    },
+    "search": {"num_simulations": 6, "discount": 0.9, "lstm_horizon": 2},
+    # The oldest transition is 78 others old: horizons of 3 steps, 2 and 1.
+    "targets": {
+        "num_unroll_steps": 3, "td_steps": 3, "td_steps_decay": 25, "target_update_interval": 1, "reanalyze_fraction": 0.5,
+    },
+    "optimizer": {
+        "batch_size": 8, "learning_rate": 0.02, "warmup_updates": 2, "decay_interval": 2, "weight_decay": 0.01,
+        "augmentation_shift": 2,
+    },
+}  # fmt: skip
+
+
+def configure(**blocks: dict[str, Any]) -> EfficientZeroConfig:
+    return EfficientZeroConfig.model_validate(
+        {name: SETTINGS.get(name, {}) | blocks.get(name, {}) for name in {*SETTINGS, *blocks}}
+    )
+
+
+def pair(config: EfficientZeroConfig, game: str = "CatchWide") -> tuple[Learner, ReplayBuffer, PlainEfficientZero, Memory]:
+    """The learner and the plain one, with equal networks and equal data."""
+    environment = EnvironmentConfig(game=game, frame_size=10)
+    run = Run(num_updates=NUM_UPDATES, env_step_updates=NUM_UPDATES, seed=SEED, num_threads=1, device=torch.device("cpu"))
+    learner, network = make_learner(config, environment, run), talking_network(config, 10, seed=1)
+    learner.start_from(network.state_dict(), ["representation", "dynamics", "prediction", "projection"], [])
+    replay, memory = learner.make_replay(2, (10, 10, 3), 100), Memory(config.window)
+    fill(replay, memory, 40, GAMES[game].action_ids, seed=5)
+    return learner, replay, PlainEfficientZero(network, config, GAMES[game].action_ids, SEED), memory
+
+
+def assert_equal_states(learner: Learner, plain: PlainEfficientZero) -> None:
+    """Weights, statistics, and the momentum, which after the first update is the clipped gradient and the decay."""
+    buffers = {i: state["momentum_buffer"] for i, state in learner.state()["optimizer"]["state"].items()}
+    for i, (name, expected) in enumerate(plain.optimizer.momentum.items()):
+        assert_close(buffers.get(i, torch.zeros_like(expected)), expected, f"momentum of {name}")
+    for name, expected in plain.network.state_dict().items():
+        assert_close(learner.network_state()[name], expected, name)
+
+
+def assert_close(actual: torch.Tensor, expected: torch.Tensor, name: str) -> None:
+    """But for rounding, of which a tensor's small entries have as much as its large ones."""
+    error = (actual - expected).abs().max().item() / (expected.abs().max().item() + 1e-4)
+    assert error < 1e-3, f"{name}: {error}"
+
+
+@pytest.mark.parametrize(
+    "blocks",
+    [
+        pytest.param({}, id="as released"),
+        pytest.param({"optimizer": {"max_gradient_norm": 0.3}}, id="clipped gradients"),
+        pytest.param({"optimizer": {"max_gradient_norm": 1e6, "augmentation": "none"}}, id="unclipped gradients"),
+        pytest.param({"targets": {"mask_past_end": "consistency", "clip_rewards": False}}, id="losses past the end, raw rewards"),
+        pytest.param({"optimizer": {"consistency_weight": 0.0}, "targets": {"target_update_interval": 2}}, id="no consistency"),
+    ],
+)
+def test_four_updates_are_those_of_the_plain_version(blocks: dict[str, dict[str, Any]]) -> None:
+    learner, replay, plain, memory = pair(configure(**blocks))
+    for update in range(4):
+        expected = plain.update(memory, update, NUM_UPDATES)
+        metrics = learner.update(replay, update)
+        assert metrics == pytest.approx(expected, rel=2e-4), update
+        assert_equal_states(learner, plain)
+        np.testing.assert_allclose(replay.priorities[:40], memory.priorities(), rtol=1e-4, atol=1e-4)
