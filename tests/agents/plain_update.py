@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from xtra.agents.efficientzero.config import EfficientZeroConfig
+from xtra.agents.efficientzero.config import EfficientZeroConfig, NetworkConfig
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
 from xtra.replay.buffer import ReplayBuffer
 from xtra.rng import derive_seed, stream
@@ -390,7 +390,7 @@ class PlainEfficientZero:
         self.snapshots = [copy.deepcopy(network)]
 
     def beta(self, update: int, num_updates: int) -> float:
-        start = self.config.replay.priority_correction_start
+        start = self.config.replay.importance_exponent_start
         return start + (1 - start) * update / (num_updates - 1)
 
     def draw(self, memory: Memory, update: int, num_updates: int) -> tuple[list[Place], Targets]:
@@ -415,11 +415,11 @@ class PlainEfficientZero:
             self.snapshots.append(copy.deepcopy(self.network))
 
 
-def talking_network(config: EfficientZeroConfig, frame_size: int, seed: int) -> EfficientZeroNetwork:
+def talking_network(config: NetworkConfig, frame_size: int, seed: int) -> EfficientZeroNetwork:
     """A network none of whose layers is zero, with batch-norm statistics and scales of its own."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        network = EfficientZeroNetwork(config.network, frame_size)
+        network = EfficientZeroNetwork(config, frame_size)
         for module in network.modules():
             if isinstance(module, nn.Linear):
                 nn.init.normal_(module.weight, std=1.5 / module.in_features**0.5)
@@ -431,7 +431,8 @@ def talking_network(config: EfficientZeroConfig, frame_size: int, seed: int) -> 
                 assert module.running_var is not None
                 nn.init.normal_(module.running_mean, std=0.3)
                 nn.init.uniform_(module.running_var, 0.5, 1.5)
-    return network
+    # The learner's memory order, so that rounding differs less.
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
 def fill(replay: ReplayBuffer, memory: Memory, num_rows: int, action_ids: tuple[int, ...], seed: int) -> None:
