@@ -19,7 +19,7 @@ from xtra.perf.problem import NotInstalled, SearchSize
 from xtra.perf.search_on_cuda import measure_on_cuda
 from xtra.perf.split import preset_network, split_network, split_tree_only
 from xtra.perf.turns import Samples, Turn, measure
-from xtra.search.cuda import cuda_is_built
+from xtra.search.cuda import cuda_is_usable
 
 TINY = SearchSize(batch=2, num_actions=4, num_simulations=3)
 
@@ -103,7 +103,7 @@ def test_a_profile_without_kernels_costs_no_more_than_its_own_figures() -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available() or not cuda_is_built(), reason="needs a CUDA device and the CUDA engine")
+@pytest.mark.skipif(not torch.cuda.is_available() or not cuda_is_usable(), reason="needs a CUDA device and the CUDA engine")
 def test_a_search_is_measured_on_a_cuda_device() -> None:
     measured = measure_on_cuda("tiny", SearchSize(4, 18, 2), num_searches=1)
     assert measured["precision"] == "bfloat16"

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import Tensor, nn
 
-from xtra.search import GraphedSearch, ModelOutput, SearchConfig, SearchResult, search
-from xtra.search.cuda import cuda_is_built
+import xtra.search
+from xtra.search import GraphedSearch, ModelOutput, SearchConfig, SearchResult, cuda, search
+from xtra.search.cuda import cuda_is_usable
 
 BATCH, ACTIONS = 37, 18
 
@@ -45,8 +49,51 @@ def test_a_graphed_search_refuses_the_cpu() -> None:
         GraphedSearch(TableModel(), SearchConfig())(torch.arange(BATCH), valid_actions=valid)
 
 
+@pytest.fixture
+def engine_that_says(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str | None], None]]:
+    """Makes the compiled CUDA engine one whose kernels load or not, as told."""
+
+    def pretend(error: str | None) -> None:
+        module = SimpleNamespace(probe=lambda: error, TOOLKIT_VERSION=13000)
+        monkeypatch.setattr(xtra.search, "_cuda", module, raising=False)
+        monkeypatch.setattr(cuda, "cuda_is_built", lambda: True)
+
+    for cached in (cuda.cuda_fault, cuda.cuda_is_usable):
+        cached.cache_clear()
+    yield pretend
+    for cached in (cuda.cuda_fault, cuda.cuda_is_usable):
+        cached.cache_clear()
+
+
+def test_an_engine_that_does_not_load_is_given_up_with_one_sentence(
+    engine_that_says: Callable[[str | None], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine_that_says("CUDA driver version is insufficient for CUDA runtime version")
+    assert [cuda.cuda_is_usable() for _ in range(3)] == [False] * 3
+    text = capsys.readouterr().err
+    assert text.count("keep their trees on the CPU") == 1
+    for part in ("built with CUDA 13.0", "driver version is insufficient", "Update the driver", "xtra-bench doctor"):
+        assert part in text
+
+
+def test_an_engine_that_loads_is_used_without_a_word(
+    engine_that_says: Callable[[str | None], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine_that_says(None)
+    assert cuda.cuda_is_usable()
+    assert capsys.readouterr().err == ""
+
+
+def test_an_installation_without_the_engine_says_how_to_get_it(
+    engine_that_says: Callable[[str | None], None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cuda, "cuda_is_built", lambda: False)
+    assert not cuda.cuda_is_usable()
+    assert "nvcc, 12 or later" in capsys.readouterr().err
+
+
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available() or not cuda_is_built(), reason="needs a CUDA device and the CUDA engine")
+@pytest.mark.skipif(not torch.cuda.is_available() or not cuda_is_usable(), reason="needs a CUDA device and the CUDA engine")
 @pytest.mark.parametrize("policy", ["puct", "gumbel"])
 def test_the_graph_and_the_plain_stream_give_the_same_numbers(policy: str) -> None:
     plain = run("cuda", policy)
@@ -60,7 +107,7 @@ def test_the_graph_and_the_plain_stream_give_the_same_numbers(policy: str) -> No
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available() or not cuda_is_built(), reason="needs a CUDA device and the CUDA engine")
+@pytest.mark.skipif(not torch.cuda.is_available() or not cuda_is_usable(), reason="needs a CUDA device and the CUDA engine")
 def test_the_gpus_trees_equal_the_cpus_given_the_same_priors() -> None:
     """Softmax differs between devices in its last bit, so priors are compared first and visits where they agree."""
     gpu, cpu = run("cuda", "puct"), run("cpu", "puct")

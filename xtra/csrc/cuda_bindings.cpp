@@ -1,4 +1,5 @@
 // The CUDA engine as Python sees it; bindings.cpp says why tensors arrive as addresses. Loads without a GPU or driver.
+#include <cuda_runtime_api.h>
 #include <nanobind/nanobind.h>
 
 #include <stdexcept>
@@ -13,24 +14,25 @@ namespace {
 
 class CudaEngine {
   public:
-    explicit CudaEngine(const Workspace& work) : work_(work) {}
+    CudaEngine(int device, const Workspace& work) : device_(device), work_(work) {}
 
     void begin(Address weights, Address values, Address latents, Address states, Address valid, Address noise,
                Address stream) const {
         const Outputs outputs{at<float>(weights), at<float>(values), nullptr, at<char>(latents), at<char>(states)};
-        check(cuda_begin(work_, outputs, at<bool>(valid), at<float>(noise), at<void>(stream)));
+        check(cuda_begin(device_, work_, outputs, at<bool>(valid), at<float>(noise), at<void>(stream)));
     }
     void step(int simulation, Address weights, Address values, Address prefixes, Address latents, Address states,
               Address stream) const {
         const Outputs outputs{at<float>(weights), at<float>(values), at<float>(prefixes), at<char>(latents),
                               at<char>(states)};
-        check(cuda_step(work_, outputs, simulation, at<void>(stream)));
+        check(cuda_step(device_, work_, outputs, simulation, at<void>(stream)));
     }
 
   private:
     static void check(const char* error) {
         if (error) throw std::runtime_error(error);
     }
+    const int device_;
     const Workspace work_;
 };
 
@@ -42,9 +44,16 @@ NB_MODULE(_cuda, module) {
     const auto release = nb::call_guard<nb::gil_scoped_release>();
     nb::class_<CudaEngine>(module, "CudaEngine")
         .def("__init__",
-             [](CudaEngine* self, int num_roots, int num_actions, const Rules& rules, const nb::dict& memory) {
-                 new (self) CudaEngine(make_workspace(num_roots, num_actions, rules, memory));
+             [](CudaEngine* self, int device, int num_roots, int num_actions, const Rules& rules,
+                const nb::dict& memory) {
+                 new (self) CudaEngine(device, make_workspace(num_roots, num_actions, rules, memory));
              })
         .def("begin", &CudaEngine::begin, release)
         .def("step", &CudaEngine::step, release);
+
+    module.def("probe", [] {
+        const char* error = cuda_probe();
+        return error ? nb::object(nb::str(error)) : nb::none();
+    });
+    module.attr("TOOLKIT_VERSION") = CUDART_VERSION;
 }

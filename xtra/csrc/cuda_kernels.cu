@@ -39,36 +39,62 @@ __global__ void step_kernel(const __grid_constant__ Workspace work, const Output
     step(Root(WarpTeam<CudaLanes, Chunks>{{}, work.layout.num_actions}, work, index), outputs, simulation);
 }
 
+const char* describe(cudaError_t error) { return error == cudaSuccess ? nullptr : cudaGetErrorString(error); }
+
+// Makes a device the current one for as long as it lives.
+class DeviceGuard {
+  public:
+    explicit DeviceGuard(int device) : device_(device) {
+        if (cudaGetDevice(&before_) != cudaSuccess || before_ != device_) cudaSetDevice(device_);
+    }
+    ~DeviceGuard() {
+        if (before_ != device_) cudaSetDevice(before_);
+    }
+    DeviceGuard(const DeviceGuard&) = delete;
+    DeviceGuard& operator=(const DeviceGuard&) = delete;
+
+  private:
+    const int device_;
+    int before_ = 0;
+};
+
 template <class Kernel, class... Rest>
-const char* launch(Kernel kernel, void* stream, const Workspace& work, Rest... rest) {
+const char* launch(Kernel kernel, int device, void* stream, const Workspace& work, Rest... rest) {
+    const DeviceGuard guard(device);
     const int blocks = (work.num_roots + kWarpsPerBlock - 1) / kWarpsPerBlock;
     kernel<<<blocks, 32 * kWarpsPerBlock, 0, static_cast<cudaStream_t>(stream)>>>(work, rest...);
-    const cudaError_t error = cudaGetLastError();
-    return error == cudaSuccess ? nullptr : cudaGetErrorString(error);
+    return describe(cudaGetLastError());
 }
 
 }  // namespace
 
-const char* cuda_begin(const Workspace& work, const Outputs& outputs, const bool* valid, const float* noise,
+const char* cuda_probe() {
+    cudaFuncAttributes attributes;
+    const cudaError_t error = cudaFuncGetAttributes(&attributes, step_kernel<1>);
+    cudaGetLastError();  // or torch would meet the error at its next call
+    return describe(error);
+}
+
+const char* cuda_begin(int device, const Workspace& work, const Outputs& outputs, const bool* valid, const float* noise,
                        void* stream) {
     switch (warp_chunks(work.layout.num_actions)) {
         case 1:
-            return launch(begin_kernel<1>, stream, work, outputs, valid, noise);
+            return launch(begin_kernel<1>, device, stream, work, outputs, valid, noise);
         case 2:
-            return launch(begin_kernel<2>, stream, work, outputs, valid, noise);
+            return launch(begin_kernel<2>, device, stream, work, outputs, valid, noise);
         default:
-            return launch(begin_kernel<4>, stream, work, outputs, valid, noise);
+            return launch(begin_kernel<4>, device, stream, work, outputs, valid, noise);
     }
 }
 
-const char* cuda_step(const Workspace& work, const Outputs& outputs, int simulation, void* stream) {
+const char* cuda_step(int device, const Workspace& work, const Outputs& outputs, int simulation, void* stream) {
     switch (warp_chunks(work.layout.num_actions)) {
         case 1:
-            return launch(step_kernel<1>, stream, work, outputs, simulation);
+            return launch(step_kernel<1>, device, stream, work, outputs, simulation);
         case 2:
-            return launch(step_kernel<2>, stream, work, outputs, simulation);
+            return launch(step_kernel<2>, device, stream, work, outputs, simulation);
         default:
-            return launch(step_kernel<4>, stream, work, outputs, simulation);
+            return launch(step_kernel<4>, device, stream, work, outputs, simulation);
     }
 }
 

@@ -6,9 +6,15 @@
 
 namespace xtra {
 
-// Returns null, or CUDA's description of what went wrong at launch. `stream` is a cudaStream_t.
-const char* cuda_begin(const Workspace& work, const Outputs& outputs, const bool* valid, const float* noise,
+// All return null, or CUDA's description of what went wrong.
+
+// Whether the kernels load on the current device: neither a driver older than the toolkit they were built with nor a device of
+// another architecture runs them. Launches nothing and waits for nothing.
+const char* cuda_probe();
+
+// On device number `device`, whichever is current. `stream` is a cudaStream_t of it.
+const char* cuda_begin(int device, const Workspace& work, const Outputs& outputs, const bool* valid, const float* noise,
                        void* stream);
-const char* cuda_step(const Workspace& work, const Outputs& outputs, int simulation, void* stream);
+const char* cuda_step(int device, const Workspace& work, const Outputs& outputs, int simulation, void* stream);
 
 }  // namespace xtra

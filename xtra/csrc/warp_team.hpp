@@ -77,7 +77,9 @@ struct WarpTeam {
         move<char>(to, from, bytes);
     }
     XTRA_INLINE void clear(char* to, std::int64_t bytes) const {
-        for (std::int64_t index = hardware.lane(); index < bytes; index += lanes) to[index] = 0;
+        if (aligned(to, to, bytes, 16)) return fill<Four>(to, bytes);
+        if (aligned(to, to, bytes, 4)) return fill<std::uint32_t>(to, bytes);
+        fill<char>(to, bytes);
     }
     template <class Visit>
     XTRA_INLINE void for_actions(int count, Visit visit) const {
@@ -93,12 +95,30 @@ struct WarpTeam {
         const auto address = reinterpret_cast<std::uintptr_t>(to) | reinterpret_cast<std::uintptr_t>(from);
         return ((address | static_cast<std::uintptr_t>(bytes)) & (size - 1)) == 0;
     }
+    // Words that a lane loads before it stores the first: a compiler that must take `to` and `from` for the same memory
+    // would let every load wait for the store before it, and so for the memory's whole latency.
+    static constexpr int kBatch = 8;
+
     template <class Word>
     XTRA_INLINE void move(char* to, const char* from, std::int64_t bytes) const {
         auto* words = reinterpret_cast<Word*>(to);
         const auto* source = reinterpret_cast<const Word*>(from);
         const std::int64_t count = bytes / static_cast<std::int64_t>(sizeof(Word));
-        for (std::int64_t index = hardware.lane(); index < count; index += lanes) words[index] = source[index];
+        for (std::int64_t first = hardware.lane(); first < count; first += kBatch * lanes) {
+            Word batch[kBatch];
+            for (int turn = 0; turn < kBatch; ++turn) {
+                if (first + turn * lanes < count) batch[turn] = source[first + turn * lanes];
+            }
+            for (int turn = 0; turn < kBatch; ++turn) {
+                if (first + turn * lanes < count) words[first + turn * lanes] = batch[turn];
+            }
+        }
+    }
+    template <class Word>
+    XTRA_INLINE void fill(char* to, std::int64_t bytes) const {
+        auto* words = reinterpret_cast<Word*>(to);
+        const std::int64_t count = bytes / static_cast<std::int64_t>(sizeof(Word));
+        for (std::int64_t index = hardware.lane(); index < count; index += lanes) words[index] = Word{};
     }
     template <class Value, class Combine>
     XTRA_INLINE Value butterfly(Value value, Combine combine) const {

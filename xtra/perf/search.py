@@ -19,7 +19,7 @@ from xtra.perf.search_on_cuda import measure_on_cuda
 from xtra.perf.split import split_network, split_tree_only
 from xtra.perf.turns import Samples, Worker, measure, take_turns
 from xtra.search import _native
-from xtra.search.cuda import cuda_is_built
+from xtra.search.cuda import cuda_is_usable
 
 PEERS_WITHOUT_LONG = {"mctx_muzero", "mctx_gumbel"}
 """Left out of sizes of 800 simulations, of which one search takes them most of a minute."""
@@ -61,7 +61,7 @@ def report(plan: Plan, progress: Progress) -> dict[str, Any]:
         _announced(size, preset, progress) | {"preset": preset} | split_network(preset, size, 1, plan.most_seconds)
         for preset, size in product(plan.presets, plan.network_sizes)
     ]
-    if torch.cuda.is_available() and cuda_is_built():
+    if torch.cuda.is_available() and cuda_is_usable():
         result["cuda"] = [_on_cuda(preset, plan, progress) for preset in plan.presets]
     return result
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from functools import cache
 from importlib.util import find_spec
 from typing import Any
 
@@ -20,6 +22,41 @@ def cuda_is_built() -> bool:
     return find_spec("xtra.search._cuda") is not None
 
 
+@cache
+def cuda_fault() -> str | None:
+    """Why the CUDA engine cannot search on the current CUDA device and what to do about it, in a sentence each; None if it can.
+
+    Asked once in a process: an engine that was built is found out only when a kernel is loaded.
+    """
+    if not cuda_is_built():
+        return (
+            "this installation has no CUDA engine. Install xtra-bench again where a CUDA toolkit's nvcc, 12 or later, is on PATH"
+        )
+    from xtra.search import _cuda
+
+    error = _cuda.probe()
+    if error is None:
+        return None
+    major, minor = _cuda.TOOLKIT_VERSION // 1000, _cuda.TOOLKIT_VERSION % 1000 // 10
+    return (
+        f"the CUDA engine, built with CUDA {major}.{minor}, does not load here ({error}). Update the driver, or install "
+        f"xtra-bench again with a toolkit no newer than the driver's"
+    )
+
+
+@cache
+def cuda_is_usable() -> bool:
+    """Whether searches on a CUDA device run there. If not it says so, once in a process, on standard error."""
+    fault = cuda_fault()
+    if fault is not None:
+        print(
+            f"xtra: searches on this GPU keep their trees on the CPU, because {fault}. Until then every simulation waits for "
+            f"copies from and to the GPU, and no search is captured as a CUDA graph. `xtra-bench doctor` tells more.",
+            file=sys.stderr,
+        )
+    return fault is None
+
+
 class CudaEngine:
     """See `xtra.search.engine.Engine`. Nothing waits for the device before `finish`, so all of it can be captured as a graph."""
 
@@ -29,7 +66,7 @@ class CudaEngine:
         batch, num_actions = output.policy_logits.shape
         self._device = output.policy_logits.device
         self.memory = memory = Memory(config, output, seeded=seeded, device=self._device)
-        self._engine = _cuda.CudaEngine(batch, num_actions, rules(config), memory.addresses())
+        self._engine = _cuda.CudaEngine(self._device.index, batch, num_actions, rules(config), memory.addresses())
         self.latent, self.value_prefix_state, self.actions = memory.latent, memory.state, memory.actions
 
     def begin(self, roots: Roots, output: ModelOutput) -> None:

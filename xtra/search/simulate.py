@@ -11,7 +11,7 @@ from torch import Tensor
 
 from xtra.search.checks import OutputGuard, check_arguments
 from xtra.search.config import SearchConfig
-from xtra.search.cuda import CudaEngine, cuda_is_built
+from xtra.search.cuda import CudaEngine, cuda_is_usable
 from xtra.search.engine import Engine, EngineName, Roots, RootStatistics, borrow_engine, return_engine
 from xtra.search.gumbel import improved_policy
 from xtra.search.model import ModelOutput, SearchModel, SearchResult
@@ -95,7 +95,7 @@ def _make_engine(name: EngineName, config: SearchConfig, output: ModelOutput, se
     device = output.policy_logits.device
     if name == "reference":
         return ReferenceEngine(config, output)
-    if name == "auto" and device.type == "cuda" and cuda_is_built():
+    if name == "auto" and device.type == "cuda" and cuda_is_usable():
         return CudaEngine(config, output, seeded)
     if name == "offload" or device.type != "cpu":
         return OffloadEngine(config, output, seeded, num_threads)

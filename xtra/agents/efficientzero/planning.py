@@ -13,7 +13,7 @@ from xtra.protocol.games import NUM_ACTIONS
 from xtra.rng import stream
 from xtra.search import GraphedSearch, ModelOutput, SearchResult, dirichlet_noise, gumbel_noise, search
 from xtra.search.config import SearchConfig
-from xtra.search.cuda import cuda_is_built
+from xtra.search.cuda import cuda_is_usable
 
 Int = NDArray[np.int64]
 
@@ -80,7 +80,7 @@ class Planner:
         return self._graphs[key](observations, valid_actions=valid, seeds=seeds, noise=noise)
 
     def _captures(self, observations: Tensor) -> bool:
-        return graphs_are_wanted(observations.device) and cuda_is_built()
+        return graphs_are_wanted(observations.device) and cuda_is_usable()
 
     def _valid_for(self, num_rows: int) -> Tensor:
         return torch.from_numpy(np.broadcast_to(self._valid, (num_rows, NUM_ACTIONS)).copy())
