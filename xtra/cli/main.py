@@ -25,6 +25,7 @@ COMMANDS = {
     "import": "networks:import_network",
     "schema": "validate:schema",
     "perf": "perf:app",
+    "doctor": "doctor:doctor",
 }
 """In the order of `--help`: the module in `xtra.cli` and the function, or group of commands, in it."""
 
