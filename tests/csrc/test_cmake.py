@@ -48,7 +48,8 @@ def real_nvcc() -> str:
 @pytest.mark.slow
 def test_a_toolkit_that_cannot_compile_the_kernels_costs_the_engine_and_not_the_installation(tmp_path: Path) -> None:
     # It compiles whatever CMake tries, but for our kernels.
-    nvcc = f'#!/bin/sh\ncase "$*" in *cuda_kernels.cu*) echo "error: unsupported GNU version!" >&2; exit 1;; esac\nexec {real_nvcc()} "$@"\n'
+    refuses = 'case "$*" in *cuda_kernels.cu*) echo "error: unsupported GNU version!" >&2; exit 1;; esac'
+    nvcc = f'#!/bin/sh\n{refuses}\nexec {real_nvcc()} "$@"\n'
     done = configure(tmp_path, nvcc)
     assert done.returncode == 0, done.stderr
     assert "the CUDA engine is left out" in done.stdout
