@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import statistics
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -13,10 +14,11 @@ import pytest
 from xtra_analysis.aggregates import AGGREGATES, estimate, mean
 from xtra_analysis.bootstrap import generator, joint_distribution
 from xtra_analysis.comparison import compare
-from xtra_analysis.games import compare_games, denominator_is_unstable
+from xtra_analysis.games import compare_games, denominator_is_unstable, game_scores
 from xtra_analysis.intervals import effective_degrees_of_freedom, pool_spread, small_sample_interval
 from xtra_analysis.matrices import InputError
 from xtra_analysis.precision import Spread, relative_spread
+from xtra_analysis.study import read_study
 
 ROOT = Path(__file__).parents[2]
 DIFFERENCES = ("mean_ratio", "probability_of_improvement", "mean_difference")
@@ -73,6 +75,23 @@ def test_pooling_moves_no_mean_and_shrinks_no_spread() -> None:
     pooled = pool_spread(scores)
     np.testing.assert_allclose(np.nanmean(pooled, axis=0), np.nanmean(scores, axis=0))
     assert (np.nanstd(pooled, axis=0) >= np.nanstd(scores, axis=0) - 1e-12).all()
+
+
+def test_pooling_by_hand() -> None:
+    """Deviations sqrt(200) around 1, which counts as 2 times the mean, and sqrt(2) around 10: on average sqrt(2.01) times it."""
+    pooled = pool_spread(np.array([[-9.0, 9.0], [11.0, 11.0]]))
+    reach = 10 * np.sqrt(2.01) / np.sqrt(2.0)
+    np.testing.assert_allclose(pooled, [[-9.0, 10 - reach], [11.0, 10 + reach]])
+
+
+def test_scores_are_told_with_the_deviation_of_a_sample(make_run: Callable[..., Path]) -> None:
+    run = make_run("run")
+    rows = pd.read_csv(run / "scores.csv")
+    table = game_scores(read_study([run])).set_index(["game", "method"])
+    for (game, method), scores in rows[rows["status"] == "complete"].groupby(["game", "method"])["score"]:
+        row = table.loc[(game, method)]
+        assert row["std"] == pytest.approx(statistics.stdev(scores))
+        assert (row["mean"], row["num_runs"]) == (pytest.approx(scores.mean()), len(scores))
 
 
 def test_ratios_by_hand() -> None:

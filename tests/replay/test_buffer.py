@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xtra.replay.buffer import OPEN, ReplayBuffer
+from xtra.replay.buffer import OPEN, ReplayBuffer, Sample
 from xtra.replay.config import ReplayConfig
 from xtra.replay.frames import CompressedFrames, RawFrames
 from xtra.replay.segments import ReplayLog
+from xtra.replay.window import Window
 from xtra.store.errors import DamagedError
 
 A = 4
@@ -53,6 +54,18 @@ def test_stacks_repeat_the_first_frame_of_a_trajectory_and_never_cross_into_the_
         add(replay, [row == 2])
     stacks = replay.stacks(np.array([0, 1, 2, 3, 4, 5]), np.zeros(6, np.int64), 3)[:, :, 0, 0, 0]
     assert stacks.tolist() == [[0, 0, 0], [0, 0, 1], [0, 1, 2], [3, 3, 3], [3, 3, 4], [3, 4, 5]]
+
+
+def test_frames_that_a_full_ring_has_overwritten_are_in_no_stack() -> None:
+    """A trajectory longer than the table: the oldest frame that is held stands in for those before it."""
+    replay = make(expected=5)
+    for _ in range(8):
+        add(replay)
+    assert replay.oldest_row == 3
+    rows, envs = np.array([3, 4, 7]), np.zeros(3, np.int64)
+    assert replay.stacks(rows, envs, 3)[..., 0, 0, 0].tolist() == [[3, 3, 3], [3, 3, 4], [5, 6, 7]]
+    window = Window(replay, Sample(rows, envs, np.ones(3, np.float32)), 2)
+    assert window.frames(3, 1)[..., 0, 0, 0].tolist() == [[3, 3, 3, 4], [3, 3, 4, 5], [5, 6, 7, 7]]
 
 
 def test_sampling_frequencies_and_weights_follow_the_priorities() -> None:

@@ -64,12 +64,12 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, train.Online
     return directory / "out", training
 
 
-def make(directory: Path, run: Path | None, view: Mapping[str, Any] = VIEW, **data: Any) -> OfflineData:
+def make(directory: Path, run: Path | None, view: Mapping[str, Any] = VIEW, seed: int = 0, **data: Any) -> OfflineData:
     config = DatasetConfig(
         environment=EnvironmentConfig(**(VIEW | dict(view))),
         data=DataConfig(**data),
         env_steps=None if run else ENV_STEPS,
-        seed=0,
+        seed=seed,
     )
     dataset.run(config, context(directory, **({"train": (run,)} if run else {})))
     return OfflineData.open(directory / "out")
@@ -201,6 +201,16 @@ def test_random_play_takes_only_valid_actions_and_each_about_as_often(tmp_path: 
     actions, counts = np.unique(data.steps.actions, return_counts=True)
     assert actions.tolist() == [0, 3, 4]
     assert counts.min() > 204 / 3 - 3 * np.sqrt(204 * 2 / 9)
+
+
+def test_random_play_draws_its_actions_and_its_episodes_from_its_seed(tmp_path: Path) -> None:
+    first, again, other = (
+        make(tmp_path / name, None, policy="random", seed=seed) for name, seed in (("first", 0), ("again", 0), ("other", 1))
+    )
+    assert np.array_equal(first.steps.actions, again.steps.actions)
+    assert not np.array_equal(first.steps.actions, other.steps.actions)
+    assert first.episodes.seeds.tolist() == again.episodes.seeds.tolist()
+    assert not set(first.episodes.seeds.tolist()) & set(other.episodes.seeds.tolist())
 
 
 @pytest.mark.parametrize(("setting", "value"), [("max_episode_env_steps", 5), ("game", "CatchSlow"), ("frame_skip", 2)])
