@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 
 from xtra_analysis.ablations import compare_variants
@@ -18,7 +20,16 @@ from xtra_analysis.time_to_threshold import time_to_threshold
 
 
 def analyse(study: Study, seed: int = 0) -> Findings:
-    """All estimates of the study. `seed` decides the resamples: equal rows and seed give equal numbers."""
+    """All estimates of the study. `seed` decides the resamples: equal rows and seed give equal numbers.
+
+    Of a run that proves the wiring nothing is estimated: a comparison of its scores would look like a result.
+    """
+    if study.record.proves == "wiring":
+        return replace(_estimates(study.without_rows(), seed), study=study)
+    return _estimates(study, seed)
+
+
+def _estimates(study: Study, seed: int) -> Findings:
     ratio_baseline, curves, scores = study.ratio_baseline, study.tables["curves"], study.scores
     draws = draw_scores(study)
     nothing = pd.DataFrame(columns=CURVE_COLUMNS)
@@ -27,9 +38,9 @@ def analyse(study: Study, seed: int = 0) -> Findings:
         seed=seed,
         estimates=_within_scale(study, estimate(scores, seed=seed)),
         efficiency=_within_scale(study, sample_efficiency(curves, seed=seed)) if len(curves) else nothing,
-        relative_efficiency=relative_efficiency(curves, scores, ratio_baseline, seed=seed)
-        if ratio_baseline and len(curves)
-        else nothing,
+        relative_efficiency=(
+            relative_efficiency(curves, scores, ratio_baseline, seed=seed) if ratio_baseline and len(curves) else nothing
+        ),
         comparison=_comparison(study, seed),
         game_ratios=compare_games(scores, ratio_baseline, seed) if ratio_baseline else pd.DataFrame(columns=GAME_RATIO_COLUMNS),
         ablations=compare_variants(study, seed),

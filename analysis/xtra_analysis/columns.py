@@ -44,12 +44,15 @@ def spoken(rows: pd.DataFrame) -> str:
 
 
 def wide_estimates(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows (method, statistic) → one row per method, with `<statistic>_estimate`, `_low`, `_high`; methods keep their order."""
+    """Rows (method, statistic) → one row per method, with `<statistic>_estimate`, `_low`, `_high`, `_num_games`.
+
+    Methods keep their order; `num_games` is the smallest of the statistics.
+    """
     counts = table.groupby("method", sort=False).agg(
         num_games=("num_games", "min"), min_runs=("min_runs", "min"), max_runs=("max_runs", "max")
     )
     for statistic, part in table.groupby("statistic", sort=False):
-        renamed = part.set_index("method")[["estimate", "low", "high"]].add_prefix(f"{statistic}_")
+        renamed = part.set_index("method")[["estimate", "low", "high", "num_games"]].add_prefix(f"{statistic}_")
         counts = counts.join(renamed)
     return counts.reset_index()
 

@@ -28,7 +28,7 @@ from xtra_analysis.matrices import (
 )
 from xtra_analysis.page import Column, Paragraph, Picture, Section, Table
 from xtra_analysis.significance import holm, permutation_test
-from xtra_analysis.text import listed, probability, short
+from xtra_analysis.text import NONE, listed, probability, short
 
 RATIO_REPS = 10_000
 IMPROVEMENT_REPS = 2_000
@@ -162,13 +162,14 @@ def _lead(findings: Findings, baseline: str) -> str:
 
 def _overall(findings: Findings, baseline: str) -> Picture:
     ratios = findings.comparison[findings.comparison["statistic"] == "mean_ratio"]
+    chances = findings.comparison[findings.comparison["statistic"] == "probability_of_improvement"]
     return Picture(
         "comparison",
         plot_comparison(findings.comparison),
         f"Points with intervals: mean ratio to {baseline} and probability of doing better than it. Ratios: {spoken(ratios)}",
-        f"Left: mean over games of the ratio to {baseline}; beyond the dashed line is better. Right: chance that a run of the "
-        f"method beats a run of {baseline} on the same game. Thin line: 95 % interval that allows for few seeds; thick: "
-        f"rliable's. {sample_text(ratios)}",
+        f"Left: mean over games of the ratio to {baseline}; beyond the dashed line is better. {sample_text(ratios)} "
+        f"Right: chance that a run of the method beats a run of {baseline} on the same game. {sample_text(chances)} "
+        "Thin line: 95 % interval that allows for few seeds; thick: rliable's.",
     )
 
 
@@ -183,7 +184,7 @@ def _table(findings: Findings) -> Table:
         Column("p", lambda row: probability(row.p_value)),
         Column("p, corrected", lambda row: probability(row.p_holm)),
         SEEDS,
-        GAMES,
+        *_game_columns(wide),
     ]
     notes = [
         "p: stratified permutation test of the ranks on which P(better) is built, exact at any number of seeds. "
@@ -194,6 +195,21 @@ def _table(findings: Findings) -> Table:
     frame = wide.merge(tests, on="method", how="left")
     title = "Ratios and probability of improvement" if findings.study.ratio_baseline else "Probability of improvement"
     return Table("comparison", title, frame, columns, notes, csv=findings.comparison)
+
+
+def _game_columns(wide: pd.DataFrame) -> list[Column]:
+    """Over how many games; apart for ratios and for P(better) where some method has not the same of both."""
+    if "mean_ratio_num_games" not in wide or (wide["mean_ratio_num_games"] == wide["probability_of_improvement_num_games"]).all():
+        return [GAMES]
+    return [
+        Column("Games of ratios", lambda row: _whole_or_none(row.mean_ratio_num_games)),
+        Column("Games of P(better)", lambda row: _whole_or_none(row.probability_of_improvement_num_games)),
+    ]
+
+
+def _whole_or_none(count: float) -> str:
+    """A count that is NaN where a statistic has no value."""
+    return NONE if pd.isna(count) else str(int(count))
 
 
 def _warnings(findings: Findings) -> list[Paragraph]:

@@ -103,8 +103,13 @@ RC: dict[Any, Any] = {
 
 @contextmanager
 def xtra_style() -> Iterator[None]:
-    """seaborn's `ticks` with our settings, for figures made inside; whatever was set outside comes back afterwards."""
-    with mpl.rc_context(), sns.axes_style("ticks"):
+    """seaborn's `ticks` with our settings, for figures made or saved inside.
+
+    What a matplotlibrc or the caller has set counts for nothing inside, and is there again afterwards.
+    """
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(sns.axes_style("ticks"))
         mpl.rcParams.update(RC)
         yield
 

@@ -13,18 +13,25 @@ from xtra_analysis.study import Study
 class TimeToThreshold:
     """When `score` was reached: by each run, by each method on average, and how many env steps sooner or later than the baseline.
 
+    budget: the env steps after which the last evaluation was made.
     `differences` is empty where there is no baseline with a learning curve.
     """
 
     score: float
+    budget: float
     runs: pd.DataFrame
     estimates: pd.DataFrame
     differences: pd.DataFrame
 
     def difference(self, method: str | None) -> pd.Series | None:
         """The row of `differences` of one method."""
-        found = self.differences[self.differences["method"] == method]
-        return found.iloc[0] if len(found) else None
+        rows = self.differences[self.differences["method"] == method]
+        return rows.iloc[0] if len(rows) else None
+
+    def counts(self, method: str) -> tuple[int, int]:
+        """How many runs of a method reached the score, and how many there are."""
+        reached = self.runs.loc[self.runs["method"] == method, "reached"]
+        return int(reached.sum()), len(reached)
 
 
 CROWD = 5
@@ -68,9 +75,9 @@ class Findings:
     def estimate(self, method: str, statistic: str) -> pd.Series | None:
         """The row of one method and statistic of `estimate` or `compare`, or None."""
         for table in (self.estimates, self.comparison):
-            found = table[(table["method"] == method) & (table["statistic"] == statistic)]
-            if len(found):
-                return found.iloc[0]
+            rows = table[(table["method"] == method) & (table["statistic"] == statistic)]
+            if len(rows):
+                return rows.iloc[0]
         return None
 
 

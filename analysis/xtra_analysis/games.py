@@ -104,7 +104,7 @@ def plot_game_ratios(table: pd.DataFrame) -> Figure:
 
 
 def _ratio_text(ratio: float, unstable: bool) -> str:
-    return "–" if np.isnan(ratio) else f"{ratio:.2f}{UNSTABLE_MARK if unstable else ''}"
+    return "–" if np.isnan(ratio) else f"{number(ratio)}{UNSTABLE_MARK if unstable else ''}"
 
 
 def games_section(findings: Findings) -> Section | None:

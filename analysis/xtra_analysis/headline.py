@@ -7,8 +7,12 @@ import pandas as pd
 from xtra_analysis.aggregates import NORMALIZED_MEANING
 from xtra_analysis.draws import spread_sentence
 from xtra_analysis.findings import Findings
-from xtra_analysis.text import counted, number, percent, probability, runs, span
+from xtra_analysis.matrices import games_with_positive_scores
+from xtra_analysis.text import counted, each, listed, number, percent, probability, span
 from xtra_analysis.time_to_threshold import threshold_sentence
+
+MOST_NAMES = 4
+"""Of games in the first sentence."""
 
 
 def answer(findings: Findings) -> str:
@@ -42,17 +46,37 @@ def _ratio_sentence(findings: Findings, primary: str, ratio: pd.Series) -> str:
     size = (
         f"{percent(abs(change))} {'higher' if change >= 0 else 'lower'} than {baseline}" if change else f"as high as {baseline}"
     )
-    where = f"averaged over {counted(int(ratio['num_games']), 'game')}, {runs(ratio['min_runs'], ratio['max_runs'])} seeds each"
+    scored = findings.study.complete
+    usable = games_with_positive_scores(scored[scored["method"] == baseline]) & set(
+        scored.loc[scored["method"] == primary, "game"]
+    )
+    where = f"averaged over {_games(findings, usable, 'no ratio there')}, {each(ratio['min_runs'], ratio['max_runs'])}"
     if pd.isna(ratio["low"]):
         return f"{primary} scored {size}, {where}; {_no_interval(ratio)}."
     bounds = f"95 % interval {percent(ratio['low'] - 1)} to {percent(ratio['high'] - 1)}"
     return f"{primary} scored {size} ({bounds}), {where}. {_verdict(findings, primary, ratio)}"
 
 
+def _games(findings: Findings, counted_games: set[str], reason: str) -> str:
+    """ "3 games", or "1 of 3 games (Alien and Carnival left out, no ratio there)"."""
+    games = findings.study.record.games
+    absent = [game for game in games if game not in counted_games]
+    if not absent:
+        return counted(len(games), "game")
+    names = listed(absent) if len(absent) <= MOST_NAMES else f"{len(absent)} others"
+    return f"{len(games) - len(absent)} of {counted(len(games), 'game')} ({names} left out, {reason})"
+
+
 def _verdict(findings: Findings, primary: str, ratio: pd.Series) -> str:
+    """What interval and rank test say together, where they are over the same games."""
     clear = ratio["low"] > 1 or ratio["high"] < 1
     improvement = findings.estimate(primary, "probability_of_improvement")
     p_value = float(improvement["p_holm"]) if improvement is not None else float("nan")
+    if improvement is not None and improvement["num_games"] != ratio["num_games"]:
+        return (
+            f"The rank test is over {counted(int(improvement['num_games']), 'game')} ({_p_text(findings, p_value)}), so the two "
+            "make no verdict together."
+        )
     tested = "" if pd.isna(p_value) else f" ({_p_text(findings, p_value)})"
     if clear and (pd.isna(p_value) or p_value < 0.05):
         return f"The difference is larger than the seeds explain{tested}."
@@ -69,15 +93,19 @@ def _p_text(findings: Findings, p_value: float) -> str:
 
 def _score_sentence(findings: Findings, primary: str, iqm: pd.Series) -> str:
     meaning = NORMALIZED_MEANING.get(findings.study.record.normalization, "")
-    where = f"over {counted(int(iqm['num_games']), 'game')}, {runs(iqm['min_runs'], iqm['max_runs'])} seeds each"
+    scored = findings.study.complete
+    known = set(scored.loc[(scored["method"] == primary) & scored["normalized"].notna(), "game"])
+    where = f"over {_games(findings, known, 'no normalized score there')}, {each(iqm['min_runs'], iqm['max_runs'])}"
     bounds = f"95 % interval {span(iqm['low'], iqm['high'])}" if pd.notna(iqm["low"]) else _no_interval(iqm)
     reached = f"{primary} reached a normalized score of {number(iqm['estimate'])} ({bounds}; {meaning}), {where}."
     improvement = findings.estimate(primary, "probability_of_improvement")
-    if improvement is None:
-        return reached
-    chance = f"beats one of {improvement['baseline']} with probability {number(improvement['estimate'])}"
+    if improvement is None or improvement["max_runs"] < 2:
+        return reached  # One run against one run is no probability.
+    games = int(improvement["num_games"])
+    over = "" if games == iqm["num_games"] else f" on {counted(games, 'game')}"
+    chance = f"beats one of {improvement['baseline']}{over} with probability {number(improvement['estimate'])}"
     return f"{reached} A run of it {chance} ({_p_text(findings, float(improvement['p_holm']))})."
 
 
 def _no_interval(row: pd.Series) -> str:
-    return "one seed gives no interval" if row["min_runs"] < 2 else "all seeds scored alike, which gives no interval"
+    return "one seed gives no interval" if row["min_runs"] < 2 else "no draw of the seeds changes it, so there is no interval"

@@ -71,7 +71,7 @@ def small_sample_interval(
     middle = float(statistic(*samples))
     center = middle if estimate is None else estimate
     fewest = int(min((~np.isnan(sample)).sum(axis=0).min() for sample in samples))
-    spread = float(np.sqrt(np.mean((distribution - middle) ** 2)))
+    spread = _root_sum_square(distribution - middle) / float(np.sqrt(len(distribution)))
     if fewest < 2 or spread == 0.0:
         return UNKNOWN
     if longer_arm:
@@ -100,17 +100,24 @@ def pool_spread(scores: Array) -> Array:
 
 def effective_degrees_of_freedom(statistic: JointStatistic, samples: Sequence[Array]) -> float:
     """Satterthwaite's: (Σ v)² / Σ (v² / (n - 1)) over the variance contributions v of all (sample, game); at least min n - 1."""
-    contributions, freedoms = [], []
+    roots, freedoms = [], []
     for position, sample in enumerate(samples):
         for game in range(sample.shape[1]):
             count = int((~np.isnan(sample[:, game])).sum())
             values = _leave_one_out(statistic, samples, position, game, count)
-            contributions.append((count - 1) / count * float(((values - values.mean()) ** 2).sum()))
+            roots.append(float(np.sqrt((count - 1) / count)) * _root_sum_square(values - values.mean()))
             freedoms.append(count - 1)
-    variance, freedom = np.array(contributions), np.array(freedoms, dtype=np.float64)
-    if variance.sum() == 0.0:
+    freedom = np.array(freedoms, dtype=np.float64)
+    if max(roots) == 0.0:
         return float(freedom.min())
+    variance = (np.array(roots) / max(roots)) ** 2  # relative: squares of large or tiny scores leave what a float can hold
     return float(variance.sum() ** 2 / (variance**2 / freedom).sum())
+
+
+def _root_sum_square(values: Array) -> float:
+    """√Σv², of values of any size."""
+    largest = float(np.abs(values).max())
+    return largest * float(np.sqrt(((values / largest) ** 2).sum())) if largest > 0 else 0.0
 
 
 def _leave_one_out(statistic: JointStatistic, samples: Sequence[Array], position: int, game: int, count: int) -> Array:

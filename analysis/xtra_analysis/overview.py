@@ -10,6 +10,7 @@ from xtra_analysis.findings import Findings
 from xtra_analysis.learning_curves import plot_efficiency
 from xtra_analysis.missing import incomplete_methods, missing_line
 from xtra_analysis.page import Column, Paragraph, Picture, Section, Table
+from xtra_analysis.published import PROTOCOL
 from xtra_analysis.text import counted, number, span
 
 
@@ -18,11 +19,12 @@ def overview_section(findings: Findings) -> Section:
     blocks: list[Table | Picture | Paragraph] = [missing_line(findings), *incomplete_methods(findings)]
     if len(findings.estimates) or len(findings.relative_efficiency):
         blocks.append(_figure(findings))
-    return Section("overview", "Overview", [*blocks, _table(findings)])
+    table = _count_table(findings) if findings.study.record.proves == "wiring" else _table(findings)
+    return Section("overview", "Overview", [*blocks, table])
 
 
 def _figure(findings: Findings) -> Picture:
-    """The paper's Figure 1 where there is a baseline, else the learning curve, else the aggregate itself."""
+    """Learning curves relative to the baseline where there is one, else learning curves, else the aggregate itself."""
     relative, points = findings.relative_efficiency, findings.efficiency
     if len(relative):
         baseline = str(findings.study.ratio_baseline)
@@ -31,7 +33,7 @@ def _figure(findings: Findings) -> Picture:
             plot_efficiency(relative, y_label=f"Mean score / {baseline} at the end", emphasis=findings.emphasis, reference=1.0),
             f"Line chart: score divided by {baseline}'s final score over env steps, mean over games. "
             f"At the end: {spoken(relative)}",
-            f"The paper's Figure 1: score over {baseline}'s final mean while learning, averaged over games. The dashed line is "
+            f"{_figure_name(findings)}core over {baseline}'s final mean while learning, averaged over games. The dashed line is "
             f"where {baseline} ends. {band_text(relative)}",
             wide=False,
         )
@@ -51,6 +53,20 @@ def _figure(findings: Findings) -> Picture:
         "IQM of the normalized score. Thin line: 95 % interval that allows for few seeds; thick line: rliable's.",
         wide=False,
     )
+
+
+def _figure_name(findings: Findings) -> str:
+    """How the caption begins: XTRA's paper draws this figure of XTRA and EfficientZero on Atari 100k."""
+    pair = tuple(str(name).casefold() for name in (findings.primary, findings.study.ratio_baseline))
+    return "The paper's Figure 1: s" if findings.study.record.protocol == PROTOCOL and pair == ("xtra", "efficientzero") else "S"
+
+
+def _count_table(findings: Findings) -> Table:
+    """How many runs of each method have a score: all that a run which proves the wiring can say."""
+    cells = findings.study.scores.assign(scored=lambda frame: frame["status"] == "complete")
+    frame = cells.groupby("method", sort=False).agg(num_scored=("scored", "sum"), num_runs=("scored", "size")).reset_index()
+    columns = [METHOD, Column("Runs with a score", lambda row: f"{row.num_scored} of {row.num_runs}")]
+    return Table("overview", "Methods", frame, columns)
 
 
 def _table(findings: Findings) -> Table:

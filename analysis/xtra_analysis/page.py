@@ -14,6 +14,8 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
+from xtra_analysis.drawing import xtra_style
+
 
 @dataclass(frozen=True)
 class Column:
@@ -94,7 +96,8 @@ def to_svg(figure: Figure, name: str, alt: str) -> str:
     Raises nothing for odd labels: they are text nodes, escaped by the XML writer.
     """
     buffer = io.BytesIO()
-    with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "none"}):
+    with xtra_style():
+        mpl.rcParams["svg.hashsalt"] = name
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     root = ElementTree.fromstring(buffer.getvalue())
     for unwanted in [child for child in root if child.tag.endswith("metadata")]:

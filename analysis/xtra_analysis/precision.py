@@ -57,11 +57,15 @@ class Spread:
 def relative_spread(complete: pd.DataFrame, methods: list[str]) -> Spread | None:
     """The spread of raw scores between runs of those methods; None where no game has two runs with a positive mean."""
     part = complete[complete["method"].isin(methods)]
-    grouped = part.groupby(["game", "method"])["score"].agg(["mean", "var", "count"])
+    grouped = part.groupby(["game", "method"])["score"].agg(["mean", "std", "count"])
     usable = grouped[(grouped["count"] > 1) & (grouped["mean"] > 0)]
     if usable.empty:
         return None
-    relative = (usable["var"] / usable["mean"] ** 2).groupby("game").mean()
+    with np.errstate(over="ignore"):
+        relative = ((usable["std"] / usable["mean"]) ** 2).groupby("game").mean()
+    relative = relative[np.isfinite(relative)]
+    if relative.empty:
+        return None
     return Spread(tuple(relative.index), relative.to_numpy(dtype=np.float64))
 
 
@@ -95,7 +99,10 @@ def _why_not(complete: pd.DataFrame, spread: Spread | None) -> str:
         return "All seeds scored alike, so their spread says nothing about which differences this study can see."
     if complete.groupby(["method", "game"]).size().max() < 2:
         return "One seed cannot tell a difference from chance: no game has two runs of a method."
-    return "Which differences this study can see is told relative to mean scores, and no method has a positive one on two runs."
+    return (
+        "Which differences this study can see is measured relative to mean scores, and no method has a positive one, "
+        "of a size to compare a spread with, on two runs."
+    )
 
 
 def _sentence(spread: Spread, seeds: int) -> str:

@@ -82,11 +82,10 @@ def _scores(findings: Findings) -> list[Table]:
         Column("Source game", lambda row: row.source_game, numeric=False),
         Column("Pretrained network", lambda row: number(row.score)),
         Column("Run that made the data", lambda row: number(row.data_score)),
-        Column("Normalized", lambda row: number(row.normalized)),
         Column("Networks", lambda row: str(row.networks)),
     ]
-    notes = [
-        "Raw scores before any finetuning; normalized: the pretrained network's. Methods that share a network stand here once, "
-        "under the first."
-    ]
+    notes = ["Raw scores before any finetuning. Methods that share a network stand here once, under the first."]
+    if findings.study.record.proves == "learning":
+        columns.insert(-1, Column("Normalized", lambda row: number(row.normalized)))
+        notes.append("Normalized: the pretrained network's score.")
     return [Table("source_scores", "What pretrained networks score on their own games", frame.reset_index(), columns, notes)]

@@ -25,6 +25,8 @@ RANDOM_AGENT = "random"
 """The agent that others are measured against, never an answer to a suite's question."""
 PER_RUN_COLUMNS = ("suite", "suite_version", "sharers")
 """May differ between two runs that share a cell, because its jobs were computed once for both."""
+LARGEST_SCORE = 1e100
+"""Beyond it means and spreads leave what a float can hold; no game has such scores."""
 MOST_DIFFERENCES = 3
 """That are told of two methods of one name."""
 
@@ -45,9 +47,14 @@ class Study:
                 "seeds": tuple(sorted({seed for record in self.records for seed in record.seeds})),
                 "methods": tuple({method.name: method for record in self.records for method in record.methods}.values()),
                 "baseline": next((record.baseline for record in self.records if record.baseline), None),
+                "score_threshold": next((r.score_threshold for r in self.records if r.score_threshold is not None), None),
                 "synthetic": any(record.synthetic for record in self.records),
             }
         )
+
+    def without_rows(self) -> Study:
+        """The same study before anything has run."""
+        return Study(self.records, {name: frame.iloc[:0] for name, frame in self.tables.items()})
 
     @property
     def scores(self) -> pd.DataFrame:
@@ -103,11 +110,18 @@ def read_study(runs: Sequence[Path]) -> Study:
     """The runs as one study. Raises InputError when they cannot be read or do not belong together."""
     if not runs:
         raise InputError("no run given; name a directory such as results/runs/<suite>-<time>-<id>")
-    records = tuple(read_record(run) for run in runs)
+    record_of = {run: read_record(run) for run in runs}
+    # The oldest first: a report must not depend on the order in which runs are named.
+    runs = sorted(
+        record_of, key=lambda run: (record_of[run].provenance.created or "", record_of[run].model_dump_json(), str(run))
+    )
+    records = tuple(record_of[run] for run in runs)
     _refuse_mixture(runs, records)
     tables = {table.name: _read_table(runs, table) for table in TABLES}
     _check_scores(records, tables["scores"])
     tables["scores"] = _with_planned_cells(records, tables["scores"])
+    # A job that two runs have in common has the sharers of both.
+    tables["costs"]["sharers"] = tables["costs"].groupby("key")["key"].transform("size").astype("int64")
     tables = {name: _in_suite_order(records, frame) for name, frame in tables.items()}
     for name in ("scores", "curves"):
         tables[name]["normalized"] = _normalized(tables[name], "game")
@@ -118,6 +132,11 @@ def read_study(runs: Sequence[Path]) -> Study:
 def _refuse_mixture(runs: Sequence[Path], records: Sequence[RunRecord]) -> None:
     """Raises InputError for runs that measure different things, or call different things by one name."""
     first, methods = records[0], dict[str, tuple[Path, MethodRecord]]()
+    thresholds = {record.score_threshold: run for run, record in zip(runs, records, strict=True)}
+    thresholds.pop(None, None)
+    if len(thresholds) > 1:
+        counts = " and ".join(f"{score:g} ({run})" for score, run in thresholds.items())
+        raise InputError(f"env steps are counted until different scores are reached: {counts}. Make one report for each.")
     for run, record in zip(runs, records, strict=True):
         if record.protocol != first.protocol:
             raise InputError(
@@ -204,6 +223,13 @@ def _check_scores(records: Sequence[RunRecord], scores: pd.DataFrame) -> None:
         raise InputError(
             f"scores.csv: {row['method']} on {row['game']}, seed {row['seed']}, is complete but its score is {row['score']}. "
             "Collect the run again."
+        )
+    huge = scores[scores["score"].abs() > LARGEST_SCORE]
+    if len(huge):
+        row = huge.iloc[0]
+        raise InputError(
+            f"scores.csv: {row['method']} on {row['game']}, seed {row['seed']}, has score {row['score']:g}, "
+            "too large to be averaged. Collect the run again."
         )
 
 

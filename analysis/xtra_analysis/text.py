@@ -10,16 +10,20 @@ import math
 import re
 
 NONE = "–"
+HUGE = 1e9
+"""From here on digits say less than a power of ten."""
 TIME_UNITS = {"hours": 3600.0, "minutes": 60.0, "seconds": 1.0}
 """In seconds, the longest first."""
 _SYMBOLS = {"hours": "h", "minutes": "min", "seconds": "s"}
 
 
 def number(value: float | None) -> str:
-    """Three significant digits, whole numbers from 1,000 on."""
-    if value is None or math.isnan(value):
+    """Three significant digits, whole numbers from 1,000 on, powers of ten from a billion on."""
+    if value is None or not math.isfinite(value):
         return NONE
     size = abs(value)
+    if size >= HUGE:
+        return _minus(f"{value:.2e}")
     if size >= 999.5:
         return _minus(f"{value:,.0f}")
     if size >= 99.95:
@@ -29,7 +33,9 @@ def number(value: float | None) -> str:
 
 def whole(value: float) -> str:
     """A whole number, such as of env steps."""
-    return NONE if math.isnan(value) else _minus(f"{value:,.0f}")
+    if not math.isfinite(value):
+        return NONE
+    return _minus(f"{value:.2e}" if abs(value) >= HUGE else f"{value:,.0f}")
 
 
 def whole_span(low: float, high: float) -> str:
@@ -43,9 +49,11 @@ def span(low: float, high: float) -> str:
 
 
 def percent(value: float | None, digits: int = 0) -> str:
-    """A share as per cent, from 100 % on without decimals."""
-    if value is None or math.isnan(value):
+    """A share as per cent, from 100 % on without decimals, in powers of ten where it has no end."""
+    if value is None or not math.isfinite(value):
         return NONE
+    if abs(value) >= HUGE / 100:
+        return _minus(f"{100 * value:.2e}") + "\u00a0%"
     return _minus(f"{100 * value:.{digits if abs(value) < 0.9995 else 0}f}") + "\u00a0%"
 
 
@@ -79,6 +87,11 @@ def counted(count: int, noun: str) -> str:
 def runs(fewest: int, most: int) -> str:
     """Runs per game: "5", or "3–5" where games differ."""
     return str(fewest) if fewest == most else f"{fewest}–{most}"
+
+
+def each(fewest: int, most: int) -> str:
+    """How many seeds stand behind each game: "1 seed each", "3–5 seeds each"."""
+    return f"{runs(fewest, most)} {'seed' if most == 1 else 'seeds'} each"
 
 
 def listed(names: list[str]) -> str:

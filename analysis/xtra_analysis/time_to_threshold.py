@@ -34,7 +34,8 @@ def time_to_threshold(curves: pd.DataFrame, score: float | None, baseline: str |
         return None
     runs = env_steps_to_threshold(curves, score)
     differences = compare_time(runs, baseline, seed) if baseline is not None else pd.DataFrame(columns=TIME_DIFFERENCE_COLUMNS)
-    return TimeToThreshold(score, runs, estimate_time(runs, float(curves["env_steps"].max()), seed), differences)
+    budget = float(curves["env_steps"].max())
+    return TimeToThreshold(score, budget, runs, estimate_time(runs, budget, seed), differences)
 
 
 def env_steps_to_threshold(curves: pd.DataFrame, score: float) -> pd.DataFrame:
@@ -122,28 +123,44 @@ def plot_time_to_threshold(estimates: pd.DataFrame, runs: pd.DataFrame) -> Figur
 
 def threshold_sentence(findings: Findings) -> str | None:
     """How many env steps sooner than the baseline the primary method reached the suite's score; None if that is not known."""
-    found = findings.time_to_threshold
-    row = None if found is None else found.difference(findings.primary)
-    if found is None or row is None:
+    times = findings.time_to_threshold
+    row = None if times is None else times.difference(findings.primary)
+    if times is None or row is None:
         return None
-    steps = found.estimates.set_index("method")["estimate"]
-    method, baseline, difference = str(row["method"]), str(row["baseline"]), float(row["estimate"])
-    opening = (
-        f"{method} reached a score of {found.score:g} after {whole(steps[method])} env steps, {baseline} after "
-        f"{whole(steps[baseline])}: {whole(abs(difference))} {'fewer' if difference < 0 else 'more'}"
-    )
+    method, baseline = str(row["method"]), str(row["baseline"])
+    (reached, num_runs), (baseline_reached, num_baseline_runs) = times.counts(method), times.counts(baseline)
+    within = f"within {whole(times.budget)} env steps"
+    if not (reached or baseline_reached):
+        runs = counted(num_runs + num_baseline_runs, "run")
+        return f"Neither {method} nor {baseline} reached a score of {times.score:g} {within}: none of their {runs} did."
+    steps = times.estimates.set_index("method")["estimate"]
+    if not reached:
+        opening = (
+            f"No run of {method} reached a score of {times.score:g} {within}, {baseline} did after {whole(steps[baseline])}. "
+            f"Counted with the whole budget, {method} took"
+        )
+    elif not baseline_reached:
+        opening = (
+            f"{method} reached a score of {times.score:g} after {whole(steps[method])} env steps, no run of {baseline} did "
+            f"{within}. Counted with the whole budget of {baseline}, that is"
+        )
+    else:
+        opening = (
+            f"{method} reached a score of {times.score:g} after {whole(steps[method])} env steps, {baseline} after "
+            f"{whole(steps[baseline])}:"
+        )
+    missed = num_runs + num_baseline_runs - reached - baseline_reached
+    rest = f"; {missed} of their {num_runs + num_baseline_runs} runs never got there" if missed else ""
+    difference = float(row["estimate"])
+    return f"{opening} {whole(abs(difference))} {'fewer' if difference < 0 else 'more'} ({_bounds(row)}){rest}."
+
+
+def _bounds(row: pd.Series) -> str:
+    """The interval of a difference in env steps, and whether it excludes 0; or why there is none."""
     if pd.isna(row["low"]):
-        reason = "one seed gives no interval" if row["min_runs"] < 2 else "no interval: the runs of each took equally long"
-        return f"{opening} ({reason}){_unreached(found, [method, baseline])}."
+        return "one seed gives no interval" if row["min_runs"] < 2 else "no interval: the runs of each took equally long"
     clear = "excludes" if row["low"] > 0 or row["high"] < 0 else "does not exclude"
-    bounds = f"95 % interval {whole_span(row['low'], row['high'])}, which {clear} 0"
-    return f"{opening} ({bounds}){_unreached(found, [method, baseline])}."
-
-
-def _unreached(found: TimeToThreshold, methods: list[str]) -> str:
-    runs = found.runs[found.runs["method"].isin(methods)]
-    missed = int((~runs["reached"]).sum())
-    return f"; {missed} of their {len(runs)} runs never got there" if missed else ""
+    return f"95 % interval {whole_span(row['low'], row['high'])}, which {clear} 0"
 
 
 LEAD = (
@@ -155,8 +172,8 @@ LEAD = (
 
 def time_to_threshold_section(findings: Findings) -> Section | None:
     """Means with intervals, every run, and the difference to the baseline."""
-    found = findings.time_to_threshold
-    if found is None:
+    times = findings.time_to_threshold
+    if times is None:
         return None
     sentence = threshold_sentence(findings)
     blocks: list[Table | Picture | Paragraph] = [Paragraph(sentence)] if sentence else []
@@ -164,35 +181,35 @@ def time_to_threshold_section(findings: Findings) -> Section | None:
         Paragraph(LEAD),
         Picture(
             "time_to_threshold",
-            plot_time_to_threshold(found.estimates, found.runs),
-            f"Points with intervals: mean env steps until a score of {found.score:g}. {spoken(found.estimates)}",
-            f"Env steps until a score of {found.score:g}; left is sooner. Below each mean its runs, hollow ones never got "
+            plot_time_to_threshold(times.estimates, times.runs),
+            f"Points with intervals: mean env steps until a score of {times.score:g}. {spoken(times.estimates)}",
+            f"Env steps until a score of {times.score:g}; left is sooner. Below each mean its runs, hollow ones never got "
             "there. Thin line: 95 % interval that allows for few seeds; thick line: rliable's.",
         ),
-        _table(found, findings.study.baseline),
+        _table(times, findings.study.baseline),
     ]
-    return Section("time_to_threshold", f"Env steps to reach a score of {found.score:g}", blocks)
+    return Section("time_to_threshold", f"Env steps to reach a score of {times.score:g}", blocks)
 
 
-def _table(found: TimeToThreshold, baseline: str | None) -> Table:
-    own = found.runs.groupby("method", sort=False).size()
-    frame = found.estimates.assign(num_runs=found.estimates["method"].map(own)).merge(
-        found.differences[["method", "estimate", "low", "high"]], on="method", how="left", suffixes=("", "_difference")
+def _table(times: TimeToThreshold, baseline: str | None) -> Table:
+    own = times.runs.groupby("method", sort=False).size()
+    frame = times.estimates.assign(num_runs=times.estimates["method"].map(own)).merge(
+        times.differences[["method", "estimate", "low", "high"]], on="method", how="left", suffixes=("", "_difference")
     )
     columns = [
         METHOD,
         Column("Runs that reached it", lambda row: f"{row.num_reached} of {row.num_runs}"),
-        Column("Env steps", lambda row: whole(row.estimate)),
+        Column("Env steps", lambda row: whole(row.estimate) if row.num_reached else "none did"),
         Column("95 % interval", lambda row: whole_span(row.low, row.high)),
     ]
-    if len(found.differences):
+    if len(times.differences):
         columns += [
             Column(f"minus {baseline}'s", lambda row: whole(row.estimate_difference)),
             Column("95 % interval", lambda row: whole_span(row.low_difference, row.high_difference)),
             Column("Excludes 0", lambda row: _excludes_zero(row.low_difference, row.high_difference), numeric=False),
         ]
-    censored = int((~found.runs["reached"]).sum())
-    notes = [f"{counted(censored, 'run')} of {len(found.runs)} never reached the score." if censored else "Every run reached it."]
+    censored = int((~times.runs["reached"]).sum())
+    notes = [f"{counted(censored, 'run')} of {len(times.runs)} never reached the score." if censored else "Every run reached it."]
     return Table("time_to_threshold", "Env steps until the score", frame, [*columns, SEEDS, GAMES], notes)
 
 

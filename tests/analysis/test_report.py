@@ -118,6 +118,14 @@ def test_a_wiring_run_says_so_and_answers_nothing(make_run: MakeRun, tmp_path: P
     assert "Beside published scores" not in page
     assert "XTRA scored" not in page
     assert "What this study can see" not in page
+    assert {path.stem for path in (tmp_path / "out" / "figures").iterdir()} <= {
+        "learning_curves",
+        "task_weights_0",
+        "gradient_similarity_0",
+    }
+    for word in ("IQM", "Normalized", "normalized", "P(better)", "p, corrected", "95 % interval</th>", "×\u00a0EfficientZero"):
+        assert word not in page.partition('id="reading"')[0]
+    assert "Runs with a score" in page
 
 
 def test_synthetic_rows_are_marked(small_report: Path) -> None:

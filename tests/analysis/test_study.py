@@ -119,6 +119,18 @@ def test_rows_that_contradict_each_other_are_refused(make_run: MakeRun) -> None:
         (lambda run: rewrite(run / "scores.csv", r"complete,[0-9.]+", "complete,nan"), "is complete but its score is nan"),
         (lambda run: (run / "scores.csv").write_text("a,b\n1,2\n"), "columns"),
         (lambda run: rewrite(run / "scores.csv", ",32,", ",many,"), "num_episodes"),
+        (lambda run: rewrite(run / "scores.csv", r"complete,[0-9.]+", "complete,1e300"), "has score 1e+300, too large"),
+        (lambda run: rewrite(run / "scores.csv", r",2,complete", f",{10**23},complete"), "column seed: '1" + "0" * 23 + "'"),
+        (lambda run: rewrite(run / "scores.csv", r",32,", ","), "line 2 does not have 15 columns"),
+        (lambda run: rewrite(run / "scores.csv", r",32,", ",32,32,"), "line 2 does not have 15 columns"),
+        (lambda run: rewrite(run / "curves.csv", r"100000,", "-3,"), "column env_steps: '-3'"),
+        (lambda run: (run / "curves.csv").write_bytes(bytes(300)), "curves.csv: "),
+        (lambda run: (run / "curves.csv").write_bytes(b"\xff\xfe\x00"), "curves.csv: "),
+        (lambda run: rewrite(run / "run.json", r'"hardware": \[[^]]*\]', '"hardware": null'), "provenance.hardware is None: "),
+        (lambda run: rewrite(run / "run.json", r'"seeds": \[', f'"seeds": [{10**23},'), "seeds.0 is 1" + "0" * 23),
+        (lambda run: rewrite(run / "run.json", r'"games": \[', '"games": [null,'), "games.0 is None: "),
+        (lambda run: (run / "run.json").write_text("[" * 100_000), "is not JSON"),
+        (lambda run: (run / "run.json").write_bytes(b"\xff"), "is not JSON"),
     ],
 )
 def test_broken_runs_are_told_apart_without_a_traceback(make_run: MakeRun, spoil: Callable[[Path], object], message: str) -> None:

@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
-from xtra_analysis import load
+from xtra_analysis import InputError, load, write_report
 from xtra_analysis.analyse import analyse
 from xtra_analysis.headline import answer
+from xtra_analysis.page import Table
 from xtra_analysis.study import read_study
 from xtra_analysis.synthetic import METHODS
-from xtra_analysis.time_to_threshold import compare_time, env_steps_to_threshold, estimate_time
+from xtra_analysis.time_to_threshold import compare_time, env_steps_to_threshold, estimate_time, time_to_threshold_section
 
 MakeRun = Callable[..., Path]
 
@@ -94,10 +95,46 @@ def test_the_answer_says_who_was_sooner_by_how_much_and_whether_that_excludes_ze
 
     write_curves(run, {"EfficientZero": 300_000, "XTRA": 20_000})
     missed = answer(analyse(read_study([run])))
-    assert "EfficientZero after 100,000" in missed and "; 6 of their 12 runs never got there" in missed
+    assert (
+        "after 20,500 env steps, no run of EfficientZero did within 100,000 env steps. Counted with the whole budget of" in missed
+    )
+    assert "; 6 of their 12 runs never got there" in missed
+
+    write_curves(run, {"EfficientZero": 40_000, "XTRA": 300_000})
+    assert "No run of XTRA reached a score of 500 within 100,000 env steps, EfficientZero did after 40," in answer(
+        analyse(read_study([run]))
+    )
 
     write_curves(run, {"EfficientZero": 20_100, "XTRA": 20_000})
     assert "which does not exclude 0)" in answer(analyse(read_study([run])))
+
+
+def test_where_no_run_reached_the_score_the_report_says_that_none_did(make_run: MakeRun) -> None:
+    run = make_run("run", score_threshold=500.0)
+    write_curves(run, {"EfficientZero": 300_000, "XTRA": 200_000})
+    findings = analyse(read_study([run]))
+    sentence = (
+        "Neither XTRA nor EfficientZero reached a score of 500 within 100,000 env steps: none of their 12 runs did. XTRA scored"
+    )
+    assert answer(findings).startswith(sentence)
+    section = time_to_threshold_section(findings)
+    assert section is not None
+    (table,) = (block for block in section.blocks if isinstance(block, Table))
+    assert [row[1:4] for row in table.rows] == [["0 of 6", "none did", "–"]] * 2
+
+
+def test_the_order_of_runs_does_not_matter_where_one_counts_env_steps_to_a_score(make_run: MakeRun, tmp_path: Path) -> None:
+    runs = [make_run("one", score_threshold=500.0), make_run("two", methods=METHODS[:1], seeds=range(3, 5))]
+    first, second = (write_report(order, tmp_path / name).parent for name, order in (("a", runs), ("b", runs[::-1])))
+    for path in (path.relative_to(first) for path in first.rglob("*") if path.is_file()):
+        assert (first / path).read_bytes() == (second / path).read_bytes()
+    assert (first / "tables" / "time_to_threshold.csv").is_file()
+
+
+def test_runs_that_count_env_steps_to_different_scores_are_refused(make_run: MakeRun) -> None:
+    runs = [make_run("one", score_threshold=500.0), make_run("two", methods=METHODS[:1], score_threshold=600.0)]
+    with pytest.raises(InputError, match=r"until different scores are reached: 500 .*600"):
+        read_study(runs)
 
 
 def test_the_report_has_a_section_on_it_with_every_method_that_has_a_curve(small_report: Path) -> None:

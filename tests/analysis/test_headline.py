@@ -1,0 +1,134 @@
+"""The first sentence: it compares like with like, names its games, and concludes nothing that its numbers do not carry."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from xtra_analysis import load
+from xtra_analysis.analyse import analyse
+from xtra_analysis.costs import seconds_per_run
+from xtra_analysis.headline import answer
+from xtra_analysis.overview import overview_section
+from xtra_analysis.page import Picture
+from xtra_analysis.report import write_report
+from xtra_analysis.study import read_study
+from xtra_analysis.synthetic import METHODS
+from xtra_analysis.text import number, percent
+
+MakeRun = Callable[..., Path]
+
+
+def write_scores(run: Path, scores: dict[tuple[str, str], list[float]]) -> None:
+    """Scores by (method, game), one per seed."""
+    table = load(run).drop(columns="normalized")
+    table["score"] = [
+        scores[method, game][seed] for method, game, seed in table[["method", "game", "seed"]].itertuples(index=False, name=None)
+    ]
+    table["status"] = "complete"
+    table.to_csv(run / "scores.csv", index=False)
+
+
+def test_a_ratio_over_some_of_the_games_names_the_others_and_makes_no_verdict_with_a_test_over_all(make_run: MakeRun) -> None:
+    run = make_run("run", games=("Alien", "Amidar", "Assault"))
+    zero, low, high = [0.0, 1.0, 2.0], [10.0, 11.0, 12.0], [20.0, 21.0, 22.0]
+    names = {"EfficientZero": (low, zero, zero), "XTRA": (high, low, low)}
+    write_scores(
+        run,
+        {(m, game): rows for m, parts in names.items() for game, rows in zip(("Alien", "Amidar", "Assault"), parts, strict=True)},
+    )
+    sentence = answer(analyse(read_study([run])))
+    assert "averaged over 1 of 3 games (Amidar and Assault left out, no ratio there), 3 seeds each." in sentence
+    assert "The rank test is over 3 games (p < 0.001), so the two make no verdict together." in sentence
+    assert "disagree" not in sentence and "larger than the seeds explain" not in sentence
+
+
+def test_one_seed_is_one_seed_and_a_single_pair_of_runs_is_no_probability(make_run: MakeRun) -> None:
+    run = make_run(
+        "run", methods=[METHODS[0], METHODS[-1]], games=["Catch"], seeds=range(1), baseline="Random", normalization="maximum"
+    )
+    write_scores(run, {("EfficientZero", "Catch"): [0.5], ("Random", "Catch"): [-0.5]})
+    sentence = answer(analyse(read_study([run])))
+    assert ", over 1 game, 1 seed each." in sentence
+    assert "probability" not in sentence and "p =" not in sentence
+
+
+def test_spreads_of_huge_and_of_tiny_scores_have_intervals_and_short_numbers(make_run: MakeRun) -> None:
+    run = make_run("run", games=("Alien",))
+    for size in (1e99, 1e-170):
+        write_scores(
+            run, {("EfficientZero", "Alien"): [1 * size, 2 * size, 3 * size], ("XTRA", "Alien"): [4 * size, 5 * size, 7 * size]}
+        )
+        sentence = answer(analyse(read_study([run])))
+        assert "XTRA scored 167\u00a0% higher than EfficientZero (95 % interval" in sentence
+    write_scores(run, {("EfficientZero", "Alien"): [1e-99, 1e-99, 2e-99], ("XTRA", "Alien"): [4e99, 5e99, 6e99]})
+    page = write_report([run], run / "out").read_text(encoding="utf-8")
+    assert "inf" not in answer(analyse(read_study([run]))) and "0" * 30 not in page.partition("<svg")[0]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(1e300, "1.00e+300"), (float("inf"), "–"), (-2e9, "−2.00e+09"), (9e8, "900,000,000"), (0.5, "0.50")]
+)
+def test_numbers_without_end_are_powers_of_ten(value: float, text: str) -> None:
+    assert number(value) == text
+
+
+def test_percentages_without_end_are_powers_of_ten() -> None:
+    assert [percent(value) for value in (1e298, float("inf"), 12.0)] == ["1.00e+300\u00a0%", "–", "1200\u00a0%"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "papers"),
+    [
+        ({}, True),
+        ({"protocol": "catch", "normalization": "maximum", "games": ["Catch"]}, False),
+        ({"methods": [METHODS[0], METHODS[4]]}, False),
+    ],
+)
+def test_only_xtra_against_efficientzero_on_atari_100k_is_the_papers_figure(
+    make_run: MakeRun, changes: dict[str, object], papers: bool
+) -> None:
+    (picture,) = (b for b in overview_section(analyse(read_study([make_run("run", **changes)]))).blocks if isinstance(b, Picture))
+    assert picture.caption.startswith("The paper's Figure 1") == papers
+
+
+def test_a_job_that_two_runs_have_in_common_is_paid_for_once(make_run: MakeRun) -> None:
+    """One pretrained network of 60 s under six cells: 10 s each, whether they are reported as one run or as two."""
+    header = "method,game,seed,stage,key,seconds,device,sharers\n"
+
+    def run_of(name: str, seeds: range) -> Path:
+        run = make_run(name, games=("Alien",), seeds=seeds)
+        scores = load(run).drop(columns="normalized").assign(status="complete", score=1.0)
+        scores.to_csv(run / "scores.csv", index=False)
+        (run / "costs.csv").write_text(
+            header + "".join(f"XTRA,Alien,{seed},pretrain,p,60.0,cpu,{len(seeds)}\n" for seed in seeds)
+        )
+        return run
+
+    whole, halves = run_of("whole", range(6)), [run_of("first", range(3)), run_of("second", range(3, 6))]
+    for runs in ([whole], halves):
+        assert seconds_per_run(read_study(runs))["total"].tolist() == [pytest.approx(10.0)]
+
+
+def test_what_the_command_line_set_is_shown(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run("run", command_line={"sources": ["CatchWide"], "size": "smoke", "training.num_threads": 2})
+    page = write_report([run], tmp_path / "out").read_text(encoding="utf-8")
+    assert "<dt>Set on the command line</dt><dd>sources=[CatchWide], size=smoke, training.num_threads=2</dd>" in page
+
+
+def test_a_matplotlibrc_neither_changes_nor_ends_a_report(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run("run", games=("Alien",))
+    (tmp_path / "matplotlibrc").write_text(
+        "text.usetex: True\nfont.size: 22\nsavefig.bbox: tight\nsavefig.dpi: 20\naxes.formatter.use_locale: True\n"
+        "path.simplify: False\naxes.prop_cycle: cycler('color', ['r'])\nfigure.dpi: 40\n"
+    )
+    code = "import pathlib, sys, xtra_analysis as x; x.write_report([pathlib.Path(sys.argv[1])], pathlib.Path(sys.argv[2]))"
+    pages = []
+    for name, changes in (("plain", {}), ("changed", {"MATPLOTLIBRC": str(tmp_path / "matplotlibrc")})):
+        subprocess.run([sys.executable, "-c", code, run, tmp_path / name], check=True, env=os.environ | changes)
+        pages.append((tmp_path / name / "report.html").read_bytes())
+    assert pages[0] == pages[1]
