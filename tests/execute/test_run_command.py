@@ -175,7 +175,7 @@ def test_ctrl_c_says_how_to_go_on_while_the_report_is_made_too(directory: Path, 
         (("run", "suite.yaml", "--dry-run", "--profile", "site.yaml"), "--profile means nothing without --executor slurm"),
         (
             ("run", "suite.yaml", "--dry-run", "--executor", "slurm", "--profile", "site.yaml"),
-            "--profile: site.yaml: No such file",
+            "--profile: site.yaml: no such file",
         ),
         (("run", "suite.yaml", "--dry-run", "--executor", "slurm"), "or leave out --executor slurm"),
         (("run", "absent.yaml"), "absent.yaml"),

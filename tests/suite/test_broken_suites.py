@@ -170,7 +170,7 @@ def test_a_path_that_is_no_file_is_refused(tmp_path: Path) -> None:
 def test_ten_aliases_of_ten_aliases_are_refused_unexpanded(tmp_path: Path) -> None:
     levels = "".join(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 10)}]\n" for n in range(1, 20))
     (problem,) = load("l0: &l0 ha\n" + levels, tmp_path / "suite.yaml").problems
-    assert problem.message == "anchors and aliases are not part of suites"
+    assert problem.message == "anchors and aliases are not allowed"
 
 
 def test_nothing_printed_controls_the_terminal(tmp_path: Path) -> None:

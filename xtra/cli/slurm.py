@@ -66,7 +66,7 @@ def _launcher(results: Path, profile: Path | None) -> SlurmLauncher:
     try:
         loaded = load_profile(Path(named) if named else None)
     except ProfileError as error:
-        raise ProfileError(f"{PROFILE_VARIABLE if profile is None else '--profile'}: {error}") from None
+        raise refusal(f"{PROFILE_VARIABLE if profile is None else '--profile'}: {error.render()}") from None
     return SlurmLauncher(Store(results / "store"), results / "slurm", loaded)
 
 
@@ -74,7 +74,7 @@ def _launcher(results: Path, profile: Path | None) -> SlurmLauncher:
 def _slurm_errors_refused() -> Iterator[None]:
     try:
         yield
-    except (ProfileError, SlurmError) as error:
+    except SlurmError as error:
         remedy = "; run this on a login node, or leave out --executor slurm" if isinstance(error, NoSlurmError) else ""
         raise refusal(f"{error}{remedy}") from None
 

@@ -1,18 +1,19 @@
-"""What a site wants to be told by every job: a file of one's own outside the suites, given by `--profile`."""
+"""A site's profile: what every SLURM job asks for there, in a file outside the suites that `--profile` names."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
-from pydantic import Field, ValidationError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from pydantic import Field
 
 from xtra.config import Config
 from xtra.stages.registry import STAGES
 from xtra.store.job import Resources
-from xtra.suite.diagnostics.errors import suggest
+from xtra.suite.diagnostics.document import Document, parse, read_text
+from xtra.suite.diagnostics.errors import Problem, SuiteError, shown, suggest
+from xtra.suite.diagnostics.validation import validation_problems
 from xtra.suite.resources import SlurmSettings, combine
 
 REPORT = "report"
@@ -37,8 +38,8 @@ class SlurmProfile(Config):
         return combine([self.default, of_suite, *([self.stages[stage]] if stage in self.stages else [])])
 
 
-class ProfileError(Exception):
-    """The profile cannot be used; the message names file, key and remedy."""
+class ProfileError(SuiteError):
+    """A profile that cannot be used, with every problem in it."""
 
 
 def load_profile(path: Path | None) -> SlurmProfile:
@@ -46,24 +47,22 @@ def load_profile(path: Path | None) -> SlurmProfile:
     if path is None:
         return SlurmProfile()
     try:
-        data = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-        profile = SlurmProfile.model_validate_json(json.dumps({} if data is None else data))
-    except OSError as error:
-        raise ProfileError(f"{path}: {error.strerror}") from None
-    except (YAMLError, TypeError, UnicodeDecodeError) as error:
-        raise ProfileError(f"{path}: is not YAML: {error}") from None
-    except ValidationError as error:
-        raise ProfileError("\n".join(_explain(path, problem["loc"], problem["msg"]) for problem in error.errors())) from None
+        document = parse(read_text(path, "profile"), str(path))
+    except SuiteError as error:
+        raise ProfileError(error.problems) from None
+    if document.data is None:
+        document.data = {}
+    problems = [*document.problems, *(problem for _, problem in validation_problems(document, SlurmProfile))]
+    problems += _unknown_stages(document)
+    if problems:
+        raise ProfileError(problems)
+    return SlurmProfile.model_validate_json(json.dumps(document.data))
+
+
+def _unknown_stages(document: Document) -> Iterator[Problem]:
     known = (*STAGES, REPORT)
-    for stage in profile.stages:
+    stages = document.data.get("stages") if isinstance(document.data, dict) else None
+    for stage in stages if isinstance(stages, dict) else ():
         if stage not in known:
-            raise ProfileError(f"{path}: stages.{stage}: no such stage; {suggest(stage, known, 'stages')}")
-    return profile
-
-
-def _explain(path: Path, place: tuple[int | str, ...], message: str) -> str:
-    fields = SlurmProfile.model_fields if len(place) <= 1 else SlurmSettings.model_fields
-    key, where = str(place[-1]) if place else "", ".".join(map(str, place)) or "the file"
-    if message == "Extra inputs are not permitted":
-        return f"{path}: {where}: unknown key; {suggest(key, fields, 'keys')}"
-    return f"{path}: {where}: {message}; valid keys here: {', '.join(fields)}"
+            location = document.key_location(("stages", stage))
+            yield Problem(location, f"unknown stage {shown(stage)}", suggest(stage, known, "stages"))

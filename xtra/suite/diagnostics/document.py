@@ -1,6 +1,7 @@
 """A YAML text as plain data that remembers where each value was written.
 
-Suites are data alone: no anchors, aliases, tags or second documents, so nothing grows when it is read and nothing is executed.
+Suites and profiles are data alone: no anchors, aliases, tags or second documents, so nothing grows when it is read and nothing
+is executed.
 """
 
 from __future__ import annotations
@@ -71,24 +72,28 @@ class Document:
                 locations[path] = location
 
 
-def read_text(path: Path) -> str:
-    """The text of a suite file. Raises SuiteError for anything but a small file of printable UTF-8."""
+def read_text(path: Path, kind: str = "suite") -> str:
+    """The text of a file. Raises SuiteError for anything but a small regular file of printable UTF-8.
+
+    kind: what the file is to be, for the messages.
+    """
     whole = Location(str(path))
+    example = f"name a {kind} file{', such as suites/quick.yaml' if kind == 'suite' else ''}"
     try:
         if path.is_dir():
-            raise SuiteError([Problem(whole, "is a directory", "name a suite file, such as suites/quick.yaml")])
+            raise SuiteError([Problem(whole, "is a directory", example)])
         if path.exists() and not path.is_file():
-            raise SuiteError([Problem(whole, "is not a regular file", "name a suite file, such as suites/quick.yaml")])
+            raise SuiteError([Problem(whole, "is not a regular file", example)])
         with path.open("rb") as file:
             raw = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise SuiteError([Problem(whole, "no such file", _similar_file(path))]) from None
+        raise SuiteError([Problem(whole, "no such file", _similar_file(path, example))]) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise SuiteError([Problem(whole, f"cannot be read: {reason}")]) from None
     if len(raw) > MAX_BYTES:
-        remedy = f"a suite has at most {MAX_BYTES:,} bytes; is this the right file?"
-        raise SuiteError([Problem(whole, "is too large for a suite", remedy)])
+        remedy = f"a {kind} has at most {MAX_BYTES:,} bytes; is this the right file?"
+        raise SuiteError([Problem(whole, f"is too large for a {kind}", remedy)])
     return _decode(raw, str(path))
 
 
@@ -130,8 +135,8 @@ def _decode(raw: bytes, source: str) -> str:
     return text
 
 
-def _similar_file(path: Path) -> str:
-    """A remedy for a path where nothing is: the suite beside it, or in `suites/`, whose bare name is nearest."""
+def _similar_file(path: Path, otherwise: str) -> str:
+    """A remedy for a path where nothing is: the YAML file beside it, or in `suites/`, whose bare name is nearest."""
     if not path.parent.is_dir():
         return f"there is no directory {path.parent}"
     for directory in (path.parent, path.parent / "suites"):
@@ -139,7 +144,7 @@ def _similar_file(path: Path) -> str:
         close = nearest(path.stem, suites)
         if close is not None:
             return f"did you mean {suites[close]}?"
-    return "name a suite file, such as suites/quick.yaml"
+    return otherwise
 
 
 def _first_unprintable(text: str) -> int | None:
@@ -157,11 +162,14 @@ def _refuse_indirection(document: Document, events: Iterator[Any]) -> None:
         documents += isinstance(event, DocumentStartEvent)
         depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
         if documents > 1:
-            complaint = ("a second document starts here", "one suite a file: delete the line `---` and what follows")
+            complaint = ("a second document starts here", "one document a file: delete the line `---` and what follows")
         elif isinstance(event, AliasEvent) or getattr(event, "anchor", None):
-            complaint = ("anchors and aliases are not part of suites", "share settings between methods by `base:`")
+            complaint = (
+                "anchors and aliases are not allowed",
+                "write the values out; methods share settings by `base:`",
+            )
         elif getattr(event, "tag", None) is not None:
-            complaint = (f"tag {shown(str(event.tag))} is not part of suites", "write the plain value")
+            complaint = (f"tag {shown(str(event.tag))} is not allowed", "write the plain value")
         elif depth > MAX_DEPTH:
             complaint = (
                 f"nested deeper than {MAX_DEPTH} levels",
