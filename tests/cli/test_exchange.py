@@ -221,6 +221,7 @@ CURL = {"name": "CURL", "agent": "curl", "set": {"agent.network.encoder": "small
         ({"transfer.init_from": "shraed.safetensors"}, "did you mean {files}/shared.safetensors?"),
         ({"transfer.init_from": "damaged.safetensors"}, "does not match its own checksum: it was damaged or altered"),
         ({"transfer.init_from": "sharing.yaml"}, "is not safetensors"),
+        ({"transfer.init_from": "/dev/zero"}, "/dev/zero: is not a regular file"),
         ({"transfer.init_from": 3}, "transfer.init_from: 3 is not"),
         (
             {"transfer.init_from": "shared.safetensors", "agent.network.channels": 6},

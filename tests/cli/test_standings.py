@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from typer.testing import CliRunner
 
 from xtra.cli.main import app
 from xtra.store.job import Job
+from xtra.store.rows import Cell
 from xtra.store.store import Store
 
 
@@ -68,6 +71,71 @@ def test_watching_ends_when_what_is_left_is_blocked(shop: Shop, monkeypatch: pyt
     shop.job("another")
     with pytest.raises(LookedAgain):
         shop.command("status", "--watch")
+
+
+def test_status_names_what_is_blocked_and_how_far_everything_is(shop: Shop) -> None:
+    first = shop.job("first")
+    shop.job("second", shop.job("between", first))
+    shop.finish(shop.job("other"), "complete")
+    assert "blocked" not in shop.command("status")
+    shop.fail(first)
+    lines = shop.command("status").splitlines()
+    assert "blocked: 2 jobs, behind one that has failed or diverged" in lines
+    assert lines[-1] == "25 % done"
+
+
+def test_status_without_a_file_names_the_methods_of_the_runs_here(shop: Shop) -> None:
+    job = shop.job("mine")
+    shop.fail(job)
+    cell = Cell("s", 1, "catch", "My method", "efficientzero", "Catch", 3, job.key, "evaluate-0")
+    run = shop.results / "runs" / "s-1"
+    run.mkdir(parents=True)
+    (run / "plan.json").write_text(json.dumps({"cells": [asdict(cell)]}))
+    assert f"failed: train My method/Catch/3 [{job.key}]" in shop.command("status")
+
+
+def test_status_as_json_counts_the_same(shop: Shop) -> None:
+    first = shop.job("first")
+    shop.job("second", first)
+    shop.fail(first)
+    record = json.loads(shop.command("status", "--json"))
+    assert (record["jobs"], record["states"], record["percent"]) == (2, {"failed": 1, "waiting": 1}, 0.0)
+    assert [one["key"] for one in record["listed"]] == [first.key]
+    assert len(record["blocked"]) == 1 and record["seconds_left"] is None
+
+
+def test_escapes_in_what_others_wrote_do_not_reach_the_terminal(shop: Shop) -> None:
+    job = shop.job("mine")
+    shop.fail(job)
+    shop.store.error_file(job.key).write_text("\x1b]0;title\x07 \x1b[31mred\n")
+    shop.store.log_file(job.key).write_text("a\tb \x1b[2Jgone\n")
+    for command in ("status", "logs"):
+        printed = shop.command(command)
+        assert all(character.isprintable() or character in "\n\t" for character in printed)
+        assert "<U+001B>" in printed
+    assert "a\tb" in shop.command("logs")
+
+
+def test_following_a_log_prints_what_is_added_until_the_job_ends(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = shop.job("mine")
+    shop.store.work(job.key).mkdir()
+    log = shop.store.log_file(job.key)
+    log.write_text("before\n")
+    looks = []
+
+    def look(seconds: float) -> None:
+        looks.append(seconds)
+        if len(looks) == 1:
+            log.write_text("before\nfirst\nhal")
+        elif len(looks) == 2:
+            log.write_text("before\nfirst\nhalf\x1b[2J\n")
+        else:
+            shop.store.error_file(job.key).write_text("the ball went through the floor\n")
+
+    monkeypatch.setattr("time.sleep", look)
+    printed = shop.command("logs", job.key, "--follow").splitlines()
+    assert printed[-3:] == ["", "first", "half<U+001B>[2J"]
+    assert len(looks) == 3
 
 
 def test_logs_shows_what_failed_and_then_what_diverged(shop: Shop) -> None:

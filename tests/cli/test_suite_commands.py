@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from importlib import metadata
@@ -83,6 +84,60 @@ def test_plan_as_json_is_the_whole_plan(tmp_path: Path, monkeypatch: pytest.Monk
     assert (record["id"], [job["key"] for job in record["jobs"]]) == (made.id, list(made.jobs))
     assert {cell["seed"] for cell in record["cells"]} == {3}
     assert not (tmp_path / "results").exists()
+
+
+def test_what_run_would_fail_for_is_told_by_validate_plan_and_dry_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("xtra.execute.suite_run.find_spec", lambda name: None)
+    monkeypatch.chdir(tmp_path)
+    minatar = str(CATCH.with_name("minatar.yaml"))
+    results = {
+        command: CliRunner().invoke(app, [*command.split(), minatar]) for command in ("validate", "run --dry-run", "run", "plan")
+    }
+    assert {command: result.exit_code for command, result in results.items()} == {
+        "validate": 2, "run --dry-run": 2, "run": 2, "plan": 0,
+    }  # fmt: skip
+    assert all("needs the extra `minatar`" in result.stderr for result in results.values())
+    assert "protocol: minatar" in results["plan"].stdout.splitlines()
+
+
+def test_validate_warns_of_episodes_that_dwarf_the_budget(tmp_path: Path) -> None:
+    path = tmp_path / "long.yaml"
+    text = CATCH.read_text(encoding="utf-8").replace("protocol: catch", "protocol: atari100k").replace("[Catch]", "[Pong]")
+    path.write_text(text.replace("preset: tiny", "preset: small"), encoding="utf-8")
+    usual = CliRunner().invoke(app, ["validate", str(path)])
+    assert (usual.exit_code, usual.stderr) == (0, "")
+    short = CliRunner().invoke(app, ["validate", str(path), "--set", "training.env_steps=3000"])
+    assert short.exit_code == 0
+    warning = "training takes 3,000 env steps, one episode of its curve may take 27,000"
+    assert [method for method in ("EfficientZero", "CURL", "DER") if f"warning: {method}: {warning}" in short.stderr] == [
+        "EfficientZero", "CURL", "DER",
+    ]  # fmt: skip
+    uncurved = ["--set", "training.env_steps=3000", "--set", "training.curve_episodes=0"]
+    assert CliRunner().invoke(app, ["validate", str(path), *uncurved]).stderr == ""
+    assert CliRunner().invoke(app, ["validate", str(CATCH)]).stderr == ""
+
+
+def test_results_that_are_no_directory_are_refused() -> None:
+    for command in (["plan", str(CATCH)], ["status"], ["logs"], ["gc"], ["run", str(CATCH)]):
+        result = CliRunner().invoke(app, [*command, "--results", "/dev/null"], env={"COLUMNS": "500"})
+        assert result.exit_code == 2
+        assert "'/dev/null' is not a directory" in result.stderr
+
+
+COMMANDS_THAT_PRINT = [["validate", str(CATCH)], ["plan", str(CATCH)], ["plan", str(CATCH), "--json"], ["status"], ["--help"]]
+
+
+@pytest.mark.parametrize("arguments", COMMANDS_THAT_PRINT, ids=" ".join)
+def test_a_full_disk_or_a_closed_pipe_behind_stdout_ends_without_a_traceback(arguments: list[str], tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "from xtra.cli.main import main; main()", *arguments]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=tmp_path, check=False)
+    assert (done.returncode, done.stderr) == (1, "error: standard output: No space left on device\n")
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, cwd=tmp_path, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 def test_names_are_printed_as_they_are(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -98,6 +99,7 @@ def test_a_bit_that_flipped_and_an_end_that_is_missing_are_told(
 
 def test_what_is_no_network_of_ours_is_told_for_what_it_is(tmp_path: Path) -> None:
     torch.save(SMALL, tmp_path / "network.pt")
+    os.mkfifo(tmp_path / "pipe")
     (tmp_path / "foreign").write_bytes(safetensors.torch.save(SMALL))
     (tmp_path / "later").write_bytes(network_bytes(SMALL, HEADER.model_copy(update={"format": FORMAT + 1})))
     told = {
@@ -105,7 +107,9 @@ def test_what_is_no_network_of_ours_is_told_for_what_it_is(tmp_path: Path) -> No
         "foreign": "is safetensors, but of something else",
         "later": f"was written by another release of xtra-bench \\(format {FORMAT + 1}; this one reads {FORMAT}\\)",
         "absent": "no such file",
-        ".": "cannot be read: Is a directory",
+        ".": "is not a regular file",
+        "pipe": "is not a regular file",
+        "/dev/zero": "is not a regular file",
     }
     for name, fault in told.items():
         with pytest.raises(NetworkFileError, match=fault):

@@ -20,6 +20,16 @@ from xtra.suite.spec import SuiteSpec
 SUITES = Path(__file__).parents[2] / "suites"
 
 
+TRANSFER: dict[str, Any] = {
+    "sources": ["Freeway"],
+    "source_method": "EfficientZero",
+    "methods": [
+        {"name": "EfficientZero"},
+        {"name": "XTRA", "set": {"transfer.pretraining.method": "distillation", "transfer.cross_tasks.enabled": True}},
+    ],
+}
+
+
 def planned(**changes: Any) -> Plan:
     data = {
         "suite": "example", "version": 1, "question": "?", "protocol": "atari100k", "preset": "small", "seeds": [0, 1],
@@ -120,6 +130,23 @@ def test_rows_of_a_changed_protocol_carry_its_label() -> None:
         ("A", "atari100k"),
         ("Half", "atari100k+training.env_steps=50000"),
     }
+
+
+def test_a_seed_alone_is_the_same_cell_as_among_others() -> None:
+    three = planned(seeds=[0, 1, 2], pretrain_seeds=[5, 6, 7], **TRANSFER)
+    alone = planned(seeds=[1], pretrain_seeds=[5, 6, 7], **TRANSFER)
+    assert alone.cells == three.only(["*/*/1"]).cells
+    assert {job.config["seed"] for job in alone.jobs.values() if job.stage == "pretrain"} == {6}
+    backwards = planned(seeds=[2, 1, 0], pretrain_seeds=[5, 6, 7], **TRANSFER)
+    assert set(backwards.cells) == set(three.cells)
+
+
+def test_a_method_named_like_a_glob_is_chosen_by_its_name_and_nothing_else_is() -> None:
+    made = planned(methods=[{"name": "C [x]"}, {"name": "C x"}, {"name": "*"}, {"name": "Random", "agent": "random"}])
+    assert {cell.method for cell in made.only(["C [x]"]).cells} == {"C [x]"}
+    assert [cell.name for cell in made.only(["C [x]/Pong/1"]).cells] == ["C [x]/Pong/1"]
+    assert {cell.method for cell in made.only(["*/Pong"]).cells} == {"*"}
+    assert {cell.method for cell in made.only(["C *"]).cells} == {"C [x]", "C x"}
 
 
 def test_only_keeps_the_cells_that_match_and_the_jobs_they_stand_on() -> None:

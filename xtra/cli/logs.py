@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xtra.cli.messages import counted
+from xtra.cli.messages import counted, refusal
 from xtra.cli.options import ResultsOption
+from xtra.suite.diagnostics.errors import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 
 SHOWN = 10
 """Jobs whose logs are shown at once."""
+
+FOLLOW_SECONDS = 1.0
+"""Between two looks of `--follow`."""
 
 
 def logs(
@@ -29,9 +34,16 @@ def logs(
         ),
     ] = None,
     lines: Annotated[int, typer.Option("--lines", "-n", min=1, help="Lines of each log.")] = 30,
+    follow: Annotated[
+        bool,
+        typer.Option("--follow", "-f", help="Print what is added until these jobs end; without JOBS, of those running."),
+    ] = False,
     results: ResultsOption = Path("results"),
 ) -> None:
-    """Show the last lines of the jobs that failed or diverged, or of those that JOBS names."""
+    """Show the last lines of the jobs that failed or diverged, or of those that JOBS names.
+
+    For example: xtra-bench logs; xtra-bench logs 'XTRA/*/0' --follow
+    """
     from xtra.execute.status import job_statuses
     from xtra.store.store import State, Store
 
@@ -41,36 +53,38 @@ def logs(
         typer.echo(f"{store.root}: no jobs yet; `xtra-bench run suites/quick.yaml` makes some")
         return
     if pattern is None:
-        statuses = job_statuses(store, known)
-        chosen = [job_status for state in (State.FAILED, State.DIVERGED) for job_status in statuses if job_status.state is state]
+        statuses, states = job_statuses(store, known), (State.RUNNING,) if follow else (State.FAILED, State.DIVERGED)
+        chosen = [job_status for state in states for job_status in statuses if job_status.state is state]
     else:
         chosen = job_statuses(store, _matching(results, known, pattern))
     if not chosen:
-        typer.echo(f"{counted(len(known), 'job')}: none has failed or diverged")
+        typer.echo(f"{counted(len(known), 'job')}: none {'runs' if follow else 'has failed or diverged'}")
         typer.echo("name one to see its log (`xtra-bench status` lists those that run)")
     for job_status in chosen[:SHOWN]:
         _show(store, results, job_status, lines)
     if len(chosen) > SHOWN:
         typer.echo(f"... and {len(chosen) - SHOWN} more")
+    if follow:
+        _follow(store, [job_status.key for job_status in chosen[:SHOWN]])
 
 
 def _matching(results: Path, known: Sequence[str], pattern: str) -> list[str]:
-    """The jobs meant: by key, else of the cells of every run here. Says an example, and exits with 2, when there are none."""
+    """The jobs meant: by key, else of the cells of every run here. Refuses a pattern that means none, with an example."""
     from fnmatch import fnmatchcase
 
     from xtra.execute.suite_run import recorded_cells
+    from xtra.store.rows import select_cells
     from xtra.suite.diagnostics.errors import nearest
 
     matching = [key for key in known if key.startswith(pattern) or fnmatchcase(key, pattern)]
     if matching:
         return matching
     cells = list(recorded_cells(results))
-    keys = dict.fromkeys(key for cell in cells if cell.matches(pattern) for key in cell.keys)
+    keys = dict.fromkeys(key for cell in select_cells(cells, pattern) for key in cell.keys)
     if not keys:
         names = [cell.name for cell in cells]
         example = nearest(pattern, names) or next(iter(names), known[0])
-        typer.echo(f"error: {pattern!r} is neither a job nor method/game/seed of a run in {results}; try {example!r}", err=True)
-        raise typer.Exit(2)
+        raise refusal(f"{pattern!r} is neither a job nor method/game/seed of a run in {results}; try {example!r}")
     return list(keys)
 
 
@@ -81,10 +95,53 @@ def _show(store: Store, results: Path, job_status: JobStatus, lines: int) -> Non
     key, job = job_status.key, job_or_none(store, job_status.key)
     typer.echo(f"==> {key}{'' if job is None else f' ({job_label(job)})'}: {job_status.state}{_took(store, job_status)}")
     typer.echo(f"--> {store.log_file(key)}")
-    typer.echo(last_words(store, key, lines) + "\n")
+    typer.echo(printable(last_words(store, key, lines)) + "\n")
     for log in Submissions(results / "slurm").logs(key)[-1:]:
         typer.echo(f"--> {log}")
-        typer.echo("\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]) + "\n")
+        printed = log.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:]
+        typer.echo(printable("\n".join(printed)) + "\n")
+
+
+def _follow(store: Store, keys: Sequence[str]) -> None:
+    """Prints the lines that are added to these jobs' logs, until all of the jobs have ended."""
+    import time
+
+    from xtra.execute.status import job_statuses
+    from xtra.store.store import State
+
+    tails = {key: Tail(store.log_file(key)) for key in keys}
+    ended = {State.FAILED, *(state for state in State if state.final)}
+    while True:
+        over = all(job_status.state in ended for job_status in job_statuses(store, keys))
+        for key, tail in tails.items():
+            for line in tail.new_lines():
+                typer.echo(printable(line if len(tails) == 1 else f"{key}: {line}"))
+        if over:
+            return
+        time.sleep(FOLLOW_SECONDS)
+
+
+class Tail:
+    """The lines that are appended to a file from now on."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._position = path.stat().st_size if path.exists() else 0
+
+    def new_lines(self) -> list[str]:
+        """The complete lines since the last call; from the beginning of a file that has become shorter."""
+        try:
+            with self._path.open("rb") as file:
+                if file.seek(0, os.SEEK_END) < self._position:
+                    self._position = 0
+                file.seek(self._position)
+                complete = file.read().rpartition(b"\n")[0]
+        except FileNotFoundError:
+            return []
+        if not complete:
+            return []
+        self._position += len(complete) + 1
+        return complete.decode("utf-8", errors="replace").split("\n")
 
 
 def _took(store: Store, job_status: JobStatus) -> str:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+from xtra.cli.messages import OutputError, refusal
 from xtra.store.errors import DamagedError
 from xtra.suite.diagnostics.errors import SuiteError
 
@@ -54,8 +61,11 @@ class Commands(TyperGroup):
             typer.echo(error.render(), err=True)
             raise typer.Exit(2) from None
         except DamagedError as error:
-            typer.echo(f"error: {error}", err=True)
-            raise typer.Exit(2) from None
+            raise refusal(str(error)) from None
+        except OutputError:
+            raise
+        except OSError as error:
+            raise refusal(f"{error.filename or 'a file'}: {error.strerror or error}") from None
 
 
 app = typer.Typer(name="xtra-bench", cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -81,5 +91,35 @@ def callback(
     """
 
 
+class _Stdout(io.TextIOWrapper):
+    """Stdout whose own errors can be told from those of any other file."""
+
+    def write(self, text: str) -> int:
+        with _output_errors():
+            return super().write(text)
+
+    def flush(self) -> None:
+        with _output_errors():
+            super().flush()
+
+
+@contextmanager
+def _output_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(error.errno, error.strerror) from None
+
+
 def main() -> None:
-    app()
+    """Runs the command line. When stdout cannot be written, exits with 1 and without a traceback."""
+    stdout = sys.stdout
+    if isinstance(stdout, io.TextIOWrapper):
+        sys.stdout = _Stdout(stdout.buffer, encoding=stdout.encoding, errors=stdout.errors, write_through=True)
+    try:
+        app()
+    except OutputError as error:
+        if error.errno != errno.EPIPE:  # Whoever closed a pipe (`| head`) knows why.
+            sys.stderr.write(f"error: standard output: {error.strerror}\n")
+            sys.stderr.flush()
+        os._exit(1)  # A normal exit would try to write once more.

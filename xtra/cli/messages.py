@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from xtra.suite.diagnostics.errors import printable
+
+if TYPE_CHECKING:
+    from xtra.suite.plan import Plan
+
+
+class OutputError(OSError):
+    """Stdout cannot be written: the disk that it goes to is full, or the reader of the pipe has left."""
 
 
 def counted(number: int, noun: str) -> str:
@@ -23,6 +31,14 @@ def refusal(message: str) -> typer.Exit:
     """Prints `error: message` on stderr. Returns the exit with status 2, to be raised."""
     typer.echo(f"error: {printable(message)}", err=True)
     return typer.Exit(2)
+
+
+def print_warnings(plan: Plan) -> None:
+    """Prints on stderr what the plan's suite may not have been meant to do."""
+    from xtra.suite.check import warnings
+
+    for warning in warnings(plan.spec):
+        typer.echo(f"warning: {printable(warning)}", err=True)
 
 
 def make_directory_of(out: Path) -> None:

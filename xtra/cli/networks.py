@@ -9,6 +9,7 @@ import typer
 
 from xtra.cli.messages import make_directory_of, refusal
 from xtra.cli.options import ResultsOption, SeedsOption, SetOption, load_plan, refuse_idle_options
+from xtra.suite.diagnostics.errors import printable
 
 if TYPE_CHECKING:
     from xtra.store.store import Store
@@ -73,7 +74,8 @@ def import_network(
     else:
         if complete:
             header = network.header
-            typer.echo(f"agent {header.agent.get('name')}, stage {header.stage}, games {', '.join(header.games)}")
+            summary = f"agent {header.agent.get('name')}, stage {header.stage}, games {', '.join(header.games)}"
+            typer.echo(printable(summary))
             typer.echo(key)
             return
         message = f"{key} is being imported by another process"

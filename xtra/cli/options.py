@@ -33,8 +33,23 @@ OnlyOption = Annotated[
         help="Only the cells whose method/game/seed this matches, such as 'EfficientZero/Pong' or '*/*/0'. May be given again.",
     ),
 ]
+
+
+def _directory(results: Path) -> Path:
+    if results.exists() and not results.is_dir():  # a device or a pipe, which `file_okay` lets pass
+        raise typer.BadParameter(f"{str(results)!r} is not a directory")
+    return results
+
+
 ResultsOption = Annotated[
-    Path, typer.Option("--results", metavar="DIR", file_okay=False, help="Holds the store of jobs and the directories of runs.")
+    Path,
+    typer.Option(
+        "--results",
+        metavar="DIR",
+        file_okay=False,
+        callback=_directory,
+        help="Holds the store of jobs and the directories of runs.",
+    ),
 ]
 
 

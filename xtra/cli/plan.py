@@ -27,10 +27,16 @@ def plan(
     import json
     from dataclasses import asdict
 
+    from xtra.execute.suite_run import require_extras
     from xtra.store.store import Store
+    from xtra.suite.diagnostics.errors import SuiteError
     from xtra.suite.summary import cached_keys, estimate, estimate_sentence, finished_costs, shared_with, to_record
 
     planned, store = load_plan(suite, overrides, seeds, only), Store(results / "store")
+    try:
+        require_extras(planned)
+    except SuiteError as error:
+        typer.echo(f"`xtra-bench run` would refuse this:\n{error.render()}", err=True)
     cached = cached_keys(planned, store)
     cost = estimate(planned, cached, finished_costs(store))
     if as_json:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xtra.cli.messages import OutputError, print_warnings, refusal
 from xtra.cli.options import (
     OnlyOption,
     ResultsOption,
@@ -81,10 +82,11 @@ def run(
     if executor is not Executor.SLURM:
         refuse_idle_options({"--profile": profile}, "--executor slurm")
     plan = load_plan(suite, overrides, seeds, only)
+    require_extras(plan)
+    print_warnings(plan)
     if dry_run:
         _show(plan, store, executor, workers, results, profile, console)
         return
-    require_extras(plan)
     try:
         description = describe(plan, suite.read_text(encoding="utf-8"))  # Now: the file may be edited while jobs run.
         import_networks(store, plan)
@@ -99,9 +101,10 @@ def run(
     except KeyboardInterrupt:
         typer.echo("stopped; the same command goes on from here", err=True)
         raise typer.Exit(130) from None
+    except OutputError:
+        raise
     except OSError as error:
-        typer.echo(f"error: {error.filename or results}: {error.strerror}", err=True)
-        raise typer.Exit(2) from None
+        raise refusal(f"{error.filename or results}: {error.strerror}") from None
 
 
 def _show(

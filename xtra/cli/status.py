@@ -1,24 +1,28 @@
-"""`xtra-bench status`: where jobs stand."""
+"""`xtra-bench status`: the state of each job, how far all of them are, and how long the rest will take."""
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from xtra.cli.messages import counted
 from xtra.cli.options import OnlyOption, ResultsOption, SeedsOption, SetOption, load_plan_if_named
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from rich.console import Console
 
+    from xtra.execute.forecast import Forecast
     from xtra.execute.status import JobStatus
 
 SHOWN = 20
 """Jobs of one state that are listed by name."""
+
+WATCH_SECONDS = 2.0
+"""Between two looks of `--watch`."""
 
 
 def status(
@@ -29,62 +33,82 @@ def status(
     seeds: SeedsOption = None,
     only: OnlyOption = None,
     watch: Annotated[bool, typer.Option("--watch", help="Show it again every two seconds, until nothing is left to do.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON, with percent and seconds left.")] = False,
     results: ResultsOption = Path("results"),
 ) -> None:
-    """Show how many jobs of each stage are done, running, failed and to come, from the files of the store alone."""
+    """Show how many jobs of each stage are done, running, failed and to come, from the files of the store alone.
+
+    For example: xtra-bench status; xtra-bench status suites/catch.yaml --only 'XTRA/*/0' --json
+    """
+    import json
     import time
 
     from rich.console import Console
 
-    from xtra.execute.status import job_label, job_or_none, job_statuses, plan_labels
+    from xtra.execute.forecast import forecast
+    from xtra.execute.status import cell_labels, job_or_none, job_statuses, plan_labels
+    from xtra.execute.suite_run import recorded_cells
     from xtra.store.store import Store
+    from xtra.suite.summary import finished_costs
 
     store, console = Store(results / "store"), Console(markup=False, emoji=False, highlight=False)
     plan = load_plan_if_named(suite, overrides, seeds, only)
-    labels = {} if plan is None else plan_labels(plan)
     keys = list(store.keys() if plan is None else plan.jobs)
-    if not keys:
+    if not keys and not as_json:
         typer.echo(f"{store.root}: no jobs yet; `xtra-bench run suites/quick.yaml` makes some")
         return
-
-    known = cache(lambda key: job_or_none(store, key) if plan is None else plan.jobs[key])
-
-    def label(key: str) -> str:
-        job = known(key)
-        return labels.get(key) or (job_label(job) if job else "")
-
-    def inputs(key: str) -> Iterable[str]:
-        job = known(key)
-        return job.input_keys if job else ()
-
+    jobs = {key: job for key in keys if (job := job_or_none(store, key) if plan is None else plan.jobs[key]) is not None}
+    labels = cell_labels(jobs, recorded_cells(results)) if plan is None else plan_labels(plan)
     while True:
         statuses = job_statuses(store, keys)
+        prospect = forecast(statuses, jobs, finished_costs(store))
+        if as_json:
+            typer.echo(json.dumps(_record(statuses, prospect, labels), indent=2))
+            return
         if watch:
             console.clear()
-        _print(console, statuses, label)
+        _print(console, statuses, prospect, labels)
         queued = _print_queue(results, keys)
-        if not watch or not (queued or _left_to_do(statuses, inputs)):
+        if not watch or not (queued or prospect.unfinished):
             return
-        time.sleep(2)
+        time.sleep(WATCH_SECONDS)
 
 
-def _left_to_do(statuses: Sequence[JobStatus], inputs: Callable[[str], Iterable[str]]) -> bool:
-    """Whether some job is neither over, nor failed, nor blocked behind one that has failed or diverged."""
+def _record(statuses: Sequence[JobStatus], prospect: Forecast, labels: Mapping[str, str]) -> dict[str, Any]:
+    """The same as JSON data, every job that is at work or in trouble by name."""
+    from collections import Counter
+
     from xtra.store.store import State
 
-    hopeless = {job_status.key for job_status in statuses if job_status.state in (State.FAILED, State.DIVERGED)}
-    left = {job_status.key for job_status in statuses if not job_status.state.final} - hopeless
-    while blocked := {key for key in left if not hopeless.isdisjoint(inputs(key))}:
-        hopeless |= blocked
-        left -= blocked
-    return bool(left)
+    listed = [one for one in statuses if one.state in (State.RUNNING, State.FAILED, State.DAMAGED, State.DIVERGED)]
+    return {
+        "jobs": len(statuses),
+        "states": dict(Counter(str(one.state) for one in statuses)),
+        "percent": round(prospect.percent, 1),
+        "seconds_left": prospect.seconds_left,
+        "blocked": sorted(prospect.blocked),
+        "listed": [
+            {
+                "key": one.key,
+                "label": labels.get(one.key, ""),
+                "state": str(one.state),
+                "reason": one.reason,
+                "done": None if one.progress is None else one.progress.done,
+                "total": None if one.progress is None else one.progress.total,
+                "unit": None if one.progress is None else one.progress.unit,
+            }
+            for one in listed
+        ],
+    }
 
 
-def _print(console: Console, statuses: Sequence[JobStatus], label: Callable[[str], str]) -> None:
+def _print(console: Console, statuses: Sequence[JobStatus], prospect: Forecast, labels: Mapping[str, str]) -> None:
     from rich.table import Table
 
     from xtra.execute.status import by_stage
     from xtra.store.store import State
+    from xtra.suite.diagnostics.errors import printable
+    from xtra.suite.summary import duration
 
     counts = by_stage(statuses)
     states = [state for state in State if any(count[state] for count in counts.values())]
@@ -93,18 +117,23 @@ def _print(console: Console, statuses: Sequence[JobStatus], label: Callable[[str
         table.add_row(stage, str(count.total()), *(str(count[state] or "") for state in states))
     console.print(table)
     for state in (State.RUNNING, State.FAILED, State.DAMAGED, State.DIVERGED):
-        chosen = [job_status for job_status in statuses if job_status.state is state]
-        for job_status in chosen[:SHOWN]:
-            detail = job_status.reason or ("" if job_status.progress is None else str(job_status.progress))
-            console.print(f"{state}: {label(job_status.key)} [{job_status.key}]  {detail}".rstrip(), soft_wrap=True)
+        chosen = [one for one in statuses if one.state is state]
+        for one in chosen[:SHOWN]:
+            detail = one.reason or ("" if one.progress is None else str(one.progress))
+            line = f"{state}: {labels.get(one.key, '')} [{one.key}]  {detail}".rstrip()
+            console.print(printable(line), soft_wrap=True)
         if len(chosen) > SHOWN:
             console.print(f"... and {len(chosen) - SHOWN} more {state}")
+    if prospect.blocked:
+        console.print(f"blocked: {counted(len(prospect.blocked), 'job')}, behind one that has failed or diverged")
+    left = "" if prospect.seconds_left is None else f", about {duration(prospect.seconds_left)} left"
+    console.print(f"{prospect.percent:.0f} % done{left}")
 
 
-def _print_queue(results: Path, keys: Sequence[str]) -> bool:
-    """What SLURM says of these jobs, where any were ever submitted; returns whether it has any.
+def _print_queue(results: Path, keys: Collection[str]) -> bool:
+    """Prints how many of these jobs SLURM has, if any were ever submitted. Returns whether it has any.
 
-    Silence of the controller is no news of the jobs.
+    When SLURM does not answer, that is said, and False returned.
     """
     from collections import Counter
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import typer
 
-from xtra.cli.messages import counted
+from xtra.cli.messages import counted, print_warnings
 from xtra.cli.options import SeedsOption, SetOption, SuiteArgument, load_plan
 
 
 def validate(suite: SuiteArgument, overrides: SetOption = None, seeds: SeedsOption = None) -> None:
     """Check a suite file: exit status 0 if it can be run, 2 with every mistake, its place and its remedy if not."""
+    from xtra.execute.suite_run import require_extras
+
     plan = load_plan(suite, overrides, seeds)
+    require_extras(plan)
+    print_warnings(plan)
     spec = plan.spec
     factors = {"method": spec.methods, "game": spec.targets, "seed": spec.seeds}
     product = " x ".join(counted(len(values), noun) for noun, values in factors.items())

@@ -11,6 +11,7 @@ from typing import Any
 from xtra.stages.registry import STAGES
 from xtra.store.errors import DamagedError
 from xtra.store.job import Job
+from xtra.store.rows import Cell
 from xtra.store.store import State, Store
 from xtra.suite.plan import Plan
 from xtra.telemetry import Progress, read_progress
@@ -74,12 +75,17 @@ def _text(store: Store, key: str, name: str) -> str:
 
 
 def plan_labels(plan: Plan) -> dict[str, str]:
+    """The labels of a plan's jobs; see `cell_labels`."""
+    return cell_labels(plan.jobs, plan.cells)
+
+
+def cell_labels(jobs: Mapping[str, Job], cells: Iterable[Cell]) -> dict[str, str]:
     """`train EfficientZero/Pong/0` for the jobs of a cell (and how many more cells share it), `stage game` for others."""
-    cells: dict[str, list[str]] = {}
-    for cell in plan.cells:
+    names: dict[str, dict[str, None]] = {}
+    for cell in cells:
         for key in cell.keys:
-            cells.setdefault(key, []).append(cell.name)
-    return {key: _shared(job, cells[key]) if key in cells else job_label(job) for key, job in plan.jobs.items()}
+            names.setdefault(key, {})[cell.name] = None
+    return {key: _shared(job, list(names[key])) if key in names else job_label(job) for key, job in jobs.items()}
 
 
 def job_label(job: Job) -> str:

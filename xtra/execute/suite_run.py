@@ -32,8 +32,9 @@ def import_networks(store: Store, plan: Plan) -> None:
 
 
 def require_extras(plan: Plan) -> None:
-    """Raises SuiteError when a package is missing that some game of the plan needs: now, not when its first job starts."""
-    games = [cell.game for cell in plan.cells if GAMES[cell.game].family == "minatar"]
+    """Raises SuiteError when a package is missing that some game of the plan, a source game too, needs."""
+    played = dict.fromkeys(job.config["environment"]["game"] for job in plan.jobs.values() if "environment" in job.config)
+    games = [game for game in played if game in GAMES and GAMES[game].family == "minatar"]
     if games and find_spec("minatar") is None:
         remedy = "pip install 'xtra-bench[minatar]', into the environment that this command runs in"
         raise SuiteError([Problem(Location(plan.suite), f"{games[0]} needs the extra `minatar`", remedy)])

@@ -111,6 +111,8 @@ def network_bytes(weights: Mapping[str, Tensor], header: NetworkHeader) -> bytes
 def read_network_file(path: Path) -> NetworkFile:
     """Reads a file and verifies all of it. Raises NetworkFileError."""
     try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for, /dev/zero read for ever
+            raise NetworkFileError(path, "is not a regular file", "name a file that `xtra-bench export` wrote")
         data = path.read_bytes()
     except FileNotFoundError:
         raise NetworkFileError(path, "no such file", "`xtra-bench export` writes one") from None

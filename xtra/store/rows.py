@@ -65,9 +65,18 @@ class Cell:
         return (self.evaluate_key,) if self.train_key is None else (self.train_key, self.evaluate_key)
 
     def matches(self, glob: str) -> bool:
-        """Whether `method`, `method/game` or `method/game/seed`, each part with `*`, `?` and `[...]`, is this one."""
+        """Whether `method`, `method/game` or `method/game/seed` is this one: each part literally, or by `*`, `?`, `[...]`."""
         parts, own = glob.split("/"), (self.method, self.game, str(self.seed))
-        return len(parts) <= len(own) and all(fnmatchcase(value, part) for value, part in zip(own, parts, strict=False))
+        pairs = zip(own, parts, strict=False)
+        return len(parts) <= len(own) and all(value == part or fnmatchcase(value, part) for value, part in pairs)
+
+
+def select_cells(cells: Iterable[Cell], pattern: str) -> list[Cell]:
+    """The cells that a pattern names literally (a method may be called `C [x]`); if there are none, those that it matches."""
+    candidates = [cell for cell in cells if cell.matches(pattern)]
+    methods = {cell.method for cell in candidates}
+    literal = pattern.partition("/")[0]
+    return [cell for cell in candidates if cell.method == literal] if literal in methods else candidates
 
 
 class CellRow(BaseModel):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -24,6 +24,9 @@ from xtra.suite.spec import OTHER_TARGETS, MethodSpec, SuiteFile, SuiteSpec
 
 UNNAMED = "?/"
 """The name of a method whose own is broken; no method may be called so."""
+
+LONG_EPISODES = 4
+"""Budgets that one episode may last before `warnings` speaks of it."""
 
 REFERENCES = ("baseline", "base", "source_method")
 """Fields of suites and methods that name a method."""
@@ -66,11 +69,11 @@ def names(spec: SuiteSpec, document: Document) -> Problems:
 
 
 def labels(spec: SuiteSpec, document: Document) -> Problems:
-    """Reports method names of several lines, or with the slash that `--only` uses."""
+    """Reports method names with the slash that `--only` uses, or with spaces that a table would not show."""
     for index, method in enumerate(spec.methods):
-        if "/" in method.name or "\n" in method.name or method.name != method.name.strip():
+        if "/" in method.name or method.name != " ".join(method.name.split()):
             path = ("methods", index, "name")
-            remedy = "one line, no '/', no space at its ends"
+            remedy = "one line, no '/', single spaces between words and none at the ends"
             yield path, Problem(document.location(path), f"{shown(method.name)} is not a method's name", remedy)
 
 
@@ -160,6 +163,20 @@ def runs_without_updates(spec: SuiteSpec, document: Document) -> Problems:
                 f"{shown(method.name)}: its first update is due after {first:,} env steps, and training.env_steps is {last:,}"
             )
             yield path, Problem(document.location(path), message, "lower agent.replay.min_transitions")
+
+
+def warnings(spec: SuiteSpec) -> Iterator[str]:
+    """What a sound suite may not have been meant to do, a sentence each."""
+    for method in spec.methods:
+        config = resolve(spec, method)
+        longest, budget = config.environment.max_episode_env_steps, config.training.env_steps
+        measures_curve = config.learns_online and config.training.curve_episodes > 0
+        ends_by_itself = PROTOCOLS[spec.protocol].family == "catch"
+        if measures_curve and not ends_by_itself and longest > LONG_EPISODES * budget:
+            yield (
+                f"{method.name}: training takes {budget:,} env steps, one episode of its curve may take {longest:,}; "
+                "lower environment.max_episode_env_steps, or set training.curve_episodes to 0"
+            )
 
 
 def _setting(document: Document, path: DataPath, value: Any, agents: Sequence[str]) -> Problems:

@@ -56,7 +56,7 @@ class Pipeline:
 
     def cell_jobs(self, target: str, seed: int) -> CellJobs:
         """Everything that the cell (method, target, seed) stands on."""
-        sources, network = self._prepared(self._source_games(target), self._pretrain_seed(seed))
+        sources, network = self._prepared(self._source_games(target), self._spec.pretrain_seed(seed))
         if self._config.learns_online:
             network = self._train(target, seed, sources, network)
         made = CellJobs([*sources.jobs])
@@ -100,10 +100,6 @@ class Pipeline:
         if sources == (OTHER_TARGETS,):
             return tuple(game for game in self._spec.targets if game != target)
         return tuple(sources)
-
-    def _pretrain_seed(self, seed: int) -> int:
-        seeds = self._spec.pretrain_seeds
-        return seeds[self._spec.seeds.index(seed) % len(seeds)]
 
     def _prepared(self, games: tuple[str, ...], seed: int) -> tuple[Sources, Job | None]:
         """The sources and what is pretrained on them, made once for all cells that share them."""

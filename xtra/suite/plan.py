@@ -11,7 +11,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 from xtra.store.job import Job, digest
-from xtra.store.rows import Cell
+from xtra.store.rows import Cell, select_cells
 from xtra.suite.diagnostics.errors import Location, Problem, SuiteError, nearest
 from xtra.suite.method import protocol_label, resolve
 from xtra.suite.pipeline import Pipeline
@@ -46,15 +46,17 @@ class Plan:
     def only(self, globs: Iterable[str], asked_by: str = "--only") -> Plan:
         """The plan of those cells that one of `globs` matches, and the jobs they stand on.
 
-        For globs see `Cell.matches`. Raises SuiteError for one that matches nothing; `asked_by` is the option or argument it was.
+        For globs see `xtra.store.rows.select_cells`. Raises SuiteError for one that matches nothing; `asked_by` is the
+        option or argument that it came from.
         """
-        patterns = list(globs)
-        idle = [pattern for pattern in patterns if not any(cell.matches(pattern) for cell in self.cells)]
-        if idle:
-            raise SuiteError(Problem(Location(asked_by, text=one), "matches no cell", self._cells_like(one)) for one in idle)
-        if not patterns:
+        selected = {pattern: select_cells(self.cells, pattern) for pattern in globs}
+        unmatched = [pattern for pattern, cells in selected.items() if not cells]
+        if unmatched:
+            raise SuiteError(Problem(Location(asked_by, text=one), "matches no cell", self._cells_like(one)) for one in unmatched)
+        if not selected:
             return self
-        cells = tuple(cell for cell in self.cells if any(cell.matches(pattern) for pattern in patterns))
+        chosen = {cell for cells in selected.values() for cell in cells}
+        cells = tuple(cell for cell in self.cells if cell in chosen)
         return replace(self, jobs=closure(self.jobs, [key for cell in cells for key in cell.keys]), cells=cells)
 
     def _cells_like(self, glob: str) -> str:

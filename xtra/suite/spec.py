@@ -82,7 +82,7 @@ class SuiteFile(Config):
     source_method: str | None = Field(None, examples=["EfficientZero"])
     """The method, from scratch, whose runs on the source games make the offline data, and whose agent the teachers are."""
     pretrain_seeds: tuple[Seed, ...] = Field((0,), min_length=1, max_length=1_000, examples=[[0]])
-    """Seeds of source runs, teachers and pretrained networks; run number i uses number i modulo their count. `seeds` vary the
+    """Seeds of source runs, teachers and pretrained networks; seed s uses number s modulo their count. `seeds` vary the
     finetuning."""
     methods: tuple[MethodSpec, ...] = Field(
         min_length=1, max_length=100, examples=[[{"name": "EfficientZero"}, {"name": "Random", "agent": "random"}]]
@@ -112,6 +112,10 @@ class SuiteSpec(SuiteFile):
     """Settings given by `--set`, by dotted path; they win over everything in the file."""
     changed_fields: Settings = Field(default_factory=dict)
     """Fields of the file that `--set` replaced, by name."""
+
+    def pretrain_seed(self, seed: int) -> int:
+        """The pretraining seed of a seed's cells: a function of the seed's value, whichever others run beside it."""
+        return self.pretrain_seeds[seed % len(self.pretrain_seeds)]
 
     def method(self, name: str) -> MethodSpec:
         """The method of that name. Raises KeyError for an unknown one."""

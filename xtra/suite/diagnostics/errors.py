@@ -89,7 +89,7 @@ def shown(value: object) -> str:
 
 def printable(text: str) -> str:
     """The text with control characters (escape sequences above all) spelled out, so that printing it does nothing else."""
-    return "".join(c if c.isprintable() or c == "\n" else f"<U+{ord(c):04X}>" for c in text)
+    return "".join(c if c.isprintable() or c in "\n\t" else f"<U+{ord(c):04X}>" for c in text)
 
 
 def _excerpt(location: Location) -> list[str]:
