@@ -76,6 +76,23 @@ def test_a_suite_runs_to_its_rows_and_again_without_computing_anything(directory
     assert "try 'Random/Catch/0'" in bench(directory, "logs", "Rndom/Catch/0").stderr
 
 
+def test_what_is_run_again_is_computed_from_its_start_to_the_same_rows(directory: Path) -> None:
+    run = directory / bench(directory, "run", "suite.yaml", "--no-report").stdout.splitlines()[-1]
+    rows, key = (run / "scores.csv").read_text(), evaluate_key(directory)
+    manifest = directory / "results" / "store" / "evaluate" / key / "manifest.json"
+    before = manifest.stat().st_mtime_ns
+    dry_run = bench(directory, "run", "suite.yaml", "--rerun", "Random", "--dry-run").stdout
+    assert ["evaluate", "1", "0", "1"] in [line.replace("│", " ").split() for line in dry_run.splitlines()]
+    assert manifest.stat().st_mtime_ns == before
+    again = bench(directory, "run", "suite.yaml", "--rerun", "Rand*/Catch", "--no-report")
+    assert again.returncode == 0, again.stderr
+    assert "1 job of --rerun: from the start" in again.stdout
+    assert manifest.stat().st_mtime_ns > before
+    assert (run / "scores.csv").read_text() == rows
+    wrong = bench(directory, "run", "suite.yaml", "--rerun", "Rnd/Catch")
+    assert (wrong.returncode, "did you mean 'Random/Catch'?" in wrong.stderr) == (2, True)
+
+
 def test_a_run_says_that_a_job_gets_less_than_it_asks_for(directory: Path) -> None:
     (directory / "suite.yaml").write_text(SUITE + "resources:\n  evaluate: {cpus: 4096, gpus: 1}\n")
     said = [

@@ -241,3 +241,20 @@ def test_of_many_that_take_over_one_stale_claim_exactly_one_wins(store: Store, t
         assert rival.stdout.readline() == "ready\n"
     (tmp_path / "go").touch()
     assert sorted(rival.communicate(timeout=20)[0].strip() for rival in rivals) == ["False"] * 5 + ["True"]
+
+
+@pytest.mark.parametrize("status", ["complete", "diverged"])
+def test_a_result_that_is_to_be_made_again_is_made_from_its_start_unless_somebody_has_the_job(store: Store, status: str) -> None:
+    attempt = begin(store)
+    store.commit(attempt, status, 1.0, {})
+    attempt.claim.release()
+    (store.work(JOB.key) / "checkpoints").mkdir()
+    assert store.reopen(JOB.key)
+    assert state(store) is State.INTERRUPTED
+    assert not (store.work(JOB.key) / "checkpoints").exists()
+    attempt = begin(store)
+    assert not store.reopen(JOB.key)
+    store.commit(attempt, "complete", 1.0, {})
+    attempt.claim.release()
+    assert state(store) is State.COMPLETE
+    assert store.reopen("train-never-begun")

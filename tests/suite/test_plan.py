@@ -160,6 +160,18 @@ def test_only_keeps_the_cells_that_match_and_the_jobs_they_stand_on() -> None:
     assert made.only([]) is made
 
 
+def test_what_depends_on_a_job_is_selected_with_it_and_nothing_else() -> None:
+    made = planned(seeds=[0, 1], **TRANSFER)
+    (pretrain,) = [key for key, job in made.jobs.items() if job.stage == "pretrain"]
+    selected = made.selected_with_dependents(["pretrain-*"], "--rerun")
+    of_xtra = {key for cell in made.cells if cell.method == "XTRA" for key in cell.keys}
+    assert set(selected) == {pretrain, *of_xtra}
+    assert set(made.selected_with_dependents(["XTRA/Pong/1"], "--rerun")) == {
+        key for cell in made.cells if cell.name == "XTRA/Pong/1" for key in cell.keys
+    }
+    assert made.selected_with_dependents([], "--rerun") == {}
+
+
 def test_only_that_matches_nothing_is_an_error() -> None:
     with pytest.raises(SuiteError) as caught:
         planned().only(["Random", "efficientzero/*", "*/Pong/2", "*/*/*/*"])

@@ -50,7 +50,7 @@ def logs(
     store = Store(results / "store")
     known = list(store.keys())
     if not known:
-        typer.echo(f"{store.root}: no jobs yet; `xtra-bench run suites/quick.yaml` makes some")
+        typer.echo(f"{store.root}: no jobs yet; `xtra-bench run quick` makes some")
         return
     if pattern is None:
         statuses, states = job_statuses(store, known), (State.RUNNING,) if follow else (State.FAILED, State.DIVERGED)

@@ -22,6 +22,8 @@ COMMANDS = {
     "run": "run:run",
     "plan": "plan:plan",
     "validate": "validate:validate",
+    "new": "catalog:new",
+    "list": "catalog:list_names",
     "status": "status:status",
     "logs": "logs:logs",
     "cancel": "slurm:cancel",
@@ -87,7 +89,7 @@ def callback(
 ) -> None:
     """Benchmarks and ablations of cross-task transfer in model-based reinforcement learning.
 
-    Start with: xtra-bench run suites/quick.yaml
+    Start with: xtra-bench run quick
     """
 
 

@@ -36,13 +36,15 @@ def export_network(
     `xtra-bench import` takes the file, and so does `transfer.init_from` in a suite.
     """
     from xtra.store.store import Store
+    from xtra.suite.library import find_suite
 
     store = Store(results / "store")
     if cell is None:
         refuse_idle_options({"--pretrained": pretrained, "--set": overrides, "--seeds": seeds}, "a suite and METHOD/GAME/SEED")
         key, origin = _known_key(store, source), None
     else:
-        key, origin = _cell_key(load_plan(Path(source), overrides, seeds).only([cell], "METHOD/GAME/SEED"), cell, pretrained)
+        plan = load_plan(find_suite(Path(source)), overrides, seeds).only([cell], "METHOD/GAME/SEED")
+        key, origin = _cell_key(plan, cell, pretrained)
     target = out or Path(f"{key}.safetensors")
     if target.suffix != ".safetensors":
         raise refusal(f"--out {target}: the name of a network's file ends in .safetensors")

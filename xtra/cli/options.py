@@ -12,7 +12,25 @@ if TYPE_CHECKING:
 
     from xtra.suite.plan import Plan
 
-SuiteArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A suite file, such as suites/quick.yaml.")]
+
+def _suite_file(named: Path | None) -> Path | None:
+    from xtra.suite.library import find_suite
+
+    return None if named is None else find_suite(named)
+
+
+SuiteArgument = Annotated[
+    Path,
+    typer.Argument(
+        metavar="SUITE", callback=_suite_file, help="A suite file, or a name such as quick: of suites/ here, or of the package."
+    ),
+]
+OptionalSuiteArgument = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[SUITE]", callback=_suite_file, help="A suite file or name; without one, every job submitted or run from here."
+    ),
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option(

@@ -20,7 +20,7 @@ from xtra.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from rich.console import Console
 
@@ -61,10 +61,20 @@ def run(
     wait: Annotated[bool, typer.Option("--wait", help="With slurm: stay until the jobs are over, then report.")] = False,
     workers: Annotated[int | None, typer.Option(min=1, help="Cores to use at once; all of this machine's if not given.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be run, and run nothing.")] = False,
+    rerun: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="GLOB",
+            help="Run again, from their start, the jobs of cells that this matches, or jobs by key such as 'pretrain-*': also "
+            "diverged ones, and whatever depends on them. May be given again.",
+        ),
+    ] = None,
     results: ResultsOption = Path("results"),
     no_report: Annotated[bool, typer.Option("--no-report", help="Collect the rows, but make no report.")] = False,
 ) -> None:
     """Run what is missing of a suite, collect its results and write the report, whose path is the last line printed.
+
+    For example: xtra-bench run quick; xtra-bench run catch --only 'EfficientZero/*/0'; xtra-bench run catch --rerun 'CURL/*/3'
 
     Interrupted, it goes on where it stopped when the same command is given again. Exit status: 0 when every cell is complete,
     1 when some are missing, 2 when the suite is not in order, 130 after Ctrl-C.
@@ -75,6 +85,7 @@ def run(
     from xtra.execute.suite_run import begin_run, import_networks, require_extras
     from xtra.results.describe import describe
     from xtra.store.store import Store
+    from xtra.suite.summary import cached_keys
 
     console, store = Console(markup=False, emoji=False, highlight=False), Store(results / "store")
     if executor is not Executor.LOCAL:
@@ -84,11 +95,13 @@ def run(
     plan = load_plan(suite, overrides, seeds, only)
     require_extras(plan)
     print_warnings(plan)
+    again = plan.selected_with_dependents(rerun or (), "--rerun")
     if dry_run:
-        _show(plan, store, executor, workers, results, profile, console)
+        _show(plan, cached_keys(plan, store) - again.keys(), executor, workers, results, profile, console)
         return
     try:
         description = describe(plan, suite.read_text(encoding="utf-8"))  # Now: the file may be edited while jobs run.
+        _reopen(store, again, console)
         import_networks(store, plan)
         for key in reopen_stripped(store, plan.jobs):
             console.print(f"{key} is run again: its replay was dropped, and a dataset needs it")
@@ -107,14 +120,33 @@ def run(
         raise refusal(f"{error.filename or results}: {error.strerror}") from None
 
 
+def _reopen(store: Store, again: Collection[str], console: Console) -> None:
+    """Declares the jobs of `--rerun` unfinished. Exits with 2 when another process is at one of them."""
+    import time
+
+    from xtra.cli.messages import counted
+    from xtra.store.store import State
+
+    now = time.time()
+    busy = [key for key in again if store.state(key, now) is State.RUNNING] or [key for key in again if not store.reopen(key)]
+    if busy:
+        raise refusal(f"--rerun: {busy[0]} is being computed by another process; stop that one first")
+    if again:
+        console.print(f"{counted(len(again), 'job')} of --rerun: from the start")
+
+
 def _show(
-    plan: Plan, store: Store, executor: Executor, workers: int | None, results: Path, profile: Path | None, console: Console
+    plan: Plan,
+    cached: Collection[str],
+    executor: Executor,
+    workers: int | None,
+    results: Path,
+    profile: Path | None,
+    console: Console,
 ) -> None:
     """What would be run, and where; fails as the run itself would before its first job."""
     from xtra.cli.plan import print_plan
-    from xtra.suite.summary import cached_keys
 
-    cached = cached_keys(plan, store)
     if executor is Executor.SLURM:
         from xtra.cli.slurm import dry_run, print_submitted
 

@@ -8,13 +8,12 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from xtra.cli.messages import counted, refusal
-from xtra.cli.options import OnlyOption, ResultsOption, SeedsOption, SetOption, load_plan_if_named
+from xtra.cli.options import OnlyOption, OptionalSuiteArgument, ResultsOption, SeedsOption, SetOption, load_plan_if_named
 from xtra.execute.slurm import queue as slurm_queue
 from xtra.execute.slurm.launch import LaunchResult, SlurmLauncher
 from xtra.execute.slurm.profile import ProfileError, load_profile
@@ -119,9 +118,7 @@ def _wait(plan: Plan, launcher: SlurmLauncher, console: Console) -> None:
 
 
 def cancel(
-    suite: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="A suite file; without one, every job submitted from this directory.")
-    ] = None,
+    suite: OptionalSuiteArgument = None,
     overrides: SetOption = None,
     seeds: SeedsOption = None,
     only: OnlyOption = None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from xtra.cli.messages import counted
-from xtra.cli.options import OnlyOption, ResultsOption, SeedsOption, SetOption, load_plan_if_named
+from xtra.cli.options import OnlyOption, OptionalSuiteArgument, ResultsOption, SeedsOption, SetOption, load_plan_if_named
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -26,9 +26,7 @@ WATCH_SECONDS = 2.0
 
 
 def status(
-    suite: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="A suite file; without one, every job of the store is counted.")
-    ] = None,
+    suite: OptionalSuiteArgument = None,
     overrides: SetOption = None,
     seeds: SeedsOption = None,
     only: OnlyOption = None,
@@ -55,7 +53,7 @@ def status(
     plan = load_plan_if_named(suite, overrides, seeds, only)
     keys = list(store.keys() if plan is None else plan.jobs)
     if not keys and not as_json:
-        typer.echo(f"{store.root}: no jobs yet; `xtra-bench run suites/quick.yaml` makes some")
+        typer.echo(f"{store.root}: no jobs yet; `xtra-bench run quick` makes some")
         return
     jobs = {key: job for key in keys if (job := job_or_none(store, key) if plan is None else plan.jobs[key]) is not None}
     labels = cell_labels(jobs, recorded_cells(results)) if plan is None else plan_labels(plan)

@@ -213,6 +213,20 @@ class Store:
             self._unfinish(key, "manifest.stripped.json")
         return True
 
+    def reopen(self, key: str) -> bool:
+        """Declares a job unfinished that has finished, diverged or failed, so that it is run again, from its start. Its manifest
+        is set aside. False when a live process has the job, which is then left alone."""
+        if not self.directory(key).exists():
+            return True
+        with self._claimed(key) as mine:
+            if mine:
+                if self._manifest_path(key).exists():
+                    self._unfinish(key, "manifest.rerun.json")
+                self.error_file(key).unlink(missing_ok=True)
+                for name in RESUMPTION:
+                    shutil.rmtree(self.work(key) / name, ignore_errors=True)
+            return mine
+
     def has_lost(self, key: str, part: str) -> bool:
         """Whether a complete job's directory `part` was dropped."""
         try:

@@ -16,6 +16,7 @@ from xtra.suite.check_transfer import INIT_FROM
 from xtra.suite.diagnostics.document import DataPath, Document, parse, read_text
 from xtra.suite.diagnostics.errors import Location, Problem, SuiteError
 from xtra.suite.diagnostics.validation import validation_problems
+from xtra.suite.grid import expand_grids
 from xtra.suite.include import include_methods
 from xtra.suite.overrides import Override, apply_to_document, parse_override
 from xtra.suite.spec import SuiteFile, SuiteSpec
@@ -51,6 +52,7 @@ def load_suite(path: Path | str, overrides: Iterable[str] = (), seeds: Sequence[
         if seeds is not None:
             document.put(("seeds",), list(seeds), Location("--seeds", text=",".join(map(str, seeds))))
         include_methods(document, Path(path).parent)
+        expand_grids(document)
         _resolve_network_paths(document, Path(path).parent)
     spec = validate_document(document, [change for change in changes if not change.addresses_suite])
     return spec.model_copy(update={"changed_fields": {change.path: change.value for change in changes if change.addresses_suite}})

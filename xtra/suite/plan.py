@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from fnmatch import fnmatchcase
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -58,6 +59,20 @@ class Plan:
         chosen = {cell for cells in selected.values() for cell in cells}
         cells = tuple(cell for cell in self.cells if cell in chosen)
         return replace(self, jobs=closure(self.jobs, [key for cell in cells for key in cell.keys]), cells=cells)
+
+    def selected_with_dependents(self, globs: Iterable[str], asked_by: str) -> dict[str, Job]:
+        """The jobs that one of `globs` means, by key or of the cells it matches, and every job that reads one of them, in order.
+
+        Raises SuiteError for one that means none; `asked_by` is the option that it came from.
+        """
+        chosen: set[str] = set()
+        for glob in globs:
+            keys = {key for key in self.jobs if fnmatchcase(key, glob)}
+            chosen |= keys or {key for cell in self.only([glob], asked_by).cells for key in cell.keys}
+        for key, job in self.jobs.items():  # topological: a job stands after what it reads
+            if not chosen.isdisjoint(job.input_keys):
+                chosen.add(key)
+        return {key: job for key, job in self.jobs.items() if key in chosen}
 
     def _cells_like(self, glob: str) -> str:
         """What one that matches nothing was probably meant to be, down to the part (method, game, seed) that it names."""

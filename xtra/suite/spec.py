@@ -56,6 +56,10 @@ class MethodSpec(Config):
     """Methods of one group are draws of one thing, such as random source games; the report tells how far their scores differ."""
     set: Settings = Field(default_factory=dict)
     """Settings of this method by dotted path; they win over the suite's `set` and over the base's."""
+    grid: dict[str, Annotated[list[JsonValue], Field(min_length=1)]] = Field(
+        default_factory=dict, max_length=10, examples=[{"agent.search.num_simulations": [8, 16]}]
+    )
+    """Lists of values by dotted path: each combination is a method of its own, called `name, setting=value`, in place of this."""
 
 
 class SuiteFile(Config):

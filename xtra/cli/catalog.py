@@ -1,0 +1,115 @@
+"""`xtra-bench list` and `new`: what there is to choose from, and a suite to start from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from xtra.cli.messages import make_directory_of, refusal
+from xtra.cli.options import ResultsOption
+
+
+class Kind(StrEnum):
+    """What can be listed."""
+
+    SUITES = "suites"
+    GAMES = "games"
+    PRESETS = "presets"
+    PROTOCOLS = "protocols"
+    AGENTS = "agents"
+    RUNS = "runs"
+
+
+def list_names(
+    kind: Annotated[Kind, typer.Argument(help="What to list.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print an object: name to description.")] = False,
+    results: ResultsOption = Path("results"),
+) -> None:
+    """List the names of one kind, a line each, with what they stand for.
+
+    For example: xtra-bench list suites; xtra-bench list games | grep minatar
+    """
+    import json
+
+    from xtra.suite.diagnostics.errors import printable
+
+    descriptions = dict(_descriptions(kind, results))
+    if as_json:
+        typer.echo(json.dumps(descriptions, indent=2))
+        return
+    width = max(map(len, descriptions), default=0)
+    for name, description in descriptions.items():
+        typer.echo(printable(f"{name:{width}}  {description}"))
+    if not descriptions:
+        typer.echo(f"{results / 'runs'}: no runs yet; `xtra-bench run quick` makes one")
+
+
+def _descriptions(kind: Kind, results: Path) -> Iterator[tuple[str, str]]:
+    from xtra.agents.config import AGENTS
+    from xtra.protocol.games import GAMES
+    from xtra.protocol.protocols import PROTOCOLS
+    from xtra.suite.presets import PRESETS
+
+    if kind is Kind.SUITES:
+        yield from _suites()
+    elif kind is Kind.GAMES:
+        yield from ((game.name, f"{game.family}, {len(game.action_ids)} actions") for game in GAMES.values())
+    elif kind is Kind.PRESETS:
+        yield from ((preset.name, preset.summary) for preset in PRESETS.values())
+    elif kind is Kind.PROTOCOLS:
+        yield from ((protocol.name, protocol.summary) for protocol in PROTOCOLS.values())
+    elif kind is Kind.AGENTS:
+        yield from ((name, (config.__doc__ or "").split("\n")[0]) for name, config in AGENTS.items())
+    else:
+        yield from _runs(results)
+
+
+def _suites() -> Iterator[tuple[str, str]]:
+    from xtra.suite.library import shipped_suites
+    from xtra.suite.load import load_suite
+
+    for name, path in shipped_suites().items():
+        yield name, load_suite(path).question
+
+
+def _runs(results: Path) -> Iterator[tuple[str, str]]:
+    """The runs' directories with the suite and the number of cells; what another release wrote is named as that."""
+    import json
+
+    for path in sorted((results / "runs").glob("*/plan.json")):
+        try:
+            record = json.loads(path.read_bytes())
+            reported = "report.html" if (path.parent / "report.html").exists() else "no report yet"
+            yield path.parent.name, f"{record['suite']} version {record['version']}, {len(record['cells'])} cells, {reported}"
+        except (OSError, ValueError, KeyError, TypeError):
+            yield path.parent.name, "not readable, or of another release"
+
+
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The suite's name; the file is NAME.yaml.")],
+    like: Annotated[str, typer.Option(metavar="SUITE", help="The suite to start from, a name or a file.")] = "catch",
+    out: Annotated[Path | None, typer.Option(metavar="FILE", dir_okay=False, help="NAME.yaml if not given.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+) -> None:
+    """Write a suite to edit: a copy of another with every field explained. Prints the file's name.
+
+    For example: xtra-bench new my-study --like diverse
+    """
+    import re
+
+    from xtra.suite.library import find_suite, new_suite
+    from xtra.suite.spec import SUITE_NAME
+
+    if not re.fullmatch(SUITE_NAME, name):
+        raise refusal(f"{name!r} cannot name a suite: letters, digits, '.', '_' and '-', beginning with a letter or digit")
+    target = out or Path(f"{name}.yaml")
+    if target.exists() and not force:
+        raise refusal(f"{target} would be overwritten; name another --out, or say --force")
+    text = new_suite(name, find_suite(Path(like)))
+    make_directory_of(target)
+    target.write_text(text, encoding="utf-8")
+    typer.echo(target)
