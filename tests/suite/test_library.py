@@ -81,6 +81,12 @@ def test_a_new_suite_overwrites_nothing_and_has_a_name_that_a_directory_can_have
     assert load_suite("mine.yaml").suite == "mine"
 
 
+def test_a_misspelt_name_is_told_with_the_one_that_was_meant() -> None:
+    done = CliRunner().invoke(app, ["plan", "quik"])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr == "quik: is neither a file nor a suite of the package\n    did you mean quick?\n"
+
+
 def test_what_there_is_to_choose_from_is_listed(elsewhere: Path) -> None:
     assert set(json.loads(command("list", "suites", "--json"))) == set(shipped_suites())
     assert set(json.loads(command("list", "games", "--json"))) == set(GAMES)

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from xtra.cli.messages import make_directory_of, refusal
+from xtra.cli.messages import counted, make_directory_of, refusal
 from xtra.cli.options import ResultsOption
 
 
@@ -84,7 +84,10 @@ def _runs(results: Path) -> Iterator[tuple[str, str]]:
         try:
             record = json.loads(path.read_bytes())
             reported = "report.html" if (path.parent / "report.html").exists() else "no report yet"
-            yield path.parent.name, f"{record['suite']} version {record['version']}, {len(record['cells'])} cells, {reported}"
+            yield (
+                path.parent.name,
+                f"{record['suite']} version {record['version']}, {counted(len(record['cells']), 'cell')}, {reported}",
+            )
         except (OSError, ValueError, KeyError, TypeError):
             yield path.parent.name, "not readable, or of another release"
 
