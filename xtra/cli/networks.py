@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xtra.cli.messages import make_directory_of, refusal
-from xtra.cli.options import ResultsOption, SeedsOption, SetOption, load_plan, refuse_idle_options
+from xtra.cli.options import ResultsOption, SeedsOption, SetOption, load_plan, refuse_unused_options
 from xtra.suite.diagnostics.errors import printable
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def export_network(
 
     store = Store(results / "store")
     if cell is None:
-        refuse_idle_options({"--pretrained": pretrained, "--set": overrides, "--seeds": seeds}, "a suite and METHOD/GAME/SEED")
+        refuse_unused_options({"--pretrained": pretrained, "--set": overrides, "--seeds": seeds}, "a suite and METHOD/GAME/SEED")
         key, origin = _known_key(store, source), None
     else:
         plan = load_plan(find_suite(Path(source)), overrides, seeds).only([cell], "METHOD/GAME/SEED")

@@ -88,12 +88,12 @@ def load_plan(suite: Path, overrides: list[str] | None = None, seeds: str | None
 def load_plan_if_named(suite: Path | None, overrides: list[str] | None, seeds: str | None, only: list[str] | None) -> Plan | None:
     """None without a suite. What would choose among its cells is refused then: a filter that is dropped means everything."""
     if suite is None:
-        refuse_idle_options({"--set": overrides, "--seeds": seeds, "--only": only}, "a suite FILE")
+        refuse_unused_options({"--set": overrides, "--seeds": seeds, "--only": only}, "a suite FILE")
         return None
     return load_plan(suite, overrides, seeds, only)
 
 
-def refuse_idle_options(options: Mapping[str, object], needed: str) -> None:
+def refuse_unused_options(options: Mapping[str, object], needed: str) -> None:
     """Exits with 2 when one of these options was given, by name, which without `needed` would change nothing."""
     for name, value in options.items():
         if value not in (None, False, []):

@@ -16,7 +16,7 @@ from xtra.cli.options import (
     SetOption,
     SuiteArgument,
     load_plan,
-    refuse_idle_options,
+    refuse_unused_options,
 )
 
 if TYPE_CHECKING:
@@ -89,9 +89,9 @@ def run(
 
     console, store = Console(markup=False, emoji=False, highlight=False), Store(results / "store")
     if executor is not Executor.LOCAL:
-        refuse_idle_options({"--workers": workers}, "--executor local")
+        refuse_unused_options({"--workers": workers}, "--executor local")
     if executor is not Executor.SLURM:
-        refuse_idle_options({"--profile": profile}, "--executor slurm")
+        refuse_unused_options({"--profile": profile}, "--executor slurm")
     plan = load_plan(suite, overrides, seeds, only)
     require_extras(plan)
     print_warnings(plan)
