@@ -124,7 +124,7 @@ def _print(console: Console, statuses: Sequence[JobStatus], prospect: Forecast, 
             console.print(f"... and {len(chosen) - SHOWN} more {state}")
     if prospect.blocked:
         console.print(f"blocked: {counted(len(prospect.blocked), 'job')}, behind one that has failed or diverged")
-    left = "" if prospect.seconds_left is None else f", about {duration(prospect.seconds_left)} left"
+    left = "" if not prospect.seconds_left else f", about {duration(prospect.seconds_left)} left"
     console.print(f"{prospect.percent:.0f} % done{left}")
 
 

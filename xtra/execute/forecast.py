@@ -16,7 +16,7 @@ class Forecast:
     """percent: of the work, where a job weighs its mean seconds if all kinds have finished once, else the same as any other.
 
     seconds_left: the work left, shared by as many jobs as run now, but no less than the longest chain of jobs that wait for one
-    another; 0 when nothing is left, None when nothing runs, or a job is left of a kind that has never finished.
+    another; 0 when all have ended, None when nothing runs, or a job is left of a kind that has never finished.
     unfinished: jobs that can still end.  blocked: those behind one that has failed or diverged.
     """
 
@@ -40,7 +40,8 @@ def forecast(statuses: Sequence[JobStatus], jobs: Mapping[str, Job], costs: Mapp
     done = sum(weights[key] * (1.0 - share) for key, share in shares_left.items())
     running = sum(one.state is State.RUNNING for one in statuses)
     left = {key: seconds[key] * shares_left[key] for key in unfinished if key in seconds}
-    predictable = len(left) == len(unfinished) and (running > 0 or not left)
+    over = all(one.state.final for one in statuses)
+    predictable = over or (running > 0 and len(left) == len(unfinished))
     return Forecast(
         percent=100.0 * done / total if total else 100.0,
         seconds_left=max(sum(left.values()) / max(running, 1), _longest_chain(left, jobs)) if predictable else None,
