@@ -13,7 +13,7 @@ from xtra.protocol.games import XTRA_GAMES
 from xtra.protocol.protocols import PROTOCOLS
 from xtra.rng import stream
 from xtra.suite.load import load_suite
-from xtra.suite.method import leaves
+from xtra.suite.method import leaves, resolve, value_at
 from xtra.suite.plan import plan
 from xtra.suite.presets import PRESETS
 from xtra.suite.settings import suite_schema
@@ -46,6 +46,14 @@ def test_readme_and_suite_state_the_jobs_and_the_gpu_hours(path: Path) -> None:
         or f"# Cost: {len(made.jobs):,} jobs; their time limits add up to {hours:,.0f} GPU-hours."
         in path.read_text(encoding="utf-8")
     )
+
+
+def test_the_reproduction_runs_with_the_released_bounds_and_with_exact_ones() -> None:
+    spec = load_suite(FOLDER / "reproduce.yaml")
+    bounds = {method.name: value_at(resolve(spec, method), "agent.search.min_max") for method in spec.methods}
+    assert bounds == {"EfficientZero": "released", "EfficientZero, exact bounds": "exact"}
+    shared = plan(spec).jobs.keys() & plan(load_suite(FOLDER / "baselines.yaml")).jobs.keys()
+    assert {key.rpartition("-")[0] for key in shared} == {"train", "evaluate"}
 
 
 def test_a_suite_that_proves_the_wiring_says_so() -> None:
