@@ -256,8 +256,8 @@ FAKEGPU_API cudaError_t cudaStreamAddCallback(cudaStream_t stream, cudaStreamCal
 }
 // FAKEGPU_FAULT: the error, by its number, with which every kernel refuses to load.
 FAKEGPU_API cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void*) {
-    if (const char* fault = std::getenv("FAKEGPU_FAULT"))
-        return refuse(static_cast<cudaError_t>(std::atoi(fault)), "loading a kernel");
+    const char* fault = std::getenv("FAKEGPU_FAULT");
+    if (fault && std::atoi(fault) != 0) return refuse(static_cast<cudaError_t>(std::atoi(fault)), "loading a kernel");
     *attributes = {};
     attributes->maxThreadsPerBlock = 1024;
     attributes->binaryVersion = attributes->ptxVersion = 90;

@@ -93,6 +93,7 @@ def test_an_installation_without_the_engine_says_how_to_get_it(
 
 
 @pytest.mark.gpu
+@pytest.mark.arithmetic
 @pytest.mark.skipif(not torch.cuda.is_available() or not cuda_is_usable(), reason="needs a CUDA device and the CUDA engine")
 @pytest.mark.parametrize("policy", ["puct", "gumbel"])
 def test_the_graph_and_the_plain_stream_give_the_same_numbers(policy: str) -> None:
@@ -107,6 +108,7 @@ def test_the_graph_and_the_plain_stream_give_the_same_numbers(policy: str) -> No
 
 
 @pytest.mark.gpu
+@pytest.mark.arithmetic
 @pytest.mark.skipif(not torch.cuda.is_available() or not cuda_is_usable(), reason="needs a CUDA device and the CUDA engine")
 def test_the_gpus_trees_equal_the_cpus_given_the_same_priors() -> None:
     """Softmax differs between devices in its last bit, so priors are compared first and visits where they agree."""

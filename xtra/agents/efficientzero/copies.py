@@ -10,7 +10,7 @@ import copy
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
 
@@ -28,9 +28,21 @@ def for_inference(network: EfficientZeroNetwork, precision: Precision) -> Effici
         if precision == "bfloat16" and isinstance(module, nn.Conv2d | nn.Linear | nn.LSTM):
             module.to(torch.bfloat16)
         if isinstance(module, nn.LSTM):
-            # A copy's weights lie in pieces, which cuDNN would join anew at every call.
-            module.flatten_parameters()
+            join_weights(module)
     return network.eval()
+
+
+@torch.no_grad()
+def join_weights(lstm: nn.LSTM) -> None:
+    """Lays the weights of an LSTM of one layer into one piece of memory, which cuDNN would otherwise do at every call: a copy's
+    lie in pieces. `flatten_parameters` passes bfloat16 over, because `cudnn.is_acceptable` refuses it (PyTorch 2.11)."""
+    weights: list[Tensor] = list(lstm.parameters())
+    if weights[0].is_cuda and weights[0].dtype == torch.bfloat16:
+        lstm_mode, projection, layers, batch_first, both_ways = 2, 0, 1, False, False
+        sizes = lstm.input_size, lstm_mode, lstm.hidden_size, projection, layers
+        torch._cudnn_rnn_flatten_weight(weights, len(weights), *sizes, batch_first, both_ways)
+    else:
+        lstm.flatten_parameters()
 
 
 class DelayedTarget:

@@ -1,0 +1,99 @@
+"""What the fake device notices, and what our code asks of it. Run by `tox -e fakegpu`; elsewhere there is no such device."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from xtra.agents.device import prepare_torch
+from xtra.perf.split import preset_network
+from xtra.search import GraphedSearch, SearchConfig
+from xtra.search.cuda import cuda_is_usable
+
+fakegpu = pytest.importorskip("fakegpu")
+pytestmark = pytest.mark.gpu
+ROOT = Path(__file__).resolve().parents[2]
+BATCH, SIMULATIONS = 4, 5
+
+
+def capture(*steps: str) -> None:
+    """Captures additions to a tensor, and whatever else the steps do."""
+    numbers, stream = torch.zeros(8, device="cuda"), torch.cuda.Stream()
+    with torch.cuda.stream(stream), torch.cuda.graph(torch.cuda.CUDAGraph(), stream=stream):
+        for step in steps:
+            numbers.add_(1)
+            if step == "wait":
+                numbers.sum().item()
+
+
+def test_every_kernel_of_a_capture_is_a_node() -> None:
+    capture("add")
+    fakegpu.reset()
+    capture("add", "add", "add")
+    report = fakegpu.report()
+    assert sum(report["captured"].values()) == 3
+    assert not report["complaints"]
+
+
+def test_a_host_that_waits_breaks_a_capture() -> None:
+    with pytest.raises(RuntimeError):
+        capture("add", "wait")
+    assert any("cudaStreamSynchronize" in complaint or "capture" in complaint for complaint in fakegpu.report()["complaints"])
+    torch.cuda.synchronize()
+    capture("add")  # and not the next one
+
+
+def test_a_captured_search_is_one_kernel_of_ours_to_begin_and_one_a_simulation() -> None:
+    assert cuda_is_usable()
+    device = prepare_torch(1)
+    network, observations, _ = preset_network("tiny", BATCH, device)
+    search = GraphedSearch(network, SearchConfig(num_simulations=SIMULATIONS))
+    valid = torch.ones(BATCH, 18, dtype=torch.bool, device=device)
+    fakegpu.reset()
+    search(observations, valid_actions=valid)
+    captured = fakegpu.report()["captured"]
+    ours = {
+        kernel: sum(count for name, count in captured.items() if kernel in name) for kernel in ("begin_kernel", "step_kernel")
+    }
+    assert ours == {"begin_kernel": 1, "step_kernel": SIMULATIONS}
+    assert not any("HtoD" in name for name in captured)
+    fakegpu.reset()
+    search(observations, valid_actions=valid)
+    launches = [name for name in fakegpu.report()["ran"] if name.startswith("graph of ")]
+    assert launches == [f"graph of {sum(captured.values())} nodes"]
+
+
+def test_an_engine_that_the_driver_refuses_leaves_the_search_to_the_cpus_tree() -> None:
+    # The mask of valid actions comes back from the device as zeros, which the tree on the CPU alone can notice.
+    program = (
+        "import torch; from xtra.perf.split import preset_network; from xtra.search import SearchConfig, search\n"
+        "network, observations, _ = preset_network('tiny', 2, torch.device('cuda'))\n"
+        "valid = torch.ones(2, 18, dtype=torch.bool, device='cuda')\n"
+        "for _ in range(2):\n"
+        "    try: search(network, observations, SearchConfig(num_simulations=3), valid_actions=valid)\n"
+        "    except ValueError as error: print(error)"
+    )
+    for fault, words in {"0": 0, "35": 1}.items():
+        environment = {**os.environ, "FAKEGPU_FAULT": fault}
+        done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+        assert done.stdout.count("has no valid action") == 2 * words
+        assert done.stderr.count("keep their trees on the CPU") == words
+        assert done.stderr.count("driver version is insufficient") == words
+
+
+def test_a_flight_is_flown_whole_in_small(tmp_path: Path) -> None:
+    bench = f"{sys.executable} {ROOT / 'tests' / 'fakegpu' / 'rehearse.py'}"
+    flight = [sys.executable, ROOT / "benchmarks" / "gpu" / "flight.py", "--rehearse", "--budget", "500", "--out", tmp_path]
+    only = "device,doctor,train,profile,search,deterministic"
+    subprocess.run([*flight, "--bench", bench, "--only", only], check=True)
+    steps = {step["name"]: step for step in json.loads((tmp_path / "flight.json").read_text())["steps"]}
+    assert {name: step["status"] for name, step in steps.items()} == dict.fromkeys(only.split(","), "done")
+    assert steps["train"]["result"]["device"] == "Fake GPU"
+    table = [sys.executable, ROOT / "benchmarks" / "gpu" / "table.py", tmp_path / "flight.json"]
+    text = subprocess.run(table, capture_output=True, text=True, check=True).stdout
+    assert text.startswith("On one Fake GPU")
+    assert "not sustained" in text
