@@ -16,7 +16,7 @@ import numpy as np
 
 from xtra.protocol.scores import reference_scores
 from xtra.results.run_record import SCHEMA_VERSION
-from xtra.store.rows import COSTS, CURVES, EPISODES, SCORES, SOURCE_SCORES, TASK_WEIGHTS, Table, to_csv
+from xtra.store.rows import COSTS, CURVES, EPISODES, PLASTICITY, SCORES, SOURCE_SCORES, TASK_WEIGHTS, Table, to_csv
 from xtra_analysis.bootstrap import generator
 
 ENV_STEPS = 100_000
@@ -91,6 +91,7 @@ def write_synthetic_run(
         (CURVES, [row for cell in cells for row in cell.curve_rows()]),
         (COSTS, [row for cell in cells for row in cell.cost_rows()]),
         (TASK_WEIGHTS, [row for cell in cells for row in cell.task_weight_rows()]),
+        (PLASTICITY, []),
         (SOURCE_SCORES, [row for cell in cells for row in cell.source_score_rows()]),
     ]
     for table, table_rows in rows:

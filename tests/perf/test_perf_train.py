@@ -85,7 +85,7 @@ def test_measuring_gradients_costs_its_share_of_an_interval() -> None:
     found = cross_tasks(FinetuningConfig.model_validate({"sources": ("Boxing",), "task_weights": weights}), seconds, 4.0)
     # Five seconds are of updates, one of them the wait; every tenth update takes four times as long again.
     assert (found["data_wait_fraction"], found["mean_measurement_cost"]) == pytest.approx((0.2, 0.4))
-    never = FinetuningConfig.model_validate({"sources": ("Boxing",), "task_weights": {**weights, "method": "constant"}})
+    never = FinetuningConfig.model_validate({"sources": ("Boxing",), "task_weights": {**weights, "method": "uniform"}})
     assert cross_tasks(never, seconds, 4.0)["mean_measurement_cost"] == 0
 
 

@@ -83,13 +83,13 @@ def test_leaving_one_out_never_shows_a_target_its_own_data() -> None:
 def test_ablations_of_finetuning_share_everything_before_it() -> None:
     made = planned(
         {"name": "XTRA", "set": XTRA},
-        {"name": "Constant weights", "base": "XTRA", "set": {"transfer.task_weights.method": "constant"}},
+        {"name": "Uniform weights", "base": "XTRA", "set": {"transfer.task_weights.method": "uniform"}},
         {"name": "Representation", "base": "XTRA", "set": {"transfer.start.components": ["representation"]}},
         {"name": "No cross-tasks", "base": "XTRA", "set": {"transfer.cross_tasks.enabled": False}},
     )
     assert stages(made)["pretrain"] == 1
     assert (
-        len({jobs_of(made, method)["train"].key for method in ("XTRA", "Constant weights", "Representation", "No cross-tasks")})
+        len({jobs_of(made, method)["train"].key for method in ("XTRA", "Uniform weights", "Representation", "No cross-tasks")})
         == 4
     )
     assert "label" not in jobs_of(made, "No cross-tasks")

@@ -13,8 +13,8 @@ from xtra.agents.interface import TrainingRun
 from xtra.envs.config import EnvironmentConfig
 from xtra.protocol.games import GAMES, NUM_ACTIONS
 from xtra.replay.buffer import ReplayBuffer
-from xtra.transfer.config import CrossTaskConfig, TaskWeightConfig, TeacherConfig
-from xtra.transfer.cross_tasks import CrossTaskLearner
+from xtra.transfer.config import CrossTaskConfig, FinetuningConfig, TaskWeightConfig, TeacherConfig
+from xtra.transfer.finetuning import FinetuningLearner
 from xtra.transfer.student import DistilledStudent
 from xtra.transfer.tasks import LabelledTask, Labels
 
@@ -65,7 +65,8 @@ def test_updates_with_offline_tasks_are_those_of_the_plain_version(settings: dic
     task_weights = TaskWeightConfig(initial=0.7, start=1, interval=50, window=2, threshold=0.034, gradient_clamp=0.05)
     labelled, plain_tasks = sources(config)
     environment = EnvironmentConfig(game="Catch", frame_size=10)
-    learner = CrossTaskLearner(config, environment, RUN, labelled, cross, task_weights, TeacherConfig())
+    finetuning = FinetuningConfig(cross_tasks=cross, task_weights=task_weights, teacher=TeacherConfig())
+    learner = FinetuningLearner(config, environment, RUN, finetuning, labelled)
     network = talking_network(config.network, 10, seed=1)
     learner.start_from(network.state_dict(), COMPONENTS, [])
     replay, memory = learner.make_replay(2, (10, 10, 3), 100), Memory(config.window)

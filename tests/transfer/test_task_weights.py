@@ -71,8 +71,8 @@ def test_the_mean_similarity_has_no_threshold_and_is_never_negative() -> None:
     assert tracked.values.tolist() == [pytest.approx(0.05), 0.0]
 
 
-def test_constant_weights_are_never_measured() -> None:
-    tracked = weights(method="constant", initial=0.3)
+def test_uniform_weights_are_never_measured() -> None:
+    tracked = weights(method="uniform", initial=0.3)
     assert not any(tracked.measures(update) for update in range(100))
     assert tracked.values.tolist() == [0.3, 0.3]
 

@@ -19,7 +19,7 @@ from xtra.stages.config import DatasetConfig, TrainConfig
 from xtra.stages.context import StageContext
 from xtra.telemetry import Telemetry
 from xtra.transfer.config import DataConfig
-from xtra.transfer.tasks import LabelledTask, Labels
+from xtra.transfer.tasks import Labels, Task
 
 ENV_STEPS = 5_000
 """Of random play per game: some hundred blocks of frames, so that few samples of an update share one."""
@@ -36,7 +36,7 @@ def make_inputs(config: TrainConfig, directory: Path) -> dict[str, tuple[Path, .
     return {"dataset": tuple(directory / game / "data" for game in games), "label": tuple(directory / game for game in games)}
 
 
-def keep_frames_as_in_a_study(tasks: Sequence[LabelledTask], datasets: tuple[Path, ...], memory_gb: float) -> None:
+def keep_frames_as_in_a_study(tasks: Sequence[Task], datasets: tuple[Path, ...], memory_gb: float) -> None:
     """Few frames would always fit into memory: those of games that in full would not are decoded when they are read.
 
     memory_gb: of all tasks together.

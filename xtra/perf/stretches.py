@@ -21,7 +21,7 @@ from xtra.stages.config import TrainConfig
 from xtra.stages.context import StageContext
 from xtra.stages.train import OnlineTraining
 from xtra.telemetry import Telemetry
-from xtra.transfer.cross_tasks import CrossTaskLearner
+from xtra.transfer.finetuning import FinetuningLearner
 
 WITH_ENV_STEPS = ("environment", "acting", "search", "other")
 """Parts whose time grows with env steps; that of all others with updates."""
@@ -75,7 +75,7 @@ class Stretches:
         self._device, self._num_envs = device, config.agent.acting.num_envs
         self._training = OnlineTraining(config, device, context)
         self._learner = self._training.learner
-        if isinstance(self._learner, CrossTaskLearner):
+        if isinstance(self._learner, FinetuningLearner) and self._learner.tasks:
             keep_frames_as_in_a_study(self._learner.tasks, inputs["dataset"], config.agent.replay.frame_memory_gb)
 
     def warm_up(self, num_updates: int) -> None:
@@ -118,7 +118,7 @@ class Stretches:
         None for a run without offline tasks. Their weights stay as they are.
         """
         learner = self._learner
-        if not isinstance(learner, CrossTaskLearner):
+        if not isinstance(learner, FinetuningLearner) or not learner.tasks:
             return None
         seconds: dict[bool, list[float]] = {True: [], False: []}
 

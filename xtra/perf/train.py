@@ -95,7 +95,7 @@ def cross_tasks(finetuning: FinetuningConfig, seconds: dict[str, float], cost: f
 
 def measured_share(config: TaskWeightConfig | None) -> float:
     """Of the updates from one opening of a window to the next, those inside it."""
-    return 0.0 if config is None or config.method == "constant" else min(1.0, config.window / config.interval)
+    return 0.0 if config is None or config.method == "uniform" else min(1.0, config.window / config.interval)
 
 
 def projected_hours(config: TrainConfig, parts: dict[str, Any], mean_measurement_cost: float = 0.0) -> float:

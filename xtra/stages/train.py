@@ -17,6 +17,7 @@ import numpy as np
 import torch
 
 from xtra.agents.device import prepare_torch
+from xtra.agents.efficientzero.agent import EfficientZeroLearner
 from xtra.agents.evaluation import mean_episode_return, play_episodes
 from xtra.agents.factory import NETWORK_FILE, make_learner
 from xtra.agents.interface import Learner, TrainingRun
@@ -24,14 +25,14 @@ from xtra.envs.make import make_training_environment
 from xtra.envs.vector import FrameStacks
 from xtra.replay.recording import recording_meta
 from xtra.replay.segments import ReplayLog
-from xtra.rng import derive_seed
+from xtra.rng import derive_seed, stream
 from xtra.stages.config import TrainConfig
 from xtra.stages.context import StageContext
 from xtra.stages.resumable import complete
 from xtra.store.checkpoint import Checkpoints
 from xtra.store.errors import DamagedError
-from xtra.transfer.cross_tasks import CrossTaskLearner
-from xtra.transfer.finetuning import make_finetuning_learner
+from xtra.transfer.finetuning import FinetuningLearner, make_finetuning_learner
+from xtra.transfer.plasticity import plasticity_on_replay
 
 SEGMENT_ROWS = 1_000
 """Rows after which a segment of the replay is written, checkpoint or not; fewer if the replay holds fewer."""
@@ -40,8 +41,9 @@ METRICS_INTERVAL = 20
 
 
 def run(config: TrainConfig, context: StageContext) -> None:
-    """Inputs, where transfer reads them: `pretrained`, `dataset` and `label`. Leaves network.pt, curve.json, summary.json,
-    metrics.jsonl and replay/. Goes on from `work/checkpoints` if there are any."""
+    """Inputs, where transfer reads them: `pretrained`, `dataset` and `label`. Leaves network.pt, curve.json,
+    plasticity.json, summary.json, metrics.jsonl and replay/; when it finetunes, task_weights.json. Goes on from
+    `work/checkpoints` if there are any."""
     complete(OnlineTraining(config, prepare_torch(config.training.num_threads), context))
 
 
@@ -103,6 +105,7 @@ class OnlineTraining:
         self._returns = np.zeros(self._num_envs)
         self._episode_ends: list[tuple[int, int]] = []
         self._curve: list[dict[str, Any]] = []
+        self._plasticity: list[dict[str, Any]] = []
 
     def move(self) -> bool:
         """See `Resumable`; updates that are due come before anything else."""
@@ -167,6 +170,11 @@ class OnlineTraining:
         }
         self._curve.append(point)
         self._context.telemetry.metrics(**point)
+        if isinstance(self.learner, EfficientZeroLearner):
+            rng = stream(self._config.seed, "plasticity", self.env_steps)
+            measured = plasticity_on_replay(self.learner.network, self.replay, rng)
+            self._plasticity.append({"env_steps": self.env_steps, "updates": self.updates, **measured})
+            self._context.telemetry.metrics(**self._plasticity[-1])
 
     def _progress(self, **figures: float) -> None:
         done, total = self.env_steps + self.updates, self.budget.env_steps + self.budget.num_updates
@@ -184,6 +192,7 @@ class OnlineTraining:
             "returns": self._returns,
             "episode_ends": self._episode_ends,
             "curve": self._curve,
+            "plasticity": self._plasticity,
             "env_steps": self.env_steps,
             "updates": self.updates,
             "metrics_size": self._context.telemetry.size(),
@@ -210,7 +219,8 @@ class OnlineTraining:
         self.replay.restore(state["replay"])
         self.environment.restore(state["environment"])
         self.stacks.stacks = state["stacks"]
-        self._returns, self._episode_ends, self._curve = state["returns"], state["episode_ends"], state["curve"]
+        self._returns, self._episode_ends = state["returns"], state["episode_ends"]
+        self._curve, self._plasticity = state["curve"], state["plasticity"]
         self.env_steps, self.updates = state["env_steps"], state["updates"]
         self._context.telemetry.rewind(state["metrics_size"])
 
@@ -226,7 +236,8 @@ class OnlineTraining:
         meta = recording_meta(self.replay, self._config.environment, self._config.seed, self._episode_ends)
         meta.save(out / "replay")
         (out / "curve.json").write_text(json.dumps(self._curve))
-        if isinstance(self.learner, CrossTaskLearner):
+        (out / "plasticity.json").write_text(json.dumps(self._plasticity))
+        if isinstance(self.learner, FinetuningLearner):
             (out / "task_weights.json").write_text(json.dumps(self.learner.task_weight_rows()))
         (out / "summary.json").write_text(json.dumps({"env_steps": self.env_steps, "updates": self.updates}))
         metrics = self._context.work / "metrics.jsonl"

@@ -151,6 +151,19 @@ class TaskWeightRow(CellRow):
     gradient_similarity: OptionalFinite
 
 
+class PlasticityRow(CellRow):
+    """One row per evaluation during training of an EfficientZero: how well its network can still learn.
+
+    dormant_fraction: share of its rectified units that are hardly ever active. effective_rank: of its latents. Both are defined
+    in `xtra.transfer.plasticity`.
+    """
+
+    env_steps: Whole
+    updates: Whole
+    dormant_fraction: Annotated[Finite, Field(ge=0, le=1)]
+    effective_rank: Annotated[Whole, Field(ge=0)]
+
+
 class SourceScoreRow(CellRow):
     """One row per (cell, game that its network was pretrained on): what the network scores there, before any finetuning.
 
@@ -194,8 +207,9 @@ EPISODES = Table("episodes", EpisodeRow, (*CELL_KEY, "episode"))
 CURVES = Table("curves", CurveRow, (*CELL_KEY, "env_steps"))
 COSTS = Table("costs", CostRow, ("method", "game", "seed", "key"))
 TASK_WEIGHTS = Table("task_weights", TaskWeightRow, (*CELL_KEY, "source_game", "updates"))
+PLASTICITY = Table("plasticity", PlasticityRow, (*CELL_KEY, "env_steps"))
 SOURCE_SCORES = Table("source_scores", SourceScoreRow, (*CELL_KEY, "source_game"))
-TABLES = (SCORES, EPISODES, CURVES, COSTS, TASK_WEIGHTS, SOURCE_SCORES)
+TABLES = (SCORES, EPISODES, CURVES, COSTS, TASK_WEIGHTS, PLASTICITY, SOURCE_SCORES)
 
 
 def to_csv(table: Table, rows: Iterable[Mapping[str, Any]]) -> str:

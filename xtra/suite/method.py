@@ -19,7 +19,7 @@ from xtra.protocol.protocols import PROTOCOLS
 from xtra.stages.config import EvaluationConfig, TrainingConfig
 from xtra.suite.presets import PRESETS, SIZES
 from xtra.suite.spec import MethodSpec, SuiteSpec
-from xtra.transfer.config import COMPONENTS, TransferConfig
+from xtra.transfer.config import COMPONENTS, LearningRateConfig, TransferConfig
 
 DEFAULT_AGENT = "efficientzero"
 
@@ -123,6 +123,7 @@ class MethodConfig(Config):
         start, weights = self.transfer.start, self.transfer.task_weights
         if start.frozen and not (self.transfer.init_from or self.transfer.pretraining.method != "none"):
             raise ValueError("transfer.start.frozen names components, but nothing is pretrained that could stay as it is")
+        self._check_what_pretraining_alone_allows()
         if fresh := [name for name in start.frozen if name not in start.components]:
             raise ValueError(f"transfer.start.frozen: {', '.join(fresh)} is not loaded (transfer.start.components)")
         if set(start.frozen) >= set(COMPONENTS):
@@ -130,6 +131,23 @@ class MethodConfig(Config):
         if weights.window > weights.interval:
             raise ValueError(f"transfer.task_weights.window is {weights.window}, longer than its interval of {weights.interval}")
         return self
+
+    def _check_what_pretraining_alone_allows(self) -> None:
+        """Settings that would change nothing without a pretrained network, or with an agent that does not read them."""
+        transfer = self.transfer
+        used = {
+            "transfer.start.retained": transfer.start.retained < 1.0,
+            "transfer.start.reset_heads": transfer.start.reset_heads,
+            "transfer.start.batch_norm": transfer.start.batch_norm != "pretrained",
+            "transfer.retention.method": transfer.retention.method != "none",
+            "transfer.learning_rates": transfer.learning_rates != LearningRateConfig(),
+        }
+        pretrained = transfer.init_from is not None or transfer.pretraining.method != "none"
+        for path, is_used in used.items():
+            if is_used and not pretrained and path != "transfer.learning_rates":
+                raise ValueError(f"{path} is set, but nothing is pretrained that it could change")
+            if is_used and self.agent.name != "efficientzero" and path != "transfer.start.retained":
+                raise ValueError(f"{path} is set; agent {self.agent.name} does not read it, efficientzero does")
 
     @property
     def learns_online(self) -> bool:

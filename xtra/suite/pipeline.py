@@ -29,7 +29,7 @@ from xtra.store.job import Job, Resources
 from xtra.suite.method import MethodConfig, resolve
 from xtra.suite.presets import PRESETS, SMOKE
 from xtra.suite.spec import OTHER_TARGETS, MethodSpec, SuiteSpec
-from xtra.transfer.config import FinetuningConfig
+from xtra.transfer.config import FinetuningConfig, LearningRateConfig
 
 Inputs = dict[str, tuple[str, ...]]
 """Role to the keys of the jobs that fill it."""
@@ -148,22 +148,27 @@ class Pipeline:
 
     def _train(self, target: str, seed: int, sources: Sources, pretrained: Job | None) -> Job:
         assert isinstance(self._config.agent, EfficientZeroConfig | CurlConfig)
-        crossed = self.transfer.cross_tasks.enabled
+        transfer = self.transfer
         inputs: Inputs = {} if pretrained is None else {"pretrained": (pretrained.key,)}
-        if crossed:
-            inputs |= {"dataset": sources.datasets, "label": sources.labels}
+        if transfer.crosses_sources or transfer.retention.method == "ewc":
+            inputs["dataset"] = sources.datasets
+        if transfer.crosses_sources:
+            inputs["label"] = sources.labels
+        mixed = transfer.cross_tasks.enabled
         finetuning = FinetuningConfig(
-            sources=sources.games if crossed else (),
-            start=None if pretrained is None else self.transfer.start,
-            cross_tasks=self.transfer.cross_tasks if crossed else None,
-            task_weights=self.transfer.task_weights if crossed else None,
-            teacher=self.transfer.teacher if crossed else None,
+            sources=sources.games if "dataset" in inputs else (),
+            start=None if pretrained is None else transfer.start,
+            learning_rates=None if transfer.learning_rates == LearningRateConfig() else transfer.learning_rates,
+            cross_tasks=transfer.cross_tasks if mixed else None,
+            task_weights=transfer.task_weights if mixed else None,
+            teacher=transfer.teacher if transfer.crosses_sources else None,
+            retention=None if transfer.retention.method == "none" else transfer.retention,
         )
         config = TrainConfig(
             environment=self.view(target),
             agent=self._config.agent,
             training=self._config.training,
-            finetuning=finetuning if inputs else None,
+            finetuning=None if finetuning == FinetuningConfig() else finetuning,
             seed=seed,
         )
         return self.job("train", config, inputs)

@@ -1,13 +1,14 @@
-"""The settings of transfer: source data, teachers, pretraining, what is loaded, cross-tasks and their weights. No torch here.
+"""The settings of transfer, by the question they answer: where source data come from, how a network is pretrained, what
+finetuning starts from, what is mixed in, how it is weighed, what is held back. No torch here.
 
-Sources: [P] the paper, [C] its released finetuning code, [ours] where neither says (README's table of choices).
+Sources of the values: [P] Xu et al., 2023; [C] its released finetuning code; [ours] where neither says (`README.md`, choices).
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from xtra.config import Config
 
@@ -64,36 +65,77 @@ class PretrainingConfig(Config):
 
 
 class StartConfig(Config):
-    """What finetuning takes from the pretrained network."""
+    """What finetuning starts from."""
 
     components: tuple[Component, ...] = COMPONENTS
-    """Parts that are loaded; the rest are initialised anew. [C]: all."""
+    """Components that are loaded; the others are initialised anew. [C]: all."""
     frozen: tuple[Component, ...] = ()
-    """Parts that stay as they were loaded, their batch-norm statistics included. [C]: none."""
+    """Components that stay as they were loaded, their batch-norm statistics included. [C]: none."""
+    retained: float = Field(1.0, ge=0.0, le=1.0)
+    """Shrink and perturb: weights start as this x pretrained + (1 - this) x freshly initialised (Ash & Adams, 2020, in the form
+    of D'Oro et al., 2023). [C]: 1."""
+    reset_heads: bool = False
+    """Whether policy, value and value-prefix heads are initialised anew, behind what is loaded (Nikishin et al., 2022).
+    [C]: no."""
+    batch_norm: Literal["pretrained", "target"] = "pretrained"
+    """Batch-norm statistics at the first update: those loaded ([C]), or averages over batches of the target's own frames
+    (Schneider et al., 2020)."""
+
+    @model_validator(mode="after")
+    def _frozen_heads_are_not_reset(self) -> Self:
+        if self.reset_heads and (frozen := [name for name in ("dynamics", "prediction") if name in self.frozen]):
+            raise ValueError(f"start.reset_heads is true, and {', '.join(frozen)} frozen: heads drawn anew would never learn")
+        return self
+
+
+class LearningRateConfig(Config):
+    """Each component's learning rate in finetuning, as a multiple of `agent.optimizer.learning_rate`. [C]: 1 for all; smaller
+    ones for what is transferred: Howard & Ruder, 2018."""
+
+    representation: float = Field(1.0, ge=0.0)
+    """Multiple for the representation."""
+    dynamics: float = Field(1.0, ge=0.0)
+    """Multiple for the dynamics, its value-prefix head included."""
+    prediction: float = Field(1.0, ge=0.0)
+    """Multiple for the prediction."""
+    projection: float = Field(1.0, ge=0.0)
+    """Multiple for the projection."""
 
 
 class CrossTaskConfig(Config):
-    """Offline tasks in the loss of finetuning."""
+    """What is mixed in: offline tasks in the loss of finetuning."""
 
     enabled: bool = False
-    """Whether batches of the source games' data join every update ([P])."""
+    """Whether offline batches join every update ([P])."""
+    filled_by: Literal["sources", "target"] = "sources"
+    """Whose data those batches hold: the source games' ([P]); or, as a control of equal compute, the target's own replay."""
     batch_size: int = Field(256, ge=2)
     """Offline samples per update, all tasks together. [C]: 256, as many as of the target."""
     composition: Literal["balanced", "shared_queue"] = "balanced"
     """Every task in every update; or m batches from tasks drawn at random, as in the released code's one queue."""
+    final_share: float = Field(1.0, ge=0.0, le=1.0)
+    """Share of `batch_size` that is left after `anneal_updates`. [P]: 1, no annealing."""
+    anneal_updates: int = Field(100_000, ge=1)
+    """Updates over which the share falls from 1 to `final_share`, in eight equal steps; every sample counts as before. [ours]."""
     loss_normalization: Literal["per_task", "released", "paper_sum"] = "per_task"
     """L(target) + mean of weight x L(task), the target counting as it does from scratch; the mean over all samples, whose divisor
     stays whatever the weights ([C]); or L(target) + sum of weight x L(task) ([P])."""
     forward: Literal["joint", "separate"] = "joint"
     """One pass over the mixed batch, whose statistics batch norm sees ([C]); or one per task."""
 
+    def share(self, update: int) -> float:
+        """Returns the share of `batch_size` in update number `update` (from 0)."""
+        step = min(8, 8 * update // self.anneal_updates)
+        return 1.0 + (self.final_share - 1.0) * step / 8
+
 
 class TaskWeightConfig(Config):
-    """How much each offline task counts."""
+    """How what is mixed in is weighed."""
 
-    method: Literal["periodic_similarity", "mean_similarity", "constant"] = "periodic_similarity"
+    method: Literal["periodic_similarity", "mean_similarity", "uniform"] = "periodic_similarity"
     """Share of measured updates in which a task's gradient points with the target's ([P], [C]); the mean cosine, a negative one
-    as 0, with no threshold; or `initial` throughout."""
+    as 0, with no threshold; or `initial` for all tasks throughout: unitary scalarisation (Kurin et al., 2022), the headline
+    control."""
     initial: float = Field(1.0, ge=0.0)
     """Weight until the first measurement ends. [C]: 1."""
     start: int = Field(10_000, ge=0)
@@ -112,6 +154,21 @@ class TaskWeightConfig(Config):
     """Loss terms whose gradient is measured. [C]: all."""
 
 
+class RetentionConfig(Config):
+    """What is held back from forgetting, without source data in the updates."""
+
+    method: Literal["none", "l2_sp", "ewc", "kickstarting"] = "none"
+    """No penalty ([P]); the distance to the loaded weights (L2-SP: Li et al., 2018); the same weighted by the sources' diagonal
+    Fisher information (EWC: Kirkpatrick et al., 2017); or the divergence from the pretrained policy on the target's observations
+    (kickstarting: Schmitt et al., 2018; in finetuning: Wolczyk et al., 2024)."""
+    strength: float = Field(0.01, ge=0.0)
+    """Factor of the penalty in the loss at the first update. [ours]: each method needs its own."""
+    decay: float = Field(1.0, gt=0.0, le=1.0)
+    """Factor of the strength from one update to the next. [ours]: 1; kickstarting is usually annealed."""
+    fisher_samples: int = Field(256, ge=1)
+    """Transitions of each source game that EWC's Fisher information is averaged over, once before training. [ours]."""
+
+
 class TransferConfig(Config):
     """Everything between the source games and the target."""
 
@@ -126,29 +183,42 @@ class TransferConfig(Config):
     directory; on the command line, to the current one."""
     start: StartConfig = StartConfig()
     """What of it is used."""
+    learning_rates: LearningRateConfig = LearningRateConfig()
+    """How fast each component learns."""
     cross_tasks: CrossTaskConfig = CrossTaskConfig()
     """Offline tasks beside the target."""
     task_weights: TaskWeightConfig = TaskWeightConfig()
     """Their weights."""
+    retention: RetentionConfig = RetentionConfig()
+    """Penalties on forgetting."""
     zero_shot: bool = False
     """Evaluate the pretrained network on the target as it is, without any training there."""
 
     @property
+    def crosses_sources(self) -> bool:
+        """Whether the source games' labelled data are in the loss of finetuning."""
+        return self.cross_tasks.enabled and self.cross_tasks.filled_by == "sources"
+
+    @property
     def needs_sources(self) -> bool:
         """Whether source games are read at all."""
-        return self.pretraining.method != "none" or self.cross_tasks.enabled
+        return self.pretraining.method != "none" or self.crosses_sources or self.retention.method == "ewc"
 
 
 class FinetuningConfig(Config):
     """What training takes from elsewhere. Parts that are not used are null, so that equal jobs are one job."""
 
     sources: tuple[str, ...] = ()
-    """The games of inputs `dataset` and `label`, in their order; empty without cross-tasks."""
+    """The games of inputs `dataset` and `label`, in their order; empty where neither is read."""
     start: StartConfig | None = None
     """What is loaded from input `pretrained`."""
+    learning_rates: LearningRateConfig | None = None
+    """How fast each component learns; null for one rate."""
     cross_tasks: CrossTaskConfig | None = None
-    """Offline tasks in every update."""
+    """What is mixed into every update."""
     task_weights: TaskWeightConfig | None = None
-    """How much each of them counts."""
+    """How it is weighed."""
     teacher: TeacherConfig | None = None
-    """How their labels become targets."""
+    """How labels become targets."""
+    retention: RetentionConfig | None = None
+    """What is held back from forgetting."""

@@ -6,7 +6,7 @@ before that update sets new priorities, so the decoding thread's speed changes n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -40,7 +40,7 @@ class TaskSampler:
     """Draws an update's transitions from all tasks, from each by its own priorities. num_updates: of the whole training.
 
     composition: `balanced` draws from every task in every update (Xu et al., 2023, section 3); `shared_queue` makes as many
-    batches, each of a task drawn at random, as the released code's one queue does.
+    batches, each of a task drawn at random, as the released code's one queue does. share: of `batch_size`, by update.
     """
 
     def __init__(
@@ -52,8 +52,9 @@ class TaskSampler:
         num_updates: int,
         seed: int,
         composition: Literal["balanced", "shared_queue"] = "balanced",
+        share: Callable[[int], float] = lambda update: 1.0,
     ) -> None:
-        self._tasks, self._batch_size, self._config = tasks, batch_size, config
+        self._tasks, self._batch_size, self._config, self._share = tasks, batch_size, config, share
         self._num_updates, self._seed, self._composition = num_updates, seed, composition
 
     def draw(self, update: int) -> list[TaskSample]:
@@ -62,10 +63,11 @@ class TaskSampler:
         order: Sequence[int] = range(num_tasks)
         if self._composition == "shared_queue":
             order = stream(self._seed, "shared-queue", update).integers(num_tasks, size=num_tasks).tolist()
+        batch_size = round(self._batch_size * self._share(update))
         exponent = self._config.importance_exponent(update, self._num_updates)
         return [
             TaskSample(task, self._tasks[task].replay.sample(size, stream(self._seed, "offline-replay", update, place), exponent))
-            for place, (task, size) in enumerate(zip(order, shares(self._batch_size, num_tasks, update), strict=True))
+            for place, (task, size) in enumerate(zip(order, shares(batch_size, num_tasks, update), strict=True))
             if size
         ]
 
@@ -140,4 +142,4 @@ def shares(batch_size: int, num_tasks: int, update: int) -> list[int]:
 
 
 def _split(values: NDArray[Any], samples: Sequence[TaskSample]) -> list[NDArray[Any]]:
-    return np.split(values, np.cumsum([len(one.sample.rows) for one in samples])[:-1])
+    return np.split(values, np.cumsum([len(one.sample.rows) for one in samples])[:-1]) if samples else []

@@ -32,7 +32,7 @@ class TaskWeights:
         """Returns whether this update is inside a measuring window."""
         config = self._config
         since = update - config.start
-        return config.method != "constant" and since >= 0 and since % config.interval < config.window
+        return config.method != "uniform" and since >= 0 and since % config.interval < config.window
 
     def record(self, update: int, similarities: Float) -> None:
         """Counts this update's cosines `[T]`, NaN for a task without a sample. The window's last update sets the weights, which

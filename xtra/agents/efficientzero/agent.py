@@ -79,6 +79,11 @@ class EfficientZeroLearner:
         self._target.reset(self._network)
         self._pretrained = True
 
+    @property
+    def network(self) -> EfficientZeroNetwork:
+        """The network that learns."""
+        return self._network
+
     def randomize_heads(self) -> None:
         """Makes a random network say something: the heads' last layers, which start at zero, are drawn as other layers."""
         with torch.random.fork_rng(devices=[self._device] if self._device.type == "cuda" else []):

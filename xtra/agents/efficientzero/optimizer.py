@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -26,20 +27,23 @@ class Optimizer:
     reached on the device, where it makes the optimiser change nothing, and the learning rate is read from a tensor there.
     """
 
-    def __init__(self, network: nn.Module, config: OptimizerConfig) -> None:
+    def __init__(self, network: nn.Module, config: OptimizerConfig, multiples: Mapping[str, float] | None = None) -> None:
+        """multiples: of the learning rate, by the network's children; None for one rate."""
         self._network, self._config = network, config
+        self._multiples = [1.0] if multiples is None else [multiples[name] for name, _ in network.named_children()]
         device = next(network.parameters()).device
         self._on_device = steps_on_device(device)
-        self._rate = torch.zeros((), device=device)
-        self._optimizer = _make_optimizer(network, config, self._rate if self._on_device else None)
+        parts = [network] if multiples is None else list(network.children())
+        self._optimizer = _make_optimizer([list(part.parameters()) for part in parts], config, self._on_device)
 
     def set_learning_rate(self, update: int) -> None:
         """To that of update number `update`, for the next step."""
         rate = learning_rate(update, self._config)
-        if self._on_device:
-            self._rate.fill_(rate)
-        else:
-            self._optimizer.param_groups[0]["lr"] = rate
+        for group, multiple in zip(self._optimizer.param_groups, self._multiples, strict=True):
+            if self._on_device:
+                group["lr"].fill_(rate * multiple)
+            else:
+                group["lr"] = rate * multiple
 
     def step(self, loss: Tensor) -> Tensor:
         """One step down the gradient of `loss`, which is clipped to `max_gradient_norm`.
@@ -69,12 +73,13 @@ class Optimizer:
     def restore(self, state: dict[str, Any]) -> None:
         """Sets what `state` returned. How the optimiser runs is the device's affair, not the state's: Adam's counters, too, go
         where these flags send them."""
-        (group,) = self._optimizer.param_groups
-        own: dict[str, Any] = {name: group[name] for name in ("lr", "fused", "capturable") if name in group}
+        flags = ("lr", "fused", "capturable")
+        own = [{name: group[name] for name in flags if name in group} for group in self._optimizer.param_groups]
         held = {parameter: dict(tensors) for parameter, tensors in self._optimizer.state.items()}
-        groups = [{**saved, **own} for saved in state["param_groups"]]
+        groups = [{**saved, **kept} for saved, kept in zip(state["param_groups"], own, strict=True)]
         self._optimizer.load_state_dict({**state, "param_groups": groups})
-        self._optimizer.param_groups[0] |= own  # the learning rate's own tensor, of which loading made a copy
+        for group, kept in zip(self._optimizer.param_groups, own, strict=True):
+            group |= kept  # the learning rate's own tensor, of which loading made a copy
         self._keep_in_place(held)
 
     def _keep_in_place(self, held: dict[Any, dict[str, Any]]) -> None:
@@ -101,14 +106,16 @@ def steps_on_device(device: torch.device) -> bool:
     return device.type == "cuda"
 
 
-def _make_optimizer(network: nn.Module, config: OptimizerConfig, device_rate: Tensor | None) -> torch.optim.Optimizer:
-    """device_rate: where the learning rate is read on a device, whose weights are all changed by one kernel."""
-    on_device = device_rate is not None
-    rate, fused = (device_rate, True) if on_device else (config.learning_rate, None)
-    settings: dict[str, Any] = {"lr": rate, "weight_decay": config.weight_decay, "fused": fused}
+def _make_optimizer(parts: Sequence[Sequence[Tensor]], config: OptimizerConfig, on_device: bool) -> torch.optim.Optimizer:
+    """One group of parameters per part. On a device all weights of a group are changed by one kernel, which reads their learning
+    rate there."""
+    groups: list[dict[str, Any]] = [{"params": list(part)} for part in parts]
+    for group, part in zip(groups, parts, strict=True):
+        group["lr"] = torch.zeros((), device=part[0].device) if on_device else config.learning_rate
+    settings: dict[str, Any] = {"weight_decay": config.weight_decay, "fused": True if on_device else None}
     if config.method == "adam":
-        adam = torch.optim.AdamW(network.parameters(), capturable=on_device, **settings)
+        adam = torch.optim.AdamW(groups, capturable=on_device, **settings)
         # It would warn of every step that is not captured: the first ones, and those with gradients measured.
         adam._warned_capturable_if_run_uncaptured = True
         return adam
-    return torch.optim.SGD(network.parameters(), momentum=config.momentum, **settings)
+    return torch.optim.SGD(groups, momentum=config.momentum, **settings)

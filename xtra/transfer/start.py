@@ -1,0 +1,51 @@
+"""What finetuning starts from: the pretrained weights, whole, shrunk towards a fresh network, or with fresh heads; and batch-norm
+statistics estimated anew on the target's frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from xtra.transfer.config import StartConfig
+
+HEADS = ("prediction.policy_head.", "prediction.value_head.", "dynamics.head.")
+"""Policy, value and value prefix: what follows each head's convolution."""
+
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+
+
+def starting_weights(pretrained: Mapping[str, Tensor], fresh: Mapping[str, Tensor], config: StartConfig) -> dict[str, Tensor]:
+    """Returns the `state_dict` to load. fresh: of a newly initialised network of the same shapes.
+
+    Shrinking interpolates parameters, `retained` x pretrained + (1 - `retained`) x fresh, and leaves batch-norm statistics alone.
+    """
+    weights = dict(pretrained)
+    if config.retained < 1.0:
+        for name, value in pretrained.items():
+            if name in fresh and not name.endswith(STATISTICS):
+                weights[name] = torch.lerp(fresh[name].to(value.device), value, config.retained)
+    if config.reset_heads:
+        weights |= {name: value for name, value in fresh.items() if name.startswith(HEADS)}
+    return weights
+
+
+@contextmanager
+def estimating_batch_norm(network: nn.Module) -> Iterator[None]:
+    """Inside, forward passes in training mode make the running statistics anew, as plain averages over the passes (Schneider et
+    al., 2020). Layers in evaluation mode, such as those of frozen components, keep theirs."""
+    layers = [m for m in network.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d) and m.training]
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = None  # torch: a cumulative average
+    with torch.no_grad():
+        yield
+    _set_momenta(zip(layers, momenta, strict=True))
+
+
+def _set_momenta(pairs: Iterable[tuple[nn.BatchNorm1d | nn.BatchNorm2d, float | None]]) -> None:
+    for layer, momentum in pairs:
+        layer.momentum = momentum
