@@ -1,0 +1,69 @@
+"""Suite `controls`: equal compute is equal by hand, no two arms are one job, and every arm runs on the small game."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ruamel.yaml import YAML
+
+from xtra.execute.worker import Exit, run_job
+from xtra.stages.config import TrainConfig
+from xtra.stages.train import Budget
+from xtra.store.store import Store
+from xtra.suite.load import load_suite
+from xtra.suite.plan import plan
+
+CONTROLS = Path(__file__).parents[2] / "suites" / "controls.yaml"
+EQUAL_COMPUTE = ("Scratch, pretraining's updates after", "Scratch, pretraining's updates throughout")
+
+
+def test_scratch_at_equal_compute_makes_the_updates_of_pretraining_and_finetuning() -> None:
+    made = plan(load_suite(CONTROLS))
+    updates: dict[str, int] = {}
+    for cell in made.cells:
+        config = TrainConfig.model_validate_json(json.dumps(made.jobs[cell.train_key or ""].config))
+        training = config.training
+        budget = Budget(training.env_steps, training.final_updates, training.updates_per_env_step, 2_000)
+        updates[cell.method] = budget.num_updates
+        if cell.method == EQUAL_COMPUTE[1]:
+            # 2.44897 x (100,000 - 2,000): all but one of them while the target is played.
+            assert budget.collecting_updates == 239_999
+    (pretraining,) = {job.config["pretraining"]["updates"] for job in made.jobs.values() if job.stage == "pretrain"}
+    assert (updates["XTRA"], pretraining) == (120_000, 120_000)
+    assert {updates[method] for method in EQUAL_COMPUTE} == {240_000}
+    assert {count for method, count in updates.items() if method not in EQUAL_COMPUTE} == {120_000}
+
+
+def test_every_arm_is_a_job_of_its_own() -> None:
+    made = plan(load_suite(CONTROLS))
+    keys = [cell.train_key for cell in made.cells if (cell.game, cell.seed) == ("Hero", 0)]
+    assert len(keys) == len(set(keys)) == 15
+
+
+@pytest.mark.slow
+def test_every_arm_runs_and_learns_something_else(tmp_path: Path) -> None:
+    suite = YAML(typ="safe").load(CONTROLS)
+    here = {"protocol": "catch", "preset": "tiny", "size": "smoke", "seeds": [0], "targets": ["Catch"], "sources": ["CatchSlow"]}
+    faster = {"transfer.cross_tasks.anneal_updates": 8, "transfer.retention.fisher_samples": 4, "training.curve_interval": 48}
+    path = tmp_path / "controls.yaml"
+    path.write_text(json.dumps(suite | here | {"set": faster}), encoding="utf-8")
+    made, store = plan(load_suite(path)), Store(tmp_path / "store")
+    for job in made.jobs.values():
+        store.add(job)
+        assert run_job(str(store.root), job.key) == Exit.DONE, job.key
+    networks: dict[str, bytes] = {}
+    for cell in made.cells:
+        out = store.out(cell.train_key or "")
+        weights = torch.load(out / "network.pt", weights_only=True)
+        networks[cell.method] = np.concatenate([value.double().numpy().ravel() for value in weights.values()]).tobytes()
+        measured = json.loads((out / "plasticity.json").read_text())
+        assert [row["env_steps"] for row in measured] == [48, 96]
+        assert all(0 <= row["dormant_fraction"] <= 1 and row["effective_rank"] >= 1 for row in measured)
+        assert json.loads((store.out(cell.evaluate_key) / "summary.json").read_text())["num_episodes"] == 2
+    # Of size smoke nothing is learned after the last env step: that arm is EfficientZero's own job.
+    assert networks.pop(EQUAL_COMPUTE[0]) == networks["EfficientZero"]
+    assert len(set(networks.values())) == len(networks) == 14
