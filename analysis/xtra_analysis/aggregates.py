@@ -17,7 +17,16 @@ from xtra_analysis.columns import GAMES, METHOD, SEEDS, estimate_columns, sample
 from xtra_analysis.drawing import interval_rows, new_figure, xtra_style
 from xtra_analysis.findings import Findings
 from xtra_analysis.intervals import UNKNOWN, percentile_interval, pool_spread, small_sample_interval
-from xtra_analysis.matrices import Array, Statistic, game_means, games_with_values, is_ragged, runs_per_game, score_matrix
+from xtra_analysis.matrices import (
+    Array,
+    Statistic,
+    game_means,
+    games_with_values,
+    is_ragged,
+    require_columns,
+    runs_per_game,
+    score_matrix,
+)
 from xtra_analysis.page import Paragraph, Picture, Section, Table
 from xtra_analysis.text import listed
 
@@ -92,8 +101,9 @@ def estimate(
 
     `low` and `high` bound the small-sample interval, `percentile_low` and `percentile_high` rliable's, both 95 %. They are NaN
     where a game has a single run: one run has no spread. Games in which a method has no value are left out of its row, as its
-    `num_games` says.
+    `num_games` says. Raises InputError for a frame without one of the columns.
     """
+    require_columns(frame, "method", "game", "seed", value)
     complete = frame[frame["status"] == "complete"] if "status" in frame else frame
     rows = []
     for method, part in complete.groupby("method", sort=False):

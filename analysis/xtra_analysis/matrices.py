@@ -17,6 +17,13 @@ Array = NDArray[np.float64]
 Statistic = Callable[[Array], Array]
 
 
+def require_columns(frame: pd.DataFrame, *columns: str) -> None:
+    """Raises InputError that names the first column which the frame does not have, and those which it has."""
+    absent = [column for column in columns if column not in frame]
+    if absent:
+        raise InputError(f"the frame has no column {absent[0]!r}; it has {', '.join(map(str, frame.columns))}")
+
+
 def score_matrix(frame: pd.DataFrame, games: Sequence[str], value: str = "normalized") -> Array:
     """The values of one method as (runs, games): runs in order of seed, games with fewer runs padded below with NaN.
 
@@ -55,6 +62,7 @@ def game_means(scores: Array) -> Array:
 
 def split_by_baseline(frame: pd.DataFrame, baseline: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The rows that have a score: of all other methods, and of the baseline. Raises InputError for a method that is not there."""
+    require_columns(frame, "method", "game", "seed", "status", "score")
     methods = list(dict.fromkeys(frame["method"]))
     if baseline not in methods:
         raise InputError(f"no method {baseline!r}; there are {', '.join(methods)}")

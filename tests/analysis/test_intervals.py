@@ -178,3 +178,11 @@ def _coverage_study() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def test_a_frame_without_a_column_is_refused_by_the_columns_name() -> None:
+    frame = pd.DataFrame({"method": ["A"], "game": ["g"], "seed": [0], "score": [1.0]})
+    with pytest.raises(InputError, match="no column 'normalized'; it has method, game, seed, score"):
+        estimate(frame)
+    with pytest.raises(InputError, match="no column 'status'; it has method, game, seed, score"):
+        compare(frame, baseline="A")
