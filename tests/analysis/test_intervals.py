@@ -129,9 +129,10 @@ def test_a_ratio_to_a_baseline_near_zero_is_flagged_and_kept_out_of_averages() -
 
 
 def test_fiellers_condition_by_hand() -> None:
-    """Mean 2, s = 1, n = 4: the 95 % interval is 2 ± 3.18 · 0.5, above zero. With s = 2 it reaches zero."""
+    """s = 1, n = 4: the 95 % interval is the mean ± 3.18 · 0.5, above zero around 2, not around 1.5; nor is it with s = 2."""
     spread = np.array([-1.0, -1.0, 1.0, 1.0]) * np.sqrt(3) / 2
     assert not denominator_is_unstable(2.0 + spread)
+    assert denominator_is_unstable(1.5 + spread)
     assert denominator_is_unstable(2.0 + 2 * spread)
 
 

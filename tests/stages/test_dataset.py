@@ -181,7 +181,7 @@ def test_another_view_rendered_by_replay_is_what_the_same_play_in_that_view_saw(
 @pytest.mark.parametrize("game", ["Catch", "Breakout"])
 def test_an_episode_played_again_from_its_seed_and_actions_shows_what_the_dataset_holds(game: str, tmp_path: Path) -> None:
     view: dict[str, Any] = {"game": game, "frame_size": 20}
-    data = make(tmp_path, None, view, policy="random", part="late", transitions=100)
+    data = make(tmp_path, None, view, seed=3, policy="random", part="late", transitions=100)
     (emulators, frames), seen = (make_emulators(EnvironmentConfig(**view), 1), frames_of(data)), 0
     for episode, seed in enumerate(data.episodes.seeds):
         frame = emulators.reset(np.ones(1, np.bool_), np.array([seed]))
