@@ -112,9 +112,9 @@ def search_options(sizes: Sizes) -> list[str]:
 class Flight:
     """Runs steps until the budget is spent."""
 
-    def __init__(self, out: Path, budget_s: float, bench: Sequence[str]) -> None:
+    def __init__(self, out: Path, budget_s: float, bench: Sequence[str], rehearsal: bool = False) -> None:
         self._out, self._deadline, self._bench = out, time.monotonic() + budget_s, list(bench)
-        self._begun = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        self._record: dict[str, Any] = {"begun": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "rehearsal": rehearsal}
         self.outcomes: list[Outcome] = []
         (out / "logs").mkdir(parents=True, exist_ok=True)
 
@@ -123,7 +123,7 @@ class Flight:
         left = self._deadline - time.monotonic()
         outcome = self._run(step, left) if left >= LEAST_SECONDS else Outcome(step.name, "not begun")
         self.outcomes.append(outcome)
-        record = {"begun": self._begun, "steps": [asdict(each) for each in self.outcomes]}
+        record = {**self._record, "steps": [asdict(each) for each in self.outcomes]}
         (self._out / "flight.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         return outcome
 
@@ -188,7 +188,7 @@ def main() -> None:
         install(HERE / "wheels", options.out / "site")
     os.environ["FLIGHT_BENCH"], os.environ["FLIGHT_RESULTS"] = options.bench, str(options.out / "atari")  # for measure.py
     bench = options.bench.split() or [sys.executable, "-c", "from xtra.cli.main import main; main()"]
-    flight, only = Flight(options.out, options.budget, bench), set(filter(None, options.only.split(",")))
+    flight, only = Flight(options.out, options.budget, bench, options.rehearse), set(filter(None, options.only.split(",")))
     steps = plan(REHEARSAL if options.rehearse else Sizes())
     if unknown := only - {step.name for step in steps}:
         parser.error(f"unknown steps {', '.join(sorted(unknown))}; known are {', '.join(step.name for step in steps)}")

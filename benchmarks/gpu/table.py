@@ -27,7 +27,8 @@ def table(flight: dict[str, Any]) -> str:
         step["name"]: step["result"] for step in flight["steps"] if step["status"] == "done" and step["result"] is not None
     }
     card = (results.get("device") or {}).get("card", "unknown card")
-    lines = [f"On one {card}, {flight['begun'][:10]}:", "", "| | |", "|---|---|"]
+    lines = ["**A rehearsal: these figures mean nothing.**", ""] if flight["rehearsal"] else []
+    lines += [f"On one {card}, {flight['begun'][:10]}:", "", "| | |", "|---|---|"]
     lines += [f"| {name} | {figure} |" for name, figure in rows(results)]
     lost = [f"{step['name']} ({step['status']})" for step in flight["steps"] if step["status"] != "done"]
     if lost:

@@ -34,7 +34,7 @@ def written(out: Path) -> list[dict[str, Any]]:
 
 
 def test_a_step_that_fails_or_cannot_start_does_not_stop_the_next(tmp_path: Path) -> None:
-    flown = flight.Flight(tmp_path, 100, ["xtra-bench"])
+    flown = flight.Flight(tmp_path, 100, ["xtra-bench"], rehearsal=True)
     flown.take(step("broken", "import sys; sys.exit(3)"))
     flown.take(flight.Step("absent", 60, ["no-such-program"]))
     flown.take(step("sound", "print('a word'); print('{\"speed\": 2}')"))
@@ -43,6 +43,7 @@ def test_a_step_that_fails_or_cannot_start_does_not_stop_the_next(tmp_path: Path
         ("absent", "failed (not started)", None),
         ("sound", "done", {"speed": 2}),
     ]
+    assert json.loads((tmp_path / "flight.json").read_text())["rehearsal"] is True
     assert (tmp_path / "logs" / "sound.out").read_text().startswith("a word")
 
 
@@ -98,10 +99,12 @@ def test_a_flight_becomes_a_table_that_says_what_was_not_measured() -> None:
         {"name": "train_float32", "status": "done", "result": {**training, "updates": 10}},
         {"name": "search", "status": "failed (1)", "result": None},
     ]  # fmt: skip
-    text = table.table({"begun": "2026-01-02T03:04:05Z", "steps": steps})
+    flown = {"begun": "2026-01-02T03:04:05Z", "rehearsal": False, "steps": steps}
+    text = table.table(flown)
     assert text.splitlines()[0] == "On one A card, 2026-01-02:"
     assert (
         "| training, EfficientZero as released, bfloat16 | 12.3 updates/s, 2.50 h for 100,000 env steps, 21 % of peak |" in text
     )
     assert "(of 10 updates only: not sustained) |" in text
+    assert table.table({**flown, "rehearsal": True}).startswith("**A rehearsal: these figures mean nothing.**")
     assert text.splitlines()[-1] == "Not measured: search (failed (1))."
