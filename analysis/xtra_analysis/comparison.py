@@ -57,9 +57,9 @@ def iqm_ratio(scores: Array, baseline: Array) -> Array:
 
 def probability_of_improvement(scores: Array, baseline: Array) -> Array:
     """The mean over games of P(X > Y) + ½ P(X = Y), X a run of the method and Y one of the baseline (rliable)."""
-    ours, theirs = scores[..., :, None, :], baseline[..., None, :, :]
-    points = (ours > theirs) + 0.5 * (ours == theirs)
-    pairs = (~np.isnan(ours) & ~np.isnan(theirs)).sum(axis=(-3, -2))
+    runs, baseline_runs = scores[..., :, None, :], baseline[..., None, :, :]
+    points = (runs > baseline_runs) + 0.5 * (runs == baseline_runs)
+    pairs = (~np.isnan(runs) & ~np.isnan(baseline_runs)).sum(axis=(-3, -2))
     return np.asarray((points.sum(axis=(-3, -2)) / pairs).mean(axis=-1))
 
 

@@ -42,9 +42,9 @@ def compare_games(frame: pd.DataFrame, baseline: str, seed: int = 0) -> pd.DataF
     others, reference = split_by_baseline(frame, baseline)
     rows = []
     for (method, game), part in others.groupby(["method", "game"], sort=False):
-        theirs = reference[reference["game"] == game]
-        if len(theirs):
-            samples = [score_matrix(part, [game], "score"), score_matrix(theirs, [game], "score")]
+        baseline_rows = reference[reference["game"] == game]
+        if len(baseline_rows):
+            samples = [score_matrix(part, [game], "score"), score_matrix(baseline_rows, [game], "score")]
             row = _game_row(samples, generator(seed, "game ratio", str(method), str(game)))
             unstable = denominator_is_unstable(samples[1][:, 0])
             rows.append(
@@ -52,7 +52,7 @@ def compare_games(frame: pd.DataFrame, baseline: str, seed: int = 0) -> pd.DataF
                     "method": method,
                     "game": game,
                     "num_runs": len(part),
-                    "num_baseline_runs": len(theirs),
+                    "num_baseline_runs": len(baseline_rows),
                     **row,
                     "unstable": unstable,
                 }

@@ -142,13 +142,13 @@ def _bars(scores: pd.DataFrame, findings: Findings) -> list[Table | Picture]:
     agents = {method.name: method.agent for method in findings.study.record.methods}
     names = [name for name in (findings.study.baseline, findings.primary) if name and agents[name] != MODEL_FREE_AGENT]
     ours = scores[scores["method"].isin(names)]
-    theirs = [one for one in published_scores() if one.method in SHOWN and one.game in set(ours["game"])]
-    if not theirs:
+    others = [one for one in published_scores() if one.method in SHOWN and one.game in set(ours["game"])]
+    if not others:
         return []
     return [
         Picture(
             "published",
-            plot_published(ours, theirs),
+            plot_published(ours, others),
             "Bar charts, one per game: our mean scores, then published ones; unverified ones are hatched.",
             "Mean raw score in each game; whiskers: standard deviation over seeds, if known. Hatched: recollected, unverified.",
         )
@@ -195,13 +195,13 @@ def _paper_table(layout: PaperTable, scores: pd.DataFrame, findings: Findings) -
         frame[f"{name}, seeds"] = frame["game"].map(own["num_runs"]).fillna(0).astype(int)
     if len(methods) == 2:
         frame["ratio, ours"] = frame[f"{methods[1]}, ours"] / frame[f"{methods[0]}, ours"]
-    theirs = [OURS_TO_PUBLISHED[name.casefold()] for name in methods if name.casefold() in OURS_TO_PUBLISHED]
-    if layout.recollected and theirs:
+    others = [OURS_TO_PUBLISHED[name.casefold()] for name in methods if name.casefold() in OURS_TO_PUBLISHED]
+    if layout.recollected and others:
         known = {(one.game, one.method): one.score for one in published_scores()}
-        for name in theirs:
+        for name in others:
             frame[f"{name}, {RECOLLECTED}"] = [known.get((game, name), float("nan")) for game in frame["game"]]
-        if len(theirs) == 2:
-            frame[f"ratio, {RECOLLECTED}"] = frame[f"{theirs[1]}, {RECOLLECTED}"] / frame[f"{theirs[0]}, {RECOLLECTED}"]
+        if len(others) == 2:
+            frame[f"ratio, {RECOLLECTED}"] = frame[f"{others[1]}, {RECOLLECTED}"] / frame[f"{others[0]}, {RECOLLECTED}"]
     columns = [Column("Genre", lambda row: row[0], numeric=False), Column("Game", lambda row: row[1], numeric=False)]
     columns += [Column(str(heading), partial(_value, place)) for place, heading in enumerate(frame.columns) if place > 1]
     return Table(layout.name, layout.title, frame, columns, _ratio_notes(frame))

@@ -20,22 +20,22 @@ def permutation_test(scores: Array, baseline: Array) -> float:
     games' distributions convolved, so the value is exact (with unequal runs beyond MOST_STEPS, slightly too large).
     """
     pairs = [tuple(sample[~np.isnan(sample)] for sample in pair) for pair in zip(scores.T, baseline.T, strict=True)]
-    wanted = math.lcm(*(2 * len(ours) * len(theirs) for ours, theirs in pairs))
-    steps = min(wanted, MOST_STEPS // len(pairs))
+    exact_steps = math.lcm(*(2 * len(runs) * len(reference) for runs, reference in pairs))
+    steps = min(exact_steps, MOST_STEPS // len(pairs))
     total, chances = 0.0, np.ones(1)
-    for ours, theirs in pairs:
-        observed, distribution = _rank_sums(ours, theirs, steps)
+    for runs, reference in pairs:
+        observed, distribution = _rank_sums(runs, reference, steps)
         total, chances = total + observed, np.asarray(signal.convolve(chances, distribution))
     middle = 0.5 * len(pairs)
-    rounding = 1e-9 if steps == wanted else 0.5 * len(pairs) / steps
+    rounding = 1e-9 if steps == exact_steps else 0.5 * len(pairs) / steps
     extreme = np.abs(np.arange(len(chances)) / steps - middle) >= abs(total - middle) - rounding
     return float(np.clip(chances[extreme].sum(), np.finfo(np.float64).eps, 1.0))
 
 
-def _rank_sums(ours: Array, theirs: Array, steps: int) -> tuple[float, Array]:
+def _rank_sums(runs: Array, reference: Array, steps: int) -> tuple[float, Array]:
     """P(X > Y) + ½ P(X = Y) of one game, and its chances `[steps + 1]` on an even grid from 0 to 1 if labels mean nothing."""
-    count, others = len(ours), len(theirs)
-    ranks = np.rint(2 * stats.rankdata(np.concatenate([ours, theirs]))).astype(np.intp)  # doubled: ties share half ranks
+    count, others = len(runs), len(reference)
+    ranks = np.rint(2 * stats.rankdata(np.concatenate([runs, reference]))).astype(np.intp)  # doubled: ties share half ranks
     ways = np.zeros((count + 1, int(ranks.sum()) + 1))  # to choose so many runs with such a sum
     ways[0, 0] = 1.0
     for rank in ranks:

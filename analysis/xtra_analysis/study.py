@@ -28,7 +28,7 @@ PER_RUN_COLUMNS = ("suite", "suite_version", "sharers")
 LARGEST_SCORE = 1e100
 """Beyond it means and spreads leave what a float can hold; no game has such scores."""
 MOST_DIFFERENCES = 3
-"""That are told of two methods of one name."""
+"""Of two methods of one name, as many as an error message lists."""
 
 
 @dataclass(frozen=True)

@@ -74,17 +74,17 @@ class _Reader:
 
     def ancestry(self, key: str) -> list[Job]:
         """The job and every job it stands on, as far as the store knows them; each once, inputs after those that read them."""
-        found: dict[str, Job] = {}
+        jobs: dict[str, Job] = {}
         pending = [key]
         while pending:
             key = pending.pop()
-            if key not in found:
+            if key not in jobs:
                 try:
-                    found[key] = self.job(key)
+                    jobs[key] = self.job(key)
                 except DamagedError:
                     continue
-                pending += found[key].input_keys
-        return list(found.values())
+                pending += jobs[key].input_keys
+        return list(jobs.values())
 
 
 class _CellResult:
@@ -127,8 +127,8 @@ class _CellResult:
 
     def _status(self) -> str:
         """Diverged or failed if any job it stands on is; complete if its evaluation is."""
-        found = {manifest.status for manifest in self._manifests.values() if manifest is not None}
-        if "diverged" in found:
+        statuses = {manifest.status for manifest in self._manifests.values() if manifest is not None}
+        if "diverged" in statuses:
             return "diverged"
         evaluated = self._manifests["evaluate"]
         if evaluated is not None:

@@ -138,13 +138,13 @@ def _source_facts(spec: SuiteSpec, method: MethodSpec, config: MethodConfig) -> 
 
 def _changed_settings(config: BaseModel, default: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """The settings that are not the default's, by dotted path; of another agent than the default's, all. No file's path."""
-    ours, theirs = config.model_dump(mode="json"), default.model_dump(mode="json")
-    yield from _changes(ours, theirs, prefix)
+    values, defaults = config.model_dump(mode="json"), default.model_dump(mode="json")
+    yield from _changes(values, defaults, prefix)
 
 
-def _changes(ours: Mapping[str, Any], theirs: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-    for name, value in ours.items():
-        path, default = f"{prefix}{name}", theirs.get(name)
+def _changes(values: Mapping[str, Any], defaults: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        path, default = f"{prefix}{name}", defaults.get(name)
         if isinstance(value, Mapping) and isinstance(default, Mapping):
             yield from _changes(value, default, f"{path}.")
         elif value != default and path != "transfer.init_from":
