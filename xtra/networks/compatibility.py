@@ -18,6 +18,7 @@ ARCHITECTURES: dict[str, str] = {"efficientzero": "efficientzero", "cloning": "e
 
 _LATENT = ("environment.frame_size", "agent.network.num_halvings", "agent.network.channels", "agent.network.latent_scaling")
 _HEADS = ("agent.network.head_channels", "agent.network.head_hidden", "agent.network.support")
+_ACTIONS = ("agent.network.action_space",)
 _FEATURES = ("environment.frame_size", "agent.network.encoder", "agent.network.hidden")
 
 DEPENDS_ON: dict[str, dict[Component, tuple[str, ...]]] = {
@@ -29,8 +30,8 @@ DEPENDS_ON: dict[str, dict[Component, tuple[str, ...]]] = {
             "agent.network.blocks_per_stage",
             "agent.network.latent_scaling",
         ),
-        "dynamics": (*_LATENT, *_HEADS, "agent.network.lstm_hidden", "agent.network.action_encoding"),
-        "prediction": (*_LATENT, *_HEADS),
+        "dynamics": (*_LATENT, *_HEADS, *_ACTIONS, "agent.network.lstm_hidden", "agent.network.action_encoding"),
+        "prediction": (*_LATENT, *_HEADS, *_ACTIONS),
         "projection": (
             *_LATENT,
             "agent.network.projection_hidden",
@@ -45,6 +46,9 @@ DEPENDS_ON: dict[str, dict[Component, tuple[str, ...]]] = {
     },
 }
 """The settings that must be equal, by architecture and component."""
+
+BEFORE_IT_EXISTED: dict[str, str] = {"agent.network.action_space": "ale18"}
+"""What files older than a setting have in its place: networks of 0.1.0 once knew ALE's 18 actions alone."""
 
 
 def differences(
@@ -72,4 +76,4 @@ def _setting(record: Mapping[str, Any], path: str) -> Any:
     value: Any = record
     for name in path.split("."):
         value = value.get(name) if isinstance(value, Mapping) else None
-    return "missing" if value is None else value
+    return BEFORE_IT_EXISTED.get(path, "missing") if value is None else value
