@@ -12,7 +12,7 @@ from xtra.results.collect import collect
 from xtra.results.describe import RunDescription
 from xtra.results.run_record import RunFields
 from xtra.store.job import Job
-from xtra.store.rows import CURVES, EPISODES, SCORES, SOURCE_SCORES, TASK_WEIGHTS, Cell, read_csv
+from xtra.store.rows import CURVES, EPISODES, PLASTICITY, SCORES, SOURCE_SCORES, TASK_WEIGHTS, Cell, read_csv
 from xtra.store.store import Store
 
 FIELDS = RunFields(
@@ -60,7 +60,16 @@ def finish_cell(store: Store, method: str = "EfficientZero", seed: int = 0, seco
     train, evaluate, cell = planned(method, seed)
     curve = [{"env_steps": 10, "updates": 4, "score": 0.5, "num_episodes": 2}]
     weights = [{"source_game": "Pong", "updates": 4, "weight": 1.0, "gradient_similarity": 0.25}]
-    finish(store, train, seconds=seconds, summary={"env_steps": 10, "updates": 4}, curve=curve, task_weights=weights)
+    plasticity = [{"env_steps": 10, "updates": 4, "dormant_fraction": 0.125, "effective_rank": 3}]
+    finish(
+        store,
+        train,
+        seconds=seconds,
+        summary={"env_steps": 10, "updates": 4},
+        curve=curve,
+        task_weights=weights,
+        plasticity=plasticity,
+    )
     episodes = [{"episode": i, "episode_return": i - 0.5, "episode_env_steps": 9, "truncated": i == 1} for i in range(2)]
     summary = {"score": 0.0, "score_rule": "mean_episode_return", "num_episodes": 2}
     finish(store, evaluate, seconds=seconds, summary=summary, episodes=episodes)
@@ -76,6 +85,7 @@ def test_a_complete_cell_leaves_its_rows_in_every_table(store: Store, tmp_path: 
     assert [row["truncated"] for row in read_csv(EPISODES, tmp_path / "run" / "episodes.csv")] == [False, True]
     assert [row["score"] for row in read_csv(CURVES, tmp_path / "run" / "curves.csv")] == [0.5]
     assert [row["gradient_similarity"] for row in read_csv(TASK_WEIGHTS, tmp_path / "run" / "task_weights.csv")] == [0.25]
+    assert [row["effective_rank"] for row in read_csv(PLASTICITY, tmp_path / "run" / "plasticity.csv")] == [3]
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert record["question"] == "?"
     assert record["provenance"]["suite_text"] == "suite: made-up\n"

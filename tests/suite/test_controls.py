@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from ruamel.yaml import YAML
 
 from xtra.execute.worker import Exit, run_job
@@ -15,6 +17,7 @@ from xtra.stages.config import TrainConfig
 from xtra.stages.train import Budget
 from xtra.store.store import Store
 from xtra.suite.load import load_suite
+from xtra.suite.method import configure
 from xtra.suite.plan import plan
 
 CONTROLS = Path(__file__).parents[2] / "suites" / "controls.yaml"
@@ -42,6 +45,37 @@ def test_every_arm_is_a_job_of_its_own() -> None:
     made = plan(load_suite(CONTROLS))
     keys = [cell.train_key for cell in made.cells if (cell.game, cell.seed) == ("Hero", 0)]
     assert len(keys) == len(set(keys)) == 15
+
+
+def test_an_arm_reads_of_the_sources_what_it_needs_and_nothing_else() -> None:
+    made = plan(load_suite(CONTROLS))
+    roles = {
+        cell.method: set(made.jobs[cell.train_key or ""].inputs) for cell in made.cells if (cell.game, cell.seed) == ("Hero", 0)
+    }
+    assert roles["Scratch, cross-tasks' share from the target"] == roles["EfficientZero"] == set()
+    assert roles["Pretrained, L2-SP"] == roles["Pretrained, kickstarting"] == roles["Pretrained"] == {"pretrained"}
+    # The Fisher information is of the sources' transitions; nobody's labels enter it.
+    assert roles["Pretrained, EWC"] == {"pretrained", "dataset"}
+    assert roles["XTRA, heads reset"] == {"pretrained", "dataset", "label"}
+
+
+@pytest.mark.parametrize(
+    ("agent", "settings", "message"),
+    [
+        ("efficientzero", {"transfer.start.retained": 0.5}, "transfer.start.retained is set, but nothing is pretrained"),
+        ("efficientzero", {"transfer.retention.method": "l2_sp"}, "transfer.retention.method is set, but nothing is pretrained"),
+        (
+            "curl",
+            {"transfer.pretraining.method": "multi_task", "transfer.start.reset_heads": True},
+            "transfer.start.reset_heads is set; agent curl does not read it",
+        ),
+        ("curl", {"transfer.learning_rates.dynamics": 0.5}, "transfer.learning_rates is set; agent curl does not read it"),
+    ],
+)
+def test_a_setting_that_would_change_nothing_is_refused(agent: str, settings: dict[str, Any], message: str) -> None:
+    view = {"environment.frame_size": 84, "environment.color": "gray"} if agent == "curl" else {}
+    with pytest.raises(ValidationError, match=message):
+        configure(agent, view | settings)
 
 
 @pytest.mark.slow
