@@ -1,7 +1,7 @@
 """Every constant of EfficientZero, with its source.
 
-Sources: [E] EfficientZero's released code, [C] XTRA's released code, [P] the papers; where they differ, README's table says what
-we took.
+Sources: [E] EfficientZero's released code, [C] XTRA's released code, [P] the papers; where they differ, docs/fidelity.md
+says what we took.
 """
 
 from __future__ import annotations

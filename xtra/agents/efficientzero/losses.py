@@ -184,10 +184,24 @@ def consistency_loss(
     modules: UnrolledModules,
 ) -> Tensor:
     """`[B]`: minus the cosine between the projections of K imagined latents `[B, C, H, H]` and of the real ones."""
-    projected = modules.over(network.projection, latents, masks.consistency)
-    with torch.no_grad():
-        targets = modules.over(network.projection.projector, real_latents, masks.consistency)
+    if modules.episode_only:
+        projected = modules.over(network.projection, latents, masks.consistency)
+        with torch.no_grad():
+            targets = modules.over(network.projection.projector, real_latents, masks.consistency)
+    else:
+        # By turns, as released, for the sake of the projector's running statistics.
+        pairs = [
+            (network.projection(imagined), project(network, real)) for imagined, real in zip(latents, real_latents, strict=True)
+        ]
+        projected, targets = (torch.stack(side, dim=1) for side in zip(*pairs, strict=True))
     return -(functional.cosine_similarity(projected.float(), targets.float(), dim=-1, eps=1e-5) * masks.consistency).sum(1)
+
+
+@torch.no_grad()
+def project(network: EfficientZeroNetwork, latent: Tensor) -> Tensor:
+    """`[B, projection_size]`: what a real latent `[B, C, H, H]` is compared by; a constant (SimSiam)."""
+    projection: Tensor = network.projection.projector(latent)
+    return projection
 
 
 def total_loss(losses: Losses, batch: TensorBatch, config: EfficientZeroConfig) -> Tensor:
