@@ -29,13 +29,15 @@ NUM_ACTIONS = 18
 
 @dataclass
 class Moment:
-    """One env step of one environment. reward: as the game gave it. last: nothing follows in its episode."""
+    """One env step of one environment. reward: as the game gave it. last: nothing follows in its episode but what is seen
+    `after` it."""
 
     frame: NDArray[np.uint8]
     action: int
     reward: float
     last: bool
     policy: NDArray[np.float32]
+    after: NDArray[np.uint8]
     priority: float = 1.0
 
 
@@ -60,7 +62,11 @@ class Memory:
         return self.moments[env][self.end(row, env)].last or row + self.window < len(self.moments[env])
 
     def frame(self, row: int, env: int, ahead: int) -> NDArray[np.uint8]:
-        """The frame `ahead` (or back) of `row`; the episode's first or last frame beyond its ends."""
+        """The frame `ahead` (or back) of `row`; beyond the episode's ends its first frame, or what was seen after its last action
+        (while it still runs, the newest frame)."""
+        end = self.moments[env][self.end(row, env)]
+        if row + ahead > self.end(row, env) and end.last:
+            return end.after
         return self.moments[env][min(max(row + ahead, self.start(row, env)), self.end(row, env))].frame
 
     def draw(self, size: int, rng: np.random.Generator, config: EfficientZeroConfig, beta: float) -> list[Place]:
@@ -95,7 +101,8 @@ class Place:
 
 @dataclass
 class Targets:
-    """What an update learns from, of B samples. observations: K + 1 of `[B, C, H, W]`. alive: `[B, K + 1]`."""
+    """What an update learns from, of B samples. observations: K + 1 of `[B, C, H, W]`. alive: `[B, K + 1]`. observed: `[B, K]`,
+    what was seen after action k is known."""
 
     observations: list[Tensor]
     actions: Tensor
@@ -103,6 +110,7 @@ class Targets:
     values: Tensor
     policies: Tensor
     alive: Tensor
+    observed: Tensor
     weights: Tensor
 
 
@@ -277,61 +285,64 @@ def assembled(
         values=torch.from_numpy(values),
         policies=torch.from_numpy(policies),
         alive=torch.from_numpy(alive),
+        observed=torch.tensor([[is_observed(memory, p, k) for k in range(steps)] for p in places]),
         weights=torch.tensor([p.weight for p in places], dtype=torch.float32),
+    )
+
+
+def is_observed(memory: Memory, place: Place, k: int) -> bool:
+    """Whether it is known what was seen after the action k steps on: if there was one, unless it is the newest of all."""
+    row = place.row + k
+    return row <= memory.end(place.row, place.env) and (
+        memory.moments[place.env][row].last or row + 1 < len(memory.moments[place.env])
     )
 
 
 def joined(parts: Sequence[Targets]) -> Targets:
     """The samples of several tasks one after another."""
-    names = ("actions", "value_prefixes", "values", "policies", "alive", "weights")
+    names = ("actions", "value_prefixes", "values", "policies", "alive", "observed", "weights")
     images = [torch.cat(step) for step in zip(*(part.observations for part in parts), strict=True)]
     return Targets(images, *(torch.cat([getattr(part, name) for part in parts]) for name in names))
 
 
 def unrolled_losses(network: EfficientZeroNetwork, targets: Targets, config: EfficientZeroConfig) -> dict[str, Tensor]:
     """Of each sample `[B]`: the four terms, summed over steps, and `value_error`. In the order in which the released code runs:
-    step by step, imagined latents before real ones."""
+    step by step, an imagined latent before the real one."""
     steps, support = config.targets.num_unroll_steps, config.network.support
     past_end_too = config.targets.mask_past_end == "consistency"
     alive = targets.alive.float()
     latent = network.representation(targets.observations[0])
-    latents, state = [latent], None
+    state = None
     policy_logits, value_logits = network.prediction(latent)
     policy = -(targets.policies[:, 0] * policy_logits.log_softmax(-1)).sum(-1) * alive[:, 0]
     value = bins_loss(value_logits, targets.values[:, 0], support)
     error = (expected_scalar(value_logits.detach(), support) - targets.values[:, 0]).abs()
-    prefix = torch.zeros(len(latent))
+    prefix = consistency = torch.zeros(len(latent))
     for k in range(steps):
         if k % config.search.lstm_horizon == 0:
             state = network.zero_lstm_state(len(latent), latent.device)
         assert state is not None
         latent, state, prefix_logits = network.dynamics(latent, state, targets.actions[:, k])
         latent.register_hook(lambda gradient: gradient / 2)
-        latents.append(latent)
         taken = torch.ones(len(latent)) if past_end_too else alive[:, k]
         prefix = prefix + bins_loss(prefix_logits, targets.value_prefixes[:, k], support) * taken
         policy_logits, value_logits = network.prediction(latent)
         policy = policy - (targets.policies[:, k + 1] * policy_logits.log_softmax(-1)).sum(-1) * alive[:, k + 1]
         value = value + bins_loss(value_logits, targets.values[:, k + 1], support) * taken
-    consistency = torch.zeros(len(latent))
-    if config.optimizer.consistency_weight:
-        consistency = consistency_terms(network, latents[1:], targets, alive)
+        if config.optimizer.consistency_weight:
+            cosine = similarity(network, latent, targets.observations[k + 1])
+            consistency = consistency - cosine * targets.observed[:, k].float()
     return {"value_prefix": prefix, "policy": policy, "value": value, "consistency": consistency, "value_error": error}
 
 
-def consistency_terms(network: EfficientZeroNetwork, latents: list[Tensor], targets: Targets, alive: Tensor) -> Tensor:
-    """`[B]`: minus the cosine of what was imagined and what was seen; the latter is a constant (SimSiam)."""
+def similarity(network: EfficientZeroNetwork, latent: Tensor, observation: Tensor) -> Tensor:
+    """`[B]`: the cosine of what was imagined and of what was seen; the latter is a constant (SimSiam)."""
+    online = functional.normalize(network.projection(latent), dim=-1, eps=1e-5)
     with torch.no_grad():
-        real = []
-        for observation in targets.observations[1:]:
-            seen = network.representation(observation)
-            network.prediction(seen)  # only its batch norm matters
-            real.append(network.projection.projector(seen))
-    total = torch.zeros(len(latents[0]))
-    for k, latent in enumerate(latents):
-        online = functional.normalize(network.projection(latent), dim=-1, eps=1e-5)
-        total = total - (online * functional.normalize(real[k], dim=-1, eps=1e-5)).sum(-1) * alive[:, k + 1]
-    return total
+        seen = network.representation(observation)
+        network.prediction(seen)  # only its batch norm matters
+        real = functional.normalize(network.projection.projector(seen), dim=-1, eps=1e-5)
+    return (online * real).sum(-1)
 
 
 def bins_loss(logits: Tensor, scalars: Tensor, support: int) -> Tensor:
@@ -445,8 +456,9 @@ def fill(replay: ReplayBuffer, memory: Memory, num_rows: int, action_ids: tuple[
         actions, rewards = rng.choice(action_ids, envs), rng.choice([-2.0, 0.0, 1.0, 5.0], envs).astype(np.float32)
         policies = rng.dirichlet(np.ones(NUM_ACTIONS), envs).astype(np.float32)
         last = np.array([row % (4 + env) == 3 and row < num_rows - 6 for env in range(envs)])
-        replay.append(frames, actions, rewards, last, policies, np.zeros(envs, np.float32))
+        after = np.random.default_rng([seed, row]).integers(256, size=frames.shape, dtype=np.uint8)
+        replay.append(frames, actions, rewards, last, policies, np.zeros(envs, np.float32), after)
         for env in range(envs):
             memory.moments[env].append(
-                Moment(frames[env], int(actions[env]), float(rewards[env]), bool(last[env]), policies[env])
+                Moment(frames[env], int(actions[env]), float(rewards[env]), bool(last[env]), policies[env], after[env])
             )

@@ -1,6 +1,6 @@
 """The agent's parts working together: copies of the network, exploration, augmentation, batch norm over what happened."""
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -12,6 +12,7 @@ from xtra.agents.efficientzero.losses import UnrolledModules
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
 from xtra.agents.efficientzero.planning import Planner
 from xtra.agents.observation import augment, to_observations
+from xtra.protocol.games import ActionSpace
 from xtra.search.config import SearchConfig
 
 from ..tiny_agent import fill, merged, tiny_config, tiny_learner
@@ -107,7 +108,9 @@ def test_exploration_depends_on_its_name_and_seed_alone() -> None:
     config = SearchConfig(num_simulations=12)
 
     def counts(seed: int, *name: str | int) -> list[list[int]]:
-        counted: list[list[int]] = Planner(config, (0, 3, 4), seed, 1).explore(network, observations, *name).visit_counts.tolist()
+        counted: list[list[int]] = (
+            Planner(config, ActionSpace.of("ale18", "Catch"), seed, 1).explore(network, observations, *name).visit_counts.tolist()
+        )
         return counted
 
     assert counts(0, "act", 1) == counts(0, "act", 1)
@@ -121,6 +124,58 @@ def test_actions_are_drawn_in_proportion_to_visits_to_the_power() -> None:
     # 0.04 : 0.64.
     assert set(actions.tolist()) == {1, 3}
     assert (actions == 1).mean() == pytest.approx(0.04 / 0.68, abs=3 * np.sqrt(0.055 / 20_000))
+
+
+def test_a_policy_that_nothing_can_be_drawn_from_is_refused() -> None:
+    policies = np.eye(3, 18, dtype=np.float32)
+    policies[1] = 0.0
+    with pytest.raises(FloatingPointError, match="policy of environment 1 is"):
+        sample_actions(policies, 1.0, np.random.default_rng(0))
+    policies[1] = np.nan
+    with pytest.raises(FloatingPointError, match="policy of environment 1 is"):
+        sample_actions(policies, 1.0, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(("action_space", "expected"), [("game", {3: 0.50, 4: 0.75}), ("ale18", {3: 3 / 18, 4: 4 / 18})])
+def test_dynamics_sees_a_games_actions_by_their_place_among_those_of_its_space(
+    action_space: Literal["game", "ale18"], expected: dict[int, float]
+) -> None:
+    """Breakout understands no-op, FIRE, RIGHT (3) and LEFT (4): 4 actions, of which RIGHT is number 2 and LEFT number 3."""
+    space = ActionSpace.of(action_space, "Breakout")
+    network = EfficientZeroNetwork(tiny_config().network, 10, space.size)
+    for action_id, plane in expected.items():
+        index = torch.from_numpy(space.to_indices(np.array([action_id])))
+        planes = network.dynamics._action_planes(torch.zeros(1, 4, 10, 10), index)
+        assert planes.shape == (1, 1, 10, 10)
+        torch.testing.assert_close(planes, torch.full_like(planes, plane))
+
+
+def test_in_a_games_own_space_everything_is_over_its_actions_and_the_world_sees_their_ids() -> None:
+    learner = make_learner(network={"action_space": "game"}, acting={"random_until_training": "never"})
+    replay = learner.make_replay(2, (10, 10, 3), 200)
+    stacks = np.random.default_rng(0).integers(256, size=(2, 2, 10, 10, 3), dtype=np.uint8)
+    taken = set()
+    for row in range(24):
+        decision = learner.act(stacks, row, updates=1)
+        assert decision.policies.shape == (2, 3)
+        taken |= set(decision.actions.tolist())
+        ends = np.array([row % 4 == 3, False])
+        replay.append(stacks[:, -1], decision.actions, np.ones(2), ends, decision.policies, decision.root_values)
+    assert taken == {0, 3, 4}
+    assert set(learner.play(stacks, 0).tolist()) <= taken
+    sample, batch = learner.make_batch(replay, 0)
+    for i, (row, env) in enumerate(zip(sample.rows, sample.envs, strict=True)):
+        for k in range(5):
+            if batch.alive[i, k]:
+                assert [0, 3, 4][batch.actions[i, k]] == replay.actions[row + k, env]
+    assert batch.policies.shape == (6, 6, 3)
+    assert set(batch.actions.unique().tolist()) <= {0, 1, 2}
+    assert np.isfinite(learner.update(replay, 0)["loss"])
+
+
+def test_an_action_outside_a_space_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"actions \[2\] are not among \[0, 1, 3, 4\]"):
+        ActionSpace.of("game", "Breakout").to_indices(np.array([0, 2]))
 
 
 def test_augmentation_shifts_all_channels_of_a_sample_together_and_scales_their_intensity() -> None:
@@ -152,6 +207,7 @@ def test_next_observations_are_the_stacks_that_followed() -> None:
     fill(replay)
     sample, batch = learner.make_batch(replay, 0)
     for i, (row, env) in enumerate(zip(sample.rows, sample.envs, strict=True)):
+        assert batch.observed[i].tolist() == batch.alive[i, 1:].tolist()  # this replay was given no final frames
         for k in range(1, 6):
             if batch.alive[i, k]:
                 expected = to_observations(replay.stacks(np.array([row + k]), np.array([env]), 2), CPU)[0]

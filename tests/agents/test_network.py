@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from xtra.agents.efficientzero.config import NetworkConfig
-from xtra.agents.efficientzero.network import EfficientZeroNetwork
+from xtra.agents.efficientzero.network import BatchNorm2d, EfficientZeroNetwork
 from xtra.agents.efficientzero.support import inverse_transform, to_categorical, to_scalar, transform
 
 # Derived from the layers in the published code: 18 actions, 96x96 frames.
@@ -58,3 +58,27 @@ def test_a_scalar_becomes_two_neighbouring_categories() -> None:
     assert categories[1].tolist() == [0, 0, 0, 0, 1]
     values = torch.tensor([-7.5, 0.0, 0.3, 20.0])
     torch.testing.assert_close(to_scalar(to_categorical(values, 10).clamp_min(1e-30).log(), 10), values, atol=1e-3, rtol=1e-4)
+
+
+def test_two_hot_categories_are_those_that_a_scatter_makes() -> None:
+    x = torch.cat([torch.linspace(-400, 400, 4001), torch.tensor([0.0, 1e-9, -1e-9, 1e30, -1e30])])
+    y = transform(x).clamp(-5, 5)
+    low = y.floor()
+    scattered = torch.zeros(len(x), 11)
+    scattered.scatter_(-1, (low + 5).long().unsqueeze(-1), (1 - (y - low)).unsqueeze(-1))
+    scattered.scatter_add_(-1, (low + 6).long().clamp(max=10).unsqueeze(-1), (y - low).unsqueeze(-1))
+    assert torch.equal(to_categorical(x, 5), scattered)
+
+
+def test_batch_norm_is_pytorchs_but_for_its_counter() -> None:
+    torch.manual_seed(0)
+    ours, theirs = BatchNorm2d(3, momentum=0.1), torch.nn.BatchNorm2d(3, momentum=0.1)
+    for _ in range(3):
+        x = torch.randn(4, 3, 2, 2)
+        assert torch.equal(ours(x), theirs(x))
+    ours.eval(), theirs.eval()
+    assert torch.equal(ours(x), theirs(x))
+    states = ours.state_dict(), theirs.state_dict()
+    assert states[0].keys() == states[1].keys()
+    assert [torch.equal(states[0][name], states[1][name]) for name in states[0]] == [True, True, True, True, False]
+    assert states[0]["num_batches_tracked"] == 0

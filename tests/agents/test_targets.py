@@ -1,6 +1,8 @@
 """Targets and losses against cases worked out by hand."""
 
 import math
+from collections.abc import Callable, Iterator
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,9 @@ from xtra.agents.efficientzero.network import EfficientZeroNetwork
 from xtra.agents.efficientzero.optimizer import learning_rate
 from xtra.agents.efficientzero.planning import Planner
 from xtra.agents.efficientzero.targets import TargetMaker, td_horizon, value_prefix_targets, value_targets
+from xtra.protocol.games import ActionSpace
 from xtra.replay.buffer import ReplayBuffer, Sample
+from xtra.replay.window import Window
 from xtra.search import ModelOutput
 
 from ..tiny_agent import merged, tiny_config
@@ -82,12 +86,15 @@ def test_a_batch_holds_what_followed_each_sample_and_nothing_past_the_end() -> N
         policy = np.eye(18, dtype=np.float32)[[row]]
         frame = np.full((1, 2, 2, 3), 10 * row, np.uint8)
         reward = np.array([row], np.float32)
-        replay.append(frame, np.array([row]), reward, np.array([row == 4]), policy, np.zeros(1, np.float32))
+        final = np.full((1, 2, 2, 3), 200 + row, np.uint8)
+        replay.append(frame, np.array([row]), reward, np.array([row == 4]), policy, np.zeros(1, np.float32), final)
     sample = Sample(np.array([0, 3]), np.array([0, 0]), np.ones(2, np.float32))
-    maker = TargetMaker(config, Planner(config.search, (0, 3, 4), 0, 1), 0)
+    maker = TargetMaker(config, Planner(config.search, ActionSpace.of("ale18", "Catch"), 0, 1), 0)
     batch = maker.make(replay, sample, MeanFrame(), 0)  # type: ignore[arg-type]
-    assert batch.frames[..., 0, 0, 0].tolist() == [[0, 0, 10, 20], [20, 30, 40, 40]]
+    assert batch.frames[..., 0, 0, 0].tolist() == [[0, 0, 10, 20], [20, 30, 40, 204]]
     assert batch.alive.tolist() == [[True, True, True], [True, True, False]]
+    # What was seen after the last action, of row 4, is known, and no row of the replay.
+    assert batch.observed.tolist() == [[True, True], [True, True]]
     assert batch.actions[0].tolist() == [0, 1]
     assert batch.actions[1].tolist() == [3, 4]
     # Rewards 0 1 2 3 4 clipped to signs: 0 1 1 1 1, then the end.
@@ -107,7 +114,7 @@ def test_reanalysis_replaces_policies_for_its_share_of_the_batch_and_only_within
         replay.append(frame, np.array([0]), np.ones(1, np.float32), np.array([row == 1]), stored, np.zeros(1, np.float32))
     sample = Sample(np.array([0, 0]), np.array([0, 0]), np.ones(2, np.float32))
     network = EfficientZeroNetwork(config.network, 10).eval()
-    maker = TargetMaker(config, Planner(config.search, (0, 3, 4), 0, 1), 0)
+    maker = TargetMaker(config, Planner(config.search, ActionSpace.of("ale18", "Catch"), 0, 1), 0)
     policies = maker.make(replay, sample, network, 0).policies
     # 4 simulations over ids 0, 3, 4: shares of 1/4, nothing on the stored policy's 17 and nothing past the end.
     assert (policies[0, :2] * 4 == (policies[0, :2] * 4).round()).all()
@@ -118,15 +125,16 @@ def test_reanalysis_replaces_policies_for_its_share_of_the_batch_and_only_within
 
 def test_the_state_after_the_end_is_taught_value_zero_and_nothing_else() -> None:
     alive = torch.tensor([[True, True, False], [True, False, False]])
-    masks = Masks.of(alive, "all")
+    observed = torch.tensor([[True, True], [True, False]])
+    masks = Masks.of(alive, observed, "all")
     assert masks.policy.tolist() == [[1, 1, 0], [1, 0, 0]]
     assert masks.value.tolist() == [[1, 1, 1], [1, 1, 0]]
     assert masks.after.tolist() == [[1, 1], [1, 0]]
-    assert masks.consistency.tolist() == [[1, 0], [0, 0]]
-    released = Masks.of(alive, "consistency")
+    assert masks.consistency.tolist() == [[1, 1], [1, 0]]
+    released = Masks.of(alive, observed, "consistency")
     assert released.value.all()
     assert released.after.all()
-    assert released.consistency.tolist() == [[1, 0], [0, 0]]
+    assert released.consistency.tolist() == [[1, 1], [1, 0]]
 
 
 def make_batch(config: EfficientZeroConfig, size: int = 6) -> TensorBatch:
@@ -140,6 +148,7 @@ def make_batch(config: EfficientZeroConfig, size: int = 6) -> TensorBatch:
         values=torch.randn(size, unroll + 1),
         policies=torch.eye(18)[torch.randint(0, 18, (size, unroll + 1))],
         alive=torch.ones(size, unroll + 1, dtype=torch.bool),
+        observed=torch.ones(size, unroll, dtype=torch.bool),
         weights=torch.ones(size),
     )
 
@@ -151,6 +160,52 @@ def test_a_fresh_networks_losses_are_those_of_uniform_guesses() -> None:
     torch.testing.assert_close(losses.policy, torch.full((6,), 3 * math.log(18)))
     torch.testing.assert_close(losses.value, torch.full((6,), 3 * math.log(11)))
     torch.testing.assert_close(losses.value_prefix, torch.full((6,), 2 * math.log(11)))
+
+
+def test_past_an_episodes_end_its_final_frame_is_repeated_and_without_one_its_last() -> None:
+    config = tiny(targets={"num_unroll_steps": 4})
+    for given, expected in ((True, [0, 0, 10, 99, 99, 99]), (False, [0, 0, 10, 10, 10, 10])):
+        replay = ReplayBuffer(config.replay, 1, (2, 2, 3), 18, window=4, expected_transitions=20)
+        for row in range(8):
+            frame = np.full((1, 2, 2, 3), 10 * row, np.uint8)
+            final = np.full((1, 2, 2, 3), 99, np.uint8) if given else None
+            policy, one = np.eye(18, dtype=np.float32)[[0]], np.ones(1, np.float32)
+            replay.append(frame, np.array([0]), one, np.array([row == 1]), policy, one, final)
+        window = Window(replay, Sample(np.array([0]), np.array([0]), np.ones(1, np.float32)), 5)
+        assert window.frames(2, 4)[0, :, 0, 0, 0].tolist() == expected
+        assert window.observed.tolist() == [[True, given, False, False]]
+
+
+def test_batch_norm_of_the_prediction_sees_root_imagined_1_real_1_imagined_2_and_so_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in EfficientZero's released code; of running statistics the latest count most."""
+    config = tiny()
+    network = EfficientZeroNetwork(config.network, 10).train()
+    latents: dict[int, str] = {}
+    seen, kept = [], []  # kept: so that no later tensor gets the identity of an earlier one
+
+    def named(name: str, numbers: Iterator[int], function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+        def call(*inputs: torch.Tensor) -> torch.Tensor:
+            kept.append(function(*inputs))
+            latents[id(kept[-1])] = f"{name} {next(numbers)}"
+            return kept[-1]
+
+        return call
+
+    monkeypatch.setattr(network.representation, "forward", named("real", count(), network.representation.forward))
+    monkeypatch.setattr(network.dynamics, "transition", named("imagined", count(1), network.dynamics.transition))
+    network.prediction.register_forward_pre_hook(lambda module, inputs: seen.append(latents[id(inputs[0])]))
+    unroll_losses(network, make_batch(config), config)
+    assert seen == ["real 0", "imagined 1", "real 1", "imagined 2", "real 2"]
+
+
+def test_the_lstm_stays_in_float32_under_bfloat16() -> None:
+    config = tiny_config(precision="bfloat16")
+    network = EfficientZeroNetwork(config.network, 10)
+    features = torch.randn(2, 3, 200, dtype=torch.bfloat16)
+    with torch.autocast("cpu", torch.bfloat16):
+        outputs = network.dynamics.unroll_lstm(features)
+    assert outputs.dtype == torch.float32
+    assert torch.equal(outputs, network.dynamics.lstm(features.float())[0])
 
 
 def test_the_total_weighs_terms_and_samples_as_published() -> None:

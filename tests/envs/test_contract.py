@@ -103,6 +103,59 @@ def test_episodes_are_cut_at_the_cap(config: EnvironmentConfig) -> None:
     assert np.array([s.truncated for s in steps])[[3, 7, 11]].all()
 
 
+def test_a_step_shows_what_its_actions_led_to_even_where_a_new_game_begins(config: EnvironmentConfig) -> None:
+    """Compared with the emulators themselves, which know of no episodes."""
+    environment = make_training_environment(config, 3, seed=0)
+    emulators = make_emulators(config, 3)
+    emulators.reset(np.ones(3, np.bool_), np.array([environment._episode_seed(env, 0) for env in range(3)]))
+    environment.reset()
+    running = np.ones(3, np.bool_)
+    for row in random_actions(220):
+        step, result = environment.step(row), emulators.step(row)
+        assert np.array_equal(step.final_frames[running], result.frames[running])
+        going_on = running & ~step.episode_end
+        assert np.array_equal(step.frames[going_on], step.final_frames[going_on])
+        running = going_on
+        if not running.any():
+            break
+    assert not running.all()
+
+
+def test_ataris_final_frame_is_that_of_an_emulator_which_does_not_start_anew() -> None:
+    from ale_py import roms
+    from ale_py.registration import rom_id_to_name
+    from ale_py.vector_env import AtariVectorEnv
+
+    rom_id = next(rom_id for rom_id in roms.get_all_rom_ids() if rom_id_to_name(rom_id) == "Breakout")
+    plain = AtariVectorEnv(
+        rom_id,
+        1,
+        full_action_space=True,
+        repeat_action_probability=0.0,
+        noop_max=30,
+        img_height=48,
+        img_width=48,
+        grayscale=False,
+        stack_num=1,
+        reward_clipping=False,
+        use_fire_reset=False,
+        autoreset_mode="NextStep",
+    )
+    environment = make_training_environment(FAMILIES["Breakout"], 1, seed=0)
+    environment.reset()
+    plain.reset(seed=np.array([environment._episode_seed(0, 0)]), options={"reset_mask": np.ones(1, np.bool_)})
+    lives_lost = 0
+    for row in random_actions(400, num_envs=1):
+        step, (frames, _, over, _, _) = environment.step(row), plain.step(row)
+        assert np.array_equal(step.final_frames, frames[:, 0])
+        assert step.episode_end[0] == over[0]
+        lives_lost += int(step.terminal[0])
+        if over[0]:
+            break
+    assert over[0] and lives_lost == 5
+    assert not np.array_equal(step.frames, step.final_frames)
+
+
 def test_a_lost_life_is_a_terminal_but_the_game_goes_on() -> None:
     environment = make_training_environment(FAMILIES["Breakout"], 3, seed=0)
     environment.reset()

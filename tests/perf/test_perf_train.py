@@ -15,7 +15,7 @@ from xtra.perf.flops import count_flops
 from xtra.perf.offline_tasks import keep_frames_as_in_a_study, make_inputs
 from xtra.perf.stretches import Seconds
 from xtra.perf.train import cross_tasks, projected_hours
-from xtra.replay.frames import ChunkedFrames
+from xtra.replay.frames import BlockFrames
 from xtra.stages.config import TrainConfig
 from xtra.transfer.config import FinetuningConfig
 from xtra.transfer.tasks import load_labelled_tasks
@@ -107,7 +107,7 @@ def test_offline_frames_are_decoded_when_read_where_full_games_would_not_fit(tmp
     keep_frames_as_in_a_study(list(tasks), inputs["dataset"], memory_gb=0.061)
     assert tasks[0].replay.frames is raw
     keep_frames_as_in_a_study(list(tasks), inputs["dataset"], memory_gb=0.059)
-    assert all(isinstance(task.replay.frames, ChunkedFrames) for task in tasks)
+    assert all(isinstance(task.replay.frames, BlockFrames) for task in tasks)
     np.testing.assert_array_equal(tasks[1].replay.frames.read(*places), kept)
 
 

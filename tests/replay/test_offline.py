@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from xtra.config import Config
 from xtra.replay.buffer import ReplayBuffer
 from xtra.replay.config import ReplayConfig
-from xtra.replay.frames import ChunkedFrames
+from xtra.replay.frames import BlockFrames
 from xtra.replay.offline import OfflineData, seal
 from xtra.replay.offline_writer import write_trajectories
 from xtra.replay.recording import Recording, recording_meta
@@ -35,6 +35,10 @@ def frame(row: int, env: int) -> NDArray[np.uint8]:
     return np.random.default_rng([row, env]).integers(256, size=SHAPE, dtype=np.uint8)
 
 
+def final_frame(row: int, env: int) -> NDArray[np.uint8]:
+    return frame(row + 1000, env)
+
+
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A hand-made run and its dataset: actions tell the row, rewards the environment, every trajectory is an episode."""
@@ -45,7 +49,13 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
         terminal = np.array([(row, env) in ENDS for env in range(ENVS)])
         policies = np.full((ENVS, A), row, np.float32)
         replay.append(
-            frames, np.full(ENVS, row), np.arange(ENVS, dtype=np.float32), terminal, policies, np.zeros(ENVS, np.float32)
+            frames,
+            np.full(ENVS, row),
+            np.arange(ENVS, dtype=np.float32),
+            terminal,
+            policies,
+            np.zeros(ENVS, np.float32),
+            np.stack([final_frame(row, env) for env in range(ENVS)]),
         )
         if row % 7 == 6:
             log.extend(replay)
@@ -53,7 +63,7 @@ def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     recording_meta(replay, Game(), 3, sorted(ENDS)).save(run)
     recording = Recording(run)
     chosen = recording.trajectories()
-    write_trajectories(out, recording, chosen, recording.frames(SHAPE), lambda env, episode: 100 * env + episode)
+    write_trajectories(out, recording, chosen, recording.rows(SHAPE), lambda env, episode: 100 * env + episode)
     seal(out, {"environment": {"game": "Catch"}, "frame_shape": SHAPE})
     return out
 
@@ -89,6 +99,13 @@ def test_the_last_window_of_a_trajectory_that_was_cut_is_never_sampled(directory
     assert set(replay.sample(5_000, np.random.default_rng(1), 1.0).rows.tolist()) == drawn
 
 
+def test_what_was_seen_after_each_last_action_comes_along_and_nothing_else_does(directory: Path) -> None:
+    final_frames = OfflineData.open(directory).replay(ReplayConfig(), 3).final_frames
+    assert final_frames.known(np.arange(100), np.zeros(100, np.int64)).nonzero()[0].tolist() == [4, 14, 35, 99]
+    kept = final_frames.read(np.array([4, 99, 14, 99, 35]), np.zeros(5, np.int64))
+    assert np.array_equal(kept, np.stack([final_frame(*ORDER[place]) for place in (4, 99, 14, 99, 35)]))
+
+
 @pytest.mark.parametrize("memory_gb", [0.0, 1.0])
 def test_stacks_are_the_same_whether_frames_are_raw_or_compressed(directory: Path, memory_gb: float) -> None:
     replay = OfflineData.open(directory).replay(ReplayConfig(frame_memory_gb=memory_gb), 3)
@@ -112,7 +129,7 @@ def test_any_frames_may_be_asked_for_in_any_order(directory: Path, shape: list[i
 
 def test_several_threads_may_read_at_once(directory: Path) -> None:
     frames = OfflineData.open(directory).frames(0.0)
-    assert isinstance(frames, ChunkedFrames)
+    assert isinstance(frames, BlockFrames)
     every = np.stack([frame(*place) for place in ORDER])
 
     def reads_rightly(seed: int) -> bool:
@@ -123,7 +140,7 @@ def test_several_threads_may_read_at_once(directory: Path) -> None:
         assert all(threads.map(reads_rightly, range(40)))
 
 
-@pytest.mark.parametrize("name", ["frames.zst", "offsets.npy", "steps.npz", "episodes.npz"])
+@pytest.mark.parametrize("name", ["frames.zst", "offsets.npy", "final_frames.npz", "steps.npz", "episodes.npz"])
 def test_a_damaged_or_missing_file_is_named(directory: Path, tmp_path: Path, name: str) -> None:
     for path in directory.iterdir():
         data = bytearray(path.read_bytes())

@@ -1,4 +1,4 @@
-"""Networks made of named components, which transfer loads and freezes one by one (facts: paper section 4.4)."""
+"""Networks made of named components, which transfer loads and freezes one by one (Xu et al., 2023)."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from xtra.agents.curl.config import CurlConfig
 from xtra.agents.efficientzero.config import EfficientZeroConfig, NetworkConfig, OptimizerConfig
@@ -30,6 +30,13 @@ class CloningConfig(Config):
     """EfficientZero's network, so that what is cloned can be finetuned; dynamics and projection stay as initialised."""
     optimizer: OptimizerConfig = OptimizerConfig()
     """Optimiser, schedule and augmentation; loss weights are unused."""
+
+    @field_validator("network")
+    @classmethod
+    def _for_all_games(cls, network: NetworkConfig) -> NetworkConfig:
+        if network.action_space != "ale18":
+            raise ValueError(f"action_space is {network.action_space}; what is cloned from several games needs ale18")
+        return network
 
 
 LearningAgentConfig = Annotated[EfficientZeroConfig | CurlConfig, Field(discriminator="name")]

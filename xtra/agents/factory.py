@@ -20,6 +20,7 @@ from xtra.agents.evaluation import RandomPlayer
 from xtra.agents.interface import Learner, Player, TrainingRun
 from xtra.config import Config
 from xtra.envs.config import EnvironmentConfig
+from xtra.protocol.games import ActionSpace
 
 NETWORK_FILE = "network.pt"
 """What every job that trains leaves: the network's `state_dict`."""
@@ -43,7 +44,8 @@ def make_player(
     if weights is None:
         raise ValueError(f"{type(config).__name__} plays by a network, and none was given")
     if isinstance(config, EfficientZeroConfig | CloningConfig):
-        network = make_network(config.network, environment.frame_size, seed, _device_of(weights))
+        space = ActionSpace.of(config.network.action_space, environment.game)
+        network = make_network(config.network, environment.frame_size, seed, _device_of(weights), space.size)
         network.load_state_dict(weights)
         if isinstance(config, CloningConfig):
             return CloningPlayer(config, environment, network)

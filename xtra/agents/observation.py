@@ -30,7 +30,7 @@ def observations_at(frames: Tensor, samples: NDArray[np.int64], steps: NDArray[n
 
 def augment(frames: Tensor, config: OptimizerConfig, generator: torch.Generator) -> Tensor:
     """Runs of frames `[B, L, H, W, C]` uint8 to `[B, L * C, H, W]` floats: random shift, then intensity, one draw per sample for
-    all its frames (facts: section 7).
+    all its frames (EfficientZero's released code).
 
     The shift pads by replication and crops back; the intensity is 1 + s clip(N(0, 1), -2, 2).
     """

@@ -15,7 +15,7 @@ from xtra.agents.interface import Player
 from xtra.envs.config import EnvironmentConfig
 from xtra.envs.make import make_evaluation_environment
 from xtra.envs.vector import FrameStacks
-from xtra.protocol.games import ACTION_NAMES, GAMES
+from xtra.protocol.games import ACTION_NAMES, GAMES, NUM_ACTIONS
 
 FORMATS = (".gif", ".png")
 """Pillow writes both animated; PNG is lossless and larger."""
@@ -47,8 +47,9 @@ def scenes(player: Player, environment: EnvironmentConfig, *, seed: int, max_epi
         value, weights = None, None
         if isinstance(player, EfficientZeroPlayer):
             result = player.search(stacks.stacks)
-            value, weights = float(result.root_values[0]), result.action_weights[0].cpu().numpy()
-            actions = result.actions.cpu().numpy()
+            value, weights = float(result.root_values[0]), np.zeros(NUM_ACTIONS, np.float32)
+            weights[list(player.space.ids)] = result.action_weights[0].cpu().numpy()
+            actions = player.space.to_ids(result.actions.cpu().numpy())
         else:
             actions = player.play(stacks.stacks, env_step)
         yield Scene(stacks.stacks[0, -1], int(actions[0]), value, weights, episode_return)

@@ -64,7 +64,11 @@ class AtariEmulators:
         # `ended` marks lost lives and game overs alike; only a game over restarts the frame counter.
         game_over = ended & (frame_number <= self._frame_number)
         self._frame_number = frame_number
-        return EmulatorStep(_owned(frames), rewards.astype(np.float32), ended & ~game_over, game_over)
+        seen = _owned(frames)
+        if game_over.any():
+            # ale-py has started a new game within the step. Where only a life is lost what it calls final is of no step.
+            seen[game_over] = _owned(info["final_obs"])[game_over]
+        return EmulatorStep(seen, rewards.astype(np.float32), ended & ~game_over, game_over)
 
 
 def _owned(frames: NDArray[np.uint8]) -> Frames:

@@ -20,7 +20,7 @@ DRAWN = ("catch", "minatar")
 
 
 class EnvironmentConfig(Config):
-    """One game's environment. The defaults are EfficientZero's Atari preprocessing (facts: paper section 4, released code)."""
+    """One game's environment. The defaults are EfficientZero's Atari preprocessing (its released code)."""
 
     game: str = ""
     """The game's name, as `xtra.protocol.games` lists it; the planner fills it in for each run."""

@@ -20,8 +20,8 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class EmulatorStep:
-    """frames: `[N, H, W, C]`, C = 3 or, for gray, 1; where a game is over they are undefined until its reset. rewards: `[N]`,
-    raw. life_lost, game_over: `[N]`."""
+    """frames: `[N, H, W, C]`, C = 3 or, for gray, 1; where a game is over, its last. rewards: `[N]`, raw. life_lost, game_over:
+    `[N]`."""
 
     frames: Frames
     rewards: NDArray[np.float32]
@@ -51,12 +51,14 @@ class Emulators(Protocol):
 class Step:
     """What N actions led to, each field `[N, ...]`.
 
-    frames: what the agent sees next; the first frame of a new game where `episode_end`. terminal: the trajectory to learn from
+    frames: what the agent sees next; the first frame of a new game where `episode_end`. final_frames: what the actions led to,
+    the last frame of the old game where `episode_end`. terminal: the trajectory to learn from
     ends here (a game over, a cut, or a lost life where that counts). episode_end: the game itself ended or was cut. truncated: it
     was cut.
     """
 
     frames: Frames
+    final_frames: Frames
     rewards: NDArray[np.float32]
     terminal: Mask
     episode_end: Mask
@@ -107,7 +109,7 @@ class VectorEnvironment:
             for env in np.flatnonzero(episode_end):
                 self._actions[env] = []
             frames = self._emulators.reset(episode_end, self._seeds())
-        return Step(frames, result.rewards, terminal, episode_end, truncated)
+        return Step(frames, result.frames, result.rewards, terminal, episode_end, truncated)
 
     def state(self) -> dict[str, Any]:
         """Everything `restore` needs: each copy's episode number and the actions taken in it so far."""

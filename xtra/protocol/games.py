@@ -9,6 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 NUM_ACTIONS = 18
 """Every game shares one policy head over ALE's 18 actions (XTRA's released code); a game uses the ids it understands."""
 
@@ -18,6 +21,9 @@ ACTION_NAMES = (
 )  # fmt: skip
 
 ALL = tuple(range(NUM_ACTIONS))
+
+
+ActionSpaceName = Literal["game", "ale18"]
 
 
 Family = Literal["atari", "catch", "minatar"]
@@ -174,3 +180,39 @@ GAMES |= {name: Game(name, "minatar", ids) for name, ids in MINATAR_ACTION_IDS.i
 def game(name: str) -> Game:
     """The game of that name. Raises KeyError for an unknown one; suites check names before."""
     return GAMES[name]
+
+
+@dataclass(frozen=True)
+class ActionSpace:
+    """The actions that a network tells apart: its policy has one entry for each, its dynamics reads their indices.
+
+    ids: the id (of ALE's 18) of each index. valid: the indices whose ids the game understands, in ascending order.
+    """
+
+    ids: tuple[int, ...]
+    valid: tuple[int, ...]
+
+    @staticmethod
+    def of(name: ActionSpaceName, game: str) -> ActionSpace:
+        """`game`: the game's own actions in their order (EfficientZero's released code). `ale18`: all 18, of which the game
+        understands some, so that games share one policy head (XTRA's)."""
+        action_ids = GAMES[game].action_ids
+        return ActionSpace(action_ids, tuple(range(len(action_ids)))) if name == "game" else ActionSpace(ALL, action_ids)
+
+    @property
+    def size(self) -> int:
+        """The number of indices."""
+        return len(self.ids)
+
+    def to_ids(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Indices `[...]` to ids `[...]`."""
+        return np.array(self.ids)[indices]
+
+    def to_indices(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Ids `[...]` to indices `[...]`. Raises ValueError for an id that is not among them."""
+        index_of_id = np.full(NUM_ACTIONS, -1)
+        index_of_id[list(self.ids)] = np.arange(self.size)
+        indices: NDArray[np.int64] = index_of_id[ids]
+        if (indices < 0).any():
+            raise ValueError(f"actions {sorted(set(ids[indices < 0].tolist()))} are not among {list(self.ids)}")
+        return indices

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xtra.replay.config import ReplayConfig
-from xtra.replay.frames import FrameStore, make_frame_store
+from xtra.replay.frames import FinalFrames, FrameStore, make_frame_store
 from xtra.replay.priorities import SumTree
 
 OPEN = np.iinfo(np.int64).max
@@ -59,6 +59,7 @@ class ReplayBuffer:
         self.num_envs, self.frame_shape, self.num_rows = num_envs, frame_shape, 0
         table = (self._capacity, num_envs)
         self.frames = frames or make_frame_store(*table, frame_shape, config.frame_memory_gb)
+        self.final_frames = FinalFrames(frame_shape)
         self.actions = np.zeros(table, np.int64)
         self.rewards = np.zeros(table, np.float32)
         self.policies = np.zeros((*table, num_actions), np.float32)
@@ -92,11 +93,13 @@ class ReplayBuffer:
         terminal: NDArray[np.bool_],
         policies: NDArray[np.float32],
         root_values: NDArray[np.float32],
+        final_frames: NDArray[np.uint8] | None = None,
     ) -> None:
-        """Adds one row: the frames `[N, H, W, 3]` seen, what was done `[N]`, what followed, and the search's `[N, A]`, `[N]`
-        statistics."""
+        """Adds one row: the frames `[N, H, W, C]` seen, the ids `[N]` of what was done, what followed, and the search's `[N, A]`,
+        `[N]` statistics. final_frames: `[N, H, W, C]`, read where a trajectory ended with the action: what was seen then."""
         row, slot = self.num_rows, self.num_rows % self._capacity
         self.frames.write(slot, frames)
+        self.final_frames.forget(slot, self.num_envs)
         self.actions[slot], self.rewards[slot] = actions, rewards
         self.policies[slot], self.root_values[slot] = policies, root_values
         self.first[slot], self.last[slot] = self._start, OPEN
@@ -111,6 +114,8 @@ class ReplayBuffer:
             slots = self.slots(np.arange(max(self._start[env], self.oldest_row), row + 1))
             self.last[slots, env] = row
             self._start[env] = row + 1
+            if final_frames is not None:
+                self.final_frames.write(slot, int(env), final_frames[env])
             self._refresh_masses(slots, np.full(len(slots), env))
 
     def slots(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -1,13 +1,12 @@
 """Where frames wait: each stored once, as written; stacks are put together when they are read.
 
-`RawFrames` is plain memory; `CompressedFrames` keeps each frame as a lossless zstd block (96x96 RGB Atari: 28 kB becomes 0.4-3
-kB).
+Compressed frames, in memory and in every file, are zstd blocks of one or more consecutive frames of one environment, without
+loss: a frame of 96x96 RGB Atari (28 kB) takes 0.4 to 3 kB by itself, and a tenth of that in a block of 16 with its neighbours.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -20,6 +19,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 ZSTD_LEVEL = 3
+BLOCK_FRAMES = 16
+"""Consecutive frames in one block on disk; a window of nine frames lies in one or two."""
+
+
+def compress_frames(frames: NDArray[np.uint8]) -> bytes:
+    """Frames `[..., H, W, C]` as a block."""
+    block: bytes = zstandard.compress(np.ascontiguousarray(frames).data, ZSTD_LEVEL)
+    return block
+
+
+def decompress_frames(block: bytes, frame_shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+    """A block's frames `[n, H, W, C]`, to be read only."""
+    return np.frombuffer(zstandard.decompress(block), np.uint8).reshape(-1, *frame_shape)
 
 
 class FrameStore(Protocol):
@@ -48,26 +60,54 @@ class RawFrames:
 
 
 class CompressedFrames:
-    """Frames as separate zstd blocks; a repeated read of one frame in a call decodes it once."""
+    """Frames as separate blocks; a repeated read of one frame in a call decodes it once."""
 
     def __init__(self, rows: int, num_envs: int, frame_shape: tuple[int, int, int]) -> None:
         self._shape = frame_shape
         self._num_envs = num_envs
         self._blocks: list[bytes] = [b""] * (rows * num_envs)
-        self._compress = zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress
-        self._decompress = zstandard.ZstdDecompressor().decompress
 
     def write(self, row: int, frames: NDArray[np.uint8]) -> None:
         for env in range(self._num_envs):
-            self._blocks[row * self._num_envs + env] = self._compress(frames[env].tobytes())
+            self._blocks[row * self._num_envs + env] = compress_frames(frames[env])
 
     def read(self, rows: NDArray[np.int64], envs: NDArray[np.int64]) -> NDArray[np.uint8]:
         places, inverse = np.unique(rows * self._num_envs + envs, return_inverse=True)
         decoded = np.empty((len(places), *self._shape), np.uint8)
         for i, place in enumerate(places.tolist()):
-            decoded[i] = np.frombuffer(self._decompress(self._blocks[place]), np.uint8).reshape(self._shape)
+            decoded[i] = decompress_frames(self._blocks[place], self._shape)[0]
         frames: NDArray[np.uint8] = decoded[inverse.reshape(rows.shape)]
         return frames
+
+
+class FinalFrames:
+    """The frames seen after trajectories' last actions, by the places (slot, environment) of those actions, compressed.
+
+    Nothing is done in them, so they are no rows of the replay, but an agent learns to foresee them.
+    """
+
+    def __init__(self, frame_shape: tuple[int, int, int]) -> None:
+        self._shape = frame_shape
+        self.blocks: dict[tuple[int, int], bytes] = {}
+
+    def write(self, slot: int, env: int, frame: NDArray[np.uint8]) -> None:
+        """Keeps the frame `[H, W, C]` of a place."""
+        self.blocks[slot, env] = compress_frames(frame)
+
+    def forget(self, slot: int, num_envs: int) -> None:
+        """Drops what is kept of a slot that is written anew."""
+        for env in range(num_envs):
+            self.blocks.pop((slot, env), None)
+
+    def known(self, slots: NDArray[np.int64], envs: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of the places `[P]` have a frame, `[P]`."""
+        return np.array([place in self.blocks for place in zip(slots.tolist(), envs.tolist(), strict=True)], np.bool_)
+
+    def read(self, slots: NDArray[np.int64], envs: NDArray[np.int64]) -> NDArray[np.uint8]:
+        """The frames `[P, H, W, C]` of places `[P]` that have one; a repeated place is decoded once."""
+        places = list(zip(slots.tolist(), envs.tolist(), strict=True))
+        decoded = {place: decompress_frames(self.blocks[place], self._shape)[0] for place in set(places)}
+        return np.stack([decoded[place] for place in places]) if places else np.empty((0, *self._shape), np.uint8)
 
 
 def make_frame_store(rows: int, num_envs: int, frame_shape: tuple[int, int, int], budget_gb: float) -> FrameStore:
@@ -100,24 +140,21 @@ class DeviceFrames:
         return self._frames.flatten(0, 1)[places]
 
 
-CHUNK_FRAMES = 16
-ZSTD_LEVEL = 3
 MAX_THREADS = 4
 """Decoding threads per process; zstd runs without Python's lock."""
 
 
-class ChunkEncoder:
+class BlockEncoder:
     """The frames of one trajectory, in order, to blocks."""
 
     def __init__(self) -> None:
-        self._compress = zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress
-        self._waiting: list[bytes] = []
+        self._waiting: list[NDArray[np.uint8]] = []
         self._blocks: list[bytes] = []
 
     def add(self, frame: NDArray[np.uint8]) -> None:
         """The next frame `[H, W, C]`."""
-        self._waiting.append(frame.tobytes())
-        if len(self._waiting) == CHUNK_FRAMES:
+        self._waiting.append(frame)
+        if len(self._waiting) == BLOCK_FRAMES:
             self._close()
 
     def finish(self) -> list[bytes]:
@@ -127,12 +164,13 @@ class ChunkEncoder:
         return self._blocks
 
     def _close(self) -> None:
-        self._blocks.append(self._compress(b"".join(self._waiting)))
+        self._blocks.append(compress_frames(np.stack(self._waiting)))
         self._waiting.clear()
 
 
-class ChunkedFrames:
-    """A read-only FrameStore of one column over such a file, mapped into memory. May be read by several threads at once.
+class BlockFrames:
+    """A read-only FrameStore of one column over a file of blocks, cut where a trajectory ends, which is mapped into memory. May
+    be read by several threads at once.
 
     offsets: `[blocks + 1]` places in the file. first: `[T]`, where each transition's trajectory begins. No decoded block is kept:
     samples are spread over so many that few would be met again.
@@ -148,7 +186,7 @@ class ChunkedFrames:
         self._data = np.memmap(path, np.uint8, "r")
         self._offsets, self._shape = offsets, frame_shape
         places = np.arange(len(first)) - first
-        self._place = (places % CHUNK_FRAMES).astype(np.uint8)
+        self._place = (places % BLOCK_FRAMES).astype(np.uint8)
         self._block = (np.cumsum(self._place == 0) - 1).astype(np.int32)
 
     def write(self, row: int, frames: NDArray[np.uint8]) -> None:
@@ -163,9 +201,8 @@ class ChunkedFrames:
         frames = np.empty((len(wanted), *self._shape), np.uint8)
 
         def fill(part: slice) -> None:
-            decompress = zstandard.ZstdDecompressor().decompress  # not to be shared by threads
             for block, block_targets in zip(blocks[part].tolist(), targets[part], strict=True):
-                decoded = self._decode(block, decompress)
+                decoded = self._decode(block)
                 for target, place in zip(block_targets.tolist(), self._place[wanted[block_targets]].tolist(), strict=True):
                     frames[target] = decoded[place]
 
@@ -173,10 +210,10 @@ class ChunkedFrames:
         list(_threads().map(fill, parts) if len(blocks) >= len(parts) > 1 else map(fill, [slice(None)]))
         return frames.reshape(*rows.shape, *self._shape)
 
-    def _decode(self, block: int, decompress: Callable[[bytes], bytes]) -> NDArray[np.uint8]:
+    def _decode(self, block: int) -> NDArray[np.uint8]:
         """`[frames, H, W, C]`"""
         start, end = self._offsets[block : block + 2].tolist()
-        return np.frombuffer(decompress(self._data[start:end].tobytes()), np.uint8).reshape(-1, *self._shape)
+        return decompress_frames(self._data[start:end].tobytes(), self._shape)
 
 
 @cache

@@ -1,6 +1,7 @@
 """Offline data of one game: whole trajectories one after another, frames compressed, everything else in plain arrays.
 
-    frames.zst, offsets.npy     frames in blocks (chunks.py)
+    frames.zst, offsets.npy     frames in blocks (frames.py), of one trajectory after another
+    final_frames.npz            the frame after each trajectory's last action, see `save_final_frames`
     steps.npz                   per transition, see `Transitions`
     episodes.npz                the seeds and the actions of the games that the trajectories are parts of
     meta.json                   what it is and where it is from; sizes and SHA-256 of the other files
@@ -12,7 +13,9 @@ Transition i is row i of one column, so a dataset becomes a ReplayBuffer of one 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,13 +24,14 @@ from numpy.typing import NDArray
 
 from xtra.replay.buffer import ReplayBuffer
 from xtra.replay.config import ReplayConfig
-from xtra.replay.frames import ChunkedFrames, FrameStore, RawFrames
+from xtra.replay.frames import BlockFrames, FrameStore, RawFrames
 from xtra.store.errors import DamagedError
 from xtra.store.files import json_text, sha256
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Raised whenever files of the version before can no longer be read."""
 META, CARD, FRAMES, OFFSETS, STEPS, EPISODES = "meta.json", "card.md", "frames.zst", "offsets.npy", "steps.npz", "episodes.npz"
+FINAL_FRAMES = "final_frames.npz"
 FILL_FRAMES = 1024
 """Frames decoded at a time when all are."""
 
@@ -102,12 +106,13 @@ class OfflineData:
             getattr(replay, name)[:count, 0] = getattr(steps, name)
         replay.priorities[:count, 0] = steps.complete | (np.arange(count) + window <= steps.last)
         replay.num_rows = count
+        replay.final_frames.blocks |= {(row, 0): block for row, block in load_final_frames(self.directory / FINAL_FRAMES).items()}
         return replay
 
     def frames(self, memory_bytes: float) -> FrameStore:
         """Raw frames if they fit into the memory, else compressed ones. The choice never changes what is read."""
         first, offsets = self.steps.first, np.load(self.directory / OFFSETS)
-        chunked = ChunkedFrames(self.directory / FRAMES, offsets, first, self.frame_shape)
+        chunked = BlockFrames(self.directory / FRAMES, offsets, first, self.frame_shape)
         if len(first) * np.prod(self.frame_shape) > memory_bytes:
             return chunked
         raw = RawFrames(len(first), 1, self.frame_shape)
@@ -123,9 +128,23 @@ def save_arrays(path: Path, arrays: Transitions | Episodes) -> None:
     np.savez(path, **{field.name: getattr(arrays, field.name) for field in fields(arrays)})
 
 
+def save_final_frames(path: Path, blocks: Mapping[int, bytes]) -> None:
+    """By their trajectories' last transitions. The file: `transitions` `[P]`, `blocks` one after another, `offsets` `[P + 1]`."""
+    offsets = np.cumsum([0, *map(len, blocks.values())])
+    data = np.frombuffer(b"".join(blocks.values()), np.uint8)
+    np.savez(path, transitions=np.array(list(blocks), np.int64), offsets=offsets, blocks=data)
+
+
+def load_final_frames(path: Path) -> dict[int, bytes]:
+    """What `save_final_frames` was given."""
+    arrays = _arrays(path)
+    data, bounds = arrays["blocks"].tobytes(), pairwise(arrays["offsets"].tolist())
+    return {row: data[start:end] for row, (start, end) in zip(arrays["transitions"].tolist(), bounds, strict=True)}
+
+
 def seal(directory: Path, meta: dict[str, Any]) -> dict[str, Any]:
     """Writes meta.json, with size and SHA-256 of the files that are there; returns it."""
-    names = (FRAMES, OFFSETS, STEPS, EPISODES)
+    names = (FRAMES, OFFSETS, FINAL_FRAMES, STEPS, EPISODES)
     files = {name: {"bytes": (directory / name).stat().st_size, "sha256": sha256(directory / name)} for name in names}
     meta = {"schema_version": SCHEMA_VERSION, **meta, "files": files}
     (directory / META).write_text(json_text(meta))

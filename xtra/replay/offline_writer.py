@@ -13,9 +13,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from xtra.replay.frames import ChunkEncoder
-from xtra.replay.offline import EPISODES, FRAMES, OFFSETS, STEPS, Episodes, Transitions, save_arrays
-from xtra.replay.recording import Recording, Trajectory
+from xtra.replay.frames import BlockEncoder, compress_frames
+from xtra.replay.offline import (
+    EPISODES,
+    FINAL_FRAMES,
+    FRAMES,
+    OFFSETS,
+    STEPS,
+    Episodes,
+    Transitions,
+    save_arrays,
+    save_final_frames,
+)
+from xtra.replay.recording import Recording, SeenRow, Trajectory
 
 EpisodeSeed = Callable[[int, int], int]
 """(environment, its episode number) to the seed of that game."""
@@ -25,13 +35,14 @@ def write_trajectories(
     directory: Path,
     recording: Recording,
     chosen: Sequence[Trajectory],
-    frames: Iterable[NDArray[np.uint8]],
+    seen: Iterable[SeenRow],
     episode_seed: EpisodeSeed,
 ) -> Transitions:
-    """Everything but meta.json and the card. chosen: in the order of their last rows. frames: the run's rows from the first on,
-    each `[num_envs, H, W, C]`, in whatever view."""
-    offsets = _write_frames(directory / FRAMES, chosen, frames)
+    """Everything but meta.json and the card. chosen: in the order of their last rows. seen: the run's rows from the first on,
+    in whatever view."""
+    offsets, final_blocks = _write_frames(directory / FRAMES, chosen, seen)
     np.save(directory / OFFSETS, offsets)
+    save_final_frames(directory / FINAL_FRAMES, final_blocks)
     episodes, numbers, starts = _episodes(recording, chosen, episode_seed)
     steps = _steps(recording, chosen, numbers, starts)
     save_arrays(directory / EPISODES, episodes)
@@ -39,26 +50,33 @@ def write_trajectories(
     return steps
 
 
-def _write_frames(path: Path, chosen: Sequence[Trajectory], frames: Iterable[NDArray[np.uint8]]) -> NDArray[np.int64]:
-    """Returns where each block begins, and the end. Trajectories are written as they end, which is their order."""
+def _write_frames(
+    path: Path, chosen: Sequence[Trajectory], seen: Iterable[SeenRow]
+) -> tuple[NDArray[np.int64], dict[int, bytes]]:
+    """Returns where each block begins, and the end; and the final frames by their trajectory's last transition. Trajectories are
+    written as they end, which is their order."""
     starting = {(trajectory.first, trajectory.env): trajectory for trajectory in chosen}
-    running: dict[int, tuple[Trajectory, ChunkEncoder]] = {}
-    offsets = [0]
+    running: dict[int, tuple[Trajectory, BlockEncoder]] = {}
+    offsets, num_transitions = [0], 0
+    final_blocks: dict[int, bytes] = {}
     with path.open("wb") as file:
-        for row, row_frames in enumerate(islice(frames, chosen[-1].last + 1)):
-            for env, frame in enumerate(row_frames):
+        for row, (frames, final_frames) in enumerate(islice(seen, chosen[-1].last + 1)):
+            for env, frame in enumerate(frames):
                 if trajectory := starting.get((row, env)):
-                    running[env] = (trajectory, ChunkEncoder())
+                    running[env] = (trajectory, BlockEncoder())
                 if env not in running:
                     continue
                 trajectory, encoder = running[env]
                 encoder.add(frame)
                 if row == trajectory.last:
                     del running[env]
+                    num_transitions += trajectory.num_transitions
+                    if env in final_frames:
+                        final_blocks[num_transitions - 1] = compress_frames(final_frames[env])
                     for block in encoder.finish():
                         file.write(block)
                         offsets.append(offsets[-1] + len(block))
-    return np.array(offsets, np.int64)
+    return np.array(offsets, np.int64), final_blocks
 
 
 def _steps(recording: Recording, chosen: Sequence[Trajectory], episodes: list[int], episode_starts: list[int]) -> Transitions:

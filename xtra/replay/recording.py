@@ -6,7 +6,7 @@ It is read row by row, never whole: what a run saw may not fit in memory.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from xtra.config import Config
 from xtra.replay.buffer import ReplayBuffer
-from xtra.replay.segments import COLUMNS, Segment, iter_frames, read_columns
+from xtra.replay.frames import decompress_frames
+from xtra.replay.segments import COLUMNS, Segment, iter_frames, load_segment
 from xtra.store.errors import DamagedError
 from xtra.store.files import sha256
 
@@ -60,6 +61,14 @@ def recording_meta(
     )
 
 
+class SeenRow(NamedTuple):
+    """What N environments showed at one step. frames: `[N, H, W, C]`, before the actions. final_frames: by environment,
+    `[H, W, C]`, after actions that ended a trajectory."""
+
+    frames: NDArray[np.uint8]
+    final_frames: Mapping[int, NDArray[np.uint8]]
+
+
 class Trajectory(NamedTuple):
     """Rows `first` to `last`, both included, of one environment. complete: it ended by itself, not with the run."""
 
@@ -97,14 +106,19 @@ class Recording:
             if sha256(path) != segment.sha256:
                 raise DamagedError(path, "its bytes are not those its name tells")
             with path.open("rb") as file:
-                parts.append(read_columns(file))
+                parts.append(load_segment(file).columns)
         return {name: np.concatenate([part[name] for part in parts]) for name in COLUMNS}
 
-    def frames(self, frame_shape: tuple[int, int, int]) -> Iterator[NDArray[np.uint8]]:
-        """What was seen, row by row: `[num_envs, H, W, C]`."""
+    def rows(self, frame_shape: tuple[int, int, int]) -> Iterator[SeenRow]:
+        """What was seen, row by row."""
         for segment in self._segments:
             with (self._directory / segment.name).open("rb") as file:
-                yield from iter_frames(file, segment, self.meta.num_envs, frame_shape)
+                content = load_segment(file)
+            final_frames: dict[int, dict[int, NDArray[np.uint8]]] = {}
+            for (row, env), block in content.final_blocks.items():
+                final_frames.setdefault(row, {})[env] = decompress_frames(block, frame_shape)[0]
+            for row, frames in enumerate(iter_frames(content, self.meta.num_envs, frame_shape)):
+                yield SeenRow(frames, final_frames.get(row, {}))
 
     def trajectories(self) -> list[Trajectory]:
         """All of them, in the order of their last rows."""

@@ -8,22 +8,20 @@ checkpoint. A finished run leaves its segments: datasets are made from them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
-import zstandard
 from numpy.typing import NDArray
 
 from xtra.replay.buffer import ReplayBuffer
+from xtra.replay.frames import BLOCK_FRAMES, compress_frames, decompress_frames
 from xtra.store.errors import DamagedError
 from xtra.store.files import move_durably, sha256, write_temporary
 
-CHUNK_ROWS = 16
-"""Consecutive frames of one environment in one zstd block: neighbours are alike, so a block is a tenth of separate frames."""
-ZSTD_LEVEL = 3
 COLUMNS = ("actions", "rewards", "policies", "root_values", "first")
 """Arrays of the replay that are fixed once a row is written, in the file's order."""
 _NAME = re.compile(r"rows-(\d{9})-(\d{9})-([0-9a-f]{64})")
@@ -90,51 +88,66 @@ class ReplayLog:
 def _write(file: BinaryIO, replay: ReplayBuffer, first_row: int) -> None:
     rows = np.arange(first_row, replay.num_rows)
     blocks = list(_compress(replay, rows))
-    np.save(file, np.cumsum([0, *map(len, blocks)]))
-    np.save(file, np.frombuffer(b"".join(blocks), np.uint8))
+    save_blocks(file, blocks)
     slots = replay.slots(rows)
     for name in COLUMNS:
         np.save(file, getattr(replay, name)[slots])
+    kept = replay.final_frames.blocks
+    places = [(row, env) for row in range(len(rows)) for env in range(replay.num_envs) if (int(slots[row]), env) in kept]
+    np.save(file, np.array(places, np.int64).reshape(-1, 2))
+    save_blocks(file, [kept[int(slots[row]), env] for row, env in places])
+
+
+def save_blocks(file: BinaryIO, blocks: Sequence[bytes]) -> None:
+    """Blocks of frames as two arrays: where each begins, and the end; all of them."""
+    np.save(file, np.cumsum([0, *map(len, blocks)]))
+    np.save(file, np.frombuffer(b"".join(blocks), np.uint8))
+
+
+def load_blocks(file: BinaryIO) -> list[bytes]:
+    """What `save_blocks` wrote."""
+    offsets, data = np.load(file).tolist(), np.load(file).tobytes()
+    return [data[start:end] for start, end in pairwise(offsets)]
 
 
 def _compress(replay: ReplayBuffer, rows: NDArray[np.int64]) -> Iterator[bytes]:
-    compress = zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress
-    for start in range(0, len(rows), CHUNK_ROWS):
-        chunk = replay.slots(rows[start : start + CHUNK_ROWS])
+    for start in range(0, len(rows), BLOCK_FRAMES):
+        chunk = replay.slots(rows[start : start + BLOCK_FRAMES])
         for env in range(replay.num_envs):
-            yield compress(replay.frames.read(chunk, np.full(len(chunk), env)).tobytes())
+            yield compress_frames(replay.frames.read(chunk, np.full(len(chunk), env)))
 
 
 def _read(file: BinaryIO, replay: ReplayBuffer, segment: Segment) -> None:
-    slots = replay.slots(np.arange(segment.first_row, segment.end_row))
-    for slot, frames in zip(slots.tolist(), iter_frames(file, segment, replay.num_envs, replay.frame_shape), strict=True):
+    content, slots = load_segment(file), replay.slots(np.arange(segment.first_row, segment.end_row))
+    for slot, frames in zip(slots.tolist(), iter_frames(content, replay.num_envs, replay.frame_shape), strict=True):
         replay.frames.write(slot, frames)
-    for name, column in _load_columns(file).items():
+    for name, column in content.columns.items():
         getattr(replay, name)[slots] = column
+    for (row, env), block in content.final_blocks.items():
+        replay.final_frames.blocks[int(slots[row]), env] = block
 
 
-def iter_frames(
-    file: BinaryIO, segment: Segment, num_envs: int, frame_shape: tuple[int, int, int]
-) -> Iterator[NDArray[np.uint8]]:
-    """A segment's rows in order, each `[num_envs, H, W, C]`, a chunk decoded at a time."""
-    offsets, data = np.load(file), np.load(file).tobytes()
-    decompress = zstandard.ZstdDecompressor().decompress
-    num_rows, block = segment.end_row - segment.first_row, 0
-    for start in range(0, num_rows, CHUNK_ROWS):
-        chunk = np.empty((min(CHUNK_ROWS, num_rows - start), num_envs, *frame_shape), np.uint8)
-        for env in range(num_envs):
-            raw = decompress(data[offsets[block] : offsets[block + 1]])
-            chunk[:, env] = np.frombuffer(raw, np.uint8).reshape(len(chunk), *frame_shape)
-            block += 1
-        yield from chunk
+class SegmentContent(NamedTuple):
+    """What a segment's file holds of R rows of N environments."""
+
+    blocks: list[bytes]
+    """The frames: for each 16 rows, a block of each environment."""
+    columns: dict[str, NDArray[Any]]
+    """`COLUMNS`, each `[R, N, ...]`."""
+    final_blocks: dict[tuple[int, int], bytes]
+    """The frame after each trajectory's last action, by the action's row (from the segment's first on) and environment."""
 
 
-def read_columns(file: BinaryIO) -> dict[str, NDArray[Any]]:
-    """A segment's fixed columns, each `[rows, num_envs, ...]`."""
-    for _ in range(2):
-        np.load(file)  # what frames are made from
-    return _load_columns(file)
+def load_segment(file: BinaryIO) -> SegmentContent:
+    """Frames stay compressed."""
+    blocks = load_blocks(file)
+    columns = {name: np.load(file) for name in COLUMNS}
+    places = [(row, env) for row, env in np.load(file).tolist()]
+    return SegmentContent(blocks, columns, dict(zip(places, load_blocks(file), strict=True)))
 
 
-def _load_columns(file: BinaryIO) -> dict[str, NDArray[Any]]:
-    return {name: np.load(file) for name in COLUMNS}
+def iter_frames(content: SegmentContent, num_envs: int, frame_shape: tuple[int, int, int]) -> Iterator[NDArray[np.uint8]]:
+    """A segment's rows in order, each `[N, H, W, C]`, 16 decoded at a time."""
+    for start in range(0, len(content.blocks), num_envs):
+        block_rows = [decompress_frames(block, frame_shape) for block in content.blocks[start : start + num_envs]]
+        yield from np.stack(block_rows, axis=1)

@@ -25,6 +25,16 @@ class Window:
         self.rows: Int = np.minimum(rows, end)
         self.slots: Int = replay.slots(self.rows)
         self.envs: Int = np.broadcast_to(sample.envs[:, None], rows.shape)
+        self._steps_to_end = end[:, 0] - sample.rows
+        self._end_places = replay.slots(end[:, 0]), sample.envs
+        self._has_final: Mask = replay.final_frames.known(*self._end_places)
+
+    @property
+    def observed(self) -> Mask:
+        """`[B, length - 1]`: what was seen after each step is known. After a trajectory's last step it is if the replay was given
+        the final frame."""
+        inside, after = self.inside[:, :-1], self.inside[:, 1:]
+        return after | (inside & self._has_final[:, None])
 
     def rewards(self, clip: bool) -> Float:
         """`[B, length]`: what was earned, or its sign; 0 past the end."""
@@ -41,11 +51,23 @@ class Window:
         return slots, np.broadcast_to(here[1], slots.shape)
 
     def frames(self, frame_stack: int, num_steps: int) -> NDArray[np.uint8]:
-        """`[B, frame_stack + num_steps, H, W, C]`, at `frame_places`."""
-        return self._replay.frames.read(*self.frame_places(frame_stack, num_steps))
+        """`[B, frame_stack + num_steps, H, W, C]`: those at `frame_places`, and past a trajectory's end its final frame."""
+        frames = self._replay.frames.read(*self.frame_places(frame_stack, num_steps))
+        places, final_frames = self.final_frames(frame_stack, num_steps)
+        frames[places] = final_frames
+        return frames
 
-    def actions(self, num_steps: int, action_ids: tuple[int, ...], rng: np.random.Generator) -> Int:
-        """`[B, num_steps]`: what was done; past the end, uniform valid actions (whatever follows the end must look alike)."""
+    def final_frames(self, frame_stack: int, num_steps: int) -> tuple[tuple[Int, Int], NDArray[np.uint8]]:
+        """Places `[P]` (sample, position in its frames) past a trajectory's end, and the final frame `[P, H, W, C]` that was seen
+        there: once it is new, then it is repeated (EfficientZero's released code)."""
+        past = np.arange(frame_stack + num_steps) >= (frame_stack + self._steps_to_end)[:, None]
+        samples, positions = np.nonzero(past & self._has_final[:, None])
+        slots, envs = self._end_places
+        return (samples, positions), self._replay.final_frames.read(slots[samples], envs[samples])
+
+    def actions(self, num_steps: int, action_ids: Int, rng: np.random.Generator) -> Int:
+        """`[B, num_steps]`: the ids of what was done; past the end, uniform ones of `action_ids` (whatever follows the end must
+        look alike)."""
         steps = slice(0, num_steps)
-        padding = rng.choice(np.array(action_ids), (len(self.rows), num_steps))
+        padding = rng.choice(action_ids, (len(self.rows), num_steps))
         return np.where(self.inside[:, steps], self._replay.actions[self.slots[:, steps], self.envs[:, steps]], padding)

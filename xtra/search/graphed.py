@@ -5,17 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from xtra.cuda_graphs import CaptureStream
+from xtra.cuda_graphs import WARM_UP_CALLS, CaptureStream, report_refusal
 from xtra.search.checks import check_arguments
 from xtra.search.config import SearchConfig
 from xtra.search.cuda import CudaEngine
 from xtra.search.engine import Roots
 from xtra.search.model import ModelOutput, SearchModel, SearchResult
-from xtra.search.simulate import conclude, prepare, simulate
+from xtra.search.simulate import conclude, prepare, search, simulate
 from xtra.search.tree import Tree
-
-WARM_UP_SEARCHES = 3
-"""Searches on a side stream before the capture, for lazy initialisation and autotuning; PyTorch's advice for CUDA graphs."""
 
 
 class GraphedSearch:
@@ -23,12 +20,13 @@ class GraphedSearch:
 
     The graph reads the model's parameters where they are: updates in place are seen; replacing them (`.to()`, another model,
     `train()` against `eval()`) needs a new GraphedSearch. The model must be capturable: no host synchronisation, no control flow
-    that depends on data. Arguments that are None at the first call stay None.
-    """
+    that depends on data; one that cannot be captured is searched kernel by kernel. Arguments that are None at the first call stay
+    None."""
 
     def __init__(self, model: SearchModel, config: SearchConfig) -> None:
         self._model, self._config = model, config
         self._graph: torch.cuda.CUDAGraph | None = None
+        self._refused = False
 
     @torch.no_grad()
     def __call__(
@@ -36,10 +34,11 @@ class GraphedSearch:
     ) -> SearchResult:
         """See `search`. The tree is a view of this search until the next call; the other results are the caller's."""
         given = {"observations": observations, "valid_actions": valid_actions, "seeds": seeds, "noise": noise}
-        if self._graph is None:
+        if self._graph is None and not self._refused:
             self._capture(given)
+        if self._graph is None:
+            return search(self._model, observations, self._config, valid_actions=valid_actions, seeds=seeds, noise=noise)
         self._refill(given)
-        assert self._graph is not None
         self._graph.replay()
         return self._read()
 
@@ -57,9 +56,13 @@ class GraphedSearch:
         check_arguments(output, valid, seeds, noise, num_threads=1)
         self._engine = CudaEngine(self._config, output, seeds is not None)
         stream = CaptureStream(observations.device)
-        for _ in range(WARM_UP_SEARCHES):
+        for _ in range(WARM_UP_CALLS):
             stream.warm_up(self._search)
-        self._graph, (self._roots, self._output) = stream.capture(self._search)
+        try:
+            self._graph, (self._roots, self._output) = stream.capture(self._search)
+        except RuntimeError as error:
+            report_refusal(error)
+            self._refused = True
 
     def _search(self) -> tuple[Roots, ModelOutput]:
         """All that the graph contains; nothing in it waits for the device."""

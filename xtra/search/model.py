@@ -22,7 +22,8 @@ class ModelOutput(NamedTuple):
     value_prefix_state: Tensor
     """`[B, ...]`, any dtype: the value prefix's recurrent state, e.g. an LSTM's h and c as `[B, 2, H]`. Zero is its reset."""
     value_prefix: Tensor
-    """`[B]` float32: discounted rewards since the last reset of `value_prefix_state`, as a scalar. Not read at the root."""
+    """`[B]` float32: the undiscounted sum of rewards since the last reset of `value_prefix_state`, as a scalar: the reward of an
+    edge is the difference of two. Not read at the root."""
     value: Tensor
     """`[B]` float32: the state's value, as a scalar."""
     policy_logits: Tensor
@@ -45,7 +46,7 @@ class SearchResult(NamedTuple):
     visit_counts: Tensor
     """`[B, A]` int32: visits of the root's children; they sum to `num_simulations`."""
     root_values: Tensor
-    """`[B]` float32: mean of the root's own value and of all its simulations' returns."""
+    """`[B]` float32: mean of the root's own value and of all its simulations' returns, or as `SearchConfig.root_value` says."""
     action_weights: Tensor
     """`[B, A]` float32: the policy target; visit shares (pUCT), or the improved policy (Gumbel)."""
     actions: Tensor

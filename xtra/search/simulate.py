@@ -81,7 +81,11 @@ def conclude(config: SearchConfig, roots: Roots, output: ModelOutput, found: Roo
         weights, actions = found.visits / config.num_simulations, found.visits.argmax(1)
     else:
         weights, actions = improved_policy(config, output, roots.valid, roots.bias, found.visits, found.q)
-    return SearchResult(found.visits, found.values, weights, actions, output, tree)
+    values = found.values
+    if config.root_value == "released":
+        # The root's own value is one of the terms of the mean that the engines give.
+        values = (values * (config.num_simulations + 1) - output.value) / config.num_simulations
+    return SearchResult(found.visits, values, weights, actions, output, tree)
 
 
 def _key(name: EngineName, config: SearchConfig, output: ModelOutput, seeded: bool, num_threads: int) -> Hashable:

@@ -12,7 +12,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from xtra.agents.evaluation import RandomPlayer
 from xtra.envs.config import VIEW, EnvironmentConfig
@@ -20,10 +19,10 @@ from xtra.envs.make import episode_seed, make_training_environment
 from xtra.protocol.games import GAMES, NUM_ACTIONS
 from xtra.replay.buffer import ReplayBuffer
 from xtra.replay.config import ReplayConfig
-from xtra.replay.frames import CHUNK_FRAMES
+from xtra.replay.frames import BLOCK_FRAMES
 from xtra.replay.offline import CARD, Transitions, seal
 from xtra.replay.offline_writer import card_text, write_trajectories
-from xtra.replay.recording import Recording, Trajectory, recording_meta
+from xtra.replay.recording import Recording, SeenRow, Trajectory, recording_meta
 from xtra.replay.segments import ReplayLog
 from xtra.stages.config import DatasetConfig
 from xtra.stages.context import StageContext
@@ -45,12 +44,11 @@ def run(config: DatasetConfig, context: StageContext) -> None:
         recording = Recording(context.inputs["train"][0] / "replay")
     else:
         recording = _play_at_random(config, context)
-    recorded = EnvironmentConfig.model_validate(recording.meta.environment)
-    _check_course(recorded, config.environment)
+    seen = EnvironmentConfig.model_validate(recording.meta.environment)
+    _check_course(seen, config.environment)
     chosen = choose(recording.trajectories(), config.data)
-    same_view = recorded == config.environment
-    frames = recording.frames(_frame_shape(recorded)) if same_view else render(recording, config.environment)
-    rows = _reporting(frames, chosen[-1].last + 1, context.telemetry)
+    rows = recording.rows(_frame_shape(seen)) if seen == config.environment else render(recording, config.environment)
+    rows = _reporting(rows, chosen[-1].last + 1, context.telemetry)
     seeds = partial(episode_seed, recording.meta.seed, config.environment.game)
     steps = write_trajectories(context.out, recording, chosen, rows, seeds)
     meta = seal(context.out, _describe(config, recording, steps))
@@ -58,25 +56,25 @@ def run(config: DatasetConfig, context: StageContext) -> None:
 
 
 def choose(trajectories: Sequence[Trajectory], config: DataConfig) -> list[Trajectory]:
-    """Returns whole trajectories, in the given order, until `config.transitions` are reached: from the beginning, backwards from
-    the end, or spread evenly; all of them where they are fewer."""
+    """Whole trajectories, in the given order, until `config.transitions` are reached: from the beginning, backwards from the end,
+    or spread evenly. All of them where they are fewer."""
     total = sum(trajectory.num_transitions for trajectory in trajectories)
-    quota = total if config.transitions is None else min(config.transitions, total)
-    # Spread evenly: of the first n transitions, quota / total x n are taken, rounded up to a whole trajectory.
-    share = quota if config.part == "all" else total
+    wanted = total if config.transitions is None else min(config.transitions, total)
+    # Spread evenly: of the first n transitions, wanted / total x n are taken, rounded up to a whole trajectory.
+    share = wanted if config.part == "all" else total
     ordered = trajectories[::-1] if config.part == "late" else trajectories
     chosen, passed, taken = [], 0, 0
     for trajectory in ordered:
         passed += trajectory.num_transitions
-        if taken < quota and taken * total < share * passed:
+        if taken < wanted and taken * total < share * passed:
             chosen.append(trajectory)
             taken += trajectory.num_transitions
     return chosen[::-1] if config.part == "late" else chosen
 
 
-def render(recording: Recording, view: EnvironmentConfig) -> Iterator[NDArray[np.uint8]]:
-    """Yields what the run would have seen in another view, row by row, `[num_envs, H, W, C]`. Raises ValueError where the game
-    takes another course than in the run."""
+def render(recording: Recording, view: EnvironmentConfig) -> Iterator[SeenRow]:
+    """What the run would have seen in another view, row by row. Raises ValueError where the game takes
+    another course than it took in the run."""
     meta, columns = recording.meta, recording.columns
     environment = make_training_environment(view, meta.num_envs, meta.seed)
     starts = np.concatenate([columns["first"], [meta.open_rows]])
@@ -90,12 +88,12 @@ def render(recording: Recording, view: EnvironmentConfig) -> Iterator[NDArray[np
                 f"{view.game}, row {row}: played again with the same seed and actions, the game takes another course than in the "
                 f"recorded run: rewards and ends {played}, recorded {recorded}; its emulator must be the run's"
             )
-        yield frames
+        yield SeenRow(frames, {env: step.final_frames[env] for env in np.flatnonzero(step.terminal).tolist()})
         frames = step.frames
 
 
 def _play_at_random(config: DatasetConfig, context: StageContext) -> Recording:
-    """Plays uniformly drawn valid actions for `config.env_steps`, recorded as a run is."""
+    """Valid actions drawn uniformly for `config.env_steps`, recorded as a run is."""
     directory = context.work / "random-play"
     shutil.rmtree(directory, ignore_errors=True)  # of an interrupted attempt
     if config.env_steps is None:
@@ -113,7 +111,8 @@ def _play_at_random(config: DatasetConfig, context: StageContext) -> Recording:
     for row in range(num_rows):
         actions = player.play(frames[:, None], row)
         step = environment.step(actions)
-        replay.append(frames, actions, step.rewards, step.terminal, policies, np.zeros(RANDOM_ENVS, np.float32))
+        values = np.zeros(RANDOM_ENVS, np.float32)
+        replay.append(frames, actions, step.rewards, step.terminal, policies, values, step.final_frames)
         episode_ends += [(row, env) for env in np.flatnonzero(step.episode_end).tolist()]
         if replay.num_rows % RANDOM_ROWS == 0:
             log.extend(replay)
@@ -124,14 +123,13 @@ def _play_at_random(config: DatasetConfig, context: StageContext) -> Recording:
     return Recording(directory)
 
 
-def _check_course(recorded: EnvironmentConfig, view: EnvironmentConfig) -> None:
-    """Raises ValueError where a view differs from the recorded run in more than what the game looks like."""
-    of_run, of_view = recorded.model_dump(), view.model_dump()
-    for name in of_run:
-        if name not in VIEW and of_run[name] != of_view[name]:
+def _check_course(seen: EnvironmentConfig, wanted: EnvironmentConfig) -> None:
+    theirs, ours = seen.model_dump(), wanted.model_dump()
+    for name in theirs:
+        if name not in VIEW and theirs[name] != ours[name]:
             raise ValueError(
-                f"environment.{name} is {of_view[name]!r}, but the source run played with {of_run[name]!r}: a dataset can show "
-                f"its run in another view ({', '.join(VIEW)}), not play another game"
+                f"environment.{name} is {ours[name]!r}, but the source run played with {theirs[name]!r}: a dataset can show its "
+                f"run in another view ({', '.join(VIEW)}), not play another game"
             )
 
 
@@ -141,7 +139,7 @@ def _describe(config: DatasetConfig, recording: Recording, steps: Transitions) -
     return {
         "environment": config.environment.model_dump(mode="json"),
         "frame_shape": _frame_shape(config.environment),
-        "chunk_frames": CHUNK_FRAMES,
+        "block_frames": BLOCK_FRAMES,
         "data": config.data.model_dump(mode="json"),
         "source": {
             "policy": config.data.policy,
@@ -164,7 +162,7 @@ def _frame_shape(environment: EnvironmentConfig) -> tuple[int, int, int]:
     return environment.frame_size, environment.frame_size, 3 if environment.color == "rgb" else 1
 
 
-def _reporting(rows: Iterator[NDArray[np.uint8]], total: int, telemetry: Telemetry) -> Iterator[NDArray[np.uint8]]:
-    for row, frames in enumerate(rows):
-        telemetry.progress(row, total, "rows")
-        yield frames
+def _reporting(rows: Iterator[SeenRow], total: int, telemetry: Telemetry) -> Iterator[SeenRow]:
+    for number, row in enumerate(rows):
+        telemetry.progress(number, total, "rows")
+        yield row

@@ -15,7 +15,7 @@ from xtra.agents.efficientzero.network import EfficientZeroNetwork
 from xtra.agents.efficientzero.planning import Planner
 from xtra.agents.factory import load_weights
 from xtra.agents.observation import to_observations
-from xtra.protocol.games import GAMES, NUM_ACTIONS
+from xtra.protocol.games import NUM_ACTIONS, ActionSpace
 from xtra.replay.buffer import ReplayBuffer
 from xtra.replay.offline import OfflineData
 from xtra.stages.config import LabelConfig
@@ -33,7 +33,7 @@ def run(config: LabelConfig, context: StageContext) -> None:
     (dataset,), (teacher,) = context.inputs["dataset"], context.inputs["teacher"]
     network = make_network(config.agent.network, config.environment.frame_size, config.seed, device)
     network.load_state_dict(load_weights(teacher, device))
-    planner = Planner(config.agent.search, GAMES[config.environment.game].action_ids, config.seed, config.num_threads)
+    planner = Planner(config.agent.search, ActionSpace.of("ale18", config.environment.game), config.seed, config.num_threads)
     data = OfflineData.open(dataset)
     total = data.num_transitions
     labels = make_labels(
@@ -71,7 +71,7 @@ def make_labels(
     device = next(network.parameters()).device
     policies = np.zeros((replay.num_rows, NUM_ACTIONS), np.float32)
     values = np.zeros(replay.num_rows, np.float32)
-    valid = np.array(planner.action_ids)
+    valid = np.array(planner.space.valid)
     for start in range(0, replay.num_rows, BATCH_SIZE):
         rows = np.arange(start, min(start + BATCH_SIZE, replay.num_rows))
         stacks = replay.stacks(rows, np.zeros_like(rows), network.config.frame_stack)
@@ -81,7 +81,7 @@ def make_labels(
             output, policies[rows] = result.root_output, result.action_weights.cpu().numpy()
         else:
             output = network.initial_inference(observations)
-            policies[np.ix_(rows, valid)] = output.policy_logits[:, planner.action_ids].softmax(-1).cpu().numpy()
+            policies[np.ix_(rows, valid)] = output.policy_logits[:, planner.space.valid].softmax(-1).cpu().numpy()
         values[rows] = output.value.cpu().numpy()
         progress(start + len(rows))
     return Labels(policies, values)

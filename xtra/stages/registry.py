@@ -38,11 +38,11 @@ class Stage:
 STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
-        Stage("train", 4, TrainConfig, "xtra.stages.train"),
-        Stage("dataset", 1, DatasetConfig, "xtra.stages.dataset"),
-        Stage("teacher", 2, TrainTeacherConfig, "xtra.stages.teacher"),
+        Stage("train", 5, TrainConfig, "xtra.stages.train"),
+        Stage("dataset", 2, DatasetConfig, "xtra.stages.dataset"),
+        Stage("teacher", 3, TrainTeacherConfig, "xtra.stages.teacher"),
         Stage("label", 1, LabelConfig, "xtra.stages.label"),
-        Stage("pretrain", 3, PretrainConfig, "xtra.stages.pretrain"),
+        Stage("pretrain", 4, PretrainConfig, "xtra.stages.pretrain"),
         Stage("imported", imported.VERSION, imported.ImportedConfig, "xtra.networks.imported"),
         Stage("evaluate", 2, EvaluateConfig, "xtra.stages.evaluate"),
     )

@@ -125,7 +125,15 @@ class OnlineTraining:
         stacks = self.stacks.stacks
         decision = self.learner.act(stacks, self.env_steps // self._num_envs, self.updates)
         step = self.environment.step(decision.actions)
-        self.replay.append(stacks[:, -1], decision.actions, step.rewards, step.terminal, decision.policies, decision.root_values)
+        self.replay.append(
+            stacks[:, -1],
+            decision.actions,
+            step.rewards,
+            step.terminal,
+            decision.policies,
+            decision.root_values,
+            step.final_frames,
+        )
         self.stacks.push(step.frames, step.terminal)
         self.env_steps += self._num_envs
         if self.replay.num_rows % min(SEGMENT_ROWS, self.replay.max_rows) == 0:

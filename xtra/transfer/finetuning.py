@@ -92,7 +92,7 @@ class FinetuningLearner(EfficientZeroLearner):
         """Loads and freezes components; what is held back is held to these weights."""
         super().start_from(weights, components, frozen)
         if self._finetuning.retention is not None:
-            action_ids = self._planner.action_ids
+            action_ids = self._space.valid
             self._retention = make_retention(
                 self._finetuning.retention, self._network, components, action_ids, self.tasks, self._seed
             )

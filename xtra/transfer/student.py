@@ -160,5 +160,5 @@ class MultiTaskStudent(Student):
 
     def _make_maker(self, task: Task) -> TargetMaker:
         seed = derive_seed(self._run.seed, task.game)
-        planner = Planner(self._config.search, task.action_ids, seed, self._run.num_threads)
+        planner = Planner(self._config.search, task.action_space, seed, self._run.num_threads)
         return TargetMaker(self._config, planner, seed)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from xtra.agents.efficientzero.batch import Batch
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.agents.efficientzero.targets import assemble, value_targets
-from xtra.protocol.games import GAMES
+from xtra.protocol.games import GAMES, ActionSpace
 from xtra.replay.buffer import ReplayBuffer, Sample
 from xtra.replay.config import ReplayConfig
 from xtra.replay.offline import OfflineData
@@ -58,6 +58,11 @@ class Task:
 
     game: str
     replay: ReplayBuffer
+
+    @property
+    def action_space(self) -> ActionSpace:
+        """ALE's 18, whatever the game, so that tasks share one network."""
+        return ActionSpace.of("ale18", self.game)
 
     @property
     def action_ids(self) -> tuple[int, ...]:
@@ -120,7 +125,7 @@ class TeacherTargets:
         policies = task.labels.teacher_policies[window.slots[:, steps]]
         policies = np.where(window.inside[:, steps, None], policies, np.float32(0))
         padding = stream(self._seed, "padding-actions", task.game, update, *place)
-        return assemble(self._config, window, sample.weights, self._values(task, window), policies, task.action_ids, padding)
+        return assemble(self._config, window, sample.weights, self._values(task, window), policies, task.action_space, padding)
 
     def _values(self, task: LabelledTask, window: Window) -> Float:
         """Returns value targets `[B, K + 1]`; `assemble` sets those past the end to 0."""

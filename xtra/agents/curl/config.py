@@ -1,6 +1,6 @@
 """Every constant of CURL for Atari 100k, with its source.
 
-Sources: [U] CURL's released Rainbow code (facts: section 11); [ours] where it says nothing, or where we part from it.
+Sources: [U] CURL's released Rainbow code (aravindsrinivas/curl_rainbow); [ours] where it says nothing, or where we part from it.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from xtra.agents.interface import Decision, TrainingRun
 from xtra.agents.observation import to_observations
 from xtra.cuda_graphs import graphed
 from xtra.envs.config import EnvironmentConfig
-from xtra.protocol.games import GAMES, NUM_ACTIONS
+from xtra.protocol.games import NUM_ACTIONS, ActionSpace
 from xtra.replay.buffer import ReplayBuffer, Sample, table_rows
 from xtra.replay.frames import DeviceFrames, frames_fit
 from xtra.rng import derive_seed, stream
@@ -42,14 +42,15 @@ class EfficientZeroPlayer:
         self.frame_stack = config.network.frame_stack
         self._network = for_inference(network, config.precision)
         self._device = next(network.parameters()).device
-        self._planner = Planner(config.search, GAMES[environment.game].action_ids, 0, num_threads)
+        self.space = ActionSpace.of(config.network.action_space, environment.game)
+        self._planner = Planner(config.search, self.space, 0, num_threads)
 
     def play(self, stacks: NDArray[np.uint8], env_step: int) -> NDArray[np.int64]:
         """Ties go to the lowest action id."""
-        return self.search(stacks).actions.cpu().numpy()
+        return self.space.to_ids(self.search(stacks).actions.cpu().numpy())
 
     def search(self, stacks: NDArray[np.uint8]) -> SearchResult:
-        """What `play` decides by."""
+        """What `play` decides by, over the actions of `space`."""
         return self._planner.exploit(self._network, to_observations(stacks, self._device))
 
 
@@ -61,13 +62,14 @@ class EfficientZeroLearner:
         by_env_steps = config.acting.temperature_span == "env_steps"
         self._temperature_span = run.env_step_updates if by_env_steps else run.num_updates
         self.frame_stack = config.network.frame_stack
-        self._network = make_network(config.network, environment.frame_size, run.seed, run.device)
+        self._space = ActionSpace.of(config.network.action_space, environment.game)
+        self._network = make_network(config.network, environment.frame_size, run.seed, run.device, self._space.size)
         self._pretrained = False
         self._acting = inference_copy(self._network, config.precision)
         self._target = DelayedTarget(self._network, config.targets.target_update_interval, config.precision)
         self._optimizer = Optimizer(self._network, config.optimizer)
         self._learn = graphed(self.learn, self._device, capturable=config.optimizer.unroll_batch_norm == "per_step")
-        self._planner = Planner(config.search, GAMES[environment.game].action_ids, run.seed, run.num_threads)
+        self._planner = Planner(config.search, self._space, run.seed, run.num_threads)
         self._targets = TargetMaker(config, self._planner, run.seed)
         self._player = EfficientZeroPlayer(config, environment, self._acting, run.num_threads)
 
@@ -98,7 +100,7 @@ class EfficientZeroLearner:
         rows = table_rows(config, num_envs, expected_transitions)
         if self._device.type == "cuda" and frames_fit(rows, num_envs, frame_shape, config.device_frame_memory_gb):
             frames = DeviceFrames(rows, num_envs, frame_shape, self._device)
-        return ReplayBuffer(config, num_envs, frame_shape, NUM_ACTIONS, self._config.window, expected_transitions, frames)
+        return ReplayBuffer(config, num_envs, frame_shape, self._space.size, self._config.window, expected_transitions, frames)
 
     def act(self, stacks: NDArray[np.uint8], row: int, updates: int) -> Decision:
         """Samples actions in proportion to visits^(1/temperature); uniformly until updates begin, if so configured.
@@ -106,11 +108,12 @@ class EfficientZeroLearner:
         The root policy `gumbel` explores by its own noise: it plays the winner of sequential halving (Danihelka et al., 2022).
         """
         rng = stream(self._seed, "act", row)
-        valid = np.array(self._planner.action_ids)
+        valid = np.array(self._space.valid)
         if updates == 0 and self._acts_at_random_first():
-            policies = np.zeros((len(stacks), NUM_ACTIONS), np.float32)
+            policies = np.zeros((len(stacks), self._space.size), np.float32)
             policies[:, valid] = 1 / len(valid)
-            return Decision(rng.choice(valid, len(stacks)), policies, np.zeros(len(stacks), np.float32))
+            actions = rng.choice(valid, len(stacks))
+            return Decision(self._space.to_ids(actions), policies, np.zeros(len(stacks), np.float32))
         result = self._planner.explore(self._acting, to_observations(stacks, self._device), "act", row)
         policies = result.action_weights.cpu().numpy()
         if self._config.search.policy == "gumbel":
@@ -118,7 +121,7 @@ class EfficientZeroLearner:
         else:
             exponent = 1 / temperature(updates, self._temperature_span, self._config.acting)
             actions = sample_actions(policies, exponent, rng)
-        return Decision(actions, policies, result.root_values.cpu().numpy())
+        return Decision(self._space.to_ids(actions), policies, result.root_values.cpu().numpy())
 
     def play(self, stacks: NDArray[np.uint8], env_step: int) -> NDArray[np.int64]:
         """Greedy play with the acting network, for learning curves."""
@@ -203,18 +206,30 @@ def named_means(means: Tensor) -> dict[str, float]:
     return dict(zip(names, means.tolist(), strict=True))
 
 
-def make_network(config: NetworkConfig, frame_size: int, seed: int, device: torch.device) -> EfficientZeroNetwork:
-    """A network with weights drawn from the stream `network` of `seed`; the global generator is left as it was."""
+def make_network(
+    config: NetworkConfig, frame_size: int, seed: int, device: torch.device, num_actions: int = NUM_ACTIONS
+) -> EfficientZeroNetwork:
+    """A network for so many actions, with weights drawn from the stream `network` of `seed`; the global generator is left as it
+    was."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(derive_seed(seed, "network") % 2**63)
-        network = EfficientZeroNetwork(config, frame_size)
+        network = EfficientZeroNetwork(config, frame_size, num_actions)
     # Channels last is up to twice as fast, on CPU and on GPU.
     return network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
 def sample_actions(policies: NDArray[np.float32], exponent: float, rng: np.random.Generator) -> NDArray[np.int64]:
-    """One action per row of `[N, A]`, drawn in proportion to policy^exponent; never one of probability 0."""
+    """One action `[N]` per row of `[N, A]`, drawn in proportion to policy^exponent; never one of probability 0.
+
+    Raises FloatingPointError for a policy from which nothing can be drawn.
+    """
     mass = policies.astype(np.float64) ** exponent
+    unusable = np.flatnonzero(~(mass.sum(axis=1) > 0) | ~np.isfinite(mass.sum(axis=1)))
+    if unusable.size:
+        first = int(unusable[0])
+        raise FloatingPointError(
+            f"the policy of environment {first} is {policies[first].tolist()}: no action can be drawn from it"
+        )
     total = mass.cumsum(axis=1)
     draws = rng.random(len(mass)) * total[:, -1]
     actions: NDArray[np.int64] = (total <= draws[:, None]).sum(axis=1)

@@ -22,10 +22,10 @@ Frames = NDArray[np.uint8] | Tensor
 class Batch:
     """One update's data: B samples, K unroll steps.
 
-    frames: `[B, frame_stack + K, H, W, C]` uint8; observation k is frames k to k + frame_stack - 1. actions: `[B, K]` ids.
-    value_prefixes: `[B, K]`. values: `[B, K + 1]`. policies: `[B, K + 1, A]`. alive: `[B, K + 1]`, step k is within the
-    trajectory. weights: `[B]` importance weights.
-    """
+    frames: `[B, frame_stack + K, H, W, C]` uint8; observation k is frames k to k + frame_stack - 1. actions: `[B, K]`, indices of
+    the network's action space. value_prefixes: `[B, K]`. values: `[B, K + 1]`. policies: `[B, K + 1, A]`. alive: `[B, K + 1]`,
+    step k is within the trajectory. observed: `[B, K]`, the observation after action k is known. weights: `[B]` importance
+    weights."""
 
     frames: Frames
     actions: Int
@@ -33,6 +33,7 @@ class Batch:
     values: Float
     policies: Float
     alive: Mask
+    observed: Mask
     weights: Float
 
 
@@ -52,7 +53,9 @@ class TensorBatch(NamedTuple):
     policies: Tensor
     """`[B, K + 1, A]`."""
     alive: Tensor
-    """`[B, K + 1]` bool."""
+    """`[B, K + 1]` bool: step k is within the trajectory."""
+    observed: Tensor
+    """`[B, K]` bool: the observation after action k is known, that after a trajectory's last action included."""
     weights: Tensor
     """`[B]`."""
 
@@ -80,6 +83,7 @@ def to_tensors(batch: Batch, config: EfficientZeroConfig, device: torch.device, 
         values=tensor(batch.values),
         policies=tensor(batch.policies),
         alive=tensor(batch.alive),
+        observed=tensor(batch.observed),
         weights=tensor(batch.weights),
     )
 

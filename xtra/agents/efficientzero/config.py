@@ -1,7 +1,7 @@
 """Every constant of EfficientZero, with its source.
 
-Sources: [E] EfficientZero's released code, [C] XTRA's released code, [P] the papers; where they differ, README's table says what
-we took.
+Sources: [E] EfficientZero's released code, [C] XTRA's released code, [P] the papers; where they differ, docs/fidelity.md
+says what we took.
 """
 
 from __future__ import annotations
@@ -29,9 +29,14 @@ class NetworkConfig(Config):
     """Residual blocks per encoder stage. [E]: 1; XTRA's code [C]: 4."""
     latent_scaling: Literal["none", "min_max"] = "none"
     """What keeps latents in bounds as the model is unrolled: nothing ([E], [C]), or each latent scaled to [0, 1] (MuZero)."""
+    action_space: Literal["game", "ale18"] = "ale18"
+    """The actions that policy and dynamics tell apart: the game's own, in their order ([E]), or ALE's 18 for every game ([C]), as
+    whatever is transferred needs it. On Breakout `scalar_plane` gives RIGHT and LEFT 0.50 and 0.75 by the former, 0.17 and 0.22
+    by the latter."""
     action_encoding: Literal["scalar_plane", "one_hot_planes"] = "scalar_plane"
-    """How dynamics sees an action: one plane of id / 18 ([E], [C]), or 18 planes of which one is set (MuZero). The former tells
-    RIGHT (3) from LEFT (4) by 0.06, which costs small networks dear."""
+    """How dynamics sees an action: one plane of its index / the number of actions ([E], [C]), or a plane for each action, of
+    which one is set (MuZero). Among ALE's 18 the former tells RIGHT (3) from LEFT (4) by 0.06, which costs small networks
+    dear."""
     head_channels: int = Field(16, ge=1)
     """Channels of the 1x1 convolutions before the value, policy and value-prefix heads. [E]: 16."""
     head_hidden: int = Field(32, ge=1)
@@ -147,8 +152,9 @@ class EfficientZeroConfig(Config):
     replay: ReplayConfig = ReplayConfig()
     """Replay buffer."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Arithmetic of convolutions and linear layers, in updates and in search; weights, batch norm and losses stay in float32.
-    bfloat16 is for GPUs with tensor cores; on CPU it is slower. [E], [C]: mixed precision (torch amp)."""
+    """Arithmetic of convolutions and linear layers, in updates and in search; weights, batch norm, losses and, in updates, the
+    LSTM stay in float32. bfloat16 is for GPUs with tensor cores; on CPU it is slower. On such GPUs `float32` means TF32 (10 bits
+    of mantissa) in convolutions and the LSTM, PyTorch's default there. [E], [C]: mixed precision (torch amp)."""
 
     @property
     def window(self) -> int:

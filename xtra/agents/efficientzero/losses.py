@@ -1,6 +1,6 @@
 """EfficientZero's loss: the model unrolled K steps along the actions taken, each step compared with its targets.
 
-Terms per sample, summed over steps (facts: section 6): value prefix (K), policy (K + 1), value (K + 1), consistency (K). The
+Terms per sample, summed over steps (Ye et al., 2021): value prefix (K), policy (K + 1), value (K + 1), consistency (K). The
 gradient is scaled by 1/K as a whole and by 1/2 at each step through the dynamics (MuZero, appendix G).
 """
 
@@ -17,7 +17,6 @@ from xtra.agents.efficientzero.batch import TensorBatch
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
 from xtra.agents.efficientzero.support import to_categorical, to_scalar
-from xtra.protocol.games import NUM_ACTIONS
 
 
 @dataclass(frozen=True)
@@ -39,11 +38,11 @@ class Losses:
 
 @dataclass(frozen=True)
 class Masks:
-    """Which steps count, as floats. after: `[B, K]`, for what follows an action: it was taken. policy: `[B, K + 1]`. value: `[B,
-    K + 1]`.
+    """Which steps count, as floats. after: `[B, K]`, for what follows an action: it was taken. policy, value: `[B, K + 1]`.
+    consistency: `[B, K]`, the observation after the action is known.
 
-    The state after the last action is trained too: its value is 0, which is how the search learns that nothing follows an end.
-    consistency: `[B, K]`, the next observation is known.
+    The state after the last action is trained too: its value is 0, which is how the search learns that nothing follows an end,
+    and its latent is drawn to that of the last thing seen.
     """
 
     after: Tensor
@@ -52,15 +51,16 @@ class Masks:
     consistency: Tensor
 
     @staticmethod
-    def of(alive: Tensor, mask_past_end: str) -> Masks:
-        """alive: `[B, K + 1]`. XTRA's released code (`consistency`) trains all the rest past the end as well."""
+    def of(alive: Tensor, observed: Tensor, mask_past_end: str) -> Masks:
+        """alive: `[B, K + 1]`, observed: `[B, K]`, see `TensorBatch`. XTRA's released code (`consistency`) trains all the rest
+        past the end as well."""
         inside = alive.float()
         after = inside[:, :-1]
         value = torch.cat([torch.ones_like(after[:, :1]), after], dim=1)
         if mask_past_end == "consistency":
             after, value = torch.ones_like(after), torch.ones_like(value)
         # Past the end policy targets are all zero, so this mask changes nothing there; it states the intent.
-        return Masks(after, inside, value, inside[:, 1:])
+        return Masks(after, inside, value, observed.float())
 
 
 def unroll_losses(network: EfficientZeroNetwork, batch: TensorBatch, config: EfficientZeroConfig) -> Losses:
@@ -72,15 +72,18 @@ def unroll_losses(network: EfficientZeroNetwork, batch: TensorBatch, config: Eff
 
 def _unroll_losses(network: EfficientZeroNetwork, batch: TensorBatch, config: EfficientZeroConfig) -> Losses:
     support = config.network.support
-    masks = Masks.of(batch.alive, config.targets.mask_past_end)
+    masks = Masks.of(batch.alive, batch.observed, config.targets.mask_past_end)
     modules = UnrolledModules(config.optimizer.unroll_batch_norm == "episode")
     latents = unroll(network, batch, masks, modules)
-    predictions = modules.over(lambda latent: torch.cat(network.prediction(latent), dim=-1), latents, masks.value)
-    policy_logits, value_logits = predictions[..., :NUM_ACTIONS], predictions[..., NUM_ACTIONS:]
+    real_latents = None
+    if config.optimizer.consistency_weight > 0:
+        real_latents = represent_next(network, batch, masks, modules)
+    predictions = predict(network, latents, real_latents, masks, modules)
+    policy_logits, value_logits = predictions[..., : network.num_actions], predictions[..., network.num_actions :]
     prefix_logits = unroll_value_prefixes(network, latents[1:], masks, modules, config.search.lstm_horizon)
     consistency = torch.zeros_like(batch.weights)
-    if config.optimizer.consistency_weight > 0:
-        consistency = consistency_loss(network, batch, latents[1:], masks, modules)
+    if real_latents is not None:
+        consistency = consistency_loss(network, latents[1:], real_latents, masks, modules)
     return Losses(
         value_prefix=(scalar_loss(prefix_logits, batch.value_prefixes, support) * masks.after).sum(1),
         policy=(cross_entropy(policy_logits, batch.policies) * masks.policy).sum(1),
@@ -130,32 +133,75 @@ def unroll(network: EfficientZeroNetwork, batch: TensorBatch, masks: Masks, modu
     return latents
 
 
+@torch.no_grad()
+def represent_next(network: EfficientZeroNetwork, batch: TensorBatch, masks: Masks, modules: UnrolledModules) -> list[Tensor]:
+    """K latents `[B, C, H, H]` of the observations that really followed; no gradient reaches them."""
+    counts = masks.consistency.unbind(1)
+    observations = batch.next_observations.unbind(1)
+    return [modules.once(network.representation, mask, step) for mask, step in zip(counts, observations, strict=True)]
+
+
+def predict(
+    network: EfficientZeroNetwork,
+    latents: Sequence[Tensor],
+    real_latents: Sequence[Tensor] | None,
+    masks: Masks,
+    modules: UnrolledModules,
+) -> Tensor:
+    """`[B, K + 1, A + S]`: policy and value logits of all latents, side by side.
+
+    Step by step, real latents are predicted from too: for their batch norm alone, whose running statistics thus see root,
+    imagined 1, real 1, imagined 2, real 2 and so on, in the order of EfficientZero's released code.
+    """
+
+    def heads(latent: Tensor) -> Tensor:
+        return torch.cat(network.prediction(latent), dim=-1)
+
+    if modules.episode_only or real_latents is None:
+        return modules.over(heads, latents, masks.value)
+    predictions = [heads(latents[0])]
+    for imagined, real in zip(latents[1:], real_latents, strict=True):
+        predictions.append(heads(imagined))
+        with torch.no_grad():
+            heads(real)
+    return torch.stack(predictions, dim=1)
+
+
 def unroll_value_prefixes(
     network: EfficientZeroNetwork, latents: list[Tensor], masks: Masks, modules: UnrolledModules, lstm_horizon: int
 ) -> Tensor:
     """Logits `[B, K, S]`; the LSTM starts from zero every `lstm_horizon` steps, as it does in the search."""
     features = modules.over(network.dynamics.stem, latents, masks.after).transpose(0, 1)
-    outputs = torch.cat([network.dynamics.lstm(chunk)[0] for chunk in features.split(lstm_horizon)])
+    outputs = torch.cat([network.dynamics.unroll_lstm(chunk) for chunk in features.split(lstm_horizon)])
     return modules.over(network.dynamics.value_prefix, outputs.unbind(0), masks.after)
 
 
 def consistency_loss(
-    network: EfficientZeroNetwork, batch: TensorBatch, latents: list[Tensor], masks: Masks, modules: UnrolledModules
+    network: EfficientZeroNetwork,
+    latents: Sequence[Tensor],
+    real_latents: Sequence[Tensor],
+    masks: Masks,
+    modules: UnrolledModules,
 ) -> Tensor:
-    """`[B]`: minus the cosine between the projected latents and those of the observations that really followed."""
+    """`[B]`: minus the cosine between the projections of K imagined latents `[B, C, H, H]` and of the real ones."""
+    if modules.episode_only:
+        projected = modules.over(network.projection, latents, masks.consistency)
+        with torch.no_grad():
+            targets = modules.over(network.projection.projector, real_latents, masks.consistency)
+    else:
+        # By turns, as released, for the sake of the projector's running statistics.
+        pairs = [
+            (network.projection(imagined), project(network, real)) for imagined, real in zip(latents, real_latents, strict=True)
+        ]
+        projected, targets = (torch.stack(side, dim=1) for side in zip(*pairs, strict=True))
+    return -(functional.cosine_similarity(projected.float(), targets.float(), dim=-1, eps=1e-5) * masks.consistency).sum(1)
 
-    def project(observation: Tensor) -> Tensor:
-        latent = network.representation(observation)
-        if not modules.episode_only:
-            # For its batch norm alone, which in EfficientZero's code sees the latents of real observations here.
-            network.prediction(latent)
-        out: Tensor = network.projection.projector(latent)
-        return out
 
-    with torch.no_grad():
-        wanted = modules.over(project, batch.next_observations.unbind(1), masks.consistency)
-    projected = modules.over(network.projection, latents, masks.consistency)
-    return -(functional.cosine_similarity(projected.float(), wanted.float(), dim=-1, eps=1e-5) * masks.consistency).sum(1)
+@torch.no_grad()
+def project(network: EfficientZeroNetwork, latent: Tensor) -> Tensor:
+    """`[B, projection_size]`: what a real latent `[B, C, H, H]` is compared by; a constant (SimSiam)."""
+    projection: Tensor = network.projection.projector(latent)
+    return projection
 
 
 def total_loss(losses: Losses, batch: TensorBatch, config: EfficientZeroConfig) -> Tensor:

@@ -1,6 +1,7 @@
-"""EfficientZero's network (Ye et al., 2021; XTRA's is the same with 4 blocks per encoder stage). Shapes: `docs` of each method.
+"""EfficientZero's network (Ye et al., 2021; XTRA's is the same with 4 blocks per encoder stage).
 
-B batch, C channels, H latent height and width, A = 18 actions, S = 2 support + 1 bins.
+In the shapes: B samples, F stacked frames, C channels, H latent height and width, L units of the LSTM, A actions (ALE's 18 or the
+game's own, `network.action_space`), S = 2 support + 1 bins.
 """
 
 from __future__ import annotations
@@ -16,15 +17,45 @@ from xtra.protocol.games import NUM_ACTIONS
 from xtra.search import ModelOutput
 
 
+class BatchNorm2d(nn.BatchNorm2d):
+    """PyTorch's, but that `num_batches_tracked` stays 0: with a fixed momentum nobody reads it, and counting is a kernel for each
+    of the 200 calls of an update."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return normalize_batch(self, input)
+
+
+class BatchNorm1d(nn.BatchNorm1d):
+    """See `BatchNorm2d`."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return normalize_batch(self, input)
+
+
+def normalize_batch(layer: nn.BatchNorm1d | nn.BatchNorm2d, x: Tensor) -> Tensor:
+    """`[B, C, ...]`, normalised by the batch's statistics, which also enter the running ones, or by those in evaluation."""
+    return functional.batch_norm(
+        x,
+        layer.running_mean,
+        layer.running_var,
+        layer.weight,
+        layer.bias,
+        layer.training,
+        layer.momentum or 0.0,
+        layer.eps,
+    )
+
+
 class ResidualBlock(nn.Module):
-    """conv3x3, BN, ReLU, conv3x3, BN, add, ReLU. With `stride` 2 the shortcut is a bare strided conv3x3 (facts: section 5)."""
+    """conv3x3, BN, ReLU, conv3x3, BN, add, ReLU. With `stride` 2 the shortcut is a bare strided conv3x3
+    (EfficientZero's released code)."""
 
     def __init__(self, in_channels: int, out_channels: int, momentum: float, stride: int = 1) -> None:
         super().__init__()
         self.conv1 = conv3x3(in_channels, out_channels, stride)
-        self.bn1 = nn.BatchNorm2d(out_channels, momentum=momentum)
+        self.bn1 = BatchNorm2d(out_channels, momentum=momentum)
         self.conv2 = conv3x3(out_channels, out_channels)
-        self.bn2 = nn.BatchNorm2d(out_channels, momentum=momentum)
+        self.bn2 = BatchNorm2d(out_channels, momentum=momentum)
         self.shortcut = conv3x3(in_channels, out_channels, stride) if stride > 1 else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -47,7 +78,7 @@ def residual_blocks(num_blocks: int, channels: int, momentum: float) -> nn.Seque
 def head_stem(channels: int, head_channels: int, momentum: float) -> nn.Sequential:
     """1x1 convolution, BN, ReLU, flatten."""
     return nn.Sequential(
-        nn.Conv2d(channels, head_channels, 1), nn.BatchNorm2d(head_channels, momentum=momentum), nn.ReLU(), nn.Flatten()
+        nn.Conv2d(channels, head_channels, 1), BatchNorm2d(head_channels, momentum=momentum), nn.ReLU(), nn.Flatten()
     )
 
 
@@ -56,7 +87,7 @@ def head_layers(features: int, hidden: int, outputs: int, momentum: float) -> nn
     last = nn.Linear(hidden, outputs)
     nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)
-    return nn.Sequential(nn.Linear(features, hidden), nn.BatchNorm1d(hidden, momentum=momentum), nn.ReLU(), last)
+    return nn.Sequential(nn.Linear(features, hidden), BatchNorm1d(hidden, momentum=momentum), nn.ReLU(), last)
 
 
 class Representation(nn.Module):
@@ -69,7 +100,7 @@ class Representation(nn.Module):
         narrow = channels // 2 if config.num_halvings >= 2 else channels
         stages: list[nn.Module] = [
             conv3x3(3 * config.frame_stack, narrow, 2 if config.num_halvings >= 1 else 1),
-            nn.BatchNorm2d(narrow, momentum=momentum),
+            BatchNorm2d(narrow, momentum=momentum),
             nn.ReLU(),
             residual_blocks(blocks, narrow, momentum),
         ]
@@ -85,19 +116,20 @@ class Representation(nn.Module):
 
 
 class Dynamics(nn.Module):
-    """(latent, LSTM state `[B, 2, L]`, action ids `[B]`) to (next latent, next LSTM state, value-prefix logits `[B, S]`)."""
+    """(latent `[B, C, H, H]`, LSTM state `[B, 2, L]`, actions `[B]`) to (next latent, next LSTM state, value-prefix logits
+    `[B, S]`)."""
 
-    def __init__(self, config: NetworkConfig, latent_size: int) -> None:
+    def __init__(self, config: NetworkConfig, latent_size: int, num_actions: int) -> None:
         super().__init__()
         channels, momentum = config.channels, config.batch_norm_momentum
         self._scaling = config.latent_scaling
-        self._one_hot = config.action_encoding == "one_hot_planes"
-        self.conv = conv3x3(channels + (NUM_ACTIONS if self._one_hot else 1), channels)
-        self.bn = nn.BatchNorm2d(channels, momentum=momentum)
+        self._one_hot, self._num_actions = config.action_encoding == "one_hot_planes", num_actions
+        self.conv = conv3x3(channels + (num_actions if self._one_hot else 1), channels)
+        self.bn = BatchNorm2d(channels, momentum=momentum)
         self.block = residual_blocks(1, channels, momentum)
         self.stem = head_stem(channels, config.head_channels, momentum)
         self.lstm = nn.LSTM(config.head_channels * latent_size**2, config.lstm_hidden)
-        self.lstm_bn = nn.BatchNorm1d(config.lstm_hidden, momentum=momentum)
+        self.lstm_bn = BatchNorm1d(config.lstm_hidden, momentum=momentum)
         self.head = head_layers(config.lstm_hidden, config.head_hidden, 2 * config.support + 1, momentum)
 
     def forward(self, latent: Tensor, lstm_state: Tensor, actions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -107,9 +139,16 @@ class Dynamics(nn.Module):
         return latent, torch.stack([h.squeeze(0), c.squeeze(0)], dim=1), self.value_prefix(out.squeeze(0))
 
     def transition(self, latent: Tensor, actions: Tensor) -> Tensor:
-        """The next latent alone."""
+        """The next latent `[B, C, H, H]` alone."""
         x = self.bn(self.conv(torch.cat([latent, self._action_planes(latent, actions)], dim=1)))
         return scale_latent(self.block((x + latent).relu()), self._scaling)
+
+    def unroll_lstm(self, features: Tensor) -> Tensor:
+        """`[K, B, L]`: the LSTM's outputs on the features `[K, B, X]` of K steps, from a zero state. In float32 whatever autocast
+        says: cuDNN's LSTM would run in float16, which needs a gradient scaler."""
+        with torch.autocast(features.device.type, enabled=False):
+            outputs: Tensor = self.lstm(features.float())[0]
+        return outputs
 
     def value_prefix(self, lstm_output: Tensor) -> Tensor:
         """LSTM outputs `[B, L]` to logits `[B, S]`."""
@@ -117,25 +156,25 @@ class Dynamics(nn.Module):
         return logits
 
     def _action_planes(self, latent: Tensor, actions: Tensor) -> Tensor:
-        """`[B, 1 or 18, H, H]`."""
+        """`[B, 1 or A, H, H]`."""
         if self._one_hot:
-            planes = functional.one_hot(actions, NUM_ACTIONS).to(latent.dtype)
+            planes = functional.one_hot(actions, self._num_actions).to(latent.dtype)
         else:
-            planes = (actions.to(latent.dtype) / NUM_ACTIONS).unsqueeze(1)
+            planes = (actions.to(latent.dtype) / self._num_actions).unsqueeze(1)
         return planes[:, :, None, None].expand(-1, -1, *latent.shape[2:])
 
 
 class Prediction(nn.Module):
     """Latent to (policy logits `[B, A]`, value logits `[B, S]`)."""
 
-    def __init__(self, config: NetworkConfig, latent_size: int) -> None:
+    def __init__(self, config: NetworkConfig, latent_size: int, num_actions: int) -> None:
         super().__init__()
         momentum, features = config.batch_norm_momentum, config.head_channels * latent_size**2
         self.block = residual_blocks(1, config.channels, momentum)
         self.value_stem = head_stem(config.channels, config.head_channels, momentum)
         self.policy_stem = head_stem(config.channels, config.head_channels, momentum)
         self.value_head = head_layers(features, config.head_hidden, 2 * config.support + 1, momentum)
-        self.policy_head = head_layers(features, config.head_hidden, NUM_ACTIONS, momentum)
+        self.policy_head = head_layers(features, config.head_hidden, num_actions, momentum)
 
     def forward(self, latent: Tensor) -> tuple[Tensor, Tensor]:
         x = self.block(latent)
@@ -151,40 +190,40 @@ class Projection(nn.Module):
         self.projector = nn.Sequential(
             nn.Flatten(),
             nn.Linear(config.channels * latent_size**2, hidden),
-            nn.BatchNorm1d(hidden, momentum=momentum),
+            BatchNorm1d(hidden, momentum=momentum),
             nn.ReLU(),
             nn.Linear(hidden, hidden),
-            nn.BatchNorm1d(hidden, momentum=momentum),
+            BatchNorm1d(hidden, momentum=momentum),
             nn.ReLU(),
             nn.Linear(hidden, size),
-            nn.BatchNorm1d(size, momentum=momentum),
+            BatchNorm1d(size, momentum=momentum),
         )
         self.predictor = nn.Sequential(
             nn.Linear(size, config.predictor_hidden),
-            nn.BatchNorm1d(config.predictor_hidden, momentum=momentum),
+            BatchNorm1d(config.predictor_hidden, momentum=momentum),
             nn.ReLU(),
             nn.Linear(config.predictor_hidden, size),
         )
 
     def forward(self, latent: Tensor) -> Tensor:
-        """The online branch: projector, then predictor."""
+        """The online branch: latents `[B, C, H, H]` through projector and predictor, `[B, projection_size]`."""
         out: Tensor = self.predictor(self.projector(latent))
         return out
 
 
 class EfficientZeroNetwork(ComponentNetwork):
-    """The four parts that transfer separately: representation, dynamics, prediction, projection.
+    """The four parts that transfer separately: representation, dynamics, prediction, projection. num_actions: A.
 
     `initial_inference` and `recurrent_inference` are what the tree search calls; they return scalars, not logits over bins.
     """
 
-    def __init__(self, config: NetworkConfig, frame_size: int) -> None:
+    def __init__(self, config: NetworkConfig, frame_size: int, num_actions: int = NUM_ACTIONS) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.num_actions = config, num_actions
         latent_size = latent_size_of(frame_size, config.num_halvings)
         self.representation = Representation(config)
-        self.dynamics = Dynamics(config, latent_size)
-        self.prediction = Prediction(config, latent_size)
+        self.dynamics = Dynamics(config, latent_size, num_actions)
+        self.prediction = Prediction(config, latent_size, num_actions)
         self.projection = Projection(config, latent_size)
 
     @property
@@ -204,7 +243,7 @@ class EfficientZeroNetwork(ComponentNetwork):
         return ModelOutput(channels_last(latent), state, torch.zeros_like(value), value, policy_logits.float())
 
     def recurrent_inference(self, latent: Tensor, value_prefix_state: Tensor, actions: Tensor) -> ModelOutput:
-        """One step of the model: actions `[B]` are ids of the 18."""
+        """One step of the model: latent `[B, C, H, H]`, value_prefix_state `[B, 2, L]`, actions `[B]` from 0 to A - 1."""
         latent, state, prefix_logits = self.dynamics(latent, value_prefix_state, actions)
         policy_logits, value_logits = self.prediction(latent)
         support = self.config.support

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
 from xtra.cuda_graphs import graphs_are_wanted
-from xtra.protocol.games import NUM_ACTIONS
+from xtra.protocol.games import ActionSpace
 from xtra.rng import stream
 from xtra.search import GraphedSearch, ModelOutput, SearchResult, dirichlet_noise, gumbel_noise, search
 from xtra.search.config import SearchConfig
@@ -19,13 +19,13 @@ Int = NDArray[np.int64]
 
 
 class Planner:
-    """Searches for one game. action_ids: the ids (of 18) it understands. Streams derive from `seed` and the caller's names."""
+    """Searches for one game, in the `space` of its actions. Streams derive from `seed` and the caller's names."""
 
-    def __init__(self, config: SearchConfig, action_ids: tuple[int, ...], seed: int, num_threads: int) -> None:
+    def __init__(self, config: SearchConfig, space: ActionSpace, seed: int, num_threads: int) -> None:
         self._config, self._seed, self._num_threads = config, seed, num_threads
-        self.action_ids = action_ids
-        self._valid = np.zeros(NUM_ACTIONS, np.bool_)
-        self._valid[list(action_ids)] = True
+        self.space = space
+        self._valid = np.zeros(space.size, np.bool_)
+        self._valid[list(space.valid)] = True
         # On CUDA one graph per network and shape; the copies of a network are changed in place, which a graph sees.
         self._graphs: dict[tuple[EfficientZeroNetwork, torch.Size, bool], GraphedSearch] = {}
         self._most_rows = 0
@@ -83,7 +83,7 @@ class Planner:
         return graphs_are_wanted(observations.device) and cuda_is_usable()
 
     def _valid_for(self, num_rows: int) -> Tensor:
-        return torch.from_numpy(np.broadcast_to(self._valid, (num_rows, NUM_ACTIONS)).copy())
+        return torch.from_numpy(np.broadcast_to(self._valid, (num_rows, self.space.size)).copy())
 
 
 def first_rows(result: SearchResult, num_rows: int) -> SearchResult:

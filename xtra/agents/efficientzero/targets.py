@@ -1,4 +1,4 @@
-"""What an update learns towards: value prefixes, n-step values and policies (Ye et al., 2021; facts: section 6).
+"""What an update learns towards: value prefixes, n-step values and policies (Ye et al., 2021).
 
 The arithmetic is in three plain functions over arrays; `TargetMaker` feeds them from the replay and the delayed target network,
 whose search policies replace the stored ones ("reanalysis").
@@ -15,6 +15,7 @@ from xtra.agents.efficientzero.config import EfficientZeroConfig, TargetConfig
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
 from xtra.agents.efficientzero.planning import Planner
 from xtra.agents.observation import observations_at
+from xtra.protocol.games import ActionSpace
 from xtra.replay.buffer import ReplayBuffer, Sample
 from xtra.replay.frames import DeviceFrames
 from xtra.replay.window import Float, Int, Mask, Window
@@ -53,7 +54,7 @@ def assemble(
     weights: Float,
     values: Float,
     policies: Float,
-    action_ids: tuple[int, ...],
+    space: ActionSpace,
     padding: np.random.Generator,
     frames: Frames | None = None,
 ) -> Batch:
@@ -64,11 +65,12 @@ def assemble(
     rewards = window.rewards(config.targets.clip_rewards)[:, :unroll]
     return Batch(
         frames=window.frames(config.network.frame_stack, unroll) if frames is None else frames,
-        actions=window.actions(unroll, action_ids, padding),
+        actions=space.to_indices(window.actions(unroll, space.to_ids(np.array(space.valid)), padding)),
         value_prefixes=value_prefix_targets(rewards, config.search.lstm_horizon),
         values=np.where(alive, values, np.float32(0)),
         policies=policies,
         alive=alive,
+        observed=window.observed[:, :unroll],
         weights=weights,
     )
 
@@ -95,17 +97,20 @@ class TargetMaker:
             sample.weights,
             values=value_targets(window.rewards(config.clip_rewards), bootstrap, horizon, self._config.search.discount),
             policies=self._policies(replay, window, frames, target, update),
-            action_ids=self._planner.action_ids,
+            space=self._planner.space,
             padding=stream(self._seed, "padding-actions", update),
             frames=frames[:, : self._frame_stack + config.num_unroll_steps],
         )
 
     def _read(self, replay: ReplayBuffer, window: Window, device: torch.device) -> Tensor:
         """`[B, frame_stack + length - 1, H, W, C]` uint8 on the device: step k's observation begins at k."""
-        places = window.frame_places(self._frame_stack, window.rows.shape[1] - 1)
-        if isinstance(replay.frames, DeviceFrames):
-            return replay.frames.gather(*places)
-        return torch.from_numpy(replay.frames.read(*places)).to(device)
+        num_steps = window.rows.shape[1] - 1
+        if not isinstance(replay.frames, DeviceFrames):
+            return torch.from_numpy(window.frames(self._frame_stack, num_steps)).to(device)
+        frames = replay.frames.gather(*window.frame_places(self._frame_stack, num_steps))
+        (samples, steps), final_frames = window.final_frames(self._frame_stack, num_steps)
+        frames[samples, steps] = torch.from_numpy(final_frames).to(device)
+        return frames
 
     def _policies(self, replay: ReplayBuffer, window: Window, frames: Tensor, target: EfficientZeroNetwork, update: int) -> Float:
         """`[B, K + 1, A]`: the stored search policies, for the first `reanalyze_fraction` of the batch searched anew; 0 past the
