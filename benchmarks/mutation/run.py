@@ -26,6 +26,7 @@ import time
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,7 @@ class Finder(cst.CSTVisitor):
         self._depth -= isinstance(original_node, cst.FunctionDef)
 
 
+@cache
 def find_mutations(file: Path) -> tuple[cst.Module, list[tuple[cst.CSTNode, cst.CSTNode]]]:
     module, finder = cst.parse_module(file.read_text()), Finder()
     module.visit(finder)
