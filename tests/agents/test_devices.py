@@ -271,6 +271,7 @@ def test_cuda_runs_repeat_bit_for_bit_wherever_the_frames_lie(
 
 
 @pytest.mark.gpu
+@pytest.mark.arithmetic
 def test_a_captured_search_finds_what_a_plain_one_finds(monkeypatch: pytest.MonkeyPatch) -> None:
     learner, plain = make_learner("cuda"), make_learner("cuda")
     monkeypatch.setattr(plain._planner, "_captures", lambda observations: False)
