@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from xtra.agents.config import AGENTS
+from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.config import Config
 from xtra.protocol.games import XTRA_GAMES
 from xtra.protocol.protocols import PROTOCOLS
 from xtra.rng import stream
+from xtra.suite.diagnostics.errors import SuiteError
 from xtra.suite.load import load_suite
 from xtra.suite.method import leaves, resolve, value_at
 from xtra.suite.plan import plan
@@ -46,6 +48,38 @@ def test_readme_and_suite_state_the_jobs_and_the_gpu_hours(path: Path) -> None:
         or f"# Cost: {len(made.jobs):,} jobs; their time limits add up to {hours:,.0f} GPU-hours."
         in path.read_text(encoding="utf-8")
     )
+
+
+def test_suites_of_the_released_size_without_transfer_act_in_the_games_own_actions_and_all_others_in_ales_18() -> None:
+    spaces: dict[str, set[str]] = {}
+    for spec in map(load_suite, SUITES):
+        for method in spec.methods:
+            agent = resolve(spec, method).agent
+            if isinstance(agent, EfficientZeroConfig):
+                spaces.setdefault(spec.suite, set()).add(agent.network.action_space)
+    assert {suite for suite, own in spaces.items() if own == {"game"}} == {"reproduce", "baselines"}
+    assert all(own == {"ale18"} for suite, own in spaces.items() if suite not in ("reproduce", "baselines"))
+
+
+@pytest.mark.parametrize(
+    ("method", "message"),
+    [
+        ("EfficientZero", "'EfficientZero' cannot make the data: its agent.network.action_space is game"),
+        ("XTRA", "'XTRA': agent.network.action_space is game; games that share a network need ale18"),
+    ],
+)
+def test_methods_that_transfer_are_refused_a_games_own_actions(method: str, message: str, tmp_path: Path) -> None:
+    text = (FOLDER / "diverse.yaml").read_text(encoding="utf-8")
+    own = "      agent.network.action_space: game\n"
+    if method == "XTRA":
+        text = text.replace("      transfer.cross_tasks.enabled: true\n", f"      transfer.cross_tasks.enabled: true\n{own}")
+    else:
+        text = text.replace("  - name: EfficientZero\n", f"  - name: EfficientZero\n    set:\n{own}")
+    path = tmp_path / "diverse.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(SuiteError) as caught:
+        load_suite(path)
+    assert [problem.message for problem in caught.value.problems] == [message]
 
 
 def test_the_reproduction_runs_with_the_released_bounds_and_with_exact_ones() -> None:

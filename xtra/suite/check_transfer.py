@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.envs.config import VIEW
 from xtra.networks.compatibility import differences
 from xtra.networks.network_file import NetworkFileError, read_network_file
@@ -78,6 +79,13 @@ def _source_method(spec: SuiteSpec, method: MethodSpec, config: MethodConfig, in
         message = f"{shown(name)} cannot make the data: it is not EfficientZero from scratch"
         remedy = "name a method with agent efficientzero that needs no sources itself"
         yield path, Problem(document.location(path), message, remedy)
+        return
+    assert isinstance(played.agent, EfficientZeroConfig)
+    if played.agent.network.action_space != "ale18":
+        message = f"{shown(name)} cannot make the data: its agent.network.action_space is {played.agent.network.action_space}"
+        yield _at(
+            document, index, message, "teachers are of the source method's agent, and games that share a student need ale18"
+        )
         return
     source_environment, environment = played.environment.model_dump(), config.environment.model_dump()
     for setting, value in source_environment.items():

@@ -128,6 +128,11 @@ class MethodConfig(Config):
             raise ValueError(f"transfer.start.frozen: {', '.join(fresh)} is not loaded (transfer.start.components)")
         if set(start.frozen) >= set(COMPONENTS):
             raise ValueError("transfer.start.frozen names every component: nothing is left to learn; see transfer.zero_shot")
+        transferred = self.transfer.needs_sources or self.transfer.init_from is not None
+        if transferred and isinstance(self.agent, EfficientZeroConfig) and self.agent.network.action_space != "ale18":
+            raise ValueError(
+                f"agent.network.action_space is {self.agent.network.action_space}; games that share a network need ale18"
+            )
         if weights.window > weights.interval:
             raise ValueError(f"transfer.task_weights.window is {weights.window}, longer than its interval of {weights.interval}")
         return self
