@@ -53,9 +53,19 @@ class Telemetry:
         self._curves = None
 
     def progress(
-        self, done: int, total: int, unit: str, figures: Mapping[str, float] | None = None, *, force: bool = False
+        self,
+        done: int,
+        total: int,
+        unit: str,
+        figures: Mapping[str, float] | None = None,
+        *,
+        activity: str = "",
+        force: bool = False,
     ) -> None:
-        """Publishes how far the job is, at most four times a second unless `force`; `figures` are shown beside the bar."""
+        """Publishes how far the job is, at most four times a second unless `force`.
+
+        activity: what is being done where the bar does not move; shown beside it, as `figures` are.
+        """
         now = time.monotonic()
         if not force and now - self._last_progress < 0.25:
             return
@@ -66,6 +76,7 @@ class Telemetry:
             "unit": unit,
             "seconds": round(now - self._started, 3),
             "figures": dict(figures or {}),
+            "activity": activity,
         }
         temporary = self.directory / "progress.json.tmp"
         temporary.write_text(json.dumps(state), encoding="utf-8")
@@ -74,17 +85,22 @@ class Telemetry:
 
 @dataclass(frozen=True)
 class Progress:
-    """`done` of `total` `unit`s, `seconds` into this attempt; `figures` are the numbers worth watching, by name."""
+    """`done` of `total` `unit`s, `seconds` into this attempt; `figures` are the numbers worth watching, by name.
+
+    activity: what is being done where `done` does not grow: `evaluating 3/10`.
+    """
 
     done: int
     total: int
     unit: str
     seconds: float
     figures: Mapping[str, float]
+    activity: str = ""
 
     def __str__(self) -> str:
         figures = "".join(f"  {name} {value:.4g}" for name, value in self.figures.items())
-        return f"{self.done:,}/{self.total:,} {self.unit}{figures}"
+        activity = f"  {self.activity}" if self.activity else ""
+        return f"{self.done:,}/{self.total:,} {self.unit}{activity}{figures}"
 
 
 def read_progress(work: Path) -> Progress | None:

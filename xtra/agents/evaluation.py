@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,38 +25,82 @@ class Episode:
     truncated: bool
 
 
-def play_episodes(
-    player: Player,
-    environment: EnvironmentConfig,
-    *,
-    num_episodes: int,
-    max_episode_env_steps: int,
-    seed: int,
-    progress: Callable[[int, int], None] = lambda env_steps, finished: None,
-) -> list[Episode]:
-    """Plays `num_episodes` games, each from its own start (a function of `seed` and its number), in episode order.
+class Evaluation:
+    """`num_episodes` games, each from its own start (a function of `seed` and its number), played one step of all at a time.
 
-    Finished games leave the batch, so the search spends nothing on them. progress(env_step, games finished) is called at every
-    step.
+    Finished games leave the batch, so the search spends nothing on them. An episode is its start and its actions, so an
+    evaluation that was interrupted between two steps goes on exactly when its actions are taken again.
     """
-    games = make_evaluation_environment(environment, num_episodes, seed, max_episode_env_steps)
-    stacks = FrameStacks(games.reset(), player.frame_stack)
-    running = np.ones(num_episodes, np.bool_)
-    returns = np.zeros(num_episodes)
-    episodes: dict[int, Episode] = {}
-    env_step = 0
-    while running.any():
-        actions = np.zeros(num_episodes, np.int64)
-        actions[running] = player.play(stacks.stacks[running], env_step)
-        step = games.step(actions)
-        env_step += 1
-        returns[running] += step.rewards[running]
-        for i in np.flatnonzero(running & step.episode_end).tolist():
-            episodes[i] = Episode(i, float(returns[i]), env_step, bool(step.truncated[i]))
-        running &= ~step.episode_end
-        stacks.push(step.frames, step.episode_end)
-        progress(env_step, num_episodes - int(running.sum()))
-    return [episodes[i] for i in range(num_episodes)]
+
+    def __init__(
+        self, player: Player, environment: EnvironmentConfig, *, num_episodes: int, max_episode_env_steps: int, seed: int
+    ) -> None:
+        self._player = player
+        self._games = make_evaluation_environment(environment, num_episodes, seed, max_episode_env_steps)
+        self._stacks = FrameStacks(self._games.reset(), player.frame_stack)
+        self._running = np.ones(num_episodes, np.bool_)
+        self._returns = np.zeros(num_episodes)
+        self._actions: list[NDArray[np.uint8]] = []
+        self._episodes: dict[int, Episode] = {}
+
+    @property
+    def env_step(self) -> int:
+        """Steps taken in every game that still runs."""
+        return len(self._actions)
+
+    @property
+    def num_finished(self) -> int:
+        """Games that are over."""
+        return len(self._episodes)
+
+    @property
+    def done(self) -> bool:
+        """Whether all games are over."""
+        return not self._running.any()
+
+    @property
+    def episodes(self) -> list[Episode]:
+        """The games that are over, in episode order."""
+        return [self._episodes[number] for number in sorted(self._episodes)]
+
+    def __str__(self) -> str:
+        return f"evaluating {self.num_finished}/{len(self._running)}, env step {self.env_step:,}"
+
+    def step(self) -> None:
+        """Takes one step in every game that is not over."""
+        actions = np.zeros(len(self._running), np.int64)
+        actions[self._running] = self._player.play(self._stacks.stacks[self._running], self.env_step)
+        self._take(actions)
+
+    def actions(self) -> NDArray[np.uint8]:
+        """All actions so far, `[env_step, num_episodes]`; 0 in games that were over."""
+        return np.array(self._actions, np.uint8).reshape(-1, len(self._running))
+
+    def restore(self, actions: NDArray[np.uint8]) -> None:
+        """Brings a new evaluation to where another was: the inverse of `actions`."""
+        for row in actions:
+            self._take(row.astype(np.int64))
+
+    def _take(self, actions: NDArray[np.int64]) -> None:
+        step = self._games.step(actions)
+        self._actions.append(actions.astype(np.uint8))
+        self._returns[self._running] += step.rewards[self._running]
+        for i in np.flatnonzero(self._running & step.episode_end).tolist():
+            self._episodes[i] = Episode(i, float(self._returns[i]), self.env_step, bool(step.truncated[i]))
+        self._running &= ~step.episode_end
+        self._stacks.push(step.frames, step.episode_end)
+
+
+def play_episodes(
+    player: Player, environment: EnvironmentConfig, *, num_episodes: int, max_episode_env_steps: int, seed: int
+) -> list[Episode]:
+    """Plays an evaluation without a break. Returns its episodes, in order."""
+    evaluation = Evaluation(
+        player, environment, num_episodes=num_episodes, max_episode_env_steps=max_episode_env_steps, seed=seed
+    )
+    while not evaluation.done:
+        evaluation.step()
+    return evaluation.episodes
 
 
 def mean_episode_return(episodes: list[Episode]) -> float:

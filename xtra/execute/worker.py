@@ -20,13 +20,12 @@ from datetime import UTC, datetime
 from enum import IntEnum
 from importlib import import_module
 from pathlib import Path
-from types import FrameType
 from typing import Any, NoReturn
 
 from pydantic import ValidationError
 
 from xtra.config import Config
-from xtra.stages.context import Diverged, StageContext
+from xtra.stages.context import Diverged, StageContext, Stopped, StopRequest
 from xtra.stages.registry import Stage
 from xtra.store.errors import ClaimLostError, DamagedError
 from xtra.store.files import write_text_atomically
@@ -37,6 +36,10 @@ from xtra.telemetry import Telemetry
 
 STAGES = "xtra.stages.registry:STAGES"
 """Where the table of stages is, `module:name`; tests bring their own."""
+
+
+Inputs = Mapping[str, tuple[Path, ...]]
+"""For each role, the committed `out` directories of the jobs that are read."""
 
 
 class Exit(IntEnum):
@@ -52,16 +55,11 @@ class UnusableJobError(Exception):
     """The job cannot be run as it stands; the message says why and what to do."""
 
 
-class Stopped(BaseException):
-    """Raised in the main thread by SIGTERM or SIGINT. Like KeyboardInterrupt no Exception, so that no stage swallows it."""
+def run_job(store_root: str, key: str, stages: str = STAGES, stop: StopRequest | None = None) -> Exit:
+    """Brings the job to its manifest, going on where an earlier attempt was killed. A failure leaves `work/error.txt`.
 
-    def __init__(self, signal_number: int) -> None:
-        super().__init__(signal_number)
-        self.signal_number = signal_number
-
-
-def run_job(store_root: str, key: str, stages: str = STAGES) -> Exit:
-    """Brings the job to its manifest, going on where an earlier attempt was killed. A failure leaves `work/error.txt`."""
+    Raises Stopped when a signal that `stop` listens for came before the end.
+    """
     store = Store(Path(store_root))
     try:
         job = store.job(key)
@@ -74,7 +72,7 @@ def run_job(store_root: str, key: str, stages: str = STAGES) -> Exit:
         return Exit.DONE if store.manifest(key) else Exit.CLAIMED_ELSEWHERE
     _fix_threads(job.config)
     try:
-        _attempt(store, attempt, stage, config, inputs)
+        _attempt(store, attempt, stage, config, inputs, stop or StopRequest())
     except ClaimLostError as error:
         print(error, file=sys.stderr)
         return Exit.CLAIM_LOST
@@ -85,10 +83,11 @@ def run_job(store_root: str, key: str, stages: str = STAGES) -> Exit:
     return Exit.DONE
 
 
-def _attempt(store: Store, attempt: Attempt, stage: Stage, config: Config, inputs: Mapping[str, tuple[Path, ...]]) -> None:
+def _attempt(store: Store, attempt: Attempt, stage: Stage, config: Config, inputs: Inputs, stop: StopRequest) -> None:
     stopwatch = _Stopwatch(attempt.work / SECONDS)
     started = datetime.now(UTC)
-    context = StageContext(attempt.work, attempt.out, inputs, Telemetry(attempt.work))
+    checkpoint_seconds = attempt.job.resources.checkpoint_minutes * 60
+    context = StageContext(attempt.work, attempt.out, inputs, Telemetry(attempt.work), stop, checkpoint_seconds)
     print(f"{started:%Y-%m-%d %H:%M:%S} UTC: {attempt.job.key} on {os.uname().nodename}, process {os.getpid()}", flush=True)
     with attempt.claim.kept_alive(beat=stopwatch.save, lost=_die_as_zombie):
         status = "complete"
@@ -118,7 +117,7 @@ def _resolve(job: Job, stages: str) -> tuple[Stage, Config]:
         raise UnusableJobError(f"{job.key}: its configuration is not one of stage {job.stage}: {error}") from None
 
 
-def _committed_inputs(store: Store, job: Job) -> dict[str, tuple[Path, ...]]:
+def _committed_inputs(store: Store, job: Job) -> Inputs:
     """The inputs' `out` directories, all bytes compared with their manifests. Raises UnusableJobError or DamagedError."""
     for key in job.input_keys:
         try:
@@ -171,22 +170,13 @@ class _Stopwatch:
         write_text_atomically(self._path, f"{self.seconds():.3f}\n")
 
 
-def _raise_on_signals() -> None:
-    def stop(signal_number: int, _frame: FrameType | None) -> None:
-        signal.signal(signal_number, signal.SIG_DFL)  # asked twice: at once
-        raise Stopped(signal_number)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
-
-
 def _die_with(parent: int) -> None:
     """On Linux: SIGTERM when the launcher dies, however it dies, so that no worker outlives it unnoticed."""
     if sys.platform == "linux":
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
         if os.getppid() != parent:
-            raise Stopped(signal.SIGTERM)
+            raise Stopped(signal.SIGTERM, "where it stood")
 
 
 def main() -> int:
@@ -196,14 +186,15 @@ def main() -> int:
     parser.add_argument("--stages", default=STAGES)
     parser.add_argument("--parent", type=int, help="process to die with")
     arguments = parser.parse_args()
+    stop = StopRequest()
     try:
-        _raise_on_signals()
+        stop.listen()
         if arguments.parent:
             _die_with(arguments.parent)
-        return run_job(arguments.store, arguments.key, arguments.stages)
+        return run_job(arguments.store, arguments.key, arguments.stages, stop)
     except Stopped as stopped:
         name = signal.Signals(stopped.signal_number).name
-        print(f"stopped by {name}; the next run goes on from the last checkpoint", flush=True)
+        print(f"stopped by {name}; the next run goes on from {stopped.resumes_from}", flush=True)
         return 128 + stopped.signal_number
 
 

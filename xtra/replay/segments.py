@@ -52,6 +52,10 @@ class Segment:
         return match
 
 
+KEPT_TAILS = 3
+"""Tails on disk: those of two checkpoints, and of the one being written."""
+
+
 class ReplayLog:
     """The segments of one replay under `directory`, in order, without gaps. A row must be written
     before the replay overwrites it."""
@@ -59,25 +63,48 @@ class ReplayLog:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.segments: list[Segment] = []
+        self._tails: list[Segment] = []
 
     def extend(self, replay: ReplayBuffer) -> None:
         """Writes the rows added since the last call as a new segment. Raises ValueError if some are overwritten already."""
-        first_row = self.segments[-1].end_row if self.segments else 0
-        if first_row == replay.num_rows:
-            return
+        if self._end_row < replay.num_rows:
+            self.segments.append(self._write(replay))
+
+    def write_tail(self, replay: ReplayBuffer) -> list[str]:
+        """Writes the rows that no segment holds yet to a file of their own, for one checkpoint: when checkpoints come must not
+        change which segments a run leaves. Returns that file's name, or nothing if there are no such rows."""
+        if self._end_row == replay.num_rows:
+            return []
+        tail = self._write(replay)
+        self._tails = [*(known for known in self._tails if known != tail), tail]
+        for old in self._tails[:-KEPT_TAILS]:
+            (self.directory / old.name).unlink(missing_ok=True)
+        del self._tails[:-KEPT_TAILS]
+        return [tail.name]
+
+    @property
+    def _end_row(self) -> int:
+        return self.segments[-1].end_row if self.segments else 0
+
+    def _write(self, replay: ReplayBuffer) -> Segment:
+        """Writes every row since the last segment."""
+        first_row = self._end_row
         if first_row < replay.oldest_row:
             raise ValueError(f"rows {first_row} to {replay.oldest_row - 1} are overwritten and were never written down")
         self.directory.mkdir(parents=True, exist_ok=True)
         temporary = write_temporary(self.directory, lambda file: _write(file, replay, first_row))
         name = f"rows-{first_row:09d}-{replay.num_rows:09d}-{sha256(temporary)}"
         move_durably(temporary, self.directory / name)
-        self.segments.append(Segment(name))
+        return Segment(name)
 
-    def load(self, names: list[str], replay: ReplayBuffer) -> None:
-        """Fills an empty replay's frames and fixed columns. Raises DamagedError when a segment is missing or not what its name
-        says."""
+    def load(self, names: list[str], replay: ReplayBuffer, tail: Sequence[str] = ()) -> None:
+        """Fills an empty replay's frames and fixed columns from segments, and from what `write_tail` wrote after them.
+
+        Raises DamagedError when a file is missing or not what its name says.
+        """
         self.segments = [Segment(name) for name in names]
-        for segment in self.segments:
+        self._tails = [Segment(name) for name in tail]
+        for segment in [*self.segments, *self._tails]:
             path = self.directory / segment.name
             if not path.is_file() or sha256(path) != segment.sha256:
                 raise DamagedError(path, "it is missing, or its bytes are not those its name tells")

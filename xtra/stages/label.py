@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from xtra.replay.buffer import ReplayBuffer
 from xtra.replay.offline import OfflineData
 from xtra.stages.config import LabelConfig
 from xtra.stages.context import StageContext
+from xtra.stages.resumable import complete
 from xtra.transfer.config import TeacherPolicy
 from xtra.transfer.tasks import Labels
 
@@ -34,57 +35,89 @@ def run(config: LabelConfig, context: StageContext) -> None:
     network = make_network(config.agent.network, config.environment.frame_size, config.seed, device)
     network.load_state_dict(load_weights(teacher, device))
     planner = Planner(config.agent.search, ActionSpace.of("ale18", config.environment.game), config.seed, config.num_threads)
-    data = OfflineData.open(dataset)
-    total = data.num_transitions
-    labels = make_labels(
-        network,
-        planner,
-        data.replay(config.agent.replay, window=0),
-        config.policy,
-        progress=lambda done: context.telemetry.progress(done, total, "transitions"),
-    )
-    labels.save(context.out)
-    summary = {
-        "num_transitions": total,
-        "mean_entropy": mean_entropy(labels.teacher_policies),
-        "mean_value": float(labels.teacher_values.mean(dtype=np.float64)),
-        "action_agreement": float((labels.teacher_policies.argmax(1) == data.steps.actions).mean()),
-    }
-    (context.out / "summary.json").write_text(json.dumps(summary))
-    context.telemetry.progress(total, total, "transitions", force=True)
+    complete(Labelling(network, planner, OfflineData.open(dataset), config, context), context)
+
+
+class Labelling:
+    """The labels of a dataset as resumable work: a move labels one batch."""
+
+    def __init__(
+        self, network: EfficientZeroNetwork, planner: Planner, data: OfflineData, config: LabelConfig, context: StageContext
+    ) -> None:
+        self._network, self._planner, self._data = network, planner, data
+        self._replay = data.replay(config.agent.replay, window=0)
+        self._policy, self._context = config.policy, context
+        total = data.num_transitions
+        self._labels = Labels(np.zeros((total, NUM_ACTIONS), np.float32), np.zeros(total, np.float32))
+        self._done = 0
+
+    def move(self) -> bool:
+        """Labels a batch; False when every transition has its label."""
+        rows = np.arange(self._done, min(self._done + BATCH_SIZE, self._data.num_transitions))
+        if not len(rows):
+            return False
+        made = make_labels(self._network, self._planner, self._replay, self._policy, rows)
+        self._labels.teacher_policies[rows], self._labels.teacher_values[rows] = made.teacher_policies, made.teacher_values
+        self._done += len(rows)
+        self._progress()
+        return True
+
+    def checkpoint_due(self) -> bool:
+        """Never: time alone decides."""
+        return False
+
+    def position(self) -> str:
+        """Transitions with a label."""
+        return f"{self._done:,} transitions"
+
+    def state(self) -> dict[str, Any]:
+        """The labels made so far."""
+        labels = self._labels
+        return {"policies": labels.teacher_policies[: self._done], "values": labels.teacher_values[: self._done]}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """The inverse of `state`."""
+        self._done = len(state["values"])
+        self._labels.teacher_policies[: self._done] = state["policies"]
+        self._labels.teacher_values[: self._done] = state["values"]
+
+    def save_outputs(self) -> None:
+        """Leaves the labels and what they are like on the whole."""
+        labels, out = self._labels, self._context.out
+        labels.save(out)
+        summary = {
+            "num_transitions": self._data.num_transitions,
+            "mean_entropy": mean_entropy(labels.teacher_policies),
+            "mean_value": float(labels.teacher_values.mean(dtype=np.float64)),
+            "action_agreement": float((labels.teacher_policies.argmax(1) == self._data.steps.actions).mean()),
+        }
+        (out / "summary.json").write_text(json.dumps(summary))
+        self._progress(force=True)
+
+    def _progress(self, *, force: bool = False) -> None:
+        self._context.telemetry.progress(self._done, self._data.num_transitions, "transitions", force=force)
 
 
 @torch.no_grad()
 def make_labels(
-    network: EfficientZeroNetwork,
-    planner: Planner,
-    replay: ReplayBuffer,
-    policy: TeacherPolicy,
-    progress: Callable[[int], None] = lambda done: None,
+    network: EfficientZeroNetwork, planner: Planner, replay: ReplayBuffer, policy: TeacherPolicy, rows: NDArray[np.int64]
 ) -> Labels:
-    """Labels every transition of a replay of one environment. progress: called per batch with the transitions done so far.
+    """Labels the transitions `rows` `[T]` of a replay of one environment.
 
-    policy: the network's own over the planner's actions, or the visits of a search without noise. The value is the network's in
-    both cases, so that the policies are the only difference.
+    policy: the network's, over the planner's actions alone; or the visits of a search without noise. The value is the network's
+    in both cases, so that the choice of policies is the one thing that differs.
     """
     network.eval()
-    device = next(network.parameters()).device
-    policies = np.zeros((replay.num_rows, NUM_ACTIONS), np.float32)
-    values = np.zeros(replay.num_rows, np.float32)
-    valid = np.array(planner.space.valid)
-    for start in range(0, replay.num_rows, BATCH_SIZE):
-        rows = np.arange(start, min(start + BATCH_SIZE, replay.num_rows))
-        stacks = replay.stacks(rows, np.zeros_like(rows), network.config.frame_stack)
-        observations = to_observations(stacks, device)
-        if policy == "search":
-            result = planner.exploit(network, observations)
-            output, policies[rows] = result.root_output, result.action_weights.cpu().numpy()
-        else:
-            output = network.initial_inference(observations)
-            policies[np.ix_(rows, valid)] = output.policy_logits[:, planner.space.valid].softmax(-1).cpu().numpy()
-        values[rows] = output.value.cpu().numpy()
-        progress(start + len(rows))
-    return Labels(policies, values)
+    policies = np.zeros((len(rows), NUM_ACTIONS), np.float32)
+    stacks = replay.stacks(rows, np.zeros_like(rows), network.config.frame_stack)
+    observations = to_observations(stacks, next(network.parameters()).device)
+    if policy == "search":
+        result = planner.exploit(network, observations)
+        output, policies[:] = result.root_output, result.action_weights.cpu().numpy()
+    else:
+        output = network.initial_inference(observations)
+        policies[:, planner.space.valid] = output.policy_logits[:, planner.space.valid].softmax(-1).cpu().numpy()
+    return Labels(policies, output.value.cpu().numpy())
 
 
 def mean_entropy(policies: NDArray[np.float32]) -> float:

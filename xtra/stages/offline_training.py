@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import pickle
 from typing import Any, Protocol
 
 import torch
 
 from xtra.agents.factory import NETWORK_FILE
 from xtra.stages.context import StageContext
-from xtra.stages.resumable import complete
-from xtra.store.checkpoint import Checkpoints
+from xtra.stages.resumable import complete_training
 
 METRICS_INTERVAL = 20
 """Updates between lines in metrics.jsonl."""
@@ -39,7 +37,7 @@ class OfflineLearner(Protocol):
 
 def train_offline(learner: OfflineLearner, num_updates: int, checkpoint_interval: int, context: StageContext) -> None:
     """Leaves network.pt, summary.json and metrics.jsonl. Goes on from `work/checkpoints` if there are any."""
-    complete(OfflineTraining(learner, num_updates, checkpoint_interval, context))
+    complete_training(OfflineTraining(learner, num_updates, checkpoint_interval, context), context)
 
 
 class OfflineTraining:
@@ -48,38 +46,35 @@ class OfflineTraining:
     def __init__(self, learner: OfflineLearner, num_updates: int, checkpoint_interval: int, context: StageContext) -> None:
         self._learner, self._context = learner, context
         self._num_updates, self._checkpoint_interval = num_updates, checkpoint_interval
-        self._checkpoints = Checkpoints(context.work / "checkpoints")
         self.updates = 0
 
     def move(self) -> bool:
-        """One update, and a checkpoint if one is due; False when all are made."""
+        """Makes one update; False when all are made."""
         if self.updates == self._num_updates:
             return False
         metrics = self._learner.update(self.updates)
         self.updates += 1
         if self.updates % METRICS_INTERVAL == 0:
             self._context.telemetry.metrics(updates=self.updates, **metrics)
-        self._context.telemetry.progress(self.updates, self._num_updates, "updates", {"loss": metrics["loss"]})
-        if self.updates % self._checkpoint_interval == 0:
-            self.save_checkpoint()
+        self._progress(loss=metrics["loss"])
         return True
 
-    def save_checkpoint(self) -> None:
-        """Everything that the next move depends on but the data."""
-        state = {"learner": self._learner.state(), "updates": self.updates, "metrics_size": self._context.telemetry.size()}
-        self._checkpoints.save(self.updates, lambda file: torch.save(state, file, pickle_protocol=pickle.HIGHEST_PROTOCOL))
+    def checkpoint_due(self) -> bool:
+        """Every so many updates."""
+        return self.updates % self._checkpoint_interval == 0
 
-    def resume(self) -> None:
-        """Goes back to the newest good checkpoint, or to the start if there is none."""
-        latest = self._checkpoints.load_latest()
-        if latest is None:
-            self._context.telemetry.rewind(0)
-            return
-        # Our own file, checksummed: it may hold NumPy arrays.
-        state: dict[str, Any] = torch.load(latest[1], map_location="cpu", weights_only=False)
+    def position(self) -> str:
+        """The counter."""
+        return f"{self.updates:,} updates"
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the next move depends on but the data."""
+        return {"learner": self._learner.state(), "updates": self.updates}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """The inverse of `state`."""
         self._learner.restore(state["learner"])
         self.updates = state["updates"]
-        self._context.telemetry.rewind(state["metrics_size"])
 
     def save_outputs(self) -> None:
         """What the job leaves."""
@@ -88,4 +83,7 @@ class OfflineTraining:
         (out / "summary.json").write_text(json.dumps({"updates": self.updates}))
         metrics = self._context.work / "metrics.jsonl"
         (out / "metrics.jsonl").write_bytes(metrics.read_bytes() if metrics.exists() else b"")
-        self._context.telemetry.progress(self.updates, self._num_updates, "updates", force=True)
+        self._progress(force=True)
+
+    def _progress(self, *, activity: str = "", force: bool = False, **figures: float) -> None:
+        self._context.telemetry.progress(self.updates, self._num_updates, "updates", figures, activity=activity, force=force)

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-from torch import Tensor
 
 from xtra.agents.config import CloningConfig
 from xtra.agents.curl.config import CurlConfig
 from xtra.agents.device import prepare_torch
 from xtra.agents.efficientzero.config import EfficientZeroConfig
-from xtra.agents.evaluation import mean_episode_return, play_episodes
+from xtra.agents.evaluation import Evaluation, mean_episode_return
 from xtra.agents.factory import make_player
 from xtra.agents.interface import TrainingRun
 from xtra.rng import derive_seed
 from xtra.stages.config import PretrainConfig
 from xtra.stages.context import StageContext
-from xtra.stages.offline_training import OfflineLearner, train_offline
-from xtra.telemetry import Telemetry
+from xtra.stages.offline_training import OfflineLearner, OfflineTraining
+from xtra.stages.resumable import complete_training
 from xtra.transfer.behaviour_cloning import REPLAY, BehaviourCloning
 from xtra.transfer.pooled_curl import PooledCurl
 from xtra.transfer.student import DistilledStudent, MultiTaskStudent
@@ -28,7 +26,7 @@ from xtra.transfer.tasks import load_labelled_tasks, load_tasks
 
 
 def run(config: PretrainConfig, context: StageContext) -> None:
-    """Inputs: `dataset` and, where teachers are followed, `label`, one per game. Leaves what `train_offline` leaves, and
+    """Inputs: `dataset` and, where teachers are followed, `label`, one per game. Leaves what every offline training leaves, and
     source_scores.json: how the network plays its own games, for what it has not learned it cannot transfer."""
     updates = config.pretraining.updates
     run = TrainingRun(
@@ -40,9 +38,7 @@ def run(config: PretrainConfig, context: StageContext) -> None:
         device=prepare_torch(config.num_threads),
     )
     learner = make_pretrainer(config, context.inputs, run)
-    train_offline(learner, updates, config.checkpoint_interval, context)
-    scores = list(_source_scores(config, learner.network_state(), context.telemetry))
-    (context.out / "source_scores.json").write_text(json.dumps(scores))
+    complete_training(Pretraining(config, learner, context), context)
 
 
 def make_pretrainer(config: PretrainConfig, inputs: Mapping[str, tuple[Path, ...]], run: TrainingRun) -> OfflineLearner:
@@ -67,17 +63,72 @@ def make_pretrainer(config: PretrainConfig, inputs: Mapping[str, tuple[Path, ...
     raise TypeError(f"{type(agent).__name__} cannot be pretrained by {config.pretraining.method}")
 
 
-def _source_scores(config: PretrainConfig, weights: Mapping[str, Tensor], telemetry: Telemetry) -> Iterator[dict[str, Any]]:
-    """Yields one row per source game, scored as an evaluation would score it."""
-    evaluation = config.evaluation
-    for num_done, game in enumerate(config.games):
-        telemetry.progress(num_done, len(config.games), "games", force=True)
-        environment = config.environment.model_copy(update={"game": game})
-        episodes = play_episodes(
+class Pretraining(OfflineTraining):
+    """Offline training, and after its last update evaluations of the network on its source games; a move is a step of one."""
+
+    def __init__(self, config: PretrainConfig, learner: OfflineLearner, context: StageContext) -> None:
+        super().__init__(learner, config.pretraining.updates, config.checkpoint_interval, context)
+        self._config = config
+        self._scores: list[dict[str, Any]] = []
+        self._evaluation: Evaluation | None = None
+
+    def move(self) -> bool:
+        """Makes an update while there are any to be made, then takes a step of an evaluation; False when all games are scored."""
+        if super().move():
+            return True
+        if len(self._scores) == len(self._config.games):
+            return False
+        self._evaluation = self._evaluation or self._begin_evaluation()
+        self._evaluation.step()
+        self._progress(activity=f"{self._evaluation} of {self._game}")
+        if self._evaluation.done:
+            episodes = self._evaluation.episodes
+            score = {"source_game": self._game, "score": mean_episode_return(episodes), "num_episodes": len(episodes)}
+            self._scores.append(score)
+            self._evaluation = None
+        return True
+
+    def checkpoint_due(self) -> bool:
+        """Every so many updates, and after the last one, when the network is finished."""
+        trained = self.updates == self._config.pretraining.updates
+        return self._evaluation is None and not self._scores and (trained or super().checkpoint_due())
+
+    def position(self) -> str:
+        """The updates, and the games scored after them."""
+        scored = f" and {len(self._scores)} source games scored" if self.updates == self._config.pretraining.updates else ""
+        return super().position() + scored
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the next move depends on but the data."""
+        actions = None if self._evaluation is None else self._evaluation.actions()
+        return super().state() | {"scores": self._scores, "evaluation": actions}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """The inverse of `state`."""
+        super().restore(state)
+        self._scores = state["scores"]
+        if state["evaluation"] is not None:
+            self._evaluation = self._begin_evaluation()
+            self._evaluation.restore(state["evaluation"])
+
+    def save_outputs(self) -> None:
+        """Leaves what every offline training does, and the scores."""
+        super().save_outputs()
+        (self._context.out / "source_scores.json").write_text(json.dumps(self._scores))
+
+    @property
+    def _game(self) -> str:
+        """The source game that is played now."""
+        return self._config.games[len(self._scores)]
+
+    def _begin_evaluation(self) -> Evaluation:
+        config, evaluation = self._config, self._config.evaluation
+        environment = config.environment.model_copy(update={"game": self._game})
+        weights = self._learner.network_state()
+        return Evaluation(
             make_player(config.agent, environment, weights, seed=config.seed, num_threads=config.num_threads),
             environment,
             num_episodes=evaluation.num_episodes,
             max_episode_env_steps=evaluation.max_episode_env_steps,
-            seed=derive_seed(config.seed, "source-score", game),
+            seed=derive_seed(config.seed, "source-score", self._game),
         )
-        yield {"source_game": game, "score": mean_episode_return(episodes), "num_episodes": len(episodes)}

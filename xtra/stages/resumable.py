@@ -1,36 +1,109 @@
-"""The frame of every training: go on from where an earlier attempt stopped, move until nothing is due, leave what was made."""
+"""The frame of every long stage: goes on from where an earlier attempt stopped, moves until nothing is due, leaves what was made.
+
+Checkpoints come when the stage says so, by time, and when the job is asked to stop. The moves and their order follow from the
+stage's state alone, so when checkpoints came changes no result.
+"""
 
 from __future__ import annotations
 
-from typing import Protocol
+import pickle
+import time
+from typing import Any, Protocol
+
+import torch
 
 from xtra.search.engine import BadOutput
-from xtra.stages.context import Diverged
+from xtra.stages.context import Diverged, StageContext
+from xtra.store.checkpoint import Checkpoints
+from xtra.store.errors import DamagedError
 
 
 class Resumable(Protocol):
-    """A training made of indivisible moves, so that a checkpoint between any two of them resumes exactly."""
-
-    def resume(self) -> None:
-        """Goes back to the newest good checkpoint, or to the start if there is none."""
-        ...
+    """Work made of indivisible moves of at most a few seconds, so that a checkpoint between any two of them resumes exactly."""
 
     def move(self) -> bool:
-        """Makes the one move that is due and saves a checkpoint if one is; False when the training is complete."""
+        """Makes the one move that is due; False, without a move, when the work is complete."""
+        ...
+
+    def checkpoint_due(self) -> bool:
+        """Whether a checkpoint is due after the last move, however much time has passed."""
+        ...
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the moves to come depend on, as `torch.save` takes it."""
+        ...
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Goes back to that state. Raises DamagedError where a file that it names is not what it was."""
+        ...
+
+    def position(self) -> str:
+        """How far the work is, for people: `1,200 env steps and 800 updates`."""
         ...
 
     def save_outputs(self) -> None:
-        """What the job leaves."""
+        """Leaves what the job is for."""
         ...
 
 
-def complete(training: Resumable) -> None:
-    """Raises Diverged, with everything left that a finished training leaves, when a loss or a network's output is not finite."""
-    training.resume()
+def complete(work: Resumable, context: StageContext) -> None:
+    """Brings the work to its end from wherever it stands. Raises Stopped, with all saved, when the job was asked to stop."""
+    saver = _Saver(work, context)
+    saver.resume()
+    context.stop.defer()
+    while work.move():
+        saver.save_if_due()
+    work.save_outputs()
+
+
+def complete_training(training: Resumable, context: StageContext) -> None:
+    """Does what `complete` does, but leaves outputs and raises Diverged when a loss or a network's output is not finite."""
     try:
-        while training.move():
-            pass
+        complete(training, context)
     except (FloatingPointError, BadOutput) as error:
         training.save_outputs()
         raise Diverged(str(error)) from error
-    training.save_outputs()
+
+
+class _Saver:
+    """The checkpoints of one piece of work, each named by the number of moves before it."""
+
+    def __init__(self, work: Resumable, context: StageContext) -> None:
+        self._work, self._context = work, context
+        self._checkpoints = Checkpoints(context.work / "checkpoints")
+        self._num_moves = 0
+        self._saved = time.monotonic()
+
+    def resume(self) -> None:
+        """Goes back to the newest checkpoint that is good and whose files are, or to the start if there is none."""
+        for _, path in self._checkpoints.good():
+            # Our own file, checksummed: it may hold NumPy arrays.
+            state = torch.load(path, map_location="cpu", weights_only=False)
+            try:
+                self._work.restore(state["work"])
+            except DamagedError as error:
+                print(f"{error}; going on from an earlier checkpoint")
+                continue
+            except KeyError as error:
+                print(f"{path}: lacks {error}, so another release wrote it; going on from an earlier checkpoint")
+                continue
+            self._num_moves = state["num_moves"]
+            self._context.telemetry.rewind(state["metrics_size"])
+            self._context.stop.resumes_from = self._work.position()
+            print(f"going on from {self._work.position()}", flush=True)
+            return
+        self._context.telemetry.rewind(0)
+
+    def save_if_due(self) -> None:
+        """Called after each move. Raises Stopped, after saving, when the job was asked to stop."""
+        self._num_moves += 1
+        overdue = time.monotonic() - self._saved >= self._context.checkpoint_seconds
+        if overdue or self._work.checkpoint_due() or self._context.stop.requested:
+            self._save()
+        self._context.stop.check()
+
+    def _save(self) -> None:
+        state = {"work": self._work.state(), "num_moves": self._num_moves, "metrics_size": self._context.telemetry.size()}
+        self._checkpoints.save(self._num_moves, lambda file: torch.save(state, file, pickle_protocol=pickle.HIGHEST_PROTOCOL))
+        self._saved = time.monotonic()
+        self._context.stop.resumes_from = self._work.position()

@@ -1,7 +1,8 @@
 """Stage `train`: learns one game online, in lock step: N env steps, then the updates they are due, and so on.
 
-The run is a sequence of indivisible moves (collect a row, make an update, measure the curve); what the next move is follows from
-the counters alone. A checkpoint between any two moves therefore resumes exactly, and nothing depends on how fast anything is.
+The run is a sequence of indivisible moves (collect a row, make an update, take a step of an evaluation); what the next move is
+follows from the counters alone. A checkpoint between any two moves therefore resumes exactly, and nothing depends on how fast
+anything is.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import pickle
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import torch
 
 from xtra.agents.device import prepare_torch
 from xtra.agents.efficientzero.agent import EfficientZeroLearner
-from xtra.agents.evaluation import mean_episode_return, play_episodes
+from xtra.agents.evaluation import Evaluation, mean_episode_return
 from xtra.agents.factory import NETWORK_FILE, make_learner
 from xtra.agents.interface import Learner, TrainingRun
 from xtra.envs.make import make_training_environment
@@ -28,9 +28,7 @@ from xtra.replay.segments import ReplayLog
 from xtra.rng import derive_seed, stream
 from xtra.stages.config import TrainConfig
 from xtra.stages.context import StageContext
-from xtra.stages.resumable import complete
-from xtra.store.checkpoint import Checkpoints
-from xtra.store.errors import DamagedError
+from xtra.stages.resumable import complete_training
 from xtra.transfer.finetuning import FinetuningLearner, make_finetuning_learner
 from xtra.transfer.plasticity import plasticity_on_replay
 
@@ -44,7 +42,7 @@ def run(config: TrainConfig, context: StageContext) -> None:
     """Inputs, where transfer reads them: `pretrained`, `dataset` and `label`. Leaves network.pt, curve.json,
     plasticity.json, summary.json, metrics.jsonl and replay/; when it finetunes, task_weights.json. Goes on from
     `work/checkpoints` if there are any."""
-    complete(OnlineTraining(config, prepare_torch(config.training.num_threads), context))
+    complete_training(OnlineTraining(config, prepare_torch(config.training.num_threads), context), context)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,7 +76,6 @@ class OnlineTraining:
 
     def __init__(self, config: TrainConfig, device: torch.device, context: StageContext) -> None:
         self._config, self._context = config, context
-        self._checkpoints = Checkpoints(context.work / "checkpoints")
         self._log = ReplayLog(context.work / "replay")
         agent, training = config.agent, config.training
         self._num_envs = agent.acting.num_envs
@@ -106,20 +103,31 @@ class OnlineTraining:
         self._episode_ends: list[tuple[int, int]] = []
         self._curve: list[dict[str, Any]] = []
         self._plasticity: list[dict[str, Any]] = []
+        self._evaluation: Evaluation | None = None
+        self._updated = False
 
     def move(self) -> bool:
-        """See `Resumable`; updates that are due come before anything else."""
-        if self.updates < self.budget.due(self.env_steps):
+        """See `Resumable`. Nothing comes between the steps of an evaluation; else updates that are due come first."""
+        self._updated = False
+        if self._evaluation is not None:
+            self._evaluate(self._evaluation)
+        elif self.updates < self.budget.due(self.env_steps):
             self._update()
-            if self.updates % self._config.training.checkpoint_interval == 0:
-                self.save_checkpoint()
         elif self._curve_is_due():
-            self._measure_curve()
+            self._evaluation = self._begin_evaluation()
         elif self.env_steps < self.budget.env_steps:
             self._collect()
         else:
             return False
         return True
+
+    def checkpoint_due(self) -> bool:
+        """Every so many updates, right after the update."""
+        return self._updated and self.updates % self._config.training.checkpoint_interval == 0
+
+    def position(self) -> str:
+        """Both counters."""
+        return f"{self.env_steps:,} env steps and {self.updates:,} updates"
 
     def _collect(self) -> None:
         stacks = self.stacks.stacks
@@ -148,6 +156,7 @@ class OnlineTraining:
     def _update(self) -> None:
         metrics = self.learner.update(self.replay, self.updates)
         self.updates += 1
+        self._updated = True
         if self.updates % METRICS_INTERVAL == 0:
             self._context.telemetry.metrics(env_steps=self.env_steps, updates=self.updates, **metrics)
         self._progress(loss=metrics["loss"])
@@ -160,16 +169,24 @@ class OnlineTraining:
         at_end = self.env_steps >= self.budget.env_steps
         return self.env_steps > done and (at_end or self.env_steps // interval > done // interval)
 
-    def _measure_curve(self) -> None:
+    def _begin_evaluation(self) -> Evaluation:
         if self.env_steps >= self.budget.env_steps:
             self.learner.finish()
-        episodes = play_episodes(
+        return Evaluation(
             self.learner,
             self._config.environment,
             num_episodes=self._config.training.curve_episodes,
             max_episode_env_steps=self._config.environment.max_episode_env_steps,
             seed=derive_seed(self._config.seed, "curve", self.env_steps),
         )
+
+    def _evaluate(self, evaluation: Evaluation) -> None:
+        """Takes a step of the evaluation, and after its last one adds a point to the curve."""
+        evaluation.step()
+        self._progress(activity=str(evaluation))
+        if not evaluation.done:
+            return
+        episodes = evaluation.episodes
         point = {
             "env_steps": self.env_steps,
             "updates": self.updates,
@@ -183,46 +200,34 @@ class OnlineTraining:
             measured = plasticity_on_replay(self.learner.network, self.replay, rng)
             self._plasticity.append({"env_steps": self.env_steps, "updates": self.updates, **measured})
             self._context.telemetry.metrics(**self._plasticity[-1])
+        self._evaluation = None
 
-    def _progress(self, **figures: float) -> None:
+    def _progress(self, activity: str = "", **figures: float) -> None:
         done, total = self.env_steps + self.updates, self.budget.env_steps + self.budget.num_updates
-        self._context.telemetry.progress(done, total, "steps", {"env_steps": self.env_steps, "updates": self.updates, **figures})
+        counters = {"env_steps": self.env_steps, "updates": self.updates}
+        self._context.telemetry.progress(done, total, "steps", counters | figures, activity=activity)
 
-    def save_checkpoint(self) -> None:
-        """Everything that the next move depends on; the replay's fixed part goes to its log first."""
-        self._log.extend(self.replay)
-        state = {
+    def state(self) -> dict[str, Any]:
+        """Everything that the next move depends on; the replay's fixed part goes to its log instead."""
+        return {
             "learner": self.learner.state(),
             "replay": self.replay.state(),
             "segments": [segment.name for segment in self._log.segments],
+            "tail": self._log.write_tail(self.replay),
             "environment": self.environment.state(),
             "stacks": self.stacks.stacks,
             "returns": self._returns,
             "episode_ends": self._episode_ends,
             "curve": self._curve,
             "plasticity": self._plasticity,
+            "evaluation": None if self._evaluation is None else self._evaluation.actions(),
             "env_steps": self.env_steps,
             "updates": self.updates,
-            "metrics_size": self._context.telemetry.size(),
         }
-        self._checkpoints.save(self.updates, lambda file: torch.save(state, file, pickle_protocol=pickle.HIGHEST_PROTOCOL))
 
-    def resume(self) -> None:
-        """Goes back to the newest checkpoint that is good and whose segments are, or to the start if there is none."""
-        for _, path in self._checkpoints.good():
-            # Our own file, checksummed: it may hold NumPy arrays.
-            state = torch.load(path, map_location="cpu", weights_only=False)
-            try:
-                self._log.load(state["segments"], self.replay)
-            except DamagedError as error:
-                print(f"{error}; going on from an earlier checkpoint")
-                continue
-            self._restore(state)
-            return
-        self._log.segments.clear()
-        self._context.telemetry.rewind(0)
-
-    def _restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: dict[str, Any]) -> None:
+        """The inverse of `state`. Raises DamagedError where a segment of the replay is not what it was."""
+        self._log.load(state["segments"], self.replay, state["tail"])
         self.learner.restore(state["learner"])
         self.replay.restore(state["replay"])
         self.environment.restore(state["environment"])
@@ -230,7 +235,9 @@ class OnlineTraining:
         self._returns, self._episode_ends = state["returns"], state["episode_ends"]
         self._curve, self._plasticity = state["curve"], state["plasticity"]
         self.env_steps, self.updates = state["env_steps"], state["updates"]
-        self._context.telemetry.rewind(state["metrics_size"])
+        if state["evaluation"] is not None:
+            self._evaluation = self._begin_evaluation()
+            self._evaluation.restore(state["evaluation"])
 
     def save_outputs(self) -> None:
         """What the job leaves."""

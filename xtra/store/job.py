@@ -28,6 +28,7 @@ KEY_DIGITS = 24
 class Resources:
     """What a job asks for. Not part of its key: more cores must not make another result.
 
+    checkpoint_minutes: between checkpoints at most.
     slurm: what the suite tells SLURM besides, as JSON data (`xtra.suite.resources`).
     """
 
@@ -36,6 +37,7 @@ class Resources:
     memory_gb: float = 4.0
     hours: float = 24.0
     jobs_per_gpu: int = 1
+    checkpoint_minutes: float = 5.0
     slurm: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
     @property

@@ -55,5 +55,7 @@ class ResourcesSpec(Config):
     """Time limit in hours."""
     jobs_per_gpu: int = Field(Resources().jobs_per_gpu, ge=1, examples=[1])
     """Jobs that share one GPU, where each of them is too small to fill it."""
+    checkpoint_minutes: float = Field(Resources().checkpoint_minutes, gt=0, examples=[5.0])
+    """Minutes between checkpoints at most: what a kill or a power cut can lose. A stop loses nothing."""
     slurm: SlurmSettings = Field(default_factory=SlurmSettings, examples=[{"partition": "gpu", "setup": ["module load cuda"]}])
     """Options for SLURM. A site's profile may override them."""
