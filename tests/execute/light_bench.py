@@ -47,9 +47,9 @@ class Bench:
         command = [sys.executable, str(HERE / "light_stages.py"), str(self.store.root), str(cpus), *(job.key for job in jobs)]
         return subprocess.Popen(command, process_group=0)
 
-    def worker(self, job: Job) -> subprocess.Popen[bytes]:
+    def worker(self, job: Job, stdout: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "xtra.execute.worker", str(self.store.root), job.key, "--stages", self.stages]
-        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        return subprocess.Popen(command, stdout=stdout, stderr=subprocess.DEVNULL)
 
     def state(self, job: Job) -> State:
         return self.store.state(job.key, time.time())

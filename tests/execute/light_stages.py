@@ -31,6 +31,7 @@ class CountConfig(Config):
 
 def run(config: CountConfig, context: StageContext) -> None:
     """A chain of hashes over the inputs and the steps, checkpointed at every step; what is redone would show in the ledger."""
+    context.stop.defer()
     checkpoints = Checkpoints(context.work / "checkpoints")
     found = checkpoints.load_latest()
     step, digest = (0, b"") if found is None else (found[0], found[1].read_bytes())
@@ -43,6 +44,8 @@ def run(config: CountConfig, context: StageContext) -> None:
         context.telemetry.progress(step, config.steps, "steps", {"loss": 1.0 / step}, force=True)
         with Path(config.ledger).open("a") as ledger:
             ledger.write(f"{config.name} {step} {os.environ['OMP_NUM_THREADS']}\n")
+        context.stop.resumes_from = f"step {step}"
+        context.stop.check()
     if config.fault:
         FAULTS[config.fault]()
     (context.out / "result.txt").write_text(digest.hex())

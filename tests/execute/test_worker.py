@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -15,6 +17,8 @@ from typing import Any
 import pytest
 
 from xtra.execute.worker import Exit, run_job
+from xtra.stages import context as stage_context
+from xtra.stages.context import Stopped, StopRequest
 from xtra.store.job import Job
 from xtra.store.store import State
 
@@ -63,8 +67,40 @@ def test_a_stopped_worker_gives_its_claim_back_at_once(bench: Any, wait_until: W
     wait_until(bench.computed)
     assert bench.state(job) is State.RUNNING
     worker.send_signal(number)
+    worker.send_signal(signal.SIGTERM)  # SLURM and a dying launcher each send one: the second must not interrupt the saving
     assert worker.wait(timeout=30) == 128 + number
     assert bench.state(job) is State.INTERRUPTED
+
+
+def test_a_stopped_worker_has_saved_every_step_and_says_where_the_next_run_goes_on(bench: Any, wait_until: WaitUntil) -> None:
+    job = bench.job("long", steps=8, seconds=0.3)
+    worker = bench.worker(job, stdout=subprocess.PIPE)
+    wait_until(bench.computed)
+    worker.send_signal(signal.SIGTERM)
+    said = worker.communicate(timeout=30)[0].decode()
+    step = len(bench.computed())
+    assert f"stopped by SIGTERM; the next run goes on from step {step}\n" in said
+    assert bench.worker(job).wait() == Exit.DONE
+    assert set(bench.computed().values()) == {1}
+
+
+def test_a_stage_that_saves_for_too_long_is_ended_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stage_context, "SAVE_SECONDS", 0.2)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)}
+    stop = StopRequest()
+    try:
+        stop.listen()
+        stop.defer()
+        began = time.monotonic()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.requested
+        with pytest.raises(Stopped) as stopped:
+            time.sleep(20)
+        assert time.monotonic() - began < 5
+        assert (stopped.value.signal_number, stopped.value.resumes_from) == (signal.SIGTERM, "its beginning")
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def test_a_failing_stage_leaves_its_traceback_and_can_be_run_again(bench: Any, capfd: pytest.CaptureFixture[str]) -> None:
@@ -133,7 +169,7 @@ def test_a_zombie_notices_that_it_was_replaced_and_ends(
         "import xtra.store.store as s, xtra.execute.worker as w; s.Store.begin.__defaults__ = (0.5,); raise SystemExit(w.main())"
     )
     job = bench.job("zombie", steps=1000, seconds=0.05)
-    arguments = ["python", "-c", code, bench.store.root, job.key, "--stages", bench.stages]
+    arguments = [sys.executable, "-c", code, bench.store.root, job.key, "--stages", bench.stages]
     zombie = subprocess.Popen(arguments, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     wait_until(bench.computed)
     zombie.send_signal(signal.SIGSTOP)

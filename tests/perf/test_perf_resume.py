@@ -1,5 +1,7 @@
 """`xtra-bench perf resume`, with few kills; 100 are for a quiet machine."""
 
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -10,8 +12,9 @@ from xtra.perf import resume
 
 
 def test_runs_killed_at_random_moments_end_as_if_they_had_not_been() -> None:
-    found = resume.report(num_kills=3, seed=1)
-    assert found["kills"] == 3
+    found = resume.report(num_kills=4, seed=1, kills_per_run=2)
+    assert found["kills"] + found["stops"] == 4
+    assert min(found["kills"], found["stops"]) > 0
     assert found["identical_runs"] == found["runs"] >= 1
     assert found["different"] == []
 
@@ -19,9 +22,9 @@ def test_runs_killed_at_random_moments_end_as_if_they_had_not_been() -> None:
 def test_a_run_that_ends_differently_is_named_and_fails_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     outputs = {"first": "a", "undisturbed": "a", "killed": "b"}
 
-    def pretended(directory: Path, kill_after: list[float]) -> tuple[dict[str, str], float, int]:
+    def pretended(directory: Path, config: object, blows: Sequence[resume.Blow]) -> tuple[dict[str, str], float, Counter[int]]:
         directory.mkdir(exist_ok=True)
-        return {"network.pt": outputs[directory.name], "curve.json": "c"}, 1.0, len(kill_after)
+        return {"network.pt": outputs[directory.name], "curve.json": "c"}, 1.0, Counter(blow.signal for blow in blows)
 
     monkeypatch.setattr(resume, "_run", pretended)
     result = CliRunner().invoke(app, ["resume", "--kills", "2"])

@@ -42,14 +42,15 @@ app.command("train")(measure_training)
 
 @app.command("resume")
 def measure_resuming(
-    kills: Annotated[int, typer.Option(min=1, help="Attempts to kill, each at a random moment.")] = 100,
+    kills: Annotated[int, typer.Option(min=1, help="Attempts to kill or stop, each at a random moment.")] = 100,
     kills_per_run: Annotated[
         int | None, typer.Option(min=1, help="The most that one run has to bear; as many as chance wants if not given.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the moments.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Kill small training runs (kill -9) at random moments, start them again, and compare their outputs bit for bit."""
+    """Kill (kill -9) or stop (SIGTERM) small training runs at random moments, start them again, and compare their outputs bit for
+    bit. Every other run is saved by time and by stops alone."""
     from xtra.perf.resume import report
 
     measured = report(kills, seed, kills_per_run)
@@ -57,7 +58,7 @@ def measure_resuming(
         typer.echo(json.dumps(measured, indent=2))
     else:
         alike = f"{measured['identical_runs']} of {measured['runs']} runs ended bit for bit as the undisturbed one"
-        typer.echo(f"{measured['kills']} kills: {alike}")
+        typer.echo(f"{measured['kills']} kills, {measured['stops']} stops: {alike}")
         for names in measured["different"]:
             typer.echo(f"  different: {', '.join(names)}")
     if measured["different"]:

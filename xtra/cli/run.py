@@ -200,7 +200,7 @@ def _execute(plan: Plan, store: Store, workers: int | None, console: Console) ->
     from xtra.cli.progress import LiveView, PlainView
     from xtra.execute.local import LocalQueue, QueueState
     from xtra.execute.machine import Machine
-    from xtra.execute.status import plan_labels
+    from xtra.execute.status import last_words, plan_labels
 
     view = LiveView if console.is_terminal else PlainView
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -209,8 +209,14 @@ def _execute(plan: Plan, store: Store, workers: int | None, console: Console) ->
     machine = Machine.this(workers)
     queue = LocalQueue(store, plan.jobs, machine)
     _print_shortages(machine, [plan.jobs[key] for key in queue.keys_in(QueueState.WAITING)], console)
-    with view(console, plan_labels(plan)) as shown:
-        queue.run(shown.update)
+    labels = plan_labels(plan)
+    try:
+        with view(console, labels) as shown:
+            queue.run(shown.update)
+    except KeyboardInterrupt:
+        for key in queue.interrupted[:SHOWN_FAILURES]:
+            console.print(f"{labels[key]}: {last_words(store, key, 1)}", soft_wrap=True)
+        raise
     _print_outcome(queue, plan, console)
 
 

@@ -71,6 +71,8 @@ class LocalQueue:
         self._workers: dict[str, _Worker] = {}
         self._began = time.time()
         self._looked_elsewhere = 0.0
+        self.interrupted: list[str] = []
+        """Jobs that Ctrl-C stopped; the last line of each one's log says from where it will go on."""
         self._order = critical_first(jobs)
         for key, job in jobs.items():
             store.add(job)
@@ -86,6 +88,9 @@ class LocalQueue:
                 self._start_ready()
                 observe(self)
                 time.sleep(TICK_SECONDS)
+        except KeyboardInterrupt:
+            self.interrupted = self.keys_in(QueueState.RUNNING)
+            raise
         finally:
             self._stop_workers()
         observe(self)

@@ -1,4 +1,4 @@
-"""Does a killed run end as if it had not been killed? Kills -9 at random moments, each followed by a start anew.
+"""Does a killed run end as if it had not been killed? Signals at random moments, each followed by a start anew.
 
 Every run's outputs (network, replay, curve, metrics) are compared byte for byte with those of a run that nobody disturbed.
 """
@@ -6,12 +6,16 @@ Every run's outputs (network, replay, curve, metrics) are compared byte for byte
 from __future__ import annotations
 
 import multiprocessing
+import os
 import shutil
 import signal
+import sys
 import tempfile
 import time
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from xtra.rng import stream
 from xtra.stages.config import TrainConfig
@@ -35,56 +39,82 @@ RUN: dict[str, Any] = {
 """A whole run of a second or two: collecting, updates, curve, checkpoints, replay segments."""
 
 
+BY_TIME: dict[str, Any] = RUN | {"training": RUN["training"] | {"checkpoint_interval": 10**9}}
+"""The same run, that never reaches a checkpoint by count."""
+
+CHECKPOINT_SECONDS = 0.1
+"""Between checkpoints by time."""
+
+
+class Blow(NamedTuple):
+    """What ends an attempt: a signal, so many seconds after its start."""
+
+    seconds: float
+    signal: signal.Signals
+
+
 def report(num_kills: int, seed: int, kills_per_run: int | None = None) -> dict[str, Any]:
-    """Kills `num_kills` attempts in all, of one run as many as chance wants and `kills_per_run` allows. Plain data; `different`:
-    files that were not equal, by run."""
+    """Ends `num_kills` attempts in all, of one run as many as chance wants and `kills_per_run` allows, by SIGKILL or SIGTERM.
+
+    Every other run has no checkpoint but by time and at a stop. Plain data; `different`: files that were not equal, by run.
+    """
     moments = stream(seed, "kills")
     with tempfile.TemporaryDirectory() as directory:
-        _run(Path(directory) / "first", [])  # starts the server, which is not to be taken for the run's own time
-        expected, seconds, _ = _run(Path(directory) / "undisturbed", [])
-        kills, runs, different = 0, 0, []
-        while kills < num_kills:
-            wanted = (moments.random(min(num_kills - kills, kills_per_run or num_kills)) * seconds).tolist()
-            found, _, hits = _run(Path(directory) / "killed", wanted)
-            kills, runs = kills + hits, runs + 1
-            if found != expected:
-                names = sorted({*found, *expected})
-                different.append([name for name in names if found.get(name) != expected.get(name)])
+        _run(Path(directory) / "first", RUN, [])  # starts the server, which is not to be taken for the run's own time
+        expected, seconds, _ = _run(Path(directory) / "undisturbed", RUN, [])
+        kills, stops, runs, different = 0, 0, 0, []
+        while kills + stops < num_kills:
+            most = min(num_kills - kills - stops, kills_per_run or num_kills)
+            signals = [signal.SIGTERM if stop else signal.SIGKILL for stop in moments.random(most) < 0.5]
+            blows = [Blow(*blow) for blow in zip((moments.random(most) * seconds).tolist(), signals, strict=True)]
+            outputs, _, struck = _run(Path(directory) / "killed", BY_TIME if runs % 2 else RUN, blows)
+            runs, kills, stops = runs + 1, kills + struck[signal.SIGKILL], stops + struck[signal.SIGTERM]
+            if outputs != expected:
+                names = sorted({*outputs, *expected})
+                different.append([name for name in names if outputs.get(name) != expected.get(name)])
             shutil.rmtree(Path(directory) / "killed")
-    return {"kills": kills, "runs": runs, "identical_runs": runs - len(different), "different": different, "seconds": seconds}
+    counts = {"kills": kills, "stops": stops, "runs": runs, "identical_runs": runs - len(different)}
+    return {**counts, "different": different, "seconds": seconds}
 
 
-def _run(directory: Path, kill_after: list[float]) -> tuple[dict[str, str], float, int]:
-    """The outputs' checksums by name, the seconds of the last attempt, and the kills that hit. kill_after: seconds each attempt
-    is given; once they are used up, or an attempt is done before, the run is complete."""
+def _run(directory: Path, config: dict[str, Any], blows: Sequence[Blow]) -> tuple[dict[str, str], float, Counter[signal.Signals]]:
+    """The outputs' checksums by name, the seconds of the last attempt, and the blows that struck. Each blow ends one attempt;
+    once they are used up, or an attempt is done before, the run is complete."""
     # The server imports torch once; every attempt is a fork of it.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["xtra.stages.train"])
-    hits = 0
-    for patience in [*kill_after, None]:
-        attempt = context.Process(target=train, args=(directory,))
+    struck: Counter[signal.Signals] = Counter()
+    for blow in [*blows, None]:
+        attempt = context.Process(target=train, args=(directory, config))
         begun = time.monotonic()
         attempt.start()
-        attempt.join(patience)
-        attempt.kill()
+        attempt.join(blow and blow.seconds)
+        if blow is not None and attempt.pid is not None and attempt.exitcode is None:
+            os.kill(attempt.pid, blow.signal)
         attempt.join()
         if attempt.exitcode == 0:
             break
-        if attempt.exitcode != -signal.SIGKILL:
+        if blow is None or attempt.exitcode not in (-blow.signal, 128 + blow.signal):
             raise RuntimeError(f"an attempt ended by itself with status {attempt.exitcode}")
-        hits += 1
+        struck[blow.signal] += 1
     out = directory / "out"
-    return {str(p.relative_to(out)): sha256(p) for p in out.rglob("*") if p.is_file()}, time.monotonic() - begun, hits
+    return {str(p.relative_to(out)): sha256(p) for p in out.rglob("*") if p.is_file()}, time.monotonic() - begun, struck
 
 
-def train(directory: Path) -> None:
+def train(directory: Path, config: dict[str, Any]) -> None:
     """One attempt, in a process of its own. As the worker does, it finds `work` as it was left and `out` empty."""
-    from xtra.stages.context import StageContext
+    from xtra.stages.context import StageContext, Stopped, StopRequest
     from xtra.stages.train import run
     from xtra.telemetry import Telemetry
 
-    shutil.rmtree(directory / "out", ignore_errors=True)
-    for name in ("work", "out"):
-        (directory / name).mkdir(parents=True, exist_ok=True)
-    context = StageContext(directory / "work", directory / "out", {}, Telemetry(directory / "work"))
-    run(TrainConfig.model_validate(RUN), context)
+    stop = StopRequest()
+    try:
+        stop.listen()
+        shutil.rmtree(directory / "out", ignore_errors=True)
+        for name in ("work", "out"):
+            (directory / name).mkdir(parents=True, exist_ok=True)
+        telemetry = Telemetry(directory / "work")
+        context = StageContext(directory / "work", directory / "out", {}, telemetry, stop, CHECKPOINT_SECONDS)
+        run(TrainConfig.model_validate(config), context)
+    except Stopped as stopped:
+        sys.exit(128 + stopped.signal_number)
