@@ -104,10 +104,11 @@ class Progress:
 
 
 def read_progress(work: Path) -> Progress | None:
-    """None when the job has not said anything yet."""
+    """None when the job has not said anything yet, or something that makes no sense."""
     try:
-        return Progress(**json.loads((work / "progress.json").read_bytes()))
-    except (OSError, ValueError, TypeError):
+        progress = Progress(**json.loads((work / "progress.json").read_bytes()))
+        return progress if str(progress).isprintable() else None  # a file may say anything, and this reaches a terminal
+    except (OSError, ValueError, TypeError, AttributeError):
         return None
 
 

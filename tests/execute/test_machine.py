@@ -69,3 +69,21 @@ def test_gpus_that_the_environment_names_are_the_ones_used(monkeypatch: pytest.M
     allocation = Machine.this().allocate(Resources(gpus=2))
     assert allocation is not None
     assert allocation.environment() == {"CUDA_VISIBLE_DEVICES": "3,GPU-5"}
+
+
+@pytest.mark.parametrize(
+    ("visible", "gpus"),
+    [
+        *((nothing, ()) for nothing in ("-1", "none", "NoDevFiles", " ", "")),
+        *((" 0 , 1 ", ("0", "1")), ("0,-1,1", ("0",)), ("1,,2", ("1",)), ("MIG-7f", ("MIG-7f",))),
+    ],
+)
+def test_what_names_no_gpu_is_none_and_hides_those_after_it_as_cuda_has_it(
+    monkeypatch: pytest.MonkeyPatch, visible: str, gpus: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    machine = Machine.this(cpus=1)
+    assert machine.lacks_gpus(Resources(gpus=1)) is not bool(gpus)
+    allocation = machine.allocate(Resources(gpus=2))
+    assert allocation is not None
+    assert allocation.gpus == gpus

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from xtra.cli.main import app
 from xtra.execute.machine import NO_GPU
 from xtra.execute.slurm.arrays import JobArray, kinds, submit_arrays
 from xtra.execute.slurm.launch import SlurmLauncher
@@ -260,7 +262,7 @@ def test_exactly_what_can_be_run_and_is_missing_would_be_submitted(
     last = bench.job("last", after[1])
     bench.run(complete, nan)
     attempt = bench.store.begin(running.key)
-    monkeypatch.setattr(Submissions, "queued", lambda self: {queued.key: QueueEntry("7_1", "PENDING", "None")})
+    monkeypatch.setattr(Submissions, "entries", lambda self: [(queued.key, QueueEntry("7_1", "PENDING", "None"))])
     done = slurm.dry_run(plan(*first, *after, last))
     assert done.finished == [complete.key, nan.key]
     assert done.blocked == [after[1].key, last.key]
@@ -311,3 +313,67 @@ def test_a_silent_slurm_is_one_sentence(tmp_path: Path, monkeypatch: pytest.Monk
         Submissions(tmp_path).queued()
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def listing(tmp_path: Path, *lines: str) -> None:
+    put_program(tmp_path / "bin", "squeue", "".join(f"echo '{line}'\n" for line in lines))
+
+
+def test_a_job_that_is_queued_twice_is_cancelled_twice(slurm: SlurmLauncher, tmp_path: Path) -> None:
+    for identity in ("first", "second"):
+        slurm.submissions.record(identity, [["train-1"]])
+    listing(tmp_path, "70|xtra-first|PENDING|None", "71|xtra-second|PENDING|None", "72|xtra-of-another-store|PENDING|None")
+    put_program(tmp_path / "bin", "scancel", f"echo $* > '{tmp_path / 'cancelled'}'")
+    (tmp_path / "store").mkdir()
+    answer = CliRunner().invoke(app, ["cancel", "--results", str(tmp_path)])
+    assert answer.stdout == "cancelled 2 of 2 queued jobs\n"
+    assert (tmp_path / "cancelled").read_text() == "--quiet 70 71\n"
+
+
+def test_the_submit_limit_counts_the_jobs_that_report(slurm: SlurmLauncher, tmp_path: Path) -> None:
+    jobs = [Job("count", 1, {"name": str(number)}) for number in range(9)]
+    slurm.submissions.record("report", [])
+    listing(tmp_path, "70|xtra-report|PENDING|Dependency")
+    slurm.profile = SlurmProfile(max_queued=5)
+    done = slurm.dry_run(plan(*jobs))
+    assert (len(done.new), len(done.held)) == (3, 6)  # 5 but for the report's job that is queued, and the one to come
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", "null", "7", '{"elements": 3}', '{"elements": [3, null]}', '{"elements": [[["a"]]]}', '{"keys": {}}', "\0\0\0"]
+)
+def test_a_record_of_another_shape_is_of_no_job(slurm: SlurmLauncher, tmp_path: Path, text: str) -> None:
+    folder = slurm.submissions.record("odd", [["train-1"]])
+    (folder / "submission.json").write_text(text)
+    listing(tmp_path, "70|xtra-odd|RUNNING|None", "71_3|xtra-odd|RUNNING|None")
+    assert slurm.submissions.queued() == {}
+    assert slurm.submissions.logs("train-1") == []
+
+
+def test_a_controller_that_takes_no_arrays_gets_single_jobs(slurm: SlurmLauncher, tmp_path: Path) -> None:
+    put_program(tmp_path / "bin", "scontrol", "echo 'MaxArraySize            = 0'")
+    done = slurm.dry_run(plan(*(Job("count", 1, {"name": str(number)}) for number in range(3))))
+    assert done.calls == 3
+
+
+@pytest.mark.parametrize("missing", ["sbatch", "srun"])
+def test_a_run_refused_for_want_of_slurm_leaves_nothing(slurm: SlurmLauncher, tmp_path: Path, missing: str) -> None:
+    (tmp_path / "bin" / missing).unlink()
+    slurm.profile = SlurmProfile(max_array_size=100)
+    job = Job("count", 1, {"name": "a"})
+    for attempt in (slurm.submit, slurm.dry_run):
+        with pytest.raises(SlurmError, match=f"^nothing was submitted: {missing} is not on this machine"):
+            attempt({job.key: job})
+    assert not slurm.directory.exists()
+    assert not slurm.store.directory(job.key).exists()
+
+
+def test_a_percent_sign_in_the_path_is_refused_before_anything_is_written(
+    bench: Any, slurm: SlurmLauncher, tmp_path: Path
+) -> None:
+    launcher = SlurmLauncher(bench.store, tmp_path / "100%" / "slurm", SlurmProfile())
+    job = Job("count", 1, {"name": "a"})
+    with pytest.raises(SlurmError, match="SLURM replaces `%` in the paths of logs"):
+        launcher.submit({job.key: job})
+    assert not (tmp_path / "100%").exists()
+    assert not bench.store.directory(job.key).exists()

@@ -111,7 +111,7 @@ def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
 
 @pytest.fixture
 def bench(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SlurmBench]:
-    monkeypatch.setenv("PYTHONPATH", str(LIGHT))
+    monkeypatch.setenv("PYTHONPATH", str(LIGHT), prepend=os.pathsep)
     yield SlurmBench(tmp_path)
     subprocess.run(["scancel", "--user", str(os.getuid())], check=True)
 

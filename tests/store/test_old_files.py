@@ -15,7 +15,7 @@ def test_a_job_of_schema_1_is_read_verified_and_not_run_again(tmp_path: Path) ->
     shutil.copytree(DATA / "store_schema_1", tmp_path / "store")
     store = Store(tmp_path / "store")
     assert list(store.keys()) == ["train-ebca35a902074362305a6e81"]
-    key = next(store.keys())
+    (key,) = store.keys()
     job = store.job(key)
     assert (job.config, job.inputs) == ({"seed": 3, "rate": 0.1}, {"before": ("dataset-0",)})
     assert job.resources == Resources(cpus=2)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import errno
+import json
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xtra.store import claim as claims
-from xtra.store.errors import ClaimLostError, DamagedError
+from xtra.store.errors import ClaimLostError, DamagedError, UnreadableError
 from xtra.store.job import Job, Resources
 from xtra.store.store import Attempt, State, Store
 
@@ -258,3 +263,74 @@ def test_a_result_that_is_to_be_made_again_is_made_from_its_start_unless_somebod
     attempt.claim.release()
     assert state(store) is State.COMPLETE
     assert store.reopen("train-never-begun")
+
+
+def test_a_claim_whose_pid_another_process_has_by_now_is_taken_over(store: Store) -> None:
+    owner = claims.Owner.this_process(claims.LEASE_SECONDS)
+    path = store.directory(JOB.key) / "claim-1"
+    path.write_text(json.dumps(asdict(owner)))
+    assert store.begin(JOB.key) is None  # this very process, alive
+    path.write_text(json.dumps(asdict(replace(owner, born=owner.born - 60))))
+    assert begin(store).claim.number == 2
+
+
+def test_a_takeover_between_the_rename_and_the_manifest_is_noticed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    attempt = begin(store)
+    (attempt.out / "score.json").write_text("zombie")
+
+    def taken_over(directory: Path) -> None:
+        if store.out(JOB.key).exists():  # so the rename is done
+            (store.directory(JOB.key) / "claim-2").touch()
+
+    monkeypatch.setattr("xtra.store.store.sync_directory", taken_over)
+    with pytest.raises(ClaimLostError, match="taken over"):
+        store.commit(attempt, "complete", 1.0, {})
+    assert store.manifest(JOB.key) is None
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+    """Makes this user one who may not read paths that contain `part`; root may read everything."""
+
+    def refused(path: object) -> None:
+        if part in str(path):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    def wrapped(function: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda path, *arguments, **options: refused(path) or function(path, *arguments, **options)
+
+    for name in ("open", "read_bytes", "read_text", "exists", "is_file"):
+        monkeypatch.setattr(Path, name, wrapped(getattr(Path, name)))
+    monkeypatch.setattr(os, "listdir", wrapped(os.listdir))
+
+
+@pytest.mark.parametrize("part", ["manifest.json", JOB.key, "score.json"])
+def test_what_this_user_may_not_read_is_named_and_neither_complete_nor_made_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    finish(store)
+    refuse(monkeypatch, part)
+    with pytest.raises(UnreadableError, match=rf"{part}.*: cannot be read \(Permission denied\); its owner can make it readable"):
+        store.verify(JOB.key)
+    assert store.state(JOB.key, time.time(), verify=True) is State.UNREADABLE
+    with pytest.raises((UnreadableError, PermissionError)):
+        store.begin(JOB.key)
+    monkeypatch.undo()
+    assert state(store) is State.COMPLETE
+
+
+def test_a_stage_that_cannot_be_listed_is_named_and_the_rest_is_there(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = Job("evaluate", 1, {})
+    store.add(other)
+    refuse(monkeypatch, f"{store.root}/evaluate")
+    faults: list[UnreadableError] = []
+    assert store.keys(faults) == [JOB.key]
+    assert [fault.path for fault in faults] == [store.root / "evaluate"]
+    with pytest.raises(UnreadableError, match="evaluate: cannot be read"):
+        store.keys()
+
+
+def test_an_unreadable_store_is_not_an_empty_one(store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert Store(tmp_path / "absent").keys() == []
+    refuse(monkeypatch, str(store.root))
+    with pytest.raises(UnreadableError, match="store: cannot be read"):
+        store.keys([])

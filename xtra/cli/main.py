@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from xtra.cli.messages import OutputError, refusal
-from xtra.store.errors import DamagedError
+from xtra.store.errors import StoreError
 from xtra.suite.diagnostics.errors import SuiteError
 
 COMMANDS = {
@@ -62,7 +62,7 @@ class Commands(TyperGroup):
         except SuiteError as error:
             typer.echo(error.render(), err=True)
             raise typer.Exit(2) from None
-        except DamagedError as error:
+        except StoreError as error:
             raise refusal(str(error)) from None
         except OutputError:
             raise

@@ -225,14 +225,14 @@ def _print_outcome(queue: LocalQueue, plan: Plan, console: Console) -> None:
 
     from xtra.cli.messages import counted
     from xtra.execute.local import QueueState
-    from xtra.execute.status import plan_labels
+    from xtra.execute.status import job_statuses, plan_labels
+    from xtra.suite.diagnostics.errors import printable
 
     counts = Counter(queue.states.values())
     console.print(f"{counted(len(plan.jobs), 'job')}: " + ", ".join(f"{count} {state}" for state, count in counts.items()))
     labels, failed = plan_labels(plan), queue.keys_in(QueueState.FAILED)
-    for key in failed[:SHOWN_FAILURES]:
-        reason = queue.store.error_file(key).read_text(encoding="utf-8").partition("\n")[0]
-        console.print(f"failed: {labels[key]}: {reason}\n        xtra-bench logs {key}", soft_wrap=True)
+    for key, reason in [(job.key, job.reason) for job in job_statuses(queue.store, failed[:SHOWN_FAILURES])]:
+        console.print(f"failed: {labels[key]}: {printable(reason)}\n        xtra-bench logs {key}", soft_wrap=True)
     if len(failed) > SHOWN_FAILURES:
         console.print(f"... and {len(failed) - SHOWN_FAILURES} more: xtra-bench logs")
 

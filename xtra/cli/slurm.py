@@ -127,13 +127,14 @@ def cancel(
     """Cancel queued and running SLURM jobs. What they checkpointed stays; `run` goes on from there."""
     plan = load_plan_if_named(suite, overrides, seeds, only)
     try:
-        queued = Submissions(results.resolve() / "slurm").queued()
-        chosen = {entry.slurm_id for key, entry in queued.items() if plan is None or key in plan.jobs}
-        ended = [entry for entry in queued.values() if entry.slurm_id in chosen]
+        entries = Submissions(results.resolve() / "slurm").entries()  # a job that was queued twice is there twice
+        queued = [(key, entry) for key, entry in entries if key]
+        chosen = {entry.slurm_id for key, entry in queued if plan is None or key in plan.jobs}
+        ended = [entry for _, entry in queued if entry.slurm_id in chosen]
         slurm_queue.cancel(ended)
     except SlurmError as error:
         raise refusal(str(error)) from None
-    sharers = 0 if plan is None else sum(entry.slurm_id in chosen and key not in plan.jobs for key, entry in queued.items())
+    sharers = 0 if plan is None else sum(entry.slurm_id in chosen and key not in plan.jobs for key, entry in queued)
     shared = f", {sharers} of them because they share a GPU with the others" if sharers else ""
     summary = f"cancelled {len(ended)} of {counted(len(queued), 'queued job')}{shared}"
     typer.echo(summary if queued else "SLURM has no job of this directory")

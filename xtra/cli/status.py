@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from xtra.execute.forecast import Forecast
     from xtra.execute.status import JobStatus
+    from xtra.store.errors import UnreadableError
 
 SHOWN = 20
 """Jobs of one state that are listed by name."""
@@ -51,7 +52,10 @@ def status(
 
     store, console = Store(results / "store"), Console(markup=False, emoji=False, highlight=False)
     plan = load_plan_if_named(suite, overrides, seeds, only)
-    keys = list(store.keys() if plan is None else plan.jobs)
+    unreadable: list[UnreadableError] = []
+    keys = store.keys(unreadable) if plan is None else list(plan.jobs)
+    for fault in unreadable:
+        typer.echo(f"error: {fault}", err=True)
     if not keys and not as_json:
         typer.echo(f"{store.root}: no jobs yet; `xtra-bench run quick` makes some")
         return
@@ -78,7 +82,9 @@ def _record(statuses: Sequence[JobStatus], prospect: Forecast, labels: Mapping[s
 
     from xtra.store.store import State
 
-    listed = [one for one in statuses if one.state in (State.RUNNING, State.FAILED, State.DAMAGED, State.DIVERGED)]
+    listed = [
+        one for one in statuses if one.state in (State.RUNNING, State.FAILED, State.DAMAGED, State.UNREADABLE, State.DIVERGED)
+    ]
     return {
         "jobs": len(statuses),
         "states": dict(Counter(str(one.state) for one in statuses)),
@@ -114,7 +120,7 @@ def _print(console: Console, statuses: Sequence[JobStatus], prospect: Forecast, 
     for stage, count in counts.items():
         table.add_row(stage, str(count.total()), *(str(count[state] or "") for state in states))
     console.print(table)
-    for state in (State.RUNNING, State.FAILED, State.DAMAGED, State.DIVERGED):
+    for state in (State.RUNNING, State.FAILED, State.DAMAGED, State.UNREADABLE, State.DIVERGED):
         chosen = [one for one in statuses if one.state is state]
         for one in chosen[:SHOWN]:
             detail = one.reason or ("" if one.progress is None else str(one.progress))

@@ -28,7 +28,7 @@ class Forecast:
 
 def forecast(statuses: Sequence[JobStatus], jobs: Mapping[str, Job], costs: Mapping[str, Cost]) -> Forecast:
     """The forecast for these jobs. jobs: their records by key, without damaged ones. costs: see `summary.finished_costs`."""
-    ended = {one.key for one in statuses if one.state in (State.FAILED, State.DIVERGED)}
+    ended = {one.key for one in statuses if one.state in (State.FAILED, State.DIVERGED, State.UNREADABLE)}
     left_over = frozenset(one.key for one in statuses if not one.state.final) - ended
     blocked = left_over & _behind(ended, jobs)
     unfinished = left_over - blocked

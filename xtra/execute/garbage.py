@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xtra.store.claim import acquire
-from xtra.store.errors import DamagedError
 from xtra.store.job import Job
 from xtra.store.store import REPLAY, State, Store
 
@@ -33,8 +32,10 @@ def planned_keys(results: Path) -> frozenset[str]:
     for path in sorted((results / "runs").glob("*/plan.json")):
         try:
             keys.update(job["key"] for job in json.loads(path.read_bytes())["jobs"])
-        except (ValueError, KeyError, TypeError):
-            raise ValueError(f"{path}: is not a plan (truncated?); run its suite again, or remove that run") from None
+        except (OSError, ValueError, KeyError, TypeError):
+            raise ValueError(
+                f"{path}: is not a plan that can be read (truncated?); run its suite again, or remove that run"
+            ) from None
     return frozenset(keys)
 
 
@@ -42,7 +43,8 @@ def find_garbage(store: Store, planned: frozenset[str], days: float) -> Iterator
     """Jobs to remove. A job that is young may belong to a suite that is still running: its plan is written at the end."""
     now, keys = time.time(), store.keys()
     for key in keys:
-        if key not in planned and _age(store, key, now) > days * DAY and store.state(key, now) is not State.RUNNING:
+        kept = key in planned or store.state(key, now) in (State.RUNNING, State.UNREADABLE)
+        if not kept and _age(store, key, now) > days * DAY:
             yield Garbage(key, _size(store.directory(key)))
 
 
@@ -86,10 +88,7 @@ def _wanted(store: Store) -> set[str]:
 
 
 def _finished(store: Store, key: str) -> bool:
-    try:
-        return store.verify(key, quick=True) is not None
-    except DamagedError:
-        return False
+    return store.state(key, time.time(), verify=True).final
 
 
 def _age(store: Store, key: str, now: float) -> float:

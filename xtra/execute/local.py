@@ -19,7 +19,6 @@ from enum import StrEnum
 from xtra.execute.machine import Allocation, Machine
 from xtra.execute.worker import STAGES, Exit
 from xtra.store.claim import holder_of
-from xtra.store.errors import DamagedError
 from xtra.store.files import write_text_atomically
 from xtra.store.job import Job
 from xtra.store.store import State, Store
@@ -100,11 +99,11 @@ class LocalQueue:
         return [key for key in self.jobs if self.states[key] is state]
 
     def _finished_state(self, key: str) -> QueueState | None:
-        try:
-            manifest = self.store.verify(key, quick=True)
-        except DamagedError:
-            return None  # the worker that claims it sets the damaged result aside
-        return QueueState(manifest.status) if manifest else None
+        """How the job ended; None while it has not, and for a damaged result: the worker that claims it sets that aside."""
+        state = self.store.state(key, time.time(), verify=True)
+        if state is State.UNREADABLE:
+            return QueueState.FAILED
+        return QueueState(state) if state.final else None
 
     def _start_ready(self) -> None:
         for key in self._order:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -90,7 +91,9 @@ def _visible_gpus() -> list[str]:
     """Names for CUDA_VISIBLE_DEVICES: those it lists already, else every GPU that the driver lists."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
-        return [name for name in visible.split(",") if name]
+        names = [name.strip() for name in visible.split(",")]
+        # As CUDA reads it: the first that names no GPU (`-1`, `none`, `NoDevFiles`) hides itself and all after it.
+        return list(itertools.takewhile(lambda name: name.isdigit() or name.startswith(("GPU-", "MIG-")), names))
     try:
         listing = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True, timeout=20, check=True).stdout
     except (OSError, subprocess.SubprocessError):

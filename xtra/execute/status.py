@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from xtra.stages.registry import STAGES
-from xtra.store.errors import DamagedError
+from xtra.store.errors import StoreError
 from xtra.store.job import Job
 from xtra.store.rows import Cell
 from xtra.store.store import State, Store
@@ -51,10 +51,10 @@ def last_words(store: Store, key: str, lines: int) -> str:
 
 
 def job_or_none(store: Store, key: str) -> Job | None:
-    """The job's record, None when it is damaged."""
+    """The job's record, None when it is damaged or cannot be read."""
     try:
         return store.job(key)
-    except DamagedError:
+    except StoreError:
         return None
 
 
@@ -64,7 +64,17 @@ def _job_status(store: Store, key: str, now: float) -> JobStatus:
         return JobStatus(key, state, read_progress(store.work(key)))
     if state is State.FAILED:
         return JobStatus(key, state, reason=_text(store, key, "error.txt").partition("\n")[0])
+    if state in (State.DAMAGED, State.UNREADABLE):
+        return JobStatus(key, state, reason=_fault(store, key))
     return JobStatus(key, state)
+
+
+def _fault(store: Store, key: str) -> str:
+    try:
+        store.verify(key, quick=True)
+        return f"{store.directory(key)}: cannot be read"
+    except StoreError as error:
+        return str(error)
 
 
 def _text(store: Store, key: str, name: str) -> str:
@@ -94,7 +104,7 @@ def job_label(job: Job) -> str:
     game = environment.get("game") if isinstance(environment, Mapping) else None
     games, seed = job.config.get("games", ()), job.config.get("seed")
     several = f"{len(games)} games" if len(games) > 1 else "".join(games)
-    return " ".join(part for part in (job.stage, game or several, "" if seed is None else f"seed {seed}") if part)
+    return " ".join(str(part) for part in (job.stage, game or several, "" if seed is None else f"seed {seed}") if part)
 
 
 def _shared(job: Job, names: list[str]) -> str:

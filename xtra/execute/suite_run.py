@@ -59,6 +59,7 @@ def recorded_cells(results: Path) -> Iterator[Cell]:
     """The cells of every run under `results/runs`. What another release wrote, or a kill cut short, is passed over."""
     for path in sorted((results / "runs").glob(f"*/{PLAN_FILE}")):
         try:
-            yield from [Cell(**cell) for cell in json.loads(path.read_bytes())["cells"]]
+            cells = [Cell(**cell) for cell in json.loads(path.read_bytes())["cells"]]
+            yield from (cell for cell in cells if cell.name.isprintable())
         except (OSError, ValueError, KeyError, TypeError):
             continue

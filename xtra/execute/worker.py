@@ -27,7 +27,7 @@ from pydantic import ValidationError
 from xtra.config import Config
 from xtra.stages.context import Diverged, StageContext, Stopped, StopRequest
 from xtra.stages.registry import Stage
-from xtra.store.errors import ClaimLostError, DamagedError
+from xtra.store.errors import ClaimLostError, DamagedError, UnreadableError
 from xtra.store.files import write_text_atomically
 from xtra.store.job import Job
 from xtra.store.provenance import hardware, software
@@ -66,7 +66,7 @@ def run_job(store_root: str, key: str, stages: str = STAGES, stop: StopRequest |
         stage, config = _resolve(job, stages)
         inputs = _committed_inputs(store, job)
         attempt = store.begin(key)
-    except (UnusableJobError, DamagedError) as error:
+    except (UnusableJobError, DamagedError, UnreadableError) as error:
         return _fail(store, key, str(error))
     if attempt is None:
         return Exit.DONE if store.manifest(key) else Exit.CLAIMED_ELSEWHERE

@@ -18,5 +18,14 @@ class DamagedError(StoreError):
         self.fault = fault
 
 
+class UnreadableError(StoreError):
+    """A file or directory of the store is there and cannot be read: most often a colleague's, made with a strict umask."""
+
+    def __init__(self, path: Path, error: OSError) -> None:
+        at = Path(error.filename) if isinstance(error.filename, str) else path
+        super().__init__(f"{at}: cannot be read ({error.strerror}); its owner can make it readable (chmod -R a+rX)")
+        self.path = at
+
+
 class ClaimLostError(StoreError):
     """Another process took the job over while this one was thought dead; what this one computed is dropped."""

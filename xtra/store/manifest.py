@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from xtra.store.errors import DamagedError
+from xtra.store.errors import DamagedError, UnreadableError
 from xtra.store.files import sha256
 from xtra.store.job import digest
 
@@ -58,11 +58,13 @@ class Manifest:
 
 
 def read_manifest(path: Path) -> Manifest | None:
-    """None when there is none. Raises DamagedError when it is truncated, altered, or of a later schema."""
+    """None when there is none. Raises DamagedError when it is truncated, altered or of a later schema, else UnreadableError."""
     try:
         record = json.loads(path.read_bytes())
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise UnreadableError(path, error) from None
     except ValueError:
         raise DamagedError(path, "is not JSON (truncated?)") from None
     if not isinstance(record, dict) or record.pop("checksum", None) != digest(record):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from xtra.store.claim import LEASE_SECONDS, Claim, acquire, holder_of
-from xtra.store.errors import ClaimLostError, DamagedError
+from xtra.store.errors import ClaimLostError, DamagedError, UnreadableError
 from xtra.store.files import json_text, sync_directory, sync_tree, write_json, write_text_atomically
 from xtra.store.job import Job, Resources
 from xtra.store.manifest import Manifest, find_damage, read_manifest, record_files
@@ -36,7 +37,10 @@ RESUMPTION = ("checkpoints", "replay", "random-play")
 
 
 class State(StrEnum):
-    """What the files say about a job. `interrupted`: it was begun, and nobody is at it."""
+    """Where a job stands, by its files.
+
+    interrupted: it was begun, and nobody is at it.  unreadable: its files are there, and this user may not read them.
+    """
 
     COMPLETE = "complete"
     DIVERGED = "diverged"
@@ -45,6 +49,7 @@ class State(StrEnum):
     INTERRUPTED = "interrupted"
     WAITING = "waiting"
     DAMAGED = "damaged"
+    UNREADABLE = "unreadable"
 
     @property
     def final(self) -> bool:
@@ -86,10 +91,20 @@ class Store:
         """What the job printed, all attempts one after another."""
         return self.work(key) / "log.txt"
 
-    def keys(self) -> Iterator[str]:
-        """Every job that was ever added, in order."""
-        for stage in sorted(path for path in self.root.glob("*") if path.is_dir()):
-            yield from sorted(path.name for path in stage.iterdir() if path.name.startswith(f"{stage.name}-"))
+    def keys(self, unreadable: list[UnreadableError] | None = None) -> list[str]:
+        """Every job that was ever added, in order.
+
+        Raises UnreadableError for a directory that cannot be listed, or adds it to `unreadable`, if given, and lists the rest.
+        """
+        keys: list[str] = []
+        for stage in _names(self.root):
+            try:
+                keys += [name for name in _names(self.root / stage) if name.startswith(f"{stage}-")]
+            except UnreadableError as error:
+                if unreadable is None:
+                    raise
+                unreadable.append(error)
+        return keys
 
     def add(self, job: Job) -> None:
         """Writes `job.json` unless it is there already. Unsynced: a plan can always be made again."""
@@ -111,6 +126,8 @@ class Store:
             job = Job(record["stage"], record["version"], record["config"], inputs, Resources(**record["resources"]))
         except FileNotFoundError:
             raise DamagedError(path, "is missing") from None
+        except OSError as error:
+            raise UnreadableError(path, error) from None
         except (ValueError, KeyError, TypeError, AttributeError):
             raise DamagedError(path, "is not a job record (truncated?)") from None
         if job.key != key:
@@ -125,14 +142,17 @@ class Store:
             raise DamagedError(path, f"belongs to {manifest.key}")
         return manifest
 
-    def state(self, key: str, now: float) -> State:
-        """What the files say; `now` is the time by which claims are judged. Trusts `out/`: see `verify`."""
+    def state(self, key: str, now: float, *, verify: bool = False) -> State:
+        """What the files say; `now` is the time by which claims are judged. Trusts `out/` unless `verify` (a quick one)."""
         try:
-            manifest = self.manifest(key)
+            manifest = self.verify(key, quick=True) if verify else self.manifest(key)
+            return self._unfinished_state(key, now) if manifest is None else State(manifest.status)
         except DamagedError:
             return State.DAMAGED
-        if manifest is not None:
-            return State(manifest.status)
+        except (UnreadableError, OSError):
+            return State.UNREADABLE
+
+    def _unfinished_state(self, key: str, now: float) -> State:
         holder = holder_of(self.directory(key))
         if holder is not None and not holder.dead(now):
             return State.RUNNING
@@ -141,9 +161,12 @@ class Store:
         return State.INTERRUPTED if self.work(key).exists() else State.WAITING
 
     def verify(self, key: str, *, quick: bool = False) -> Manifest | None:
-        """The manifest, after comparing `out/` with it. Raises DamagedError. `quick` hashes small files only."""
+        """The manifest, after comparing `out/` with it; `quick` hashes small files only. Raises DamagedError, UnreadableError."""
         manifest = self.manifest(key)
-        damage = manifest and find_damage(self.out(key), manifest.files, quick=quick)
+        try:
+            damage = manifest and find_damage(self.out(key), manifest.files, quick=quick)
+        except OSError as error:
+            raise UnreadableError(self.out(key), error) from None
         if damage:
             raise damage
         return manifest
@@ -266,3 +289,13 @@ class Store:
 
     def _manifest_path(self, key: str) -> Path:
         return self.directory(key) / "manifest.json"
+
+
+def _names(directory: Path) -> list[str]:
+    """What a directory holds, in order; nothing where there is none. Raises UnreadableError."""
+    try:
+        return sorted(os.listdir(directory))  # noqa: PTH208 - names alone: a store holds thousands
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise UnreadableError(directory, error) from None

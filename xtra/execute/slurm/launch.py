@@ -27,13 +27,12 @@ from submitit.core.utils import CommandFunction, FailedJobError, FailedSubmissio
 from xtra.execute.machine import NO_GPU
 from xtra.execute.slurm.arrays import JobArray, submit_arrays
 from xtra.execute.slurm.profile import REPORT, SlurmProfile
-from xtra.execute.slurm.queue import NAME_PREFIX, QueueEntry, SlurmError, Submissions, max_array_size
+from xtra.execute.slurm.queue import NAME_PREFIX, NoSlurmError, QueueEntry, SlurmError, Submissions, max_array_size
 from xtra.execute.slurm.request import parameters
 from xtra.execute.slurm.task import SlurmTask
 from xtra.execute.snapshot import take_snapshot
 from xtra.execute.worker import STAGES
 from xtra.store.claim import acquire
-from xtra.store.errors import DamagedError
 from xtra.store.job import Job, Resources
 from xtra.store.store import State, Store
 
@@ -71,12 +70,14 @@ class SlurmLauncher:
         self.submissions = Submissions(self.directory)
         self.profile = profile
         self._stages = stages
+        self._array_size = 0
 
     def submit(self, jobs: Mapping[str, Job]) -> LaunchResult:
         """Submits exactly what is neither complete nor queued; `jobs` are in topological order. Raises SlurmError.
 
         Launchers on one store take turns, so that the second finds in the queue what the first has submitted.
         """
+        self._check()
         self.directory.mkdir(parents=True, exist_ok=True)
         with self._turn():
             done, missing = self._sort(jobs)
@@ -89,6 +90,7 @@ class SlurmLauncher:
 
     def dry_run(self, jobs: Mapping[str, Job]) -> LaunchResult:
         """What `submit` would do now, without doing or writing any of it. Raises SlurmError."""
+        self._check()
         done, missing = self._sort(jobs)
         numbers = itertools.count()
 
@@ -99,11 +101,21 @@ class SlurmLauncher:
         self._submit_missing(missing, done, number_elements)
         return done
 
+    def _check(self) -> None:
+        """Raises SlurmError, before anything is written, where nothing could be submitted."""
+        if "%" in str(self.directory):
+            raise SlurmError(f"{self.directory}: SLURM replaces `%` in the paths of logs; choose results without it (--results)")
+        for program in ("sbatch", "srun"):
+            if shutil.which(program) is None:
+                raise NoSlurmError(f"nothing was submitted: {program} is not on this machine, as it is on a cluster's login node")
+        self._array_size = self._array_size or self.profile.max_array_size or max_array_size()
+
     def _sort(self, jobs: Mapping[str, Job]) -> tuple[LaunchResult, dict[str, Job]]:
         """What has to be submitted and finds room in the queue, and what has not to."""
-        done = LaunchResult(queued={key: entry for key, entry in self.submissions.queued().items() if key in jobs})
+        entries = self.submissions.entries()
+        done = LaunchResult(queued={key: entry for key, entry in entries if key in jobs})
         missing: dict[str, Job] = {}
-        room = math.inf if self.profile.max_queued is None else self.profile.max_queued - len(done.queued)
+        room = math.inf if self.profile.max_queued is None else self.profile.max_queued - len(entries) - 1  # for the report
         states = {key: self._state(key) for key in {*jobs, *(needed for job in jobs.values() for needed in job.input_keys)}}
         for key, job in jobs.items():
             if key in done.queued:
@@ -119,11 +131,7 @@ class SlurmLauncher:
         return done, missing
 
     def _state(self, key: str) -> State:
-        try:
-            self.store.verify(key, quick=True)
-        except DamagedError:
-            return State.DAMAGED
-        return self.store.state(key, time.time())
+        return self.store.state(key, time.time(), verify=True)
 
     def _submit_missing(self, missing: Mapping[str, Job], done: LaunchResult, sbatch: Sbatch) -> None:
         def counted(array: JobArray) -> Sequence[str]:
@@ -136,8 +144,7 @@ class SlurmLauncher:
             return slurm_ids
 
         queued = {key: entry.slurm_id for key, entry in done.queued.items()}
-        size = self.profile.max_array_size or max_array_size()
-        done.new = submit_arrays(missing, queued, size, counted)
+        done.new = submit_arrays(missing, queued, self._array_size, counted)
 
     def _submit_array(self, bootstrap: Path, array: JobArray) -> list[str]:
         """One call of sbatch. Returns the SLURM id of each element."""

@@ -29,8 +29,9 @@ class SlurmProfile(Config):
     """By stage; wins over the suite, which wins over `default`: who runs a suite knows the site better than who wrote it."""
     max_array_size: int | None = Field(None, ge=1)
     """Elements in one array at most; the controller's MaxArraySize if not given."""
-    max_queued: int | None = Field(None, ge=1)
-    """Jobs of ours in the queue at most: the site's submit limit. What does not fit is submitted by a later `run`."""
+    max_queued: int | None = Field(None, ge=2)
+    """Jobs of ours in the queue at most, the one that reports included: the site's submit limit.
+    What does not fit is submitted by a later `run`."""
 
     def of(self, stage: str, asked: Resources) -> SlurmSettings:
         """What holds for the jobs of a stage that ask for these resources."""

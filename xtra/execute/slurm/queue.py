@@ -66,34 +66,43 @@ class Submissions:
 
     def queued(self) -> dict[str, QueueEntry]:
         """The jobs that SLURM has pending or running, by key. Raises SlurmError when the controller does not answer."""
+        return {key: entry for key, entry in self.entries() if key}
+
+    def entries(self) -> list[tuple[str, QueueEntry]]:
+        """Key and entry of everything of ours that SLURM has; the key of a report's job is empty. A job that was submitted twice
+        is there twice. Raises SlurmError when the controller does not answer."""
         if next(self.directory.glob(RECORDS), None) is None:
-            return {}  # nothing was ever submitted, so it does not matter whether SLURM is here
-        found: dict[str, QueueEntry] = {}
+            return []  # nothing was ever submitted, so it does not matter whether SLURM is here
+        entries: list[tuple[str, QueueEntry]] = []
         elements_of = functools.cache(self._elements)
         for slurm_id, name, state, reason in _squeue():
             elements = elements_of(name)
             index = int(slurm_id.partition("_")[2] or 0)
-            if index < len(elements) and state not in GONE and reason != NEVER:
-                found |= dict.fromkeys(elements[index], QueueEntry(slurm_id, state, reason))
-        return found
+            if elements is None or state in GONE or reason == NEVER:
+                continue
+            keys = elements[index] if index < len(elements) else []
+            entries += [(key, QueueEntry(slurm_id, state, reason)) for key in keys or [""]]
+        return entries
 
     def logs(self, key: str) -> list[Path]:
         """What SLURM and submitit said around a job, the latest start last; the job's own words are in its log in the store."""
         found: list[Path] = []
         for record in self.directory.glob(RECORDS):
-            elements = self._elements(record.parent.name)
+            elements = self._elements(record.parent.name) or []
             for index, keys in enumerate(elements):
                 if key in keys:
                     found += record.parent.glob("*_0_log.out" if len(elements) == 1 else f"*_{index}_0_log.out")
         return sorted(found, key=lambda path: path.stat().st_mtime)
 
-    def _elements(self, job_name: str) -> list[list[str]]:
+    def _elements(self, job_name: str) -> list[list[str]] | None:
+        """The keys in each element of a submission; None for one of another store, or a record that says something else."""
         try:
             record = json.loads((self.directory / job_name.removeprefix(NAME_PREFIX) / "submission.json").read_bytes())
             # Schema 1 knew no elements of several jobs.
-            return [[key] for key in record["keys"]] if "keys" in record else list(record["elements"])
-        except (OSError, ValueError, KeyError):
-            return []  # of another store
+            elements = [[key] for key in record["keys"]] if "keys" in record else record["elements"]
+            return [[str(key) for key in keys if isinstance(key, str)] for keys in elements if isinstance(keys, list)]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
 
 
 def cancel(queued: Iterable[QueueEntry]) -> None:
@@ -107,7 +116,7 @@ def max_array_size() -> int:
     """The controller's MaxArraySize; SLURM's default when it does not say."""
     settings = run_slurm(["scontrol", "show", "config"], "SLURM's largest array is unknown")
     match = re.search(r"^MaxArraySize\s*=\s*(\d+)", settings, re.MULTILINE)
-    return int(match[1]) if match else DEFAULT_MAX_ARRAY_SIZE
+    return max(1, int(match[1])) if match else DEFAULT_MAX_ARRAY_SIZE  # 0: this controller takes no arrays
 
 
 def run_slurm(command: Sequence[str], otherwise: str) -> str:

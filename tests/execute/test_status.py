@@ -1,0 +1,59 @@
+"""What `status`, `logs` and progress show of files that are unreadable or of another shape."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from xtra.cli.main import app
+from xtra.execute.local import QueueState
+from xtra.execute.status import job_statuses
+from xtra.telemetry import read_progress
+
+
+def test_status_shows_the_rest_where_a_manifest_cannot_be_read(
+    bench: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    odd, good = bench.job("odd"), bench.job("good")
+    bench.run(odd, good)
+    manifest = bench.store.directory(odd.key) / "manifest.json"
+    manifest.unlink()
+    manifest.mkdir()  # root may read every file, but no directory as a file
+    (tmp_path / "results").mkdir()
+    bench.store.root.rename(tmp_path / "results" / "store")
+    answer = CliRunner().invoke(app, ["status", "--results", str(tmp_path / "results")])
+    assert answer.exit_code == 0
+    told = " ".join(answer.stdout.split())
+    assert f"unreadable: count [{odd.key}]" in told
+    assert "manifest.json: cannot be read (Is a directory); its owner can make it readable" in told
+    assert "complete" in told
+
+
+def test_a_job_that_cannot_be_read_fails_in_run_with_the_reason_and_is_not_made_again(bench: Any) -> None:
+    job = bench.job("odd")
+    bench.run(job)
+    manifest = bench.store.directory(job.key) / "manifest.json"
+    manifest.unlink()
+    manifest.mkdir()
+    assert bench.run(job) == {"odd": QueueState.FAILED}
+    assert bench.computed() == {"odd 1": 1}
+    (status,) = job_statuses(bench.store, [job.key])
+    assert "cannot be read" in status.reason
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"done": "1", "total": 2, "unit": "", "seconds": 0, "figures": {}}',
+        '{"done": 1, "total": 2, "unit": "", "seconds": 0, "figures": 3}',
+        '{"done": 1, "total": 2, "unit": "", "seconds": 0, "figures": {"loss": null}}',
+        '{"done": 1, "total": 2, "unit": "\\u001b[2J", "seconds": 0, "figures": {}}',
+        '{"done": 1, "total": 2, "unit": "", "seconds": 0, "figures": {"\\u001b[2J": 1.0}}',
+    ],
+)
+def test_progress_of_another_shape_is_no_progress(tmp_path: Path, content: str) -> None:
+    (tmp_path / "progress.json").write_text(content)
+    assert read_progress(tmp_path) is None
