@@ -68,6 +68,8 @@ def run_job(store_root: str, key: str, stages: str = STAGES, stop: StopRequest |
         attempt = store.begin(key)
     except (UnusableJobError, DamagedError, UnreadableError) as error:
         return _fail(store, key, str(error))
+    except OSError as error:  # a claim that this user may not read, a directory that it may not write, a full disk
+        return _fail(store, key, f"{error.filename or store.directory(key)}: {error.strerror}")
     if attempt is None:
         return Exit.DONE if store.manifest(key) else Exit.CLAIMED_ELSEWHERE
     _fix_threads(job.config)
@@ -77,6 +79,9 @@ def run_job(store_root: str, key: str, stages: str = STAGES, stop: StopRequest |
         print(error, file=sys.stderr)
         return Exit.CLAIM_LOST
     except Exception as error:
+        if not attempt.claim.held():  # whoever took the job over has cleared away what this one was writing to
+            print(f"{key}: was taken over by another process", file=sys.stderr)
+            return Exit.CLAIM_LOST
         return _fail(store, key, f"{type(error).__name__}: {error}\n\n{traceback.format_exc()}")
     finally:
         attempt.claim.release()

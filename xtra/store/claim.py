@@ -143,10 +143,14 @@ def acquire(directory: Path, lease_seconds: float = LEASE_SECONDS) -> Claim | No
         descriptor = os.open(claim.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
     except FileExistsError:
         return None
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        json.dump(asdict(claim.owner), file)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(asdict(claim.owner), file)
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        claim.path.unlink(missing_ok=True)  # half a claim would keep everybody out until its lease is over
+        raise
     return claim if claim.held() else None
 
 
