@@ -3,7 +3,7 @@
     python benchmarks/faults/faults.py --trials 100 --out results/ours/faults.jsonl
 
 A trial is a store with two light jobs, one of which reads the other, one fault, and then runs until all is complete. It counts
-only if the fault was seen to strike. Trials are numbered and seeded, and one that is in the file is not made again, so the campaign
+only if the fault was seen to strike. Trials are numbered and seeded, and one that is in the file is not made again, so a campaign
 can be stopped and given again. `--plant BUG` breaks the code on purpose: the campaign must notice.
 """
 
@@ -211,7 +211,7 @@ def flipped(setting: Setting) -> tuple[bool, int]:
 
 
 def age_if_claim(path: Path) -> int:
-    """A damaged claim blocks until its lease of two minutes is over, which is not waited for here. Returns the steps it may cost."""
+    """A damaged claim blocks until its lease of two minutes is over: not waited for here. Returns the steps it may cost."""
     if path.name.startswith("claim-"):
         os.utime(path, (time.time() - claim.LEASE_SECONDS - 1,) * 2)
     return 2 * STEPS + 1
@@ -288,7 +288,10 @@ def clock_set_back(setting: Setting) -> tuple[bool, int]:
 
 
 def two_launchers(setting: Setting) -> tuple[bool, int]:
-    """Two launchers at once, each with workers of its own."""
+    """Two launchers at once, each with workers of its own; or, half of the time, two workers for one job in the same instant."""
+    if setting.draw.random() < 0.5:
+        statuses = sorted(wait(pid) for pid in [setting.start(setting.first), setting.start(setting.first)])
+        return statuses[0] == worker.Exit.DONE and statuses != [worker.Exit.FAILED] * 2, 0
     jobs = list(setting.jobs)
     launchers = [setting.bench.launcher(*jobs), setting.bench.launcher(*jobs)]
     statuses = [launcher.wait(timeout=120) for launcher in launchers]

@@ -17,7 +17,7 @@ from typing import Any
 
 from xtra.results.describe import RunDescription
 from xtra.results.run_record import Provenance, RunRecord
-from xtra.store.errors import DamagedError
+from xtra.store.errors import StoreError
 from xtra.store.files import json_text, write_text_atomically
 from xtra.store.job import Job
 from xtra.store.manifest import Manifest
@@ -62,7 +62,7 @@ class _Reader:
         """The manifest of a job whose output is undamaged."""
         try:
             return self.store.verify(key, quick=True)
-        except DamagedError:
+        except StoreError:
             return None
 
     def output(self, key: str, file_name: str) -> Any:
@@ -81,7 +81,7 @@ class _Reader:
             if key not in jobs:
                 try:
                     jobs[key] = self.job(key)
-                except DamagedError:
+                except StoreError:
                     continue
                 pending += jobs[key].input_keys
         return list(jobs.values())

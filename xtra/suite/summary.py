@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from xtra.store.errors import DamagedError
+from xtra.store.errors import StoreError
 from xtra.store.job import Job, Resources, digest
 from xtra.store.store import REPLAY, Store
 from xtra.suite.diagnostics.errors import SuiteError
@@ -133,13 +133,13 @@ def kind(job: Job) -> str:
 def finished_costs(store: Store) -> dict[str, Cost]:
     """The mean cost of each kind of job that the store holds results of. Damaged records are passed over."""
     by_kind: dict[str, list[Cost]] = {}
-    added = store.keys()
+    added = store.keys([])
     for key in added:
         try:
             manifest = store.manifest(key)
             if manifest is not None:
                 by_kind.setdefault(kind(store.job(key)), []).append(Cost(manifest.seconds, manifest.size))
-        except DamagedError:
+        except StoreError:
             continue
     return {name: Cost(fmean(c.seconds for c in costs), fmean(c.bytes for c in costs)) for name, costs in by_kind.items()}
 
