@@ -44,10 +44,11 @@ def run(config: DatasetConfig, context: StageContext) -> None:
         recording = Recording(context.inputs["train"][0] / "replay")
     else:
         recording = _play_at_random(config, context)
-    seen = EnvironmentConfig.model_validate(recording.meta.environment)
-    _check_course(seen, config.environment)
+    recorded = EnvironmentConfig.model_validate(recording.meta.environment)
+    _check_course(recorded, config.environment)
     chosen = choose(recording.trajectories(), config.data)
-    rows = recording.rows(_frame_shape(seen)) if seen == config.environment else render(recording, config.environment)
+    same_view = recorded == config.environment
+    rows = recording.rows(_frame_shape(recorded)) if same_view else render(recording, config.environment)
     rows = _reporting(rows, chosen[-1].last + 1, context.telemetry)
     seeds = partial(episode_seed, recording.meta.seed, config.environment.game)
     steps = write_trajectories(context.out, recording, chosen, rows, seeds)
@@ -56,25 +57,25 @@ def run(config: DatasetConfig, context: StageContext) -> None:
 
 
 def choose(trajectories: Sequence[Trajectory], config: DataConfig) -> list[Trajectory]:
-    """Whole trajectories, in the given order, until `config.transitions` are reached: from the beginning, backwards from the end,
-    or spread evenly. All of them where they are fewer."""
+    """Returns whole trajectories, in the given order, until `config.transitions` are reached: from the beginning, backwards from
+    the end, or spread evenly; all of them where they are fewer."""
     total = sum(trajectory.num_transitions for trajectory in trajectories)
-    wanted = total if config.transitions is None else min(config.transitions, total)
-    # Spread evenly: of the first n transitions, wanted / total x n are taken, rounded up to a whole trajectory.
-    share = wanted if config.part == "all" else total
+    quota = total if config.transitions is None else min(config.transitions, total)
+    # Spread evenly: of the first n transitions, quota / total x n are taken, rounded up to a whole trajectory.
+    share = quota if config.part == "all" else total
     ordered = trajectories[::-1] if config.part == "late" else trajectories
     chosen, passed, taken = [], 0, 0
     for trajectory in ordered:
         passed += trajectory.num_transitions
-        if taken < wanted and taken * total < share * passed:
+        if taken < quota and taken * total < share * passed:
             chosen.append(trajectory)
             taken += trajectory.num_transitions
     return chosen[::-1] if config.part == "late" else chosen
 
 
 def render(recording: Recording, view: EnvironmentConfig) -> Iterator[SeenRow]:
-    """What the run would have seen in another view, row by row. Raises ValueError where the game takes
-    another course than it took in the run."""
+    """Yields what the run would have seen in another view, row by row. Raises ValueError where the game takes another course than
+    in the run."""
     meta, columns = recording.meta, recording.columns
     environment = make_training_environment(view, meta.num_envs, meta.seed)
     starts = np.concatenate([columns["first"], [meta.open_rows]])
@@ -93,7 +94,7 @@ def render(recording: Recording, view: EnvironmentConfig) -> Iterator[SeenRow]:
 
 
 def _play_at_random(config: DatasetConfig, context: StageContext) -> Recording:
-    """Valid actions drawn uniformly for `config.env_steps`, recorded as a run is."""
+    """Plays uniformly drawn valid actions for `config.env_steps`, recorded as a run is."""
     directory = context.work / "random-play"
     shutil.rmtree(directory, ignore_errors=True)  # of an interrupted attempt
     if config.env_steps is None:
@@ -123,13 +124,14 @@ def _play_at_random(config: DatasetConfig, context: StageContext) -> Recording:
     return Recording(directory)
 
 
-def _check_course(seen: EnvironmentConfig, wanted: EnvironmentConfig) -> None:
-    theirs, ours = seen.model_dump(), wanted.model_dump()
-    for name in theirs:
-        if name not in VIEW and theirs[name] != ours[name]:
+def _check_course(recorded: EnvironmentConfig, view: EnvironmentConfig) -> None:
+    """Raises ValueError where a view differs from the recorded run in more than what the game looks like."""
+    of_run, of_view = recorded.model_dump(), view.model_dump()
+    for name in of_run:
+        if name not in VIEW and of_run[name] != of_view[name]:
             raise ValueError(
-                f"environment.{name} is {ours[name]!r}, but the source run played with {theirs[name]!r}: a dataset can show its "
-                f"run in another view ({', '.join(VIEW)}), not play another game"
+                f"environment.{name} is {of_view[name]!r}, but the source run played with {of_run[name]!r}: a dataset can show "
+                f"its run in another view ({', '.join(VIEW)}), not play another game"
             )
 
 

@@ -3,7 +3,7 @@ statistics estimated anew on the target's frames."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -43,9 +43,5 @@ def estimating_batch_norm(network: nn.Module) -> Iterator[None]:
         layer.momentum = None  # torch: a cumulative average
     with torch.no_grad():
         yield
-    _set_momenta(zip(layers, momenta, strict=True))
-
-
-def _set_momenta(pairs: Iterable[tuple[nn.BatchNorm1d | nn.BatchNorm2d, float | None]]) -> None:
-    for layer, momentum in pairs:
+    for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum
