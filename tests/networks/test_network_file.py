@@ -126,6 +126,7 @@ CHANGES: dict[str, dict[str, Any]] = {
         **{f"agent.network.{name}": 2 for name in ("num_halvings", "blocks_per_stage")},
         "agent.network.latent_scaling": "min_max",
         "agent.network.action_encoding": "one_hot_planes",
+        "agent.network.action_space": "game",
         "agent.network.batch_norm_momentum": 0.2,
         "agent.search.num_simulations": 5,
     },
@@ -139,7 +140,7 @@ CHANGES: dict[str, dict[str, Any]] = {
         "agent.contrastive.size": 8,
     },
 }
-MEANING = ("agent.network.latent_scaling", "agent.network.support")
+MEANING = ("agent.network.latent_scaling", "agent.network.support", "agent.network.action_space")
 """Settings that change what weights mean, and not always their shape."""
 
 
@@ -174,6 +175,15 @@ def test_a_network_that_means_something_else_is_refused_though_its_shapes_fit() 
     header = {"agent": scaled.model_dump(mode="json"), "environment": ours[1].model_dump(mode="json")}
     for part in COMPONENTS:
         assert differences(header, *ours, [part]) == ["agent.network.latent_scaling is min_max in the file, none in the method"]
+
+
+def test_a_network_of_one_games_own_actions_is_refused_where_all_18_are_meant() -> None:
+    own, view = configured("efficientzero", {"agent.network.action_space": "game"})
+    ale18, _ = configured("efficientzero", {})
+    header = {"agent": own.model_dump(mode="json"), "environment": view.model_dump(mode="json")}
+    refusal = ["agent.network.action_space is game in the file, ale18 in the method"]
+    for part in COMPONENTS:
+        assert differences(header, ale18, view, [part]) == (refusal if part in ("dynamics", "prediction") else [])
 
 
 def test_no_setting_of_a_network_is_forgotten() -> None:
