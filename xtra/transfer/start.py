@@ -38,10 +38,17 @@ def estimating_batch_norm(network: nn.Module) -> Iterator[None]:
     al., 2020). Layers in evaluation mode, such as those of frozen components, keep theirs."""
     layers = [m for m in network.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d) and m.training]
     momenta = [layer.momentum for layer in layers]
+    passes: dict[nn.Module, int] = dict.fromkeys(layers, 0)
+
+    def count(layer: nn.Module, _: object) -> None:
+        passes[layer] += 1
+        layer.momentum = 1 / passes[layer]  # type: ignore[assignment]
+
+    hooks = [layer.register_forward_pre_hook(count) for layer in layers]
     for layer in layers:
         layer.reset_running_stats()
-        layer.momentum = None  # torch: a cumulative average
     with torch.no_grad():
         yield
-    for layer, momentum in zip(layers, momenta, strict=True):
+    for layer, momentum, hook in zip(layers, momenta, hooks, strict=True):
         layer.momentum = momentum
+        hook.remove()
