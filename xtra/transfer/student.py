@@ -145,14 +145,17 @@ class MultiTaskStudent(Student):
         return metrics
 
     def state(self) -> dict[str, Any]:
-        """Adds the priorities and the delayed copies."""
-        return super().state() | self._target.state() | {"replays": self._sampler.state()}
+        """Adds the priorities, the delayed copies and what is kept of reanalysis."""
+        makers = [maker.state() for maker in self._makers]
+        return super().state() | self._target.state() | {"replays": self._sampler.state(), "targets": makers}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Sets what `state` returned."""
         super().restore(state)
         self._target.restore(state)
         self._sampler.restore(state["replays"])
+        for maker, kept in zip(self._makers, state["targets"], strict=True):
+            maker.restore(kept)
 
     def _make_targets(self, one: TaskSample, update: int) -> Batch:
         replay = self._tasks[one.task].replay

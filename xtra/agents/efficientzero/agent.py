@@ -165,11 +165,12 @@ class EfficientZeroLearner:
         self._acting.load_state_dict(self._network.state_dict())
 
     def state(self) -> dict[str, Any]:
-        """Networks and optimiser; there is no generator to save."""
+        """Networks, optimiser and what is kept of reanalysis; there is no generator to save."""
         return {
             "network": self._network.state_dict(),
             "acting": self._acting.state_dict(),
             "optimizer": self._optimizer.state(),
+            "targets": self._targets.state(),
             **self._target.state(),
         }
 
@@ -178,6 +179,7 @@ class EfficientZeroLearner:
         self._network.load_state_dict(state["network"])
         self._acting.load_state_dict(state["acting"])
         self._optimizer.restore(state["optimizer"])
+        self._targets.restore(state["targets"])
         self._target.restore(state)
 
     def network_state(self) -> dict[str, Any]:

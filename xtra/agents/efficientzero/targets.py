@@ -6,6 +6,9 @@ whose search policies replace the stored ones ("reanalysis").
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -14,6 +17,7 @@ from xtra.agents.efficientzero.batch import Batch, Frames
 from xtra.agents.efficientzero.config import EfficientZeroConfig, TargetConfig
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
 from xtra.agents.efficientzero.planning import Planner
+from xtra.agents.efficientzero.reanalysis import Memo, Places, first_of_each, in_chunks
 from xtra.agents.observation import observations_at
 from xtra.protocol.games import ActionSpace
 from xtra.replay.buffer import ReplayBuffer, Sample
@@ -76,31 +80,60 @@ def assemble(
 
 
 class TargetMaker:
-    """Turns samples into batches with the target network. Equal arguments give equal batches."""
+    """Turns samples of one replay into batches with the target network. Equal arguments and an equal state give equal batches."""
 
     def __init__(self, config: EfficientZeroConfig, planner: Planner, seed: int) -> None:
         self._config, self._planner, self._seed = config, planner, seed
         self._frame_stack = config.network.frame_stack
         self._num_steps = config.targets.num_unroll_steps + 1
+        # With `per_period` alone, and from the first batch on.
+        self._policies: Memo | None = None
+        self._values: Memo | None = None
 
     def make(self, replay: ReplayBuffer, sample: Sample, target: EfficientZeroNetwork, update: int) -> Batch:
         """The batch of update number `update`."""
         config = self._config.targets
+        if config.reanalysis == "per_period" and self._policies is None:
+            self._make_memos(replay.priorities.shape)
         window = Window(replay, sample, self._num_steps + config.td_steps)
         # Every observation that is needed is a run of these, so each frame is read once.
         frames = self._read(replay, window, next(target.parameters()).device)
         horizon = td_horizon((replay.num_rows - 1 - sample.rows) * replay.num_envs, config)
+        # Policies first: a search tells its root's value, too.
+        policies = self._policy_targets(replay, window, frames, target, update)
         bootstrap = self._bootstrap(window, frames, horizon, target, update)
         return assemble(
             self._config,
             window,
             sample.weights,
             values=value_targets(window.rewards(config.clip_rewards), bootstrap, horizon, self._config.search.discount),
-            policies=self._policies(replay, window, frames, target, update),
+            policies=policies,
             space=self._planner.space,
             padding=stream(self._seed, "padding-actions", update),
             frames=frames[:, : self._frame_stack + config.num_unroll_steps],
         )
+
+    def state(self) -> dict[str, Any]:
+        """What is kept of the target network's answers; empty with `each_draw`."""
+        if self._policies is None or self._values is None:
+            return {}
+        return {"policies": self._policies.state(), "values": self._values.state()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """The inverse of `state`."""
+        self._policies = self._values = None
+        if state:
+            self._make_memos(state["values"]["rows"].shape)
+            assert self._policies is not None and self._values is not None
+            self._policies.restore(state["policies"])
+            self._values.restore(state["values"])
+
+    def _make_memos(self, table: tuple[int, int]) -> None:
+        self._policies, self._values = Memo(table, (self._planner.space.size,)), Memo(table)
+
+    def _period(self, update: int) -> int:
+        """The number of the target network that update `update` is made with."""
+        return update // self._config.targets.target_update_interval
 
     def _read(self, replay: ReplayBuffer, window: Window, device: torch.device) -> Tensor:
         """`[B, frame_stack + length - 1, H, W, C]` uint8 on the device: step k's observation begins at k."""
@@ -112,40 +145,68 @@ class TargetMaker:
         frames[samples, steps] = torch.from_numpy(final_frames).to(device)
         return frames
 
-    def _policies(self, replay: ReplayBuffer, window: Window, frames: Tensor, target: EfficientZeroNetwork, update: int) -> Float:
-        """`[B, K + 1, A]`: the stored search policies, for the first `reanalyze_fraction` of the batch searched anew; 0 past the
-        end."""
+    def _policy_targets(
+        self, replay: ReplayBuffer, window: Window, frames: Tensor, target: EfficientZeroNetwork, update: int
+    ) -> Float:
+        """`[B, K + 1, A]`: the stored search policies, for the first `reanalyze_fraction` of the batch the target network's; 0
+        past the end."""
         steps = slice(0, self._num_steps)
         inside, policies = window.inside[:, steps], replay.policies[window.slots[:, steps], window.envs[:, steps]]
         alive: Mask = inside[: round(self._config.targets.reanalyze_fraction * len(inside))]
-        if alive.size:
-            searched = to_compute(alive, frames.device).nonzero()
-            observations = observations_at(frames, searched[0], searched[1], self._frame_stack)
+        places = window.rows[: len(alive), steps], window.envs[: len(alive), steps]
+        searched = self._to_compute(self._policies, alive, places, frames.device, update)
+        if searched[0].size:
+            observations = observations_at(frames, *searched, self._frame_stack)
             rows = np.ravel_multi_index(searched, alive.shape)
             result = self._planner.explore(target, observations, "reanalyze", update, among=alive.size, rows=rows)
             policies[searched] = result.action_weights.cpu().numpy()
+            if self._policies is not None and self._values is not None:
+                period, there = self._period(update), (places[0][searched], places[1][searched])
+                of_search = self._config.targets.value_source == "search"
+                values = result.root_values if of_search else result.root_output.value
+                self._policies.keep(there, period, policies[searched])
+                self._values.keep(there, period, values.cpu().numpy())
+        if self._policies is not None:
+            policies[: len(alive)] = self._policies.read(places)
         return np.where(inside[..., None], policies, np.float32(0))
 
     def _bootstrap(self, window: Window, frames: Tensor, horizon: Int, target: EfficientZeroNetwork, update: int) -> Float:
         """`[B, K + 1]`: the target network's (or its search's) value of the step `horizon` after each; 0 past the end."""
         offsets = horizon[:, None] + np.arange(self._num_steps)
-        inside = np.take_along_axis(window.inside, offsets, axis=1)
+        inside, rows, envs = (np.take_along_axis(array, offsets, axis=1) for array in (window.inside, window.rows, window.envs))
+        places = rows, envs
         values = np.zeros(inside.shape, np.float32)
-        wanted = to_compute(inside, frames.device).nonzero()
-        if not len(wanted[0]):
-            return values
-        observations = observations_at(frames, wanted[0], offsets[wanted], self._frame_stack)
-        if self._config.targets.value_source == "search":
-            rows = np.ravel_multi_index(wanted, inside.shape)
-            result = self._planner.explore(target, observations, "bootstrap", update, among=inside.size, rows=rows)
-            values[wanted] = result.root_values.cpu().numpy()
-        else:
-            with torch.no_grad():
-                values[wanted] = target.initial_inference(observations).value.cpu().numpy()
+        computed = self._to_compute(self._values, inside, places, frames.device, update)
+        if computed[0].size:
+            observations = observations_at(frames, computed[0], offsets[computed], self._frame_stack)
+            values[computed] = self._infer_values(observations, target, update, inside.shape, computed)
+            if self._values is not None:
+                self._values.keep((rows[computed], envs[computed]), self._period(update), values[computed])
+        if self._values is not None:
+            values = self._values.read(places)
         return np.where(inside, values, np.float32(0))
 
+    def _infer_values(
+        self, observations: Tensor, target: EfficientZeroNetwork, update: int, shape: tuple[int, ...], computed: tuple[Int, Int]
+    ) -> Float:
+        """`[R]`: of observations `[R, ...]`, which are the entries `computed` of an array of this shape."""
+        if self._config.targets.value_source == "network":
+            with torch.no_grad():
+                inferred: Float = target.initial_inference(observations).value.cpu().numpy()
+            return inferred
+        rows = np.ravel_multi_index(computed, shape)
+        result = self._planner.explore(target, observations, "bootstrap", update, among=int(np.prod(shape)), rows=rows)
+        searched: Float = result.root_values.cpu().numpy()
+        return searched
 
-def to_compute(wanted: Mask, device: torch.device) -> Mask:
-    """Of the rows that are wanted, those that are computed: themselves, but on CUDA all, for a batch of one shape is captured as
-    a graph once. What comes of a row does not depend on the others."""
-    return np.ones_like(wanted) if device.type == "cuda" else wanted
+    def _to_compute(self, memo: Memo | None, alive: Mask, places: Places, device: torch.device, update: int) -> tuple[Int, Int]:
+        """The entries `[R]` of `alive`, `[B, K]`, to be computed: those alive, or with a memo those that it lacks.
+
+        On CUDA a search of one shape is captured as a graph once: there all entries are computed, or whole chunks of what is
+        lacking. What comes of a row does not depend on the others.
+        """
+        if memo is None:
+            samples, steps = (np.ones_like(alive) if device.type == "cuda" else alive).nonzero()
+            return samples, steps
+        lacking = first_of_each(places, alive & memo.lacks(places, self._period(update)))
+        return in_chunks(lacking, len(alive)) if device.type == "cuda" and lacking[0].size else lacking
