@@ -11,6 +11,7 @@ Rules random_rules(std::mt19937& random, int most_simulations) {
     rules.value_delta_max = 0.01f;
     rules.root_exploration_fraction = 0.25f;
     rules.gumbel_value_scale = 0.1f;
+    rules.gumbel_min_span = random() % 2 ? 1e-8f : 0.3f;
     rules.gumbel_visit_offset = 50.0f;
     rules.num_simulations = 1 + static_cast<int>(random() % most_simulations);
     rules.lstm_horizon = 1 + static_cast<int>(random() % 5);

@@ -23,6 +23,7 @@ def configs(most_simulations: int) -> st.SearchStrategy[SearchConfig]:
         exploration_visits=st.sampled_from(["children", "node"]),
         unvisited_q=st.sampled_from(["mean_q", "min"]),
         max_considered_actions=st.integers(1, 16),
+        gumbel_min_span=st.sampled_from([1e-8, 0.3]),
     )
 
 

@@ -174,6 +174,14 @@ def test_gumbel_chooses_the_better_arm_and_improves_the_policy() -> None:
     assert result.visit_counts[0].min() >= 2  # all four are considered, twice, before the first halving
 
 
+@pytest.mark.parametrize(("min_span", "logit"), [(1e-8, 5.1), (0.5, 0.2 * 5.1)])
+def test_a_least_span_keeps_small_differences_of_q_small_in_the_policy(min_span: float, logit: float) -> None:
+    """Each arm is visited once: Q is 0 and 0.1, and sigma is 0.1 (50 + 1) times 0.1 divided by the span, or by the least one."""
+    result = plan(two_armed([0.0, 0.1]), 2, num_simulations=2, policy="gumbel", gumbel_min_span=min_span)
+    expected = torch.tensor([[0.0, logit]]).softmax(-1)
+    torch.testing.assert_close(result.action_weights, expected, rtol=1e-5, atol=1e-6)
+
+
 def test_searching_800_simulations_of_128_actions() -> None:
     valid = torch.ones(2, 128, dtype=torch.bool)
     result = search(hash_model(128), np.arange(2), SearchConfig(num_simulations=800), valid_actions=valid, seeds=torch.arange(2))

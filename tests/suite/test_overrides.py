@@ -69,8 +69,8 @@ WRONG = {
     "agent.search=4": (
         "agent.search is a block, not a setting",
         "set its fields one by one: agent.search.dirichlet_alpha, agent.search.discount, agent.search.exploration_visits, "
-        "agent.search.gumbel_value_scale, agent.search.gumbel_visit_offset, agent.search.lstm_horizon, "
-        "agent.search.max_considered_actions, agent.search.min_max, ...",
+        "agent.search.gumbel_min_span, agent.search.gumbel_value_scale, agent.search.gumbel_visit_offset, "
+        "agent.search.lstm_horizon, agent.search.max_considered_actions, ...",
     ),
     "agent.search.num_simulations=4.5": (
         "agent.search.num_simulations: 4.5 is not an integer",

@@ -112,12 +112,14 @@ NB_MODULE(_native, module) {
         .def(
             "__init__",
             [](Rules* self, float discount, float value_delta_max, float root_exploration_fraction,
-               float gumbel_value_scale, float gumbel_visit_offset, int num_simulations, int lstm_horizon,
-               int max_considered_actions, int min_max, int policy, bool node_visits, bool unvisited_min) {
+               float gumbel_value_scale, float gumbel_min_span, float gumbel_visit_offset, int num_simulations,
+               int lstm_horizon, int max_considered_actions, int min_max, int policy, bool node_visits,
+               bool unvisited_min) {
                 new (self) Rules{discount,
                                  value_delta_max,
                                  root_exploration_fraction,
                                  gumbel_value_scale,
+                                 gumbel_min_span,
                                  gumbel_visit_offset,
                                  num_simulations,
                                  lstm_horizon,
@@ -128,8 +130,8 @@ NB_MODULE(_native, module) {
                                  unvisited_min};
             },
             nb::kw_only(), "discount"_a, "value_delta_max"_a, "root_exploration_fraction"_a, "gumbel_value_scale"_a,
-            "gumbel_visit_offset"_a, "num_simulations"_a, "lstm_horizon"_a, "max_considered_actions"_a, "min_max"_a,
-            "policy"_a, "node_visits"_a, "unvisited_min"_a);
+            "gumbel_min_span"_a, "gumbel_visit_offset"_a, "num_simulations"_a, "lstm_horizon"_a,
+            "max_considered_actions"_a, "min_max"_a, "policy"_a, "node_visits"_a, "unvisited_min"_a);
 
     const auto release = nb::call_guard<nb::gil_scoped_release>();
     nb::class_<CpuEngine>(module, "CpuEngine")

@@ -16,6 +16,7 @@ struct Rules {
     float value_delta_max;
     float root_exploration_fraction;
     float gumbel_value_scale;
+    float gumbel_min_span;
     float gumbel_visit_offset;
     std::int32_t num_simulations;
     std::int32_t lstm_horizon;

@@ -85,7 +85,7 @@ XTRA_INLINE void score_gumbel(const Root<Team>& root, int simulation, typename T
     const int planned = root.work.considered[considered * rules.num_simulations + simulation];
     const float* bias = root.work.root_bias + root.row();
     for (int chunk = 0; chunk < Team::chunks; ++chunk) {
-        const Float rescaled = (q[chunk] - least) / (width > 1e-8f ? width : 1e-8f);
+        const Float rescaled = (q[chunk] - least) / (width > rules.gumbel_min_span ? width : rules.gumbel_min_span);
         const Float penalty = visits[chunk] == planned ? team.all(0.0f) : team.all(-1e30f);
         const Float biased = team.load_span(bias, chunk * Team::lanes, root.num_actions(), 0.0f);
         score[chunk] = (biased + scale * rescaled) + penalty;

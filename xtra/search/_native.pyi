@@ -23,6 +23,7 @@ class Rules:
         value_delta_max: float,
         root_exploration_fraction: float,
         gumbel_value_scale: float,
+        gumbel_min_span: float,
         gumbel_visit_offset: float,
         num_simulations: int,
         lstm_horizon: int,

@@ -43,5 +43,8 @@ class SearchConfig(Config):
     """Gumbel: actions considered at the root. Danihelka et al.: 16."""
     gumbel_value_scale: float = Field(0.1, gt=0.0)
     """Gumbel: c_scale of the completed-Q transform. Danihelka et al.: 0.1 on Atari."""
+    gumbel_min_span: float = Field(1e-8, gt=0.0)
+    """Gumbel: the least span by which completed Q values are divided when they are rescaled to [0, 1]. mctx: 1e-8. A larger one
+    keeps differences far below a reward, which are noise in a young network, from becoming a policy (docs/learning_atari.md)."""
     gumbel_visit_offset: float = Field(50.0, gt=0.0)
     """Gumbel: c_visit of the completed-Q transform. Danihelka et al.: 50."""

@@ -72,6 +72,6 @@ def scaled_completed_q(config: SearchConfig, value: Tensor, prior: Tensor, valid
     completed = q.where(visited, mixed.unsqueeze(1))
     low = completed.masked_fill(~valid, torch.inf).amin(1, keepdim=True)
     high = completed.masked_fill(~valid, -torch.inf).amax(1, keepdim=True)
-    rescaled = (completed - low) / (high - low).clamp(min=1e-8)
+    rescaled = (completed - low) / (high - low).clamp(min=config.gumbel_min_span)
     most = visits.amax(1, keepdim=True)
     return config.gumbel_value_scale * (config.gumbel_visit_offset + most) * rescaled

@@ -26,6 +26,7 @@ def rules(config: SearchConfig) -> _native.Rules:
         value_delta_max=config.value_delta_max,
         root_exploration_fraction=config.root_exploration_fraction,
         gumbel_value_scale=config.gumbel_value_scale,
+        gumbel_min_span=config.gumbel_min_span,
         gumbel_visit_offset=config.gumbel_visit_offset,
         num_simulations=config.num_simulations,
         lstm_horizon=config.lstm_horizon,

@@ -237,7 +237,7 @@ class ReferenceTree:
         mixed = (self.root_value + num_visits * weighted_q) / (num_visits + np.float32(1))
         q = np.where(visited, root["q"], mixed)
         low, high = q[self.valid].min(), q[self.valid].max()
-        rescaled = (q - low) / max(high - low, np.float32(1e-8))
+        rescaled = (q - low) / max(high - low, np.float32(self.config.gumbel_min_span))
         most = np.float32(root["child_visits"].max())
         scale = np.float32(self.config.gumbel_value_scale) * (np.float32(self.config.gumbel_visit_offset) + most)
         return np.asarray(scale * rescaled, dtype=np.float32)
