@@ -24,7 +24,7 @@ class Memo:
     table: rows and environments of the replay's table. item: shape of an answer. Takes 8 bytes a position beside the answers.
     """
 
-    def __init__(self, table: tuple[int, int], item: tuple[int, ...] = ()) -> None:
+    def __init__(self, table: tuple[int, ...], item: tuple[int, ...] = ()) -> None:
         self._answers = np.zeros((*table, *item), np.float32)
         self._rows = np.full(table, -1, np.int32)
         self._periods = np.full(table, -1, np.int32)
@@ -54,6 +54,26 @@ class Memo:
 
     def _slots(self, places: Places) -> Int:
         return places[0] % len(self._rows)
+
+
+class Memos:
+    """What a target network says of a replay's positions: its search's policies `[A]` and its bootstrap values."""
+
+    def __init__(self, table: tuple[int, ...], num_actions: int) -> None:
+        self.policies, self.values = Memo(table, (num_actions,)), Memo(table)
+
+    def state(self) -> dict[str, Any]:
+        """Returns everything that is kept."""
+        return {"policies": self.policies.state(), "values": self.values.state()}
+
+    @staticmethod
+    def restored(state: Mapping[str, Any]) -> Memos:
+        """Returns memos that hold what `state` returned."""
+        *table, num_actions = state["policies"]["answers"].shape
+        memos = Memos(tuple(table), num_actions)
+        memos.policies.restore(state["policies"])
+        memos.values.restore(state["values"])
+        return memos
 
 
 def first_of_each(places: Places, pending: Mask) -> tuple[Int, Int]:

@@ -17,7 +17,7 @@ from xtra.agents.efficientzero.batch import Batch, Frames
 from xtra.agents.efficientzero.config import EfficientZeroConfig, TargetConfig
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
 from xtra.agents.efficientzero.planning import Planner
-from xtra.agents.efficientzero.reanalysis import Memo, Places, first_of_each, in_chunks
+from xtra.agents.efficientzero.reanalysis import Memo, Memos, Places, first_of_each, in_chunks
 from xtra.agents.observation import observations_at
 from xtra.protocol.games import ActionSpace
 from xtra.replay.buffer import ReplayBuffer, Sample
@@ -87,14 +87,13 @@ class TargetMaker:
         self._frame_stack = config.network.frame_stack
         self._num_steps = config.targets.num_unroll_steps + 1
         # With `per_period` alone, and from the first batch on.
-        self._policies: Memo | None = None
-        self._values: Memo | None = None
+        self._memos: Memos | None = None
 
     def make(self, replay: ReplayBuffer, sample: Sample, target: EfficientZeroNetwork, update: int) -> Batch:
         """The batch of update number `update`."""
         config = self._config.targets
-        if config.reanalysis == "per_period" and self._policies is None:
-            self._make_memos(replay.priorities.shape)
+        if config.reanalysis == "per_period" and self._memos is None:
+            self._memos = Memos(replay.priorities.shape, self._planner.space.size)
         window = Window(replay, sample, self._num_steps + config.td_steps)
         # Every observation that is needed is a run of these, so each frame is read once.
         frames = self._read(replay, window, next(target.parameters()).device)
@@ -115,21 +114,11 @@ class TargetMaker:
 
     def state(self) -> dict[str, Any]:
         """What is kept of the target network's answers; empty with `each_draw`."""
-        if self._policies is None or self._values is None:
-            return {}
-        return {"policies": self._policies.state(), "values": self._values.state()}
+        return {} if self._memos is None else self._memos.state()
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """The inverse of `state`."""
-        self._policies = self._values = None
-        if state:
-            self._make_memos(state["values"]["rows"].shape)
-            assert self._policies is not None and self._values is not None
-            self._policies.restore(state["policies"])
-            self._values.restore(state["values"])
-
-    def _make_memos(self, table: tuple[int, int]) -> None:
-        self._policies, self._values = Memo(table, (self._planner.space.size,)), Memo(table)
+        self._memos = Memos.restored(state) if state else None
 
     def _period(self, update: int) -> int:
         """The number of the target network that update `update` is made with."""
@@ -154,36 +143,37 @@ class TargetMaker:
         inside, policies = window.inside[:, steps], replay.policies[window.slots[:, steps], window.envs[:, steps]]
         alive: Mask = inside[: round(self._config.targets.reanalyze_fraction * len(inside))]
         places = window.rows[: len(alive), steps], window.envs[: len(alive), steps]
-        searched = self._to_compute(self._policies, alive, places, frames.device, update)
+        searched = self._to_compute(None if self._memos is None else self._memos.policies, alive, places, frames.device, update)
         if searched[0].size:
             observations = observations_at(frames, *searched, self._frame_stack)
             rows = np.ravel_multi_index(searched, alive.shape)
             result = self._planner.explore(target, observations, "reanalyze", update, among=alive.size, rows=rows)
             policies[searched] = result.action_weights.cpu().numpy()
-            if self._policies is not None and self._values is not None:
+            if self._memos is not None:
                 period, there = self._period(update), (places[0][searched], places[1][searched])
                 of_search = self._config.targets.value_source == "search"
                 values = result.root_values if of_search else result.root_output.value
-                self._policies.keep(there, period, policies[searched])
-                self._values.keep(there, period, values.cpu().numpy())
-        if self._policies is not None:
-            policies[: len(alive)] = self._policies.read(places)
+                self._memos.policies.keep(there, period, policies[searched])
+                self._memos.values.keep(there, period, values.cpu().numpy())
+        if self._memos is not None:
+            policies[: len(alive)] = self._memos.policies.read(places)
         return np.where(inside[..., None], policies, np.float32(0))
 
     def _bootstrap(self, window: Window, frames: Tensor, horizon: Int, target: EfficientZeroNetwork, update: int) -> Float:
         """`[B, K + 1]`: the target network's (or its search's) value of the step `horizon` after each; 0 past the end."""
         offsets = horizon[:, None] + np.arange(self._num_steps)
-        inside, rows, envs = (np.take_along_axis(array, offsets, axis=1) for array in (window.inside, window.rows, window.envs))
-        places = rows, envs
+        inside = np.take_along_axis(window.inside, offsets, axis=1)
+        places = np.take_along_axis(window.rows, offsets, axis=1), np.take_along_axis(window.envs, offsets, axis=1)
         values = np.zeros(inside.shape, np.float32)
-        computed = self._to_compute(self._values, inside, places, frames.device, update)
+        computed = self._to_compute(None if self._memos is None else self._memos.values, inside, places, frames.device, update)
         if computed[0].size:
             observations = observations_at(frames, computed[0], offsets[computed], self._frame_stack)
             values[computed] = self._infer_values(observations, target, update, inside.shape, computed)
-            if self._values is not None:
-                self._values.keep((rows[computed], envs[computed]), self._period(update), values[computed])
-        if self._values is not None:
-            values = self._values.read(places)
+            if self._memos is not None:
+                there = places[0][computed], places[1][computed]
+                self._memos.values.keep(there, self._period(update), values[computed])
+        if self._memos is not None:
+            values = self._memos.values.read(places)
         return np.where(inside, values, np.float32(0))
 
     def _infer_values(
