@@ -190,13 +190,15 @@ class TargetMaker:
         return searched
 
     def _to_compute(self, memo: Memo | None, alive: Mask, places: Places, device: torch.device, update: int) -> tuple[Int, Int]:
-        """The entries `[R]` of `alive`, `[B, K]`, to be computed: those alive, or with a memo those that it lacks.
-
-        On CUDA a search of one shape is captured as a graph once: there all entries are computed, or whole chunks of what is
-        lacking. What comes of a row does not depend on the others.
-        """
+        """The entries `[R]` of `alive`, `[B, K]`, to be computed: those alive, or with a memo those that it lacks."""
         if memo is None:
-            samples, steps = (np.ones_like(alive) if device.type == "cuda" else alive).nonzero()
+            samples, steps = to_compute(alive, device).nonzero()
             return samples, steps
         lacking = first_of_each(places, alive & memo.lacks(places, self._period(update)))
         return in_chunks(lacking, len(alive)) if device.type == "cuda" and lacking[0].size else lacking
+
+
+def to_compute(alive: Mask, device: torch.device) -> Mask:
+    """Which rows are computed of those that are alive: these, but on CUDA all, for a search of one shape is captured as a graph
+    once. What comes of a row does not depend on the others."""
+    return np.ones_like(alive) if device.type == "cuda" else alive
