@@ -233,10 +233,11 @@ def test_adams_counters_follow_the_device_not_the_checkpoint(as_on_device: Calla
     metrics_of(on_cpu, on_host(on_cpu), 2)
     as_on_device(True)
     learner = make_learner(optimizer=adam)
+    rate = learner._optimizer._optimizer.param_groups[0]["lr"]
     learner.restore(copy.deepcopy(on_cpu.state()))
     (group,) = learner._optimizer._optimizer.param_groups
     assert group["fused"] and group["capturable"]
-    assert group["lr"] is learner._optimizer._rate
+    assert group["lr"] is rate
     metrics_of(learner, on_host(learner), WARM_UP_CALLS + 2)
 
 
