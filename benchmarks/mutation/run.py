@@ -17,6 +17,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -41,6 +42,7 @@ from mutmut.mutation.mutators import mutation_operators
 ROOT = Path(__file__).resolve().parents[2]
 SKIPPED = (cst.Annotation, cst.Decorator, cst.Raise, cst.Assert)
 """Nodes without mutants: types, and what an error says."""
+STRICT = re.compile(r",? ?strict=\w+")
 MARKS = "not gpu and not slow and not slurm and not browser"
 Z = 1.959963984540054
 """Normal quantile of a two-sided 95 % interval."""
@@ -105,7 +107,7 @@ def sample(settings: dict[str, Any], seed: int) -> tuple[list[Mutant], dict[str,
 
 
 def make_mutant(stratum: str, file: Path, number: int) -> Mutant | None:
-    """None where the mutant is the code itself or no Python."""
+    """None where the mutant is the code itself, no Python, or differs in `strict=` alone, by which no right code is changed."""
     module, mutations = find_mutations(file)
     mutated = module.deep_replace(*mutations[number])
     assert isinstance(mutated, cst.Module)
@@ -114,7 +116,8 @@ def make_mutant(stratum: str, file: Path, number: int) -> Mutant | None:
         compile(mutated.code, str(file), "exec")
     except SyntaxError:
         return None
-    if not diff:
+    changes = ["".join(STRICT.sub("", line[1:]) for line in diff if line.startswith(sign)) for sign in "-+"]
+    if changes[0] == changes[1]:
         return None
     line = int(diff[0].split()[1].lstrip("-").split(",")[0])
     return Mutant(stratum, str(file.relative_to(ROOT)), line, "\n".join(diff), mutated.code)
