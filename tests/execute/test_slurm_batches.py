@@ -180,7 +180,7 @@ def test_one_that_fails_beside_another_leaves_the_readers_of_the_other_their_cha
             "stages:\n  train: {max_running: 0}",
             ":2:24: stages.train.max_running: 0 is not at least 1 for example: max_running: 64",
         ),
-        ("max_queued: 0", ":1:13: max_queued: 0 is not at least 1 "),
+        ("max_queued: 0", ":1:13: max_queued: 0 is not at least 2 "),
         ("default: [", ":1:11: not YAML: expected the node content, but found '<stream end>' "),
         ("- a", ":1:1: the file: ['a'] is not a mapping "),
     ],
