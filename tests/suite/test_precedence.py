@@ -149,5 +149,5 @@ def test_rows_are_labelled_by_what_they_change_of_the_protocol(settings: dict[st
 def test_settings_that_are_wrong_together_are_told_before_anything_runs(change: str, tmp_path: Path) -> None:
     with pytest.raises(SuiteError) as refused:
         loaded(suite(), tmp_path, (change,))
-    # 4 environments, 5 unrolled and 5 bootstrap steps: 4 x 11.
-    assert f"{change.replace('=', ' is ')}, but 4 environments need 44 transitions" in refused.value.render()
+    # 8 environments, 5 unrolled and 5 bootstrap steps: 8 x 11.
+    assert f"{change.replace('=', ' is ')}, but 8 environments need 88 transitions" in refused.value.render()

@@ -61,6 +61,12 @@ ATARI_100K_STICKY = Protocol(
     summary="Atari 100k with the sticky actions of Machado et al. (2018): each frame repeats the last action with chance 0.25.",
     settings=_ATARI_100K | {"environment.repeat_action_probability": 0.25},
 )
+ATARI_20K = Protocol(
+    name="atari20k",
+    family="atari",
+    summary="The first fifth of Atari 100k: 20,000 env steps (80,000 frames), scored alike: what one core can train in.",
+    settings=_ATARI_100K | {"training.env_steps": 20_000},
+)
 ATARI_SMOKE = Protocol(
     name="atari-smoke",
     family="atari",
@@ -96,5 +102,5 @@ MINATAR = Protocol(
 )
 
 PROTOCOLS: dict[str, Protocol] = {
-    protocol.name: protocol for protocol in (ATARI_100K, ATARI_100K_STICKY, ATARI_SMOKE, CATCH, MINATAR)
+    protocol.name: protocol for protocol in (ATARI_100K, ATARI_100K_STICKY, ATARI_20K, ATARI_SMOKE, CATCH, MINATAR)
 }
