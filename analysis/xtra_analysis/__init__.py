@@ -6,8 +6,10 @@ from xtra_analysis.comparison import compare
 from xtra_analysis.games import compare_games
 from xtra_analysis.learning_curves import relative_efficiency, sample_efficiency
 from xtra_analysis.matrices import InputError
+from xtra_analysis.normalization import normalize
 from xtra_analysis.profiles import performance_profiles
 from xtra_analysis.report import write_report
+from xtra_analysis.scores_of_others import from_frame
 from xtra_analysis.study import Study, load, read_study
 
 __all__ = [
@@ -17,7 +19,9 @@ __all__ = [
     "compare_games",
     "estimate",
     "figures",
+    "from_frame",
     "load",
+    "normalize",
     "performance_profiles",
     "read_study",
     "relative_efficiency",

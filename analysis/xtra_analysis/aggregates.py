@@ -161,17 +161,14 @@ def plot_aggregates(estimates: pd.DataFrame) -> Figure:
     return figure
 
 
-NORMALIZED_MEANING = {
-    "human": "0 is a random agent, 1 a human",
-    "maximum": "0 is a random agent, 1 the game's maximum",
-}
-
-
 def aggregates_section(findings: Findings) -> Section | None:
     """The four aggregates, in a figure and a table."""
     if findings.estimates.empty:
         return None
-    lead = f"Scores are normalized per game: {NORMALIZED_MEANING[findings.study.record.normalization]}."
+    lead = f"Scores are normalized per game: {findings.study.scale.meaning}."
+    if findings.study.scale.endpoints is None:
+        lead = "Scores are taken as they were given. Aggregates over games mean something where games share a scale; the "
+        lead += "optimality gap is what is missing to 1."
     unknown = sorted(set(findings.study.complete.loc[findings.study.complete["normalized"].isna(), "game"]))
     if unknown:
         lead += f" Left out here, for want of such a reference: {listed(unknown)}."

@@ -54,7 +54,7 @@ def _estimates(study: Study, seed: int) -> Findings:
 
 def _within_scale(study: Study, table: pd.DataFrame) -> pd.DataFrame:
     """Where 1 is the game's maximum, no interval reaches beyond it (nor below a gap of zero)."""
-    if study.record.normalization != "maximum":
+    if not study.scale.bounded:
         return table
     gap = table["statistic"] == "optimality_gap" if "statistic" in table else pd.Series(data=False, index=table.index)
     highs = {name: table[name].where(gap, table[name].clip(upper=1.0)) for name in ("high", "percentile_high")}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pandas as pd
 
-from xtra_analysis.aggregates import NORMALIZED_MEANING
 from xtra_analysis.draws import spread_sentence
 from xtra_analysis.findings import Findings
 from xtra_analysis.matrices import games_with_positive_scores
@@ -92,7 +91,7 @@ def _p_text(findings: Findings, p_value: float) -> str:
 
 
 def _score_sentence(findings: Findings, primary: str, iqm: pd.Series) -> str:
-    meaning = NORMALIZED_MEANING.get(findings.study.record.normalization, "")
+    meaning = findings.study.scale.meaning
     scored = findings.study.complete
     known = set(scored.loc[(scored["method"] == primary) & scored["normalized"].notna(), "game"])
     where = f"over {_games(findings, known, 'no normalized score there')}, {each(iqm['min_runs'], iqm['max_runs'])}"

@@ -13,6 +13,7 @@ from xtra_analysis.comparison import IMPROVEMENT_REPS, RATIO_REPS
 from xtra_analysis.findings import Findings
 from xtra_analysis.learning_curves import CURVE_REPS
 from xtra_analysis.page import Paragraph, Section
+from xtra_analysis.study import Study
 
 TEXT = f"""
 Aggregates are rliable's (Agarwal et al., 2021). IQM: mean of the middle half of all runs × games. Median and
@@ -44,15 +45,22 @@ def method_section(findings: Findings) -> Section:
 
 @dataclass(frozen=True)
 class ProvenanceEntry:
-    """Where one run came from, as pairs for the page."""
+    """Where one run, or scores of others, came from, as pairs for the page. `suite_text` is empty where there was no suite."""
 
     name: str
     facts: Sequence[tuple[str, str]]
     suite_text: str
 
 
-def provenance(record: RunRecord) -> ProvenanceEntry:
-    """What the page says of where a run comes from."""
+def provenance(study: Study) -> list[ProvenanceEntry]:
+    """What the page says of where the rows come from."""
+    if study.origin is None:
+        return [_run_provenance(record) for record in study.records]
+    facts = (*study.origin.facts, ("Normalized scores", study.scale.meaning))
+    return [ProvenanceEntry(study.origin.name, facts, "")]
+
+
+def _run_provenance(record: RunRecord) -> ProvenanceEntry:
     facts = record.provenance
     changed = " with uncommitted changes" if facts.git_dirty else ""
     seeds = ", ".join(map(str, record.seeds))

@@ -50,12 +50,13 @@ WIRING_BANNER = "This run proves the wiring, not learning: its scores say nothin
 SYNTHETIC_BANNER = "Synthetic: every number here was invented to show what a report looks like. Nothing was trained."
 
 
-def write_report(run_dirs: Sequence[Path], out: Path, seed: int = 0) -> Path:
-    """Reads runs, writes `out/report.html` with `out/tables`, `out/figures` and `out/rows`, and returns the page's path.
+def write_report(source: Study | Sequence[Path], out: Path, seed: int = 0) -> Path:
+    """Writes `out/report.html` with `out/tables`, `out/figures` and `out/rows`, and returns the page's path.
 
-    Equal rows and seed give equal bytes. Raises InputError for runs that cannot be read or do not belong together.
+    source: run directories, or a study, such as `from_frame` makes of scores of others. Equal rows and seed give equal bytes.
+    Raises InputError for runs that cannot be read or do not belong together.
     """
-    study = read_study([Path(run) for run in run_dirs])
+    study = source if isinstance(source, Study) else read_study([Path(run) for run in source])
     findings = analyse(study, seed)
     first = overview_section(findings)
     sections = [section for make in SECTIONS if (section := make(findings)) is not None]
@@ -74,12 +75,12 @@ def _render(findings: Findings, first: Section, sections: Sequence[Section]) -> 
     return environment.get_template("report.html.j2").render(
         css=Markup((HERE / "report.css").read_text(encoding="utf-8")),
         run=record,
+        kicker=_kicker(findings.study),
         banners=list(_banners(record)),
-        extent=_extent(findings.study),
         answer=answer(findings),
         first=first,
         sections=sections,
-        provenance=[provenance(one) for one in findings.study.records],
+        provenance=provenance(findings.study),
         colophon="Made by xtra_analysis from result rows alone. Beside this file: tables (CSV), figures (SVG), rows (Parquet).",
     )
 
@@ -91,8 +92,15 @@ def _banners(record: RunRecord) -> Iterator[str]:
         yield WIRING_BANNER
 
 
-def _extent(study: Study) -> str:
+def _kicker(study: Study) -> str:
+    """What stands above the question: where the rows come from, how they were measured, how many there are."""
     record = study.record
+    if study.origin is not None:
+        return f"{record.suite} · {_extent(record)}"
+    return f"{record.suite}, version {record.suite_version} · {record.protocol.replace('+', ' + ')} · {_extent(record)}"
+
+
+def _extent(record: RunRecord) -> str:
     counts = (counted(len(record.games), "game"), counted(len(record.methods), "method"), counted(len(record.seeds), "seed"))
     return " × ".join(counts)
 

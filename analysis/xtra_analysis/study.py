@@ -7,36 +7,48 @@ measure different things.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from pydantic import JsonValue
 
-from xtra.protocol.scores import reference_scores
 from xtra.results.run_record import MethodRecord, RunRecord
 from xtra.store.rows import CELL_KEY, TABLES, Table, read_csv
 from xtra_analysis.matrices import InputError
+from xtra_analysis.normalization import Scale, run_scale
 from xtra_analysis.run_record import read_record
+from xtra_analysis.tables_of_others import LARGEST_SCORE
 from xtra_analysis.text import counted, label, short
 
 RANDOM_AGENT = "random"
 """The agent that others are measured against, never an answer to a suite's question."""
 PER_RUN_COLUMNS = ("suite", "suite_version", "sharers")
 """May differ between two runs that share a cell, because its jobs were computed once for both."""
-LARGEST_SCORE = 1e100
-"""Beyond it means and spreads leave what a float can hold; no game has such scores."""
 MOST_DIFFERENCES = 3
 """Of two methods of one name, as many as an error message lists."""
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where scores come from that no run of this package left: a name, and facts as pairs for the page."""
+
+    name: str
+    facts: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
 class Study:
-    """Everything a report needs. `tables` maps a table's name to its frame; `records` holds each run's `run.json`."""
+    """Everything a report needs. `tables` maps a table's name to its frame; `records` holds each run's `run.json`.
+
+    origin: None for runs; scores of others have one, and a single record of what is known of them.
+    """
 
     records: tuple[RunRecord, ...]
     tables: dict[str, pd.DataFrame]
+    scale: Scale
+    origin: Origin | None = None
 
     @property
     def record(self) -> RunRecord:
@@ -54,7 +66,7 @@ class Study:
 
     def without_rows(self) -> Study:
         """The same study before anything has run."""
-        return Study(self.records, {name: frame.iloc[:0] for name, frame in self.tables.items()})
+        return replace(self, tables={name: frame.iloc[:0] for name, frame in self.tables.items()})
 
     @property
     def scores(self) -> pd.DataFrame:
@@ -123,10 +135,10 @@ def read_study(runs: Sequence[Path]) -> Study:
     # A job that two runs have in common has the sharers of both.
     tables["costs"]["sharers"] = tables["costs"].groupby("key")["key"].transform("size").astype("int64")
     tables = {name: _in_suite_order(records, frame) for name, frame in tables.items()}
-    for name in ("scores", "curves"):
-        tables[name]["normalized"] = _normalized(tables[name], "game")
-    tables["source_scores"]["normalized"] = _normalized(tables["source_scores"], "source_game")
-    return Study(records, tables)
+    scale = run_scale(records[0].normalization)
+    for name, game in (("scores", "game"), ("curves", "game"), ("source_scores", "source_game")):
+        tables[name]["normalized"] = scale.normalize(tables[name][game], tables[name]["score"])
+    return Study(records, tables, scale)
 
 
 def _refuse_mixture(runs: Sequence[Path], records: Sequence[RunRecord]) -> None:
@@ -266,12 +278,3 @@ def _in_suite_order(records: Sequence[RunRecord], frame: pd.DataFrame) -> pd.Dat
         name: place for place, name in enumerate(dict.fromkeys(method.name for record in records for method in record.methods))
     }
     return frame.sort_values("method", key=lambda names: names.map(order), kind="stable", ignore_index=True)
-
-
-def _normalized(frame: pd.DataFrame, game_column: str) -> pd.Series:
-    references = reference_scores()
-    values = [
-        references[game].normalize(score) if game in references else float("nan")
-        for game, score in zip(frame[game_column], frame["score"], strict=True)
-    ]
-    return pd.Series(values, index=frame.index, dtype="float64")
