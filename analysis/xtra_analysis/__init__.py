@@ -9,6 +9,7 @@ from xtra_analysis.matrices import InputError
 from xtra_analysis.normalization import normalize
 from xtra_analysis.profiles import performance_profiles
 from xtra_analysis.report import write_report
+from xtra_analysis.run_comparison import compare_runs
 from xtra_analysis.scores_of_others import from_frame
 from xtra_analysis.study import Study, load, read_study
 
@@ -17,6 +18,7 @@ __all__ = [
     "Study",
     "compare",
     "compare_games",
+    "compare_runs",
     "estimate",
     "figures",
     "from_frame",

@@ -9,6 +9,11 @@ from scipy import signal, stats
 
 from xtra_analysis.matrices import Array
 
+MOST_COUNTED_PAIRS = 16
+"""Of which all sign patterns are counted, 65,536 at most."""
+FLIPS = 100_000
+"""Sign patterns drawn where there are more pairs."""
+FLIPS_AT_ONCE = 10_000
 MOST_STEPS = 1 << 20
 """Steps of the grid on which games are added up; unequal numbers of runs could ask for more than memory holds."""
 
@@ -45,6 +50,31 @@ def _rank_sums(runs: Array, reference: Array, steps: int) -> tuple[float, Array]
     chances = np.zeros(steps + 1)
     np.add.at(chances, np.rint(values * steps).astype(np.intp), ways[count, sums] / ways[count].sum())
     return float((ranks[:count].sum() - count * (count + 1)) / (2 * count * others)), chances
+
+
+def sign_flip_test(differences: Array, random: np.random.Generator) -> float:
+    """Two-sided p-value of "in every pair the two could be exchanged", of paired differences (runs, games) padded with NaN.
+
+    The statistic is the mean over games of the mean over runs. All ways to exchange are counted where there are few pairs.
+    Otherwise FLIPS ways are drawn, and the observed one counts among them, so the level holds (Phipson and Smyth, 2010).
+    """
+    shares = (differences / (~np.isnan(differences)).sum(axis=0))[~np.isnan(differences)]
+    count = len(shares)
+    total = abs(float(shares.sum()))
+    threshold = total - 1e-9 * float(np.abs(shares).sum())
+    if count <= MOST_COUNTED_PAIRS:
+        flips = (np.arange(1 << count)[:, None] >> np.arange(count) & 1) * 2.0 - 1.0
+        return float((np.abs(flips @ shares) >= threshold).mean())
+    extreme = sum(
+        int((np.abs((random.integers(0, 2, (FLIPS_AT_ONCE, count)) * 2.0 - 1.0) @ shares) >= threshold).sum())
+        for _ in range(FLIPS // FLIPS_AT_ONCE)
+    )
+    return (1 + extreme) / (1 + FLIPS)
+
+
+def fewest_for_significance(level: float) -> int:
+    """The number of pairs from which on `sign_flip_test` can give less than `level`: the least of n pairs is 2 / 2^n."""
+    return math.floor(math.log2(2 / level)) + 1
 
 
 def holm(p_values: Array) -> Array:

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from pydantic import JsonValue
 
 from xtra.results.run_record import MethodRecord, RunRecord
 from xtra.store.rows import CELL_KEY, TABLES, Table, read_csv
@@ -20,7 +19,7 @@ from xtra_analysis.matrices import InputError
 from xtra_analysis.normalization import Scale, run_scale
 from xtra_analysis.run_record import read_record
 from xtra_analysis.tables_of_others import LARGEST_SCORE
-from xtra_analysis.text import counted, label, short
+from xtra_analysis.text import counted, label, setting
 
 RANDOM_AGENT = "random"
 """The agent that others are measured against, never an answer to a suite's question."""
@@ -178,19 +177,11 @@ def _difference(known: MethodRecord, method: MethodRecord) -> str | None:
     if known.identity.digest == method.identity.digest:
         return None
     facts = [
-        f"{name} is {_shown(there)} there and {_shown(here)} here"
+        f"{name} is {setting(there)} there and {setting(here)} here"
         for name, there, here in known.identity.differences(method.identity)
     ]
     more = f", and {counted(len(facts) - MOST_DIFFERENCES, 'more difference')}" if len(facts) > MOST_DIFFERENCES else ""
     return "; ".join(facts[:MOST_DIFFERENCES]) + more if facts else "their jobs differ (see plan.json)"
-
-
-def _shown(value: JsonValue) -> str:
-    """A value of a setting, short."""
-    if value is None:
-        return "the default"
-    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return short(text, 60)
 
 
 def _read_table(runs: Sequence[Path], table: Table) -> pd.DataFrame:

@@ -9,9 +9,13 @@ from __future__ import annotations
 import math
 import re
 
+from pydantic import JsonValue
+
 NONE = "–"
 HUGE = 1e9
 """From here on digits say less than a power of ten."""
+MOST_OF_A_SETTING = 60
+"""Characters shown."""
 TIME_UNITS = {"hours": 3600.0, "minutes": 60.0, "seconds": 1.0}
 """In seconds, the longest first."""
 _SYMBOLS = {"hours": "h", "minutes": "min", "seconds": "s"}
@@ -122,3 +126,11 @@ def label(text: object) -> str:
 def short(name: str, length: int = 30) -> str:
     """A name for a label: cut where it is too long for any figure."""
     return name if len(name) <= length else name[: length - 1] + "…"
+
+
+def setting(value: JsonValue) -> str:
+    """A value of a setting, on one short line; None is the default."""
+    if value is None:
+        return "the default"
+    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return short(text, MOST_OF_A_SETTING)

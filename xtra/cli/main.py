@@ -29,6 +29,7 @@ COMMANDS = {
     "cancel": "slurm:cancel",
     "gc": "gc:gc",
     "report": "report:report",
+    "compare": "report:compare",
     "play": "play:play",
     "export": "networks:export_network",
     "import": "networks:import_network",

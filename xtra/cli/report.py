@@ -1,4 +1,4 @@
-"""`xtra-bench report`: makes the report of runs (finished or not), or of scores that other code measured."""
+"""`xtra-bench report` of runs (finished or not) or of scores that other code measured, and `xtra-bench compare` of two runs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from xtra.cli.messages import refusal
+from xtra.cli.messages import make_directory_of, refusal
 from xtra.cli.options import refuse_unused_options
 
 EXAMPLES = """Examples:
@@ -106,4 +106,33 @@ def _report_scores(
     return write_report(study, scores.with_name(f"{scores.stem}-report") if out is None else out, seed)
 
 
+def compare(
+    before: Annotated[Path, typer.Argument(metavar="BEFORE", help="A run directory in results/runs.")],
+    after: Annotated[Path, typer.Argument(metavar="AFTER", help="Another one, of the same protocol.")],
+    csv: Annotated[
+        Path | None,
+        typer.Option("--csv", metavar="FILE", dir_okay=False, help="Write the table of games, in full precision, too."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
+) -> None:
+    """Did a change help? What differs between two runs, and the paired difference of their scores, per game and overall."""
+    from xtra_analysis.run_comparison import compare_runs, comparison_text
+
+    try:
+        comparison = compare_runs(before, after, seed)
+    except ValueError as error:
+        raise refusal(str(error)) from None
+    if csv is not None:
+        make_directory_of(csv)
+        comparison.games.to_csv(csv, index=False, lineterminator="\n")
+    typer.echo(comparison_text(comparison))
+
+
+COMPARE_EXAMPLE = """Example:
+
+xtra-bench run catch --set agent.search.num_simulations=16
+
+xtra-bench compare results/runs/catch-20260101-120000-ab12 results/runs/catch-20260102-090000-cd34
+"""
+compare.__doc__ = f"{compare.__doc__}\n\n{COMPARE_EXAMPLE}"
 report.__doc__ = f"{report.__doc__}\n\n{EXAMPLES}"
