@@ -15,6 +15,7 @@ from xtra_analysis.analyse import analyse
 from xtra_analysis.comparison import comparison_section
 from xtra_analysis.costs import efficiency_section
 from xtra_analysis.cross_tasks import cross_tasks_section
+from xtra_analysis.diagnostics import diagnostics_section
 from xtra_analysis.findings import Findings
 from xtra_analysis.games import games_section
 from xtra_analysis.headline import answer
@@ -40,6 +41,7 @@ SECTIONS = (
     ablations_section,
     sources_section,
     cross_tasks_section,
+    diagnostics_section,
     published_section,
     precision_section,
     missing_section,

@@ -12,7 +12,7 @@ from xtra.results.collect import collect
 from xtra.results.describe import RunDescription
 from xtra.results.run_record import RunFields
 from xtra.store.job import Job
-from xtra.store.rows import CURVES, EPISODES, PLASTICITY, SCORES, SOURCE_SCORES, TASK_WEIGHTS, Cell, read_csv
+from xtra.store.rows import CURVES, DIAGNOSTICS, EPISODES, PLASTICITY, SCORES, SOURCE_SCORES, TASK_WEIGHTS, Cell, read_csv
 from xtra.store.store import Store
 
 FIELDS = RunFields(
@@ -61,10 +61,12 @@ def finish_cell(store: Store, method: str = "EfficientZero", seed: int = 0, seco
     curve = [{"env_steps": 10, "updates": 4, "score": 0.5, "num_episodes": 2}]
     weights = [{"source_game": "Pong", "updates": 4, "weight": 1.0, "gradient_similarity": 0.25}]
     plasticity = [{"env_steps": 10, "updates": 4, "dormant_fraction": 0.125, "effective_rank": 3}]
+    diagnostics = [{"env_steps": 10, "updates": 4, "quantity": "search_agreement", "unroll_step": 0, "value": 0.75}]
     finish(
         store,
         train,
         seconds=seconds,
+        diagnostics=diagnostics,
         summary={"env_steps": 10, "updates": 4},
         curve=curve,
         task_weights=weights,
@@ -86,6 +88,7 @@ def test_a_complete_cell_leaves_its_rows_in_every_table(store: Store, tmp_path: 
     assert [row["score"] for row in read_csv(CURVES, tmp_path / "run" / "curves.csv")] == [0.5]
     assert [row["gradient_similarity"] for row in read_csv(TASK_WEIGHTS, tmp_path / "run" / "task_weights.csv")] == [0.25]
     assert [row["effective_rank"] for row in read_csv(PLASTICITY, tmp_path / "run" / "plasticity.csv")] == [3]
+    assert [row["value"] for row in read_csv(DIAGNOSTICS, tmp_path / "run" / "diagnostics.csv")] == [0.75]
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert record["question"] == "?"
     assert record["provenance"]["suite_text"] == "suite: made-up\n"

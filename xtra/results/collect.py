@@ -22,7 +22,20 @@ from xtra.store.files import json_text, write_text_atomically
 from xtra.store.job import Job
 from xtra.store.manifest import Manifest
 from xtra.store.provenance import software
-from xtra.store.rows import CELL, COSTS, CURVES, EPISODES, PLASTICITY, SCORES, SOURCE_SCORES, TASK_WEIGHTS, Cell, Table, to_csv
+from xtra.store.rows import (
+    CELL,
+    COSTS,
+    CURVES,
+    DIAGNOSTICS,
+    EPISODES,
+    PLASTICITY,
+    SCORES,
+    SOURCE_SCORES,
+    TASK_WEIGHTS,
+    Cell,
+    Table,
+    to_csv,
+)
 from xtra.store.store import State, Store
 
 Row = dict[str, Any]
@@ -39,6 +52,7 @@ def collect(store: Store, cells: Sequence[Cell], description: RunDescription, ru
         (CURVES, (row for result in results for row in result.rows("train", "curve.json"))),
         (TASK_WEIGHTS, (row for result in results for row in result.rows("train", "task_weights.json"))),
         (PLASTICITY, (row for result in results for row in result.rows("train", "plasticity.json"))),
+        (DIAGNOSTICS, (row for result in results for row in result.rows("train", "diagnostics.json"))),
         (COSTS, _costs(reader, cells)),
         (SOURCE_SCORES, _source_scores(reader, results)),
     )

@@ -40,7 +40,7 @@ METRICS_INTERVAL = 20
 
 def run(config: TrainConfig, context: StageContext) -> None:
     """Inputs, where transfer reads them: `pretrained`, `dataset` and `label`. Leaves network.pt, curve.json,
-    plasticity.json, summary.json, metrics.jsonl and replay/; when it finetunes, task_weights.json. Goes on from
+    plasticity.json, diagnostics.json, summary.json, metrics.jsonl and replay/; when it finetunes, task_weights.json. Goes on from
     `work/checkpoints` if there are any."""
     complete_training(OnlineTraining(config, prepare_torch(config.training.num_threads), context), context)
 
@@ -103,6 +103,7 @@ class OnlineTraining:
         self._episode_ends: list[tuple[int, int]] = []
         self._curve: list[dict[str, Any]] = []
         self._plasticity: list[dict[str, Any]] = []
+        self._diagnostics: list[dict[str, Any]] = []
         self._evaluation: Evaluation | None = None
         self._updated = False
 
@@ -196,11 +197,20 @@ class OnlineTraining:
         self._curve.append(point)
         self._context.telemetry.metrics(**point)
         if isinstance(self.learner, EfficientZeroLearner):
-            rng = stream(self._config.seed, "plasticity", self.env_steps)
-            measured = plasticity_on_replay(self.learner.network, self.replay, rng)
-            self._plasticity.append({"env_steps": self.env_steps, "updates": self.updates, **measured})
-            self._context.telemetry.metrics(**self._plasticity[-1])
+            self._measure_network(self.learner)
         self._evaluation = None
+
+    def _measure_network(self, learner: EfficientZeroLearner) -> None:
+        """Adds what is known of the network itself at this point of the curve."""
+        counters = {"env_steps": self.env_steps, "updates": self.updates}
+        rng = stream(self._config.seed, "plasticity", self.env_steps)
+        self._plasticity.append(counters | plasticity_on_replay(learner.network, self.replay, rng))
+        self._context.telemetry.metrics(**self._plasticity[-1])
+        if self.updates > 0:
+            rows = learner.diagnose(self.replay, self.updates)
+            self._diagnostics += [counters | row for row in rows]
+            named = {f"{row['quantity']}.{row['unroll_step']}": row["value"] for row in rows}
+            self._context.telemetry.metrics(**counters, **named)
 
     def _progress(self, activity: str = "", **figures: float) -> None:
         done, total = self.env_steps + self.updates, self.budget.env_steps + self.budget.num_updates
@@ -220,6 +230,7 @@ class OnlineTraining:
             "episode_ends": self._episode_ends,
             "curve": self._curve,
             "plasticity": self._plasticity,
+            "diagnostics": self._diagnostics,
             "evaluation": None if self._evaluation is None else self._evaluation.actions(),
             "env_steps": self.env_steps,
             "updates": self.updates,
@@ -233,7 +244,7 @@ class OnlineTraining:
         self.environment.restore(state["environment"])
         self.stacks.stacks = state["stacks"]
         self._returns, self._episode_ends = state["returns"], state["episode_ends"]
-        self._curve, self._plasticity = state["curve"], state["plasticity"]
+        self._curve, self._plasticity, self._diagnostics = state["curve"], state["plasticity"], state["diagnostics"]
         self.env_steps, self.updates = state["env_steps"], state["updates"]
         if state["evaluation"] is not None:
             self._evaluation = self._begin_evaluation()
@@ -252,6 +263,7 @@ class OnlineTraining:
         meta.save(out / "replay")
         (out / "curve.json").write_text(json.dumps(self._curve))
         (out / "plasticity.json").write_text(json.dumps(self._plasticity))
+        (out / "diagnostics.json").write_text(json.dumps(self._diagnostics))
         if isinstance(self.learner, FinetuningLearner):
             (out / "task_weights.json").write_text(json.dumps(self.learner.task_weight_rows()))
         (out / "summary.json").write_text(json.dumps({"env_steps": self.env_steps, "updates": self.updates}))

@@ -164,6 +164,20 @@ class PlasticityRow(CellRow):
     effective_rank: Annotated[Whole, Field(ge=0)]
 
 
+class DiagnosticRow(CellRow):
+    """Several rows per evaluation during training of an EfficientZero: what tells whether it learns.
+
+    quantity: such as `value_loss.evaluation`; all are defined in `xtra.agents.efficientzero.diagnostics`. unroll_step: 0 at the
+    observation itself, k after k imagined actions.
+    """
+
+    env_steps: Whole
+    updates: Whole
+    quantity: str
+    unroll_step: Whole
+    value: Finite
+
+
 class SourceScoreRow(CellRow):
     """One row per (cell, game that its network was pretrained on): what the network scores there, before any finetuning.
 
@@ -208,8 +222,9 @@ CURVES = Table("curves", CurveRow, (*CELL_KEY, "env_steps"))
 COSTS = Table("costs", CostRow, ("method", "game", "seed", "key"))
 TASK_WEIGHTS = Table("task_weights", TaskWeightRow, (*CELL_KEY, "source_game", "updates"))
 PLASTICITY = Table("plasticity", PlasticityRow, (*CELL_KEY, "env_steps"))
+DIAGNOSTICS = Table("diagnostics", DiagnosticRow, (*CELL_KEY, "env_steps", "quantity", "unroll_step"))
 SOURCE_SCORES = Table("source_scores", SourceScoreRow, (*CELL_KEY, "source_game"))
-TABLES = (SCORES, EPISODES, CURVES, COSTS, TASK_WEIGHTS, PLASTICITY, SOURCE_SCORES)
+TABLES = (SCORES, EPISODES, CURVES, COSTS, TASK_WEIGHTS, PLASTICITY, DIAGNOSTICS, SOURCE_SCORES)
 
 
 def to_csv(table: Table, rows: Iterable[Mapping[str, Any]]) -> str:

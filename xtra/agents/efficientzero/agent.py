@@ -17,6 +17,7 @@ from torch import Tensor
 from xtra.agents.efficientzero.batch import TensorBatch, to_tensors
 from xtra.agents.efficientzero.config import ActingConfig, EfficientZeroConfig, NetworkConfig
 from xtra.agents.efficientzero.copies import DelayedTarget, for_inference, inference_copy
+from xtra.agents.efficientzero.diagnostics import loss_rows, policy_rows
 from xtra.agents.efficientzero.losses import total_loss, unroll_losses
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
 from xtra.agents.efficientzero.optimizer import Optimizer
@@ -153,6 +154,15 @@ class EfficientZeroLearner:
         sample = replay.sample(self._config.optimizer.batch_size, rng, correction)
         batch = self._targets.make(replay, sample, self._target.network, update)
         return sample, to_tensors(batch, self._config, self._device, derive_seed(self._seed, "augment", update))
+
+    def diagnose(self, replay: ReplayBuffer, update: int) -> list[dict[str, Any]]:
+        """See `diagnostics`; update: how many were made, which decides the batch. Changes nothing."""
+        sample = replay.sample(self._config.optimizer.batch_size, stream(self._seed, "diagnose", update), 0.0)
+        # A maker of its own: what is kept of reanalysis stays what the updates made it.
+        batch = TargetMaker(self._config, self._planner, self._seed).make(replay, sample, self._target.network, update)
+        tensors = to_tensors(batch, self._config, self._device, derive_seed(self._seed, "diagnose", update))
+        copies = self._acting, self._target.network, self._target.next_network
+        return loss_rows(self._network, tensors, self._config) + policy_rows(*copies, tensors, self._planner, update)
 
     def refresh_copies(self, update: int) -> None:
         """After update number `update`: the acting and the target network, where they are due."""

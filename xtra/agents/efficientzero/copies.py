@@ -59,6 +59,11 @@ class DelayedTarget:
             self.network.load_state_dict(self._next.state_dict())
             self._next.load_state_dict(source.state_dict())
 
+    @property
+    def next_network(self) -> EfficientZeroNetwork:
+        """The snapshot that follows, in float32."""
+        return self._next
+
     def reset(self, source: EfficientZeroNetwork) -> None:
         """Starts anew from `source`."""
         for network in (self.network, self._next):

@@ -22,7 +22,7 @@ from xtra.agents.efficientzero.support import to_categorical, to_scalar
 @dataclass(frozen=True)
 class Losses:
     """Each term per sample, `[B]`, unweighted; `value_errors`: `[B]`, |predicted - target| at the first step, for the
-    priorities."""
+    priorities. Of `step_losses` each term is per sample and unroll step: `[B, K]`, of policy and value `[B, K + 1]`."""
 
     value_prefix: Tensor
     policy: Tensor
@@ -67,10 +67,13 @@ def unroll_losses(network: EfficientZeroNetwork, batch: TensorBatch, config: Eff
     """The four terms of one batch. The network must be in training mode: batch norm sees this batch."""
     # Under autocast weights, gradients, batch norm and losses stay in float32.
     with torch.autocast(batch.observation.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
-        return _unroll_losses(network, batch, config)
+        losses = step_losses(network, batch, config)
+    summed = {term: getattr(losses, term).sum(1) for term in ("value_prefix", "policy", "value", "consistency")}
+    return Losses(**summed, value_errors=losses.value_errors)
 
 
-def _unroll_losses(network: EfficientZeroNetwork, batch: TensorBatch, config: EfficientZeroConfig) -> Losses:
+def step_losses(network: EfficientZeroNetwork, batch: TensorBatch, config: EfficientZeroConfig) -> Losses:
+    """The terms of every unroll step by itself."""
     support = config.network.support
     masks = Masks.of(batch.alive, batch.observed, config.targets.mask_past_end)
     modules = UnrolledModules(config.optimizer.unroll_batch_norm == "episode")
@@ -81,13 +84,13 @@ def _unroll_losses(network: EfficientZeroNetwork, batch: TensorBatch, config: Ef
     predictions = predict(network, latents, real_latents, masks, modules)
     policy_logits, value_logits = predictions[..., : network.num_actions], predictions[..., network.num_actions :]
     prefix_logits = unroll_value_prefixes(network, latents[1:], masks, modules, config.search.lstm_horizon)
-    consistency = torch.zeros_like(batch.weights)
+    consistency = torch.zeros_like(masks.consistency)
     if real_latents is not None:
         consistency = consistency_loss(network, latents[1:], real_latents, masks, modules)
     return Losses(
-        value_prefix=(scalar_loss(prefix_logits, batch.value_prefixes, support) * masks.after).sum(1),
-        policy=(cross_entropy(policy_logits, batch.policies) * masks.policy).sum(1),
-        value=(scalar_loss(value_logits, batch.values, support) * masks.value).sum(1),
+        value_prefix=scalar_loss(prefix_logits, batch.value_prefixes, support) * masks.after,
+        policy=cross_entropy(policy_logits, batch.policies) * masks.policy,
+        value=scalar_loss(value_logits, batch.values, support) * masks.value,
         consistency=consistency,
         value_errors=(to_scalar(value_logits[:, 0].detach(), support) - batch.values[:, 0]).abs(),
     )
@@ -183,7 +186,7 @@ def consistency_loss(
     masks: Masks,
     modules: UnrolledModules,
 ) -> Tensor:
-    """`[B]`: minus the cosine between the projections of K imagined latents `[B, C, H, H]` and of the real ones."""
+    """`[B, K]`: minus the cosine between the projections of K imagined latents `[B, C, H, H]` and of the real ones."""
     if modules.episode_only:
         projected = modules.over(network.projection, latents, masks.consistency)
         with torch.no_grad():
@@ -194,7 +197,7 @@ def consistency_loss(
             (network.projection(imagined), project(network, real)) for imagined, real in zip(latents, real_latents, strict=True)
         ]
         projected, targets = (torch.stack(side, dim=1) for side in zip(*pairs, strict=True))
-    return -(functional.cosine_similarity(projected.float(), targets.float(), dim=-1, eps=1e-5) * masks.consistency).sum(1)
+    return -(functional.cosine_similarity(projected.float(), targets.float(), dim=-1, eps=1e-5) * masks.consistency)
 
 
 @torch.no_grad()

@@ -1,0 +1,108 @@
+"""How training went inside: what an agent has learned of its targets, with warnings where it seems to have learned nothing."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from xtra_analysis.findings import Findings
+from xtra_analysis.page import Column, Paragraph, Section, Table
+from xtra_analysis.text import listed, number, percent
+
+MODE_GAP = 1.5
+"""Value prefixes whose loss grows by this factor from training mode to evaluation mode are not what the search sees."""
+UNLEARNED_POLICY = 0.95
+"""A policy that loses this share of what a uniform one loses has learned nothing."""
+NOISY_SEARCH = 0.5
+"""Below this share of equal first choices, two searches of one position by one network disagree more often than not."""
+MOVING_POLICY = 0.5
+"""A total variation between one target network's policy and the next one's that no policy can follow."""
+
+COLUMNS = (
+    "prefix_training",
+    "prefix_evaluation",
+    "consistency_training",
+    "consistency_evaluation",
+    "policy",
+    "uniform",
+    "entropy",
+    "own_search",
+    "agreement",
+    "shift",
+)
+
+
+def last_diagnostics(table: pd.DataFrame) -> pd.DataFrame:
+    """One row per (method, game): the figures of the last point of the curve, summed over unroll steps, mean over seeds.
+
+    table: of a study, `diagnostics`. The columns are `COLUMNS` and `num_seeds`.
+    """
+    cell = ["method", "game", "seed"]
+    last = table[table["env_steps"] == table.groupby(cell)["env_steps"].transform("max")]
+    summed = last.groupby([*cell, "quantity"], sort=False)["value"].sum().unstack("quantity")
+    first = last[last["unroll_step"] == 0].set_index([*cell, "quantity"])["value"].unstack("quantity")
+    runs = pd.DataFrame(
+        {
+            "prefix_training": summed["value_prefix_loss.training"],
+            "prefix_evaluation": summed["value_prefix_loss.evaluation"],
+            "consistency_training": summed["consistency_loss.training"],
+            "consistency_evaluation": summed["consistency_loss.evaluation"],
+            "policy": first["policy_loss.evaluation"],
+            "uniform": first["policy_loss.uniform"],
+            "entropy": first["policy_target_entropy"],
+            "own_search": first["policy_loss.own_search"],
+            "agreement": first["search_agreement"],
+            "shift": first["target_policy_shift"],
+        }
+    )
+    grouped = runs.groupby(["method", "game"], sort=False)
+    return grouped.mean().assign(num_seeds=grouped.size()).reset_index()
+
+
+def warnings_about(frame: pd.DataFrame) -> list[str]:
+    """Returns a sentence per kind of trouble that rows of `last_diagnostics` show, naming the methods and games."""
+    kinds = {
+        "The model acts differently from how it trains: its value prefixes are much worse with batch norm's running statistics, "
+        "which searches use": frame["prefix_evaluation"] > MODE_GAP * frame["prefix_training"],
+        "The policy has learned next to nothing of its targets": frame["policy"] > UNLEARNED_POLICY * frame["uniform"],
+        "Policy targets are mostly noise: two searches of a position prefer different actions": frame["agreement"] < NOISY_SEARCH,
+        "Policies move faster than they can be learned, from one target network to the next": frame["shift"] > MOVING_POLICY,
+    }
+    return [
+        f"{kind} ({listed([f'{row.method} on {row.game}' for row in frame[rows].itertuples()])})."
+        for kind, rows in kinds.items()
+        if rows.any()
+    ]
+
+
+def diagnostics_section(findings: Findings) -> Section | None:
+    """What the last evaluation during training says of losses, policies and searches."""
+    table = findings.study.tables["diagnostics"]
+    if table.empty:
+        return None
+    frame = last_diagnostics(table)
+    columns = [
+        Column("Method", lambda row: row.method, numeric=False),
+        Column("Game", lambda row: row.game, numeric=False),
+        Column("Value prefixes, training", lambda row: number(row.prefix_training)),
+        Column("as it acts", lambda row: number(row.prefix_evaluation)),
+        Column("Consistency, training", lambda row: number(row.consistency_training)),
+        Column("as it acts", lambda row: number(row.consistency_evaluation)),
+        Column("Policy", lambda row: number(row.policy)),
+        Column("at best", lambda row: number(row.entropy)),
+        Column("uniform", lambda row: number(row.uniform)),
+        Column("own search", lambda row: number(row.own_search)),
+        Column("Searches agree", lambda row: percent(row.agreement)),
+        Column("Targets move", lambda row: percent(row.shift)),
+        Column("Seeds", lambda row: str(row.num_seeds)),
+    ]
+    notes = [
+        "Losses on one batch of the replay at the end of training, as a mean over seeds: those of value prefixes and consistency "
+        "summed over unroll steps, the policy's at the observation itself. As it acts: with batch norm's running statistics.",
+        "A policy's loss lies between its targets' entropy (at best) and that of a uniform policy; own search: of the acting "
+        "network's prior towards its own searches. Searches agree: two searches of a position, with other noise at the root, "
+        "prefer the same action. Targets move: total variation between the policies of two target networks in a row.",
+    ]
+    warned = [Paragraph(text, warning=True) for text in warnings_about(frame)]
+    return Section(
+        "diagnostics", "What training learned", [*warned, Table("diagnostics", "At the end of training", frame, columns, notes)]
+    )

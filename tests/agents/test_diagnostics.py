@@ -1,0 +1,75 @@
+"""What is measured of a training: by hand where it can be, and without a trace in what is trained."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+
+from tests.tiny_agent import fill, tiny_config, tiny_learner
+from xtra.agents.efficientzero.agent import EfficientZeroLearner
+from xtra.agents.efficientzero.diagnostics import TERMS, loss_rows
+from xtra.agents.efficientzero.losses import unroll_losses
+from xtra.replay.buffer import ReplayBuffer
+
+
+def trained(updates: int, **changes: Any) -> tuple[EfficientZeroLearner, ReplayBuffer]:
+    learner = tiny_learner(**changes)
+    replay = fill(learner.make_replay(2, (10, 10, 3), 200))
+    for update in range(updates):
+        learner.update(replay, update)
+    return learner, replay
+
+
+def values(rows: list[dict[str, Any]]) -> dict[tuple[str, int], float]:
+    return {(row["quantity"], row["unroll_step"]): row["value"] for row in rows}
+
+
+@pytest.mark.parametrize("reanalysis", ["each_draw", "per_period"])
+def test_measuring_changes_nothing_that_is_trained(reanalysis: str) -> None:
+    changes = {"targets": {"reanalysis": reanalysis}}
+    (measured, replay), (plain, other) = trained(3, **changes), trained(3, **changes)
+    measured.diagnose(replay, 3)
+    for update in range(3, 6):
+        assert measured.update(replay, update) == plain.update(other, update)
+    assert (replay.priorities == other.priorities).all()
+    for name, tensor in measured.network_state().items():
+        assert torch.equal(tensor, plain.network_state()[name]), name
+
+
+def test_the_steps_of_each_term_add_up_to_the_loss_that_is_trained() -> None:
+    learner, replay = trained(2)
+    batch = learner.make_batch(replay, 2)[1]
+    rows = values(loss_rows(learner.network, batch, tiny_config()))
+    losses = unroll_losses(learner.network.train(), batch, tiny_config())
+    for term in TERMS:
+        steps = [value for (quantity, _), value in rows.items() if quantity == f"{term}_loss.training"]
+        assert sum(steps) == pytest.approx(getattr(losses, term).mean().item(), abs=1e-5)
+        assert len(steps) == (6 if term in ("policy", "value") else 5)
+
+
+def test_running_statistics_of_another_world_show_in_evaluation_mode_alone() -> None:
+    learner, replay = trained(2)
+    batch = learner.make_batch(replay, 2)[1]
+    before = values(loss_rows(learner.network, batch, tiny_config()))
+    for module in learner.network.representation.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean += 50.0
+    after = values(loss_rows(learner.network, batch, tiny_config()))
+    assert all(before[key] == after[key] for key in before if key[0].endswith(".training"))
+    assert any(before[key] != after[key] for key in before if key[0].endswith(".evaluation"))
+
+
+def test_policies_of_a_fresh_network_by_hand() -> None:
+    """It prefers nothing and its values are 0 everywhere: searches are decided by noise, and no target network moves."""
+    learner, replay = trained(0)
+    rows = values(learner.diagnose(replay, 1))
+    assert rows["policy_loss.uniform", 0] == pytest.approx(math.log(3))
+    assert rows["policy_loss.evaluation", 0] == pytest.approx(math.log(18), abs=1e-4)
+    assert rows["policy_loss.own_search", 0] == pytest.approx(math.log(3), abs=1e-4)
+    assert rows["target_policy_shift", 0] == 0.0
+    # 4 simulations over 3 actions: one is visited twice.
+    assert rows["policy_target_entropy", 0] == pytest.approx(-(0.5 * math.log(0.5) + 0.5 * math.log(0.25)), abs=1e-4)
+    assert 0.0 <= rows["search_agreement", 0] <= 1.0

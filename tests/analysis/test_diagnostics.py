@@ -1,0 +1,59 @@
+"""What training learned: the end of each run, and the sentences that say where something is wrong."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+from xtra_analysis.diagnostics import last_diagnostics, warnings_about
+
+HEALTHY = {
+    ("value_prefix_loss.training", 1): 1.0,
+    ("value_prefix_loss.training", 2): 2.0,
+    ("value_prefix_loss.evaluation", 1): 1.5,
+    ("value_prefix_loss.evaluation", 2): 2.5,
+    ("consistency_loss.training", 1): -0.9,
+    ("consistency_loss.evaluation", 1): -0.8,
+    ("policy_loss.evaluation", 0): 1.2,
+    ("policy_loss.evaluation", 1): 9.0,
+    ("policy_loss.uniform", 0): 2.0,
+    ("policy_target_entropy", 0): 0.5,
+    ("policy_loss.own_search", 0): 1.0,
+    ("search_agreement", 0): 0.9,
+    ("target_policy_shift", 0): 0.1,
+}
+
+
+def rows(
+    figures: dict[tuple[str, int], float], method: str = "EfficientZero", seed: int = 0, env_steps: int = 20
+) -> pd.DataFrame:
+    table = [(method, "Pong", seed, env_steps, quantity, step, value) for (quantity, step), value in figures.items()]
+    return pd.DataFrame(table, columns=["method", "game", "seed", "env_steps", "quantity", "unroll_step", "value"])
+
+
+def test_the_last_point_counts_summed_over_unroll_steps_and_as_a_mean_over_seeds() -> None:
+    early = rows(dict.fromkeys(HEALTHY, 100.0), env_steps=10)
+    other = rows(HEALTHY | {("value_prefix_loss.training", 1): 2.0}, seed=1)
+    row = last_diagnostics(pd.concat([early, rows(HEALTHY), other], ignore_index=True)).iloc[0]
+    assert (row["prefix_training"], row["prefix_evaluation"]) == (pytest.approx(3.5), pytest.approx(4.0))
+    # A policy is judged at the observation itself.
+    assert (row["policy"], row["uniform"], row["num_seeds"]) == (pytest.approx(1.2), pytest.approx(2.0), 2)
+
+
+def test_nothing_is_said_of_a_training_that_learned() -> None:
+    assert warnings_about(last_diagnostics(rows(HEALTHY))) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({("value_prefix_loss.evaluation", 2): 6.0}, "The model acts differently from how it trains"),
+        ({("policy_loss.evaluation", 0): 1.95}, "The policy has learned next to nothing of its targets"),
+        ({("search_agreement", 0): 0.4}, "Policy targets are mostly noise"),
+        ({("target_policy_shift", 0): 0.6}, "Policies move faster than they can be learned"),
+    ],
+)
+def test_each_kind_of_trouble_is_told_with_its_method_and_game(change: dict[tuple[str, int], float], sentence: str) -> None:
+    table = pd.concat([rows(HEALTHY), rows(HEALTHY | change, method="Other")], ignore_index=True)
+    (warning,) = warnings_about(last_diagnostics(table))
+    assert warning.startswith(sentence)
+    assert "(Other on Pong)" in warning

@@ -1,0 +1,88 @@
+"""What tells early whether a training learns: the model as it acts beside as it trains, and policies beside their targets.
+
+Each figure is measured on one batch of the replay, at every point of the learning curve, and changes nothing.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from xtra.agents.efficientzero.batch import TensorBatch
+from xtra.agents.efficientzero.config import EfficientZeroConfig
+from xtra.agents.efficientzero.losses import step_losses
+from xtra.agents.efficientzero.network import EfficientZeroNetwork
+from xtra.agents.efficientzero.planning import Planner
+
+Row = dict[str, Any]
+"""`quantity`, `unroll_step` and `value`: a row of diagnostics.csv without its cell and counters."""
+
+TERMS = ("value_prefix", "policy", "value", "consistency")
+
+
+def loss_rows(network: EfficientZeroNetwork, batch: TensorBatch, config: EfficientZeroConfig) -> list[Row]:
+    """Returns the mean of each term at each unroll step, with batch norm by the batch (`..._loss.training`) and by its running
+    statistics (`..._loss.evaluation`), which searches use. Steps that follow an action are numbered from 1.
+
+    Where the second is much the larger, the network does not act by what it has learned.
+    """
+    rows: list[Row] = []
+    for mode in ("training", "evaluation"):
+        measured = copy.deepcopy(network).train(mode == "training")
+        with torch.no_grad():
+            losses = step_losses(measured, batch, config)
+        for term in TERMS:
+            means = getattr(losses, term).mean(0).tolist()
+            first = config.targets.num_unroll_steps + 1 - len(means)
+            rows += [_row(f"{term}_loss.{mode}", value, first + step) for step, value in enumerate(means)]
+    return rows
+
+
+@torch.no_grad()
+def policy_rows(
+    network: EfficientZeroNetwork,
+    target: EfficientZeroNetwork,
+    next_target: EfficientZeroNetwork,
+    batch: TensorBatch,
+    planner: Planner,
+    update: int,
+) -> list[Row]:
+    """Returns what can be said of policies at the batch's first observations `[B, ...]`.
+
+    network: the acting one. The rows:
+
+    * `policy_loss.uniform`: what a policy that knows nothing loses, log of the number of actions.
+    * `policy_target_entropy`: the least that any policy can lose.
+    * `policy_loss.own_search`: of the acting network's prior towards its own searches; far below the loss towards the target
+      network's when policies move faster than they are learned.
+    * `search_agreement`: share of positions where two searches by the target network, with other root noise, prefer the same
+      action; near 1 / actions when values are noise.
+    * `target_policy_shift`: total variation, in [0, 1], between the priors of this target network and the next.
+    """
+    observations = batch.observation
+    one, other = (planner.explore(target, observations, f"diagnose-{name}", update).action_weights for name in ("a", "b"))
+    own = planner.explore(network, observations, "diagnose-own", update)
+    log_prior = _log_prior(own.root_output.policy_logits, planner)
+    here, there = (_log_prior(net.initial_inference(observations).policy_logits, planner).exp() for net in (target, next_target))
+    targets = batch.policies[:, 0]
+    valid = list(planner.space.valid)
+    return [
+        _row("policy_loss.uniform", math.log(len(valid))),
+        _row("policy_target_entropy", -torch.xlogy(targets, targets).sum(1).mean().item()),
+        _row("policy_loss.own_search", -(own.action_weights[:, valid] * log_prior).sum(1).mean().item()),
+        _row("search_agreement", (one.argmax(1) == other.argmax(1)).float().mean().item()),
+        _row("target_policy_shift", 0.5 * (here - there).abs().sum(1).mean().item()),
+    ]
+
+
+def _log_prior(logits: Tensor, planner: Planner) -> Tensor:
+    """`[B, V]`: of the V valid actions alone, since only these are searched."""
+    return logits[:, list(planner.space.valid)].log_softmax(1)
+
+
+def _row(quantity: str, value: float, unroll_step: int = 0) -> Row:
+    return {"quantity": quantity, "unroll_step": unroll_step, "value": value}
