@@ -281,3 +281,10 @@ def test_a_captured_search_finds_what_a_plain_one_finds(monkeypatch: pytest.Monk
         captured, stepwise = learner.act(stacks, row, updates=1), plain.act(stacks, row, updates=1)
         assert np.array_equal(captured.policies, stepwise.policies)
     assert learner.play(stacks, 0)[:2].tolist() == learner.play(stacks[:2], 1).tolist()
+
+
+def test_tests_that_do_not_ask_for_a_gpu_see_none() -> None:
+    """Else `tox` would fail where there is one: stages take what they find."""
+    code = "import torch; print(torch.cuda.device_count())"
+    counted = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert os.environ["CUDA_VISIBLE_DEVICES"] == "" and counted.stdout.strip() == "0"
