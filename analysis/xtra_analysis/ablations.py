@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from xtra_analysis.columns import METHOD, SEEDS, sample_text, spoken
-from xtra_analysis.comparison import COMPARISON_COLUMNS, compare
+from xtra_analysis.comparison import COMPARISON_COLUMNS, compare, looks_note
 from xtra_analysis.drawing import RULE, interval_rows, new_figure, reference_line, xtra_style
 from xtra_analysis.findings import Findings, primary_method
 from xtra_analysis.page import Column, Paragraph, Picture, Section, Table
@@ -56,6 +56,7 @@ def ablations_section(findings: Findings) -> Section | None:
         Column("p, corrected", lambda row: probability(row.p_holm)),
         SEEDS,
     ]
+    notes = [looks_note(findings.study)] if findings.study.looks > 1 else []
     blocks: list[Table | Picture | Paragraph] = [
         Paragraph(
             f"Each row is a variant, in the suite's order; zero is {findings.primary} itself. Bars to the left cost score."
@@ -67,6 +68,6 @@ def ablations_section(findings: Findings) -> Section | None:
             f"Mean over games of the score over {findings.primary}'s, as a change in per cent. Thin line: 95 % interval that "
             f"allows for few seeds; thick line: rliable's. {sample_text(table)}",
         ),
-        Table("ablations", f"Change against {findings.primary}", frame, columns),
+        Table("ablations", f"Change against {findings.primary}", frame, columns, notes),
     ]
     return Section("ablations", "Components and ablations", blocks)

@@ -43,7 +43,7 @@ def _estimates(study: Study, seed: int) -> Findings:
         ),
         comparison=_comparison(study, seed),
         game_ratios=compare_games(scores, ratio_baseline, seed) if ratio_baseline else pd.DataFrame(columns=GAME_RATIO_COLUMNS),
-        ablations=compare_variants(study, seed),
+        ablations=_corrected_for_looks(study, compare_variants(study, seed)),
         profiles=performance_profiles(scores, seed=seed),
         worst_case=worst_case(scores),
         time_to_threshold=time_to_threshold(curves, study.record.score_threshold, study.baseline, seed),
@@ -65,5 +65,10 @@ def _within_scale(study: Study, table: pd.DataFrame) -> pd.DataFrame:
 def _comparison(study: Study, seed: int) -> pd.DataFrame:
     if study.baseline is None:
         return pd.DataFrame(columns=COMPARISON_COLUMNS)
-    table = compare(study.scores, study.baseline, seed)
+    table = _corrected_for_looks(study, compare(study.scores, study.baseline, seed))
     return table if study.ratio_baseline else table[table["statistic"] == "probability_of_improvement"]
+
+
+def _corrected_for_looks(study: Study, table: pd.DataFrame) -> pd.DataFrame:
+    """The tests times the number of looks that were taken at growing numbers of seeds (Bonferroni)."""
+    return table.assign(p_holm=(table["p_holm"] * study.looks).clip(upper=1.0))

@@ -28,6 +28,7 @@ from xtra_analysis.matrices import (
 )
 from xtra_analysis.page import Column, Paragraph, Picture, Section, Table
 from xtra_analysis.significance import holm, permutation_test
+from xtra_analysis.study import Study
 from xtra_analysis.text import NONE, listed, probability, short
 
 RATIO_REPS = 10_000
@@ -190,11 +191,22 @@ def _table(findings: Findings) -> Table:
         "p: stratified permutation test of the ranks on which P(better) is built, exact at any number of seeds. "
         "Corrected: Holm's method, for all methods compared here. The CSV file has rliable's intervals too."
     ]
+    if findings.study.looks > 1:
+        notes.append(looks_note(findings.study))
     if findings.study.ratio_baseline:
         notes.append("A mean of ratios leans upwards, by about (relative spread)² / seeds; the 95 % interval allows for it.")
     frame = wide.merge(tests, on="method", how="left")
     title = "Ratios and probability of improvement" if findings.study.ratio_baseline else "Probability of improvement"
     return Table("comparison", title, frame, columns, notes, csv=findings.comparison)
+
+
+def looks_note(study: Study) -> str:
+    """Which seeds were looked at before, and what that does to p-values."""
+    before = "; ".join(", ".join(map(str, seeds)) for seeds in study.earlier_seeds)
+    return (
+        f"Seeds were added after results had been seen (seeds {before}): this is look {study.looks}, and corrected p-values are "
+        f"multiplied by {study.looks}. Intervals are not corrected for it."
+    )
 
 
 def _game_columns(wide: pd.DataFrame) -> list[Column]:

@@ -87,7 +87,9 @@ def _verdict(findings: Findings, primary: str, ratio: pd.Series) -> str:
 def _p_text(findings: Findings, p_value: float) -> str:
     tests = int(findings.comparison["p_value"].notna().sum())
     size = f"p = {probability(p_value)}" if p_value >= 0.001 else f"p {probability(p_value)}"
-    return f"{size}, corrected for {tests} comparisons" if tests > 1 else size
+    looks = findings.study.looks
+    corrections = [f"{tests} comparisons"] * (tests > 1) + [f"{looks} looks"] * (looks > 1)
+    return f"{size}, corrected for {listed(corrections)}" if corrections else size
 
 
 def _score_sentence(findings: Findings, primary: str, iqm: pd.Series) -> str:

@@ -93,6 +93,21 @@ class Study:
         return [method.name for method in self.record.methods if method.agent != RANDOM_AGENT]
 
     @property
+    def looks(self) -> int:
+        """How often growing sets of these seeds were tested, this time included."""
+        seen: set[int] = set()
+        looks = 0
+        for seeds in (*self.earlier_seeds, self.record.seeds):
+            looks += not seen.issuperset(seeds)
+            seen.update(seeds)
+        return looks
+
+    @property
+    def earlier_seeds(self) -> tuple[tuple[int, ...], ...]:
+        """The seeds of earlier runs of the same experiments, the oldest first."""
+        return tuple(dict.fromkeys(seeds for record in self.records for seeds in record.earlier_seeds))
+
+    @property
     def ratio_baseline(self) -> str | None:
         """The baseline, if it learns: a ratio to the score of a random agent would say little."""
         return self.baseline if self.baseline in self.learners else None

@@ -10,7 +10,7 @@ import pytest
 
 from xtra.results.collect import collect
 from xtra.results.describe import RunDescription
-from xtra.results.run_record import RunFields
+from xtra.results.run_record import MethodRecord, RunFields, read_run_record
 from xtra.store.job import Job
 from xtra.store.rows import CURVES, DIAGNOSTICS, EPISODES, PLASTICITY, SCORES, SOURCE_SCORES, TASK_WEIGHTS, Cell, read_csv
 from xtra.store.store import Store
@@ -164,3 +164,12 @@ def test_collecting_again_keeps_the_time_of_the_run(store: Store, tmp_path: Path
     (tmp_path / "run.json").write_text(json.dumps(record))
     collect(store, [cell], DESCRIPTION, tmp_path)
     assert json.loads((tmp_path / "run.json").read_text()) == record
+
+
+def test_seeds_that_were_added_to_a_run_are_recorded_as_a_look(store: Store, tmp_path: Path) -> None:
+    fields = FIELDS.model_copy(update={"methods": (MethodRecord(name="EfficientZero", agent="efficientzero"),)})
+    for seed, run in ((0, "first"), (1, "second")):
+        own = fields.model_copy(update={"seeds": (seed,)})
+        collect(store, [finish_cell(store, seed=seed)], RunDescription("suite: made-up\n", {"id": run}, own), tmp_path / run)
+    assert read_run_record(tmp_path / "first").earlier_seeds == ()
+    assert read_run_record(tmp_path / "second").earlier_seeds == ((0,),)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from xtra.results.describe import RunDescription
+from xtra.results.looks import earlier_seeds
 from xtra.results.run_record import Provenance, RunRecord
 from xtra.store.errors import StoreError
 from xtra.store.files import json_text, write_text_atomically
@@ -206,7 +207,8 @@ def _run_record(reader: _Reader, cells: Sequence[Cell], description: RunDescript
         created=_created(run_dir) or datetime.now(UTC).isoformat(timespec="seconds"),
         suite_text=description.suite_text,
     )
-    return RunRecord(**dict(description.fields), provenance=provenance).model_dump(mode="json")
+    earlier = earlier_seeds(run_dir, description.fields, _created(run_dir))
+    return RunRecord(**dict(description.fields), earlier_seeds=earlier, provenance=provenance).model_dump(mode="json")
 
 
 def _software(facts: Mapping[str, Any]) -> str:

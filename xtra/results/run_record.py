@@ -112,6 +112,8 @@ class RunRecord(RunFields):
     schema_version: Annotated[int, Field(ge=SCHEMA_VERSION, le=SCHEMA_VERSION)] = SCHEMA_VERSION
     synthetic: bool = False
     """Whether the rows are invented."""
+    earlier_seeds: tuple[tuple[Whole, ...], ...] = ()
+    """The seeds of each earlier run of the same experiment, the oldest first: seeds added to them are a further look."""
     provenance: Provenance
 
 
