@@ -1,7 +1,7 @@
 """A whole study's rows, invented: to see every part of a report, and to test it, before any run exists. Not results.
 
 Each run is lognormal around (a game's level × a method's factor), a few runs are missing or diverged, and every table of
-`xtra.store.rows` is filled. The run's `run.json` says `synthetic`, and its report says so on every screen.
+`xtra.store.rows` is written. The run's `run.json` says `synthetic`, and its report says so on every screen.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 from xtra.protocol.scores import reference_scores
 from xtra.results.run_record import SCHEMA_VERSION
-from xtra.store.rows import COSTS, CURVES, EPISODES, PLASTICITY, SCORES, SOURCE_SCORES, TASK_WEIGHTS, Table, to_csv
+from xtra.store.rows import COSTS, CURVES, EPISODES, SCORES, SOURCE_SCORES, TABLES, TASK_WEIGHTS, Table, to_csv
 from xtra_analysis.bootstrap import generator
 
 ENV_STEPS = 100_000
@@ -85,17 +85,16 @@ def write_synthetic_run(
     info = _run_info(methods, games, seeds) | changes
     (directory / "run.json").write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
     cells = [_Cell(info, method, game, run_seed, seed) for method in methods for game in games for run_seed in seeds]
-    rows: list[tuple[Table, list[dict[str, Any]]]] = [
-        (SCORES, [cell.score_row() for cell in cells]),
-        (EPISODES, [row for cell in cells for row in cell.episode_rows()]),
-        (CURVES, [row for cell in cells for row in cell.curve_rows()]),
-        (COSTS, [row for cell in cells for row in cell.cost_rows()]),
-        (TASK_WEIGHTS, [row for cell in cells for row in cell.task_weight_rows()]),
-        (PLASTICITY, []),
-        (SOURCE_SCORES, [row for cell in cells for row in cell.source_score_rows()]),
-    ]
-    for table, table_rows in rows:
-        (directory / table.file_name).write_text(to_csv(table, table_rows), encoding="utf-8")
+    rows: dict[Table, list[dict[str, Any]]] = {
+        SCORES: [cell.score_row() for cell in cells],
+        EPISODES: [row for cell in cells for row in cell.episode_rows()],
+        CURVES: [row for cell in cells for row in cell.curve_rows()],
+        COSTS: [row for cell in cells for row in cell.cost_rows()],
+        TASK_WEIGHTS: [row for cell in cells for row in cell.task_weight_rows()],
+        SOURCE_SCORES: [row for cell in cells for row in cell.source_score_rows()],
+    }
+    for table in TABLES:
+        (directory / table.file_name).write_text(to_csv(table, rows.get(table, [])), encoding="utf-8")
     return directory
 
 
