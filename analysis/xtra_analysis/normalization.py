@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 import pandas as pd
@@ -12,7 +11,7 @@ import pandas as pd
 from xtra.protocol.scores import reference_scores
 from xtra_analysis.matrices import InputError, require_columns
 from xtra_analysis.tables_of_others import NAME, NUMBER, OPTIONAL_NUMBER, read_csv_rows
-from xtra_analysis.text import listed
+from xtra_analysis.text import listed, nearest
 
 HUMAN = "0 is a random agent, 1 a human"
 MAXIMUM = "0 is a random agent, 1 the game's maximum"
@@ -60,10 +59,9 @@ class Scale:
 
     def _suggestion(self, game: str) -> str:
         """The known game that is spelled most like it, such as Pong for ALE/Pong-v5."""
-        known = {_plain(name): name for name in self.endpoints or ()}
-        core = _plain(game.rpartition("/")[2].partition("-v")[0].removesuffix("NoFrameskip"))
-        match = get_close_matches(core, known, n=1, cutoff=0.75)
-        return f" (did you mean {known[match[0]]!r}?)" if match else ""
+        core = game.rpartition("/")[2].partition("-v")[0].removesuffix("NoFrameskip")
+        known = nearest(core, self.endpoints or ())
+        return f" (did you mean {known!r}?)" if known else ""
 
 
 def run_scale(normalization: str) -> Scale:
@@ -113,7 +111,3 @@ def _read_scale(path: Path) -> Scale:
         endpoints[game] = (row["random"], row["reference"])
     meaning = f"0 and 1 are the columns random and reference of {path.name}"
     return Scale(meaning, endpoints, frozenset(places) - frozenset(endpoints))
-
-
-def _plain(name: str) -> str:
-    return name.replace("_", "").replace(" ", "").casefold()

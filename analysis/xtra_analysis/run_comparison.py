@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -30,6 +31,7 @@ CELL = ["method", "game", "seed"]
 PAIR_COLUMNS = [*CELL, "before", "after", "difference", "normalized_difference", "same_job"]
 GAME_COLUMNS = ["method", "game", "num_pairs", "before", "after", "estimate", "low", "high", "p_value", "p_holm"]
 OVERALL_COLUMNS = ["method", "num_games", "num_pairs", "estimate", "low", "high", "p_value", "p_holm"]
+UNCHANGED = "A change of code alone runs no job again; to see what it does, run it with a --results directory of its own."
 MOST_UNPAIRED = 4
 """Cells without a partner that are named."""
 
@@ -196,7 +198,7 @@ def _games_text(games: pd.DataFrame) -> str:
 
 def _sentences(comparison: RunComparison) -> Iterator[str]:
     if comparison.unchanged:
-        yield f"The same jobs with the same scores in both: {listed(comparison.unchanged)}."
+        yield f"The same jobs with the same scores in both: {listed(comparison.unchanged)}. {UNCHANGED}"
     tests = int(comparison.overall["p_value"].notna().sum())
     for row in comparison.overall.itertuples():
         where = f"over {counted(row.num_games, 'game')} and {counted(row.num_pairs, 'pair')} of runs"
@@ -207,21 +209,22 @@ def _sentences(comparison: RunComparison) -> Iterator[str]:
         corrected = f", corrected for {tests} methods" if tests > 1 else ""
         bounds = f"95 % interval {span(row.low, row.high)}; p = {probability(row.p_holm)}{corrected}".replace("= <", "<")
         yield f"{change} ({bounds}), {where}. {_verdict(row, tests)}"
-    without = [name for name in dict.fromkeys(comparison.games["method"]) if name not in set(comparison.overall["method"])]
-    if without:
-        yield f"No game of {listed(without)} has a known scale, so there is no mean over games."
+    changed = comparison.pairs[~comparison.pairs["method"].isin(comparison.unchanged)]
+    if unknown := sorted(set(changed.loc[changed["normalized_difference"].isna(), "game"])):
+        yield f"Left out of normalized scores, whose scale is not known there: {listed(unknown)}."
 
 
-def _verdict(row: object, tests: int) -> str:
-    low, high, p_value, pairs = (getattr(row, name) for name in ("low", "high", "p_holm", "num_pairs"))
-    clear = low > 0 or high < 0
-    if clear and p_value < LEVEL:
-        return f"It is {'better' if low > 0 else 'worse'} than before by more than the seeds explain."
+def _verdict(row: Any, tests: int) -> str:
+    clear = row.low > 0 or row.high < 0
+    if clear and row.p_holm < LEVEL:
+        return f"It is {'better' if row.low > 0 else 'worse'} than before by more than the seeds explain."
     needed = fewest_for_significance(LEVEL / tests)
-    if pairs < needed:
+    if row.num_pairs < needed:
         return f"So few pairs cannot settle it: the test needs at least {needed}."
+    if clear and row.p_value < LEVEL:
+        return f"Alone it would be clear; as one of {tests} methods it is not."
     return (
         "Interval and test disagree, so the question stays open."
-        if clear or p_value < LEVEL
+        if clear or row.p_holm < LEVEL
         else "That cannot be told from no change."
     )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 
 import pandas as pd
@@ -25,7 +24,7 @@ from xtra_analysis.tables_of_others import (
     read_csv_rows,
     read_json_rows,
 )
-from xtra_analysis.text import listed
+from xtra_analysis.text import listed, nearest
 
 SCORE_FIELDS: Mapping[str, Field] = {"method": NAME, "game": NAME, "seed": WHOLE, "score": OPTIONAL_NUMBER}
 CURVE_FIELDS: Mapping[str, Field] = {"method": NAME, "game": NAME, "seed": WHOLE, "env_steps": WHOLE, "score": NUMBER}
@@ -134,8 +133,8 @@ def _record(rows: list[Row], origin: Origin, baseline: str | None, question: str
     """What `run.json` says of a run, as far as scores can tell."""
     methods = list(dict.fromkeys(row["method"] for row in rows))
     if baseline is not None and baseline not in methods:
-        near = get_close_matches(baseline, methods, n=1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        near = nearest(baseline, methods)
+        hint = f" (did you mean {near!r}?)" if near else ""
         raise InputError(f"baseline {baseline!r} is no method of {origin.name}{hint}; valid are {', '.join(methods)}")
     runs = pd.DataFrame(rows).groupby(["method", "game"]).size()
     return RunRecord(

@@ -9,7 +9,6 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import pandas as pd
 
 from xtra.store.rows import LARGEST_INTEGER
 from xtra_analysis.matrices import InputError
-from xtra_analysis.text import label, short
+from xtra_analysis.text import label, nearest, short
 
 LARGEST_SCORE = 1e100
 """Beyond it means and spreads leave what a float can hold; no game has such scores."""
@@ -210,10 +209,11 @@ def _check_header(path: Path, header: Sequence[str], fields: Mapping[str, Field]
 
 def _namesake(column: str, header: Sequence[str]) -> str:
     """Which column might be the one that is missing."""
-    names = {name.casefold().replace(" ", "_"): name for name in header if name}
-    other = next((names[name] for name in (column, *OTHER_NAMES.get(column, ())) if name in names), None)
-    match = [other] if other else [names[name] for name in get_close_matches(column, names, n=1, cutoff=0.7)]
-    return f" (is it {match[0]!r}? Rename it)" if match else ""
+    folded = {name.casefold(): name for name in header if name}
+    other = next((folded[name] for name in OTHER_NAMES.get(column, ()) if name in folded), None) or nearest(
+        column, folded.values()
+    )
+    return f" (is it {other!r}? Rename it)" if other else ""
 
 
 def _unique_keys(path: Path, pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 from pydantic import JsonValue
 
@@ -134,3 +136,14 @@ def setting(value: JsonValue) -> str:
         return "the default"
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
     return short(text, MOST_OF_A_SETTING)
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that is spelled most like it, whatever its case; None if none is."""
+    names = {_plain(one): one for one in known}
+    match = get_close_matches(_plain(name), names, n=1, cutoff=0.7)
+    return names[match[0]] if match else None
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", "").replace(" ", "").casefold()

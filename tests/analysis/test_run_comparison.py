@@ -116,7 +116,7 @@ def test_the_same_jobs_with_the_same_scores_are_said_and_not_tested(two: Callabl
     assert comparison.unchanged == ["EfficientZero"]
     assert comparison.games["method"].tolist() == ["XTRA"]
     assert comparison.games["p_holm"].tolist() == [0.25]
-    assert "The same jobs with the same scores in both: EfficientZero." in comparison_text(comparison)
+    assert "The same jobs with the same scores in both: EfficientZero. A change of code alone" in comparison_text(comparison)
 
 
 def test_cells_without_a_partner_are_named_and_left_out(two: Callable[..., tuple[Path, Path]]) -> None:
@@ -125,6 +125,32 @@ def test_cells_without_a_partner_are_named_and_left_out(two: Callable[..., tuple
     assert comparison.games[["num_pairs", "estimate"]].iloc[0].tolist() == pytest.approx([2, 0.25])
     assert comparison.unpaired == ["XTRA on Catch, seed 2 (only before)"]
     assert "Left out, for want of a partner: XTRA on Catch, seed 2 (only before)." in comparison_text(comparison)
+
+
+def test_what_is_clear_alone_but_not_among_many_is_said(make_run: MakeRun) -> None:
+    options: dict[str, Any] = {"methods": METHODS[:4], "games": ("Catch",), "seeds": range(8), "normalization": "maximum"}
+    names = [method.name for method in METHODS[:4]]
+    changes = {name: [0.1, -0.1, 0.05, -0.05, 0.2, -0.2, 0.1, -0.08] for name in names}
+    changes[names[1]] = [0.1, 0.2, 0.3, 0.1, 0.2, 0.3, 0.2, -0.1]
+    before = rewrite(make_run("before", **options), {(name, "Catch", seed): 0.0 for name in names for seed in range(8)})
+    after = rewrite(
+        make_run("after", **options), {(name, "Catch", seed): changes[name][seed] for name in names for seed in range(8)}
+    )
+    comparison = compare_runs(before, after)
+    row = comparison.overall.set_index("method").loc[names[1]]
+    # As extreme are the patterns with no minus and those with one, at any of the three 0.1; and the opposites of these four.
+    assert row["p_value"] == 8 / 256 and row["p_holm"] == 4 * 8 / 256 and row["low"] > 0
+    assert "Alone it would be clear; as one of 4 methods it is not." in comparison_text(comparison)
+
+
+def test_games_of_unknown_scale_are_left_out_of_normalized_scores_by_name(make_run: MakeRun) -> None:
+    options: dict[str, Any] = {"methods": METHODS[1:2], "games": ("Alien", "Carnival"), "seeds": range(2)}
+    cells = [("XTRA", game, seed) for game in ("Alien", "Carnival") for seed in range(2)]
+    before = rewrite(make_run("before", **options), dict.fromkeys(cells, 100.0), baseline=None)
+    after = rewrite(make_run("after", **options), {cell: 200.0 + cell[2] for cell in cells}, baseline=None)
+    comparison = compare_runs(before, after)
+    assert comparison.overall["num_games"].tolist() == [1] and len(comparison.games) == 2
+    assert "Left out of normalized scores, whose scale is not known there: Carnival." in comparison_text(comparison)
 
 
 def test_one_seed_has_neither_interval_nor_test(two: Callable[..., tuple[Path, Path]]) -> None:

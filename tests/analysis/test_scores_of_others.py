@@ -227,8 +227,8 @@ MISTAKES: dict[str, tuple[Spoil, str]] = {
         "line 2, column game: 'level 0', 'level 1', 'level 2', 'level 3' and 2 more have no reference score",
     ),
     "no such baseline": (
-        csv_file(GOOD, "--baseline", "rainbow"),
-        "baseline 'rainbow' is no method of scores.csv (did you mean 'Rainbow'?); valid are DQN, Rainbow",
+        csv_file(GOOD, "--baseline", "RAINBOW"),
+        "baseline 'RAINBOW' is no method of scores.csv (did you mean 'Rainbow'?); valid are DQN, Rainbow",
     ),
     "no scale": (lambda write: ("--scores", write(GOOD)), "--scores needs --normalize human|max|none|FILE. What normalized"),
     "another scale": (
