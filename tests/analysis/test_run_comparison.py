@@ -213,13 +213,14 @@ def test_settings_code_and_machine_are_said_where_they_differ(make_run: MakeRun)
     assert "uncommitted" not in same
 
 
-def test_equal_commits_with_uncommitted_changes_are_a_warning(make_run: MakeRun) -> None:
+@pytest.mark.parametrize(("commits", "warned"), [(("a1", "a1"), True), (("a1", "b2"), False)])
+def test_equal_commits_with_uncommitted_changes_are_a_warning(make_run: MakeRun, commits: tuple[str, str], warned: bool) -> None:
     runs = make_run("before"), make_run("after")
-    for run in runs:
+    for run, commit in zip(runs, commits, strict=True):
         content = json.loads((run / "run.json").read_text())
-        content["provenance"]["made_by"] = ["commit a1 with uncommitted changes"]
+        content["provenance"]["made_by"] = [f"commit {commit} with uncommitted changes"]
         (run / "run.json").write_text(json.dumps(content))
-    assert "those may differ although the commit is the same" in comparison_text(compare_runs(*runs))
+    assert ("those may differ although the commit is the same" in comparison_text(compare_runs(*runs))) == warned
 
 
 def test_the_command_prints_the_comparison_and_writes_the_table(two: Callable[..., tuple[Path, Path]], tmp_path: Path) -> None:

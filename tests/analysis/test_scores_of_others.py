@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner, Result
 from xtra_analysis import InputError, compare, estimate, from_frame, load, normalize, write_report
+from xtra_analysis.analyse import analyse
 from xtra_analysis.bootstrap import generator
 from xtra_analysis.scores_of_others import read_scores
 
@@ -128,6 +129,19 @@ def test_normalized_is_zero_at_random_and_one_at_the_reference(write: Callable[.
     assert np.isnan(normalize(mine, str(own))["normalized"].iloc[1])
     assert normalize(mine, str(own))["normalized"].iloc[0] == 1.5
     assert normalize(mine, "none")["normalized"].tolist() == [25.0, 7.0]
+
+
+def test_human_and_max_know_the_games_of_their_kind_alone() -> None:
+    for scale, game in (("human", "Catch"), ("max", "Alien")):
+        with pytest.raises(InputError, match=f"{game!r}.* has no reference score"):
+            normalize(pd.DataFrame({"game": [game], "score": [1.0]}), scale)
+
+
+@pytest.mark.parametrize(("scale", "game", "reaches_beyond"), [("max", "Catch", False), ("human", "Pong", True)])
+def test_intervals_reach_beyond_one_where_scores_can(scale: str, game: str, reaches_beyond: bool) -> None:
+    high = reference_scores()[game].reference
+    frame = pd.DataFrame({"method": "A", "game": game, "seed": range(3), "score": [high, 0.9 * high, 0.8 * high]})
+    assert (analyse(from_frame(frame, normalize=scale)).estimates["high"].max() > 1) == reaches_beyond
 
 
 def test_a_game_with_an_empty_reference_is_left_out_of_normalized_scores_by_name(
@@ -290,3 +304,16 @@ def test_a_frame_is_refused_with_its_row_and_column() -> None:
         from_frame(frame.iloc[:0])
     with pytest.raises(InputError, match=r"column game: 'x' has no reference score"):
         normalize(frame, "human")
+
+
+def test_the_json_of_the_documentation_is_read_as_it_says(write: Callable[..., Path]) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "analysis.md").read_text(encoding="utf-8")
+    examples = re.findall(r'`(\{"DQN": .*\})`', text)
+    matrix, by_game = (read_scores(write(example, "scores.json"), None, None, "none").scores for example in examples)
+    assert list(zip(matrix["game"], matrix["seed"], matrix["score"], strict=True)) == [
+        ("game 1", 0, 0.1),
+        ("game 1", 1, 0.2),
+        ("game 2", 0, 0.7),
+        ("game 2", 1, 0.5),
+    ]
+    assert set(by_game["game"]) == {"Alien", "Pong"}

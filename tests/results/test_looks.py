@@ -58,6 +58,14 @@ def test_seeds_of_earlier_runs_are_found_in_the_order_of_time(make: Callable[...
     assert looks_before(first) == ()
 
 
+def test_runs_collected_at_the_same_time_or_with_the_same_seeds_are_no_looks(make: Callable[..., Path]) -> None:
+    make("twin", range(2, 4), day=1)
+    run = make("run", range(4, 6), day=2)
+    make("same-time", range(2), day=2)
+    make("same-seeds", range(4, 6), day=1)
+    assert looks_before(run) == ((2, 3),)
+
+
 @pytest.mark.parametrize(
     "other",
     [
