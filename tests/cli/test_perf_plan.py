@@ -20,6 +20,7 @@ def test_a_simulated_suite_is_planned_submitted_and_looked_at() -> None:
 def test_no_array_and_no_queue_is_longer_than_the_cluster_allows() -> None:
     result = CliRunner().invoke(app, ["perf", "plan", "--jobs", "1", "--max-array-size", "7", "--max-queued", "50"])
     num_jobs = int(result.stdout.partition(" jobs")[0])
-    assert f"; {num_jobs - 50} jobs left to later launches" in result.stdout
+    # One place of the 50 is for the job that makes the report.
+    assert f"; {num_jobs - 49} jobs left to later launches" in result.stdout
     calls = int(result.stdout.partition(" calls of sbatch, at most 7 elements each")[0].rpartition(" ")[2])
-    assert calls >= math.ceil(50 / 7)
+    assert calls >= math.ceil(49 / 7)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import time
@@ -14,6 +15,11 @@ from xtra.store.job import Job, Resources
 from xtra.store.store import State, Store
 
 HERE = Path(__file__).parent
+
+
+def heed_interrupts() -> None:
+    """In a child before it starts: Ctrl-C counts, also where the tests themselves run in the background and ignore it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 class Bench:
@@ -45,7 +51,7 @@ class Bench:
     def launcher(self, *jobs: Job, cpus: int = 2) -> subprocess.Popen[bytes]:
         """Another process that runs the jobs."""
         command = [sys.executable, str(HERE / "light_stages.py"), str(self.store.root), str(cpus), *(job.key for job in jobs)]
-        return subprocess.Popen(command, process_group=0)
+        return subprocess.Popen(command, process_group=0, preexec_fn=heed_interrupts)
 
     def worker(self, job: Job, stdout: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "xtra.execute.worker", str(self.store.root), job.key, "--stages", self.stages]

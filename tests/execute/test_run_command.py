@@ -156,9 +156,20 @@ def test_what_diverged_is_not_said_to_be_tried_again(directory: Path) -> None:
     assert "once more" not in told.stdout
 
 
+def heed_interrupts() -> None:
+    """In a child before it starts: Ctrl-C counts, also where the tests themselves run in the background and ignore it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_ctrl_c_says_how_to_go_on(directory: Path) -> None:
     launcher = subprocess.Popen(
-        command("run", "suite.yaml"), cwd=directory, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, process_group=0
+        command("run", "suite.yaml"),
+        cwd=directory,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        process_group=0,
+        preexec_fn=heed_interrupts,
     )
     deadline = time.monotonic() + 20
     while not list(directory.glob("results/store/evaluate/*/work/log.txt")) and time.monotonic() < deadline:

@@ -62,14 +62,14 @@ class Measured:
 
 
 def measure(num_jobs: int, max_array_size: int = DEFAULT_MAX_ARRAY_SIZE, max_queued: int | None = None) -> Measured:
-    """Plans at least `num_jobs` jobs, then rehearses their submission, then asks where they stand once all are complete."""
+    """Plans at least `num_jobs` jobs, decides how they would be submitted, and asks where they stand once all are complete."""
     with tempfile.TemporaryDirectory() as directory:
         suite, store = Path(directory) / "simulated.yaml", Store(Path(directory) / "store")
         suite.write_text(_suite_text(num_jobs), encoding="utf-8")
         made, planning = _timed(lambda: plan(load_suite(suite)))
         profile = SlurmProfile(max_array_size=max_array_size, max_queued=max_queued)
         launcher = SlurmLauncher(store, Path(directory) / "slurm", profile)
-        submitted, submission = _timed(lambda: launcher.dry_run(made.jobs))
+        submitted, submission = _timed(lambda: launcher.simulate(made.jobs))
         _complete(made, store)
         counts, looking = _timed(lambda: by_stage(job_statuses(store, store.keys())))
         return Measured(

@@ -91,6 +91,11 @@ class SlurmLauncher:
     def dry_run(self, jobs: Mapping[str, Job]) -> LaunchResult:
         """What `submit` would do now, without doing or writing any of it. Raises SlurmError."""
         self._check()
+        return self.simulate(jobs)
+
+    def simulate(self, jobs: Mapping[str, Job]) -> LaunchResult:
+        """What `dry_run` tells, also on a machine without SLURM if the profile says how large an array may be."""
+        self._array_size = self._array_size or self.profile.max_array_size or max_array_size()
         done, missing = self._sort(jobs)
         numbers = itertools.count()
 
