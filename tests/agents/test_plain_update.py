@@ -12,7 +12,7 @@ from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.agents.factory import make_learner
 from xtra.agents.interface import Learner, TrainingRun
 from xtra.envs.config import EnvironmentConfig
-from xtra.protocol.games import GAMES
+from xtra.protocol.games import find_game
 from xtra.replay.buffer import ReplayBuffer
 
 from .plain_update import Memory, PlainEfficientZero, fill, talking_network
@@ -49,8 +49,8 @@ def pair(config: EfficientZeroConfig, game: str = "CatchWide") -> tuple[Learner,
     learner, network = make_learner(config, environment, run), talking_network(config.network, 10, seed=1)
     learner.start_from(network.state_dict(), ["representation", "dynamics", "prediction", "projection"], [])
     replay, memory = learner.make_replay(2, (10, 10, 3), 100), Memory(config.window)
-    fill(replay, memory, 40, GAMES[game].action_ids, seed=5)
-    return learner, replay, PlainEfficientZero(network, config, GAMES[game].action_ids, SEED), memory
+    fill(replay, memory, 40, find_game(game).action_ids, seed=5)
+    return learner, replay, PlainEfficientZero(network, config, find_game(game).action_ids, SEED), memory
 
 
 def assert_equal_states(learner: Learner, plain: PlainEfficientZero) -> None:

@@ -8,7 +8,7 @@ import pytest
 from xtra.envs.catch import BLUE, CATCH_RULES, LEFT, RIGHT, WHITE, CatchEmulators
 from xtra.envs.config import EnvironmentConfig
 from xtra.envs.make import make_emulators, make_training_environment
-from xtra.protocol.games import CATCH_GAMES, GAMES
+from xtra.protocol.games import CATCH_GAMES, find_game
 from xtra.protocol.protocols import PROTOCOLS
 from xtra.protocol.scores import reference_scores
 
@@ -53,7 +53,7 @@ def test_catch_is_played_as_it_was_when_its_results_were_recorded() -> None:
 
 def test_every_game_of_the_family_has_rules_and_a_protocol() -> None:
     assert tuple(CATCH_RULES) == CATCH_GAMES
-    assert {GAMES[name].family for name in CATCH_GAMES} == {PROTOCOLS["catch"].family}
+    assert {find_game(name).family for name in CATCH_GAMES} == {PROTOCOLS["catch"].family}
     assert len(set(CATCH_RULES.values())) == len(CATCH_RULES)
 
 

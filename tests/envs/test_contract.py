@@ -6,7 +6,7 @@ import pytest
 from xtra.envs.config import EnvironmentConfig
 from xtra.envs.make import make_emulators, make_training_environment
 from xtra.envs.vector import VectorEnvironment
-from xtra.protocol.games import GAMES, NUM_ACTIONS
+from xtra.protocol.games import NUM_ACTIONS, find_game
 
 FAMILIES = {
     "Catch": EnvironmentConfig(game="Catch", frame_size=10),
@@ -15,6 +15,10 @@ FAMILIES = {
     "MinAtarAsterix": EnvironmentConfig(game="MinAtarAsterix", frame_size=10, repeat_action_probability=0.1),
     "MinAtarSpaceInvaders": EnvironmentConfig(game="MinAtarSpaceInvaders", frame_size=20, repeat_action_probability=0.1),
     "Breakout": EnvironmentConfig(game="Breakout", frame_size=48),
+    "Breakout@mode=12,difficulty=1": EnvironmentConfig(game="Breakout@mode=12,difficulty=1", frame_size=48),
+    "Pong@mode=1": EnvironmentConfig(
+        game="Pong@mode=1", frame_size=48, color="gray", repeat_action_probability=0.25, max_episode_env_steps=60
+    ),
     "Pong": EnvironmentConfig(game="Pong", frame_size=48, repeat_action_probability=0.25, max_episode_env_steps=60),
 }
 
@@ -176,4 +180,4 @@ def test_action_sets_are_the_emulators_own() -> None:
     for name in ("Assault", "Pooyan", "Phoenix", "MsPacman", "Seaquest", "WizardOfWor", "Breakout"):
         emulator = ALEInterface()
         emulator.loadROM(roms.get_rom_path(rom_ids[name]))
-        assert sorted(action.value for action in emulator.getMinimalActionSet()) == list(GAMES[name].action_ids)
+        assert sorted(action.value for action in emulator.getMinimalActionSet()) == list(find_game(name).action_ids)

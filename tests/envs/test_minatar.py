@@ -11,7 +11,7 @@ from xtra.envs.config import EnvironmentConfig
 from xtra.envs.make import make_emulators
 from xtra.envs.minatar import ACTIONS, MODULES, blend, palette
 from xtra.envs.vector import Emulators
-from xtra.protocol.games import ACTION_NAMES, GAMES, MINATAR_ACTION_IDS
+from xtra.protocol.games import ACTION_NAMES, GAMES, MINATAR_ACTION_IDS, find_game
 
 MEANINGS = {"NOOP": "n", "LEFT": "l", "UP": "u", "RIGHT": "r", "DOWN": "d", "FIRE": "f"}
 
@@ -52,7 +52,7 @@ def test_a_game_goes_as_the_package_plays_it(game: str) -> None:
 def test_action_sets_are_the_packages_own() -> None:
     assert {name for name, game in GAMES.items() if game.family == "minatar"} == MODULES.keys()
     for game, module in MODULES.items():
-        assert {ACTIONS[action] for action in GAMES[game].action_ids} == set(Environment(module).minimal_action_set())
+        assert {ACTIONS[action] for action in find_game(game).action_ids} == set(Environment(module).minimal_action_set())
 
 
 def test_a_sticky_action_does_not_reach_into_the_next_episode() -> None:

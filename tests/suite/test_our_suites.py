@@ -10,7 +10,7 @@ import pytest
 from xtra.agents.config import AGENTS
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.config import Config
-from xtra.protocol.games import XTRA_GAMES
+from xtra.protocol.atari import XTRA_GAMES
 from xtra.protocol.protocols import PROTOCOLS
 from xtra.rng import stream
 from xtra.suite.diagnostics.errors import SuiteError

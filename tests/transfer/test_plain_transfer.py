@@ -11,7 +11,7 @@ import torch
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.agents.interface import TrainingRun
 from xtra.envs.config import EnvironmentConfig
-from xtra.protocol.games import GAMES, NUM_ACTIONS
+from xtra.protocol.games import NUM_ACTIONS, find_game
 from xtra.replay.buffer import ReplayBuffer
 from xtra.transfer.config import CrossTaskConfig, FinetuningConfig, TaskWeightConfig, TeacherConfig
 from xtra.transfer.finetuning import FinetuningLearner
@@ -32,7 +32,7 @@ def sources(config: EfficientZeroConfig) -> tuple[list[LabelledTask], list[Plain
     """Three games, each with a teacher of its own; the same twice."""
     labelled, plain = [], []
     for game, seed in GAMES_BY_SEED.items():
-        rng, ids = np.random.default_rng(seed), GAMES[game].action_ids
+        rng, ids = np.random.default_rng(seed), find_game(game).action_ids
         replay = ReplayBuffer(config.replay, 1, (10, 10, 3), NUM_ACTIONS, config.window, NUM_ROWS)
         memory = Memory(config.window)
         fill(replay, memory, NUM_ROWS, ids, seed)
@@ -71,8 +71,8 @@ def test_updates_with_offline_tasks_are_those_of_the_plain_version(settings: dic
     network = talking_network(config.network, 10, seed=1)
     learner.start_from(network.state_dict(), COMPONENTS, [])
     replay, memory = learner.make_replay(2, (10, 10, 3), 100), Memory(config.window)
-    fill(replay, memory, NUM_ROWS, GAMES["Catch"].action_ids, seed=5)
-    own = PlainEfficientZero(network, config, GAMES["Catch"].action_ids, SEED)
+    fill(replay, memory, NUM_ROWS, find_game("Catch").action_ids, seed=5)
+    own = PlainEfficientZero(network, config, find_game("Catch").action_ids, SEED)
     plain = PlainCrossTasks(own, plain_tasks, cross, task_weights)
     for update in range(5):
         expected = plain.update(memory, update, NUM_UPDATES)

@@ -15,7 +15,7 @@ from xtra.agents.curl.learning import CurlNetworks
 from xtra.agents.factory import make_player
 from xtra.agents.interface import TrainingRun
 from xtra.envs.config import EnvironmentConfig
-from xtra.protocol.games import GAMES, NUM_ACTIONS
+from xtra.protocol.games import NUM_ACTIONS, find_game
 from xtra.replay.buffer import ReplayBuffer
 from xtra.transfer.offline_batches import TaskSampler
 from xtra.transfer.pooled_curl import PooledCurl
@@ -50,7 +50,7 @@ def bandit(game: str, config: CurlConfig) -> Task:
     rng = np.random.default_rng(0)
     replay = ReplayBuffer(config.replay, 1, (10, 10, 1), NUM_ACTIONS, config.window, NUM_ROWS)
     for row in range(NUM_ROWS):
-        actions = rng.choice(GAMES[game].action_ids, 1)
+        actions = rng.choice(find_game(game).action_ids, 1)
         rewards, ends = (actions == PAID[game]).astype(np.float32), np.array([row % 3 == 2])
         replay.append(stripes(game), actions, rewards, ends, np.zeros((1, NUM_ACTIONS)), np.zeros(1, np.float32))
     return Task(game, replay)
@@ -77,7 +77,7 @@ def test_an_update_is_one_step_on_all_games_samples_each_with_its_own_actions_an
         assert np.array_equal(getattr(batch, name).numpy(), getattr(wanted, name)), name
     assert np.array_equal(batch.observations[:, 1].numpy() * 255, wanted.stacks[:, 1, :, :, 0])
     for valid, game in zip(batch.tasks.valid.numpy(), games, strict=True):
-        assert tuple(np.flatnonzero(valid)) == GAMES[game].action_ids
+        assert tuple(np.flatnonzero(valid)) == find_game(game).action_ids
     assert batch.tasks.contrastive_weights.tolist() == pytest.approx([0.01 if game == "Pong" else 1.0 for game in games])
     of_games = np.repeat([metrics[f"value_loss/{game}"] for game in PAID], [3, 3, 2])
     assert of_games.mean() == pytest.approx(metrics["value_loss"], rel=1e-5)

@@ -14,7 +14,7 @@ from xtra.agents.efficientzero.network import EfficientZeroNetwork
 from xtra.agents.efficientzero.planning import Planner
 from xtra.agents.interface import TrainingRun
 from xtra.agents.observation import to_observations
-from xtra.protocol.games import GAMES, NUM_ACTIONS
+from xtra.protocol.games import NUM_ACTIONS, find_game
 from xtra.replay.buffer import ReplayBuffer
 from xtra.transfer import student
 from xtra.transfer.config import TeacherConfig
@@ -92,7 +92,7 @@ def test_without_teachers_each_game_is_searched_over_its_own_actions_with_a_dela
     for update in range(3):
         for drawn in made.take(update):
             used = drawn.batch.policies.sum((0, 1))
-            assert set(np.flatnonzero(used).tolist()) == set(GAMES[games[drawn.task]].action_ids)
+            assert set(np.flatnonzero(used).tolist()) == set(find_game(games[drawn.task]).action_ids)
         made.update(update)
     target = made._target.network.state_dict()
     # A snapshot was taken after update 2, and is used from update 4 on.

@@ -11,7 +11,7 @@ from xtra.agents.config import CloningConfig
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
 from xtra.agents.observation import to_observations
 from xtra.envs.config import EnvironmentConfig
-from xtra.protocol.games import GAMES
+from xtra.protocol.games import find_game
 
 
 class CloningPlayer:
@@ -21,7 +21,7 @@ class CloningPlayer:
         self.frame_stack = config.network.frame_stack
         self._network = network.eval()
         self._device = next(network.parameters()).device
-        self._action_ids = np.array(GAMES[environment.game].action_ids)
+        self._action_ids = np.array(find_game(environment.game).action_ids)
 
     @torch.no_grad()
     def play(self, stacks: NDArray[np.uint8], env_step: int) -> NDArray[np.int64]:

@@ -11,7 +11,7 @@ from xtra.agents.interface import Player
 from xtra.envs.config import EnvironmentConfig
 from xtra.envs.make import make_evaluation_environment
 from xtra.envs.vector import FrameStacks
-from xtra.protocol.games import GAMES
+from xtra.protocol.games import find_game
 from xtra.rng import stream
 
 
@@ -114,7 +114,7 @@ class RandomPlayer:
     frame_stack = 1
 
     def __init__(self, game: str, seed: int) -> None:
-        self._valid = np.array(GAMES[game].action_ids)
+        self._valid = np.array(find_game(game).action_ids)
         self._seed = seed
 
     def play(self, stacks: NDArray[np.uint8], env_step: int) -> NDArray[np.int64]:

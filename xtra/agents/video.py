@@ -15,7 +15,7 @@ from xtra.agents.interface import Player
 from xtra.envs.config import EnvironmentConfig
 from xtra.envs.make import make_evaluation_environment
 from xtra.envs.vector import FrameStacks
-from xtra.protocol.games import ACTION_NAMES, GAMES, NUM_ACTIONS
+from xtra.protocol.games import ACTION_NAMES, NUM_ACTIONS, find_game
 
 FORMATS = (".gif", ".png")
 """Pillow writes both animated; PNG is lossless and larger."""
@@ -63,9 +63,9 @@ def scenes(player: Player, environment: EnvironmentConfig, *, seed: int, max_epi
 def write_video(path: Path, played: Iterator[Scene], game: str, frames_per_second: float) -> int:
     """Writes `path`, in the format of its suffix (one of `FORMATS`); returns the number of decisions shown."""
     shown = list(played)
-    first = draw(shown[0], 0, GAMES[game].action_ids)
+    first = draw(shown[0], 0, find_game(game).action_ids)
     duration = max(20, round(1000 / frames_per_second))  # viewers slow down what is faster
-    rest = Following(shown, GAMES[game].action_ids)
+    rest = Following(shown, find_game(game).action_ids)
     first.save(path, format=path.suffix[1:].upper(), save_all=True, append_images=rest, duration=duration, loop=0)
     return len(shown)
 

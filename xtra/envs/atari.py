@@ -7,6 +7,7 @@ before it takes the maximum.
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import ale_py
 import numpy as np
@@ -28,10 +29,9 @@ class AtariEmulators:
     """N copies of an Atari game. Actions are ids of the full set of 18. Rewards are raw."""
 
     def __init__(self, config: EnvironmentConfig, num_envs: int) -> None:
-        rom_ids = {rom_id_to_name(rom_id): rom_id for rom_id in roms.get_all_rom_ids()}
         self.num_envs = num_envs
         self._vector = AtariVectorEnv(
-            rom_ids[config.game],
+            rom_id(config.game),
             num_envs,
             # Results do not depend on the number of threads (tests/envs), so the machine decides.
             num_threads=min(num_envs, os.cpu_count() or 1),
@@ -69,6 +69,18 @@ class AtariEmulators:
             # ale-py has started a new game within the step. Where only a life is lost what it calls final is of no step.
             seen[game_over] = _owned(info["final_obs"])[game_over]
         return EmulatorStep(seen, rewards.astype(np.float32), ended & ~game_over, game_over)
+
+
+def rom_id(game: str) -> str:
+    """ale-py's name of an Atari game (`ms_pacman` for MsPacman)."""
+    return next(rom_id for rom_id in roms.get_all_rom_ids() if rom_id_to_name(rom_id) == game)
+
+
+def rom_path(game: str) -> Path:
+    """The game's file."""
+    path: Path | None = roms.get_rom_path(rom_id(game))
+    assert path is not None  # ale-py ships it
+    return path
 
 
 def _owned(frames: NDArray[np.uint8]) -> Frames:

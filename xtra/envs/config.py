@@ -7,13 +7,16 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from xtra.config import Config
-from xtra.protocol.games import GAMES
+from xtra.protocol.games import find_game, is_game
 
 VIEW = ("frame_size", "color")
 """Settings that change what a game looks like, not its course."""
 
 CELLS = 10
 """Rows, and columns, of the picture of a game that we draw ourselves."""
+
+ATARI_WIDTH = 160
+"""Pixels of an Atari screen's rows. Flavours are made smaller, never larger."""
 
 DRAWN = ("catch", "minatar")
 """The families of those games."""
@@ -44,6 +47,8 @@ class EnvironmentConfig(Config):
 
     @model_validator(mode="after")
     def _frames_fit_the_picture(self) -> Self:
-        if self.game in GAMES and GAMES[self.game].family in DRAWN and self.frame_size % CELLS:
+        if is_game(self.game) and find_game(self.game).family in DRAWN and self.frame_size % CELLS:
             raise ValueError(f"environment.frame_size is {self.frame_size}; {self.game} is drawn on a multiple of {CELLS} pixels")
+        if "@" in self.game and self.frame_size > ATARI_WIDTH:
+            raise ValueError(f"environment.frame_size is {self.frame_size}; {self.game} is shown on at most {ATARI_WIDTH} pixels")
         return self

@@ -6,7 +6,7 @@ from functools import partial
 
 from xtra.envs.config import EnvironmentConfig
 from xtra.envs.vector import Emulators, VectorEnvironment
-from xtra.protocol.games import GAMES
+from xtra.protocol.games import find_game
 from xtra.rng import derive_seed
 
 
@@ -17,7 +17,11 @@ def make_emulators(config: EnvironmentConfig, num_envs: int) -> Emulators:
     ModuleNotFoundError, with the command that helps, where the family needs an extra that is not installed.
     """
     # Imported here: no game needs another family's packages.
-    match GAMES[config.game].family:
+    match find_game(config.game).family:
+        case "atari" if "@" in config.game:
+            from xtra.envs.atari_flavours import FlavourEmulators
+
+            return FlavourEmulators(config, num_envs)
         case "atari":
             from xtra.envs.atari import AtariEmulators
 

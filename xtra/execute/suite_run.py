@@ -10,7 +10,7 @@ from pathlib import Path
 
 from xtra.networks.imported import import_network
 from xtra.networks.network_file import NetworkFileError, read_network_file
-from xtra.protocol.games import GAMES
+from xtra.protocol.games import find_game, is_game
 from xtra.store.files import json_text, write_text_atomically
 from xtra.store.rows import Cell
 from xtra.store.store import Store
@@ -34,7 +34,7 @@ def import_networks(store: Store, plan: Plan) -> None:
 def require_extras(plan: Plan) -> None:
     """Raises SuiteError when a package is missing that some game of the plan, a source game too, needs."""
     played = dict.fromkeys(job.config["environment"]["game"] for job in plan.jobs.values() if "environment" in job.config)
-    games = [game for game in played if game in GAMES and GAMES[game].family == "minatar"]
+    games = [game for game in played if is_game(game) and find_game(game).family == "minatar"]
     if games and find_spec("minatar") is None:
         remedy = "pip install 'xtra-bench[minatar]', into the environment that this command runs in"
         raise SuiteError([Problem(Location(plan.suite), f"{games[0]} needs the extra `minatar`", remedy)])

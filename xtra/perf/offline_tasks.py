@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from xtra.envs.config import EnvironmentConfig
-from xtra.protocol.games import GAMES, NUM_ACTIONS
+from xtra.protocol.games import NUM_ACTIONS, find_game
 from xtra.replay.frames import frames_fit
 from xtra.replay.offline import OfflineData
 from xtra.stages import dataset
@@ -49,7 +49,7 @@ def keep_frames_as_in_a_study(tasks: Sequence[Task], datasets: tuple[Path, ...],
 def _play(environment: EnvironmentConfig, directory: Path) -> None:
     config = DatasetConfig(environment=environment, data=DataConfig(policy="random"), env_steps=ENV_STEPS, seed=0)
     dataset.run(config, StageContext(directory, directory / "data", {}, Telemetry(directory)))
-    count, valid = OfflineData.open(directory / "data").num_transitions, GAMES[environment.game].action_ids
+    count, valid = OfflineData.open(directory / "data").num_transitions, find_game(environment.game).action_ids
     policies = np.zeros((count, NUM_ACTIONS), np.float32)
     policies[:, valid] = 1 / len(valid)
     Labels(policies, np.zeros(count, np.float32)).save(directory)

@@ -16,7 +16,7 @@ import numpy as np
 from xtra.agents.evaluation import RandomPlayer
 from xtra.envs.config import VIEW, EnvironmentConfig
 from xtra.envs.make import episode_seed, make_training_environment
-from xtra.protocol.games import GAMES, NUM_ACTIONS
+from xtra.protocol.games import NUM_ACTIONS, find_game
 from xtra.replay.buffer import ReplayBuffer
 from xtra.replay.config import ReplayConfig
 from xtra.replay.frames import BLOCK_FRAMES
@@ -102,7 +102,7 @@ def _play_at_random(config: DatasetConfig, context: StageContext) -> Recording:
     player = RandomPlayer(config.environment.game, config.seed)
     environment = make_training_environment(config.environment, RANDOM_ENVS, config.seed)
     policies = np.zeros((RANDOM_ENVS, NUM_ACTIONS), np.float32)
-    policies[:, GAMES[config.environment.game].action_ids] = 1 / len(GAMES[config.environment.game].action_ids)
+    policies[:, find_game(config.environment.game).action_ids] = 1 / len(find_game(config.environment.game).action_ids)
     replay = ReplayBuffer(
         ReplayConfig(), RANDOM_ENVS, _frame_shape(config.environment), NUM_ACTIONS, 0, RANDOM_ENVS * RANDOM_ROWS
     )

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from xtra.agents.config import AGENTS
 from xtra.agents.curl.config import CurlConfig
 from xtra.agents.efficientzero.config import EfficientZeroConfig
-from xtra.protocol.games import GAMES
+from xtra.protocol.games import GAMES, UnknownGame, find_game, is_game
 from xtra.protocol.protocols import PROTOCOLS
 from xtra.stages.registry import STAGES
 from xtra.suite.diagnostics.document import DataPath, Document, Problems
@@ -48,14 +48,9 @@ def names(spec: SuiteSpec, document: Document) -> Problems:
     yield from known(("size",), spec.size, SIZES, "size")
     yield from known(("baseline",), spec.baseline, methods, "method")
 
-    def games(path: DataPath, listed: Sequence[str] | None) -> Problems:
-        for index, game in enumerate(listed or ()):
-            if path == ("targets",) or game != OTHER_TARGETS:
-                yield from known((*path, index), game, GAMES, "game")
-
     yield from known(("source_method",), spec.source_method, methods, "method")
-    yield from games(("targets",), spec.targets)
-    yield from games(("sources",), spec.sources)
+    yield from _games(document, ("targets",), spec.targets)
+    yield from _games(document, ("sources",), spec.sources)
     for stage in spec.resources:
         if stage not in STAGES:
             path: DataPath = ("resources", stage)
@@ -65,7 +60,20 @@ def names(spec: SuiteSpec, document: Document) -> Problems:
         yield from known(("methods", index, "preset"), method.preset, PRESETS, "preset")
         yield from known(("methods", index, "base"), method.base, methods, "method")
         yield from known(("methods", index, "source_method"), method.source_method, methods, "method")
-        yield from games(("methods", index, "sources"), method.sources)
+        yield from _games(document, ("methods", index, "sources"), method.sources)
+
+
+def _games(document: Document, path: DataPath, listed: Sequence[str] | None) -> Problems:
+    """Reports names that no game has; among sources `other_targets` is not one."""
+    for index, game in enumerate(listed or ()):
+        if path != ("targets",) and game == OTHER_TARGETS:
+            continue
+        try:
+            find_game(game)
+        except UnknownGame as error:
+            where, name = (*path, index), game.partition("@")[0]
+            message = str(error) if error.remedy else f"unknown game {shown(name)}"
+            yield where, Problem(document.location(where), message, error.remedy or suggest(name, GAMES, "games"))
 
 
 def labels(spec: SuiteSpec, document: Document) -> Problems:
@@ -97,10 +105,10 @@ def families(spec: SuiteSpec, document: Document) -> Problems:
     """Reports targets of another family than the protocol measures."""
     protocol = PROTOCOLS.get(spec.protocol)
     for index, target in enumerate(spec.targets):
-        if protocol is None or target not in GAMES or GAMES[target].family == protocol.family:
+        if protocol is None or not is_game(target) or find_game(target).family == protocol.family:
             continue
-        fitting = [p.name for p in PROTOCOLS.values() if p.family == GAMES[target].family]
-        message = f"{target} is a game of family {GAMES[target].family}; protocol {protocol.name} measures {protocol.family}"
+        fitting = [p.name for p in PROTOCOLS.values() if p.family == find_game(target).family]
+        message = f"{target} is a game of family {find_game(target).family}; protocol {protocol.name} measures {protocol.family}"
         path = ("targets", index)
         yield path, Problem(document.location(path), message, f"protocols for it: {', '.join(fitting)}")
 

@@ -11,7 +11,7 @@ from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.envs.config import VIEW
 from xtra.networks.compatibility import differences
 from xtra.networks.network_file import NetworkFileError, read_network_file
-from xtra.protocol.games import GAMES
+from xtra.protocol.games import find_game
 from xtra.protocol.protocols import PROTOCOLS
 from xtra.suite.diagnostics.document import DataPath, Document, Problems
 from xtra.suite.diagnostics.errors import Location, Problem, nearest, shown
@@ -59,8 +59,8 @@ def _listed(spec: SuiteSpec, path: DataPath, listed: tuple[str, ...], document: 
             yield here, Problem(document.location(here), message, remedy)
         elif game in listed[:index]:
             yield here, Problem(document.location(here), f"duplicate source {shown(game)}", "name each once")
-        elif GAMES[game].family != protocol.family:
-            message = f"{game} is a game of family {GAMES[game].family}; the targets are of family {protocol.family}"
+        elif find_game(game).family != protocol.family:
+            message = f"{game} is a game of family {find_game(game).family}; the targets are of family {protocol.family}"
             yield here, Problem(document.location(here), message, "one network sees them all: name games of one family")
 
 

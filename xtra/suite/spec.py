@@ -25,10 +25,12 @@ SUITE_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 
 MAX_SEED = 2**31 - 1
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
-GameName = Annotated[str, Field(json_schema_extra=_one_of(GAMES))]
+FLAVOUR = {"pattern": "^[A-Za-z0-9]+@[a-z]+=[0-9]+(,[a-z]+=[0-9]+)*$"}
+"""Flavours of games are too many to list."""
+GameName = Annotated[str, Field(json_schema_extra={"anyOf": [_one_of(GAMES), FLAVOUR]})]
 OTHER_TARGETS = "other_targets"
 """In place of source games: for each target, all other targets (leave one out)."""
-SourceName = Annotated[str, Field(json_schema_extra=_one_of([*GAMES, OTHER_TARGETS]))]
+SourceName = Annotated[str, Field(json_schema_extra={"anyOf": [_one_of([*GAMES, OTHER_TARGETS]), FLAVOUR]})]
 Settings = Annotated[
     dict[str, JsonValue],
     Field(max_length=200, examples=[{"agent.search.num_simulations": 16, "agent.optimizer.batch_size": 64}]),
@@ -79,7 +81,7 @@ class SuiteFile(Config):
     """`full`, or `smoke`: tens of updates of a small network, to see that everything runs; its rows carry another label."""
     seeds: tuple[Seed, ...] = Field(min_length=1, max_length=1_000, examples=[[0, 1, 2]])
     """One run of each method on each game per seed."""
-    targets: tuple[GameName, ...] = Field(min_length=1, max_length=len(GAMES), examples=[["Pong", "Breakout"]])
+    targets: tuple[GameName, ...] = Field(min_length=1, max_length=1_000, examples=[["Pong", "Breakout"]])
     """The games that are learned and scored."""
     sources: tuple[SourceName, ...] | None = Field(None, min_length=1, examples=[[OTHER_TARGETS]])
     """The games that methods with `transfer` learn from before, and beside, the target; `[other_targets]` leaves one out."""

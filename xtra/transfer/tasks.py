@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from xtra.agents.efficientzero.batch import Batch
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.agents.efficientzero.targets import assemble, value_targets
-from xtra.protocol.games import GAMES, ActionSpace
+from xtra.protocol.games import ActionSpace, find_game
 from xtra.replay.buffer import ReplayBuffer, Sample
 from xtra.replay.config import ReplayConfig
 from xtra.replay.offline import OfflineData
@@ -67,7 +67,7 @@ class Task:
     @property
     def action_ids(self) -> tuple[int, ...]:
         """The actions (of ALE's 18) that the game has."""
-        return GAMES[self.game].action_ids
+        return find_game(self.game).action_ids
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from xtra.agents.curl.config import CurlConfig
 from xtra.agents.factory import make_learner
 from xtra.agents.interface import TrainingRun
 from xtra.envs.config import EnvironmentConfig
-from xtra.protocol.games import GAMES
+from xtra.protocol.games import find_game
 from xtra.rng import derive_seed, stream
 
 from ..plain_update import Memory, Place, clipped, fill, stack_at
@@ -37,7 +37,7 @@ LAYERS = ("value_hidden", "value", "advantage_hidden", "advantage")
 
 class PlainCurl:
     def __init__(self, state: dict[str, Weights], config: CurlConfig, game: str) -> None:
-        self.config, self.game, self.ids = config, game, list(GAMES[game].action_ids)
+        self.config, self.game, self.ids = config, game, list(find_game(game).action_ids)
         self.network, self.target, self.slow = (
             {name: w.clone() for name, w in state[which].items()} for which in ("network", "target", "momentum")
         )
@@ -188,7 +188,7 @@ def test_four_updates_are_those_of_the_plain_version(game: str, blocks: dict[str
     learner = make_learner(config, EnvironmentConfig(game=game, frame_size=10), run)
     plain = PlainCurl(learner.state(), config, game)
     replay, memory = learner.make_replay(2, (10, 10, 3), 100), Memory(config.window)
-    fill(replay, memory, NUM_ROWS, GAMES[game].action_ids, seed=6)
+    fill(replay, memory, NUM_ROWS, find_game(game).action_ids, seed=6)
     for update in range(4):
         expected = plain.update(memory, update)
         assert learner.update(replay, update) == pytest.approx(expected, rel=2e-3), update

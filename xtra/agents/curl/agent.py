@@ -18,7 +18,7 @@ from xtra.agents.curl.network import CurlNetwork
 from xtra.agents.interface import Decision, TrainingRun
 from xtra.agents.observation import to_observations
 from xtra.envs.config import EnvironmentConfig
-from xtra.protocol.games import GAMES, NUM_ACTIONS
+from xtra.protocol.games import NUM_ACTIONS, find_game
 from xtra.replay.buffer import ReplayBuffer, Sample
 from xtra.rng import derive_seed, stream
 
@@ -30,7 +30,7 @@ class CurlPlayer:
         self.frame_stack = config.network.frame_stack
         self._network, self._seed, self._device = network, seed, network.atoms.device
         self._epsilon = config.acting.evaluation_epsilon
-        self._action_ids = np.array(GAMES[environment.game].action_ids)
+        self._action_ids = np.array(find_game(environment.game).action_ids)
         self._valid = valid_actions([environment.game], self._device)
 
     @torch.no_grad()

@@ -15,7 +15,7 @@ from torch import Tensor
 from xtra.agents.curl.config import CurlConfig
 from xtra.agents.curl.network import CurlNetwork, Noise
 from xtra.agents.observation import random_view, to_observations
-from xtra.protocol.games import GAMES, NUM_ACTIONS
+from xtra.protocol.games import NUM_ACTIONS, find_game
 from xtra.replay.buffer import ReplayBuffer, Sample
 from xtra.replay.window import Window
 from xtra.rng import derive_seed, stream
@@ -144,5 +144,5 @@ def valid_actions(games: Sequence[str], device: torch.device) -> Tensor:
     """`[B, 18]`: which actions each game understands."""
     valid = np.zeros((len(games), NUM_ACTIONS), np.bool_)
     for row, game in zip(valid, games, strict=True):
-        row[list(GAMES[game].action_ids)] = True
+        row[list(find_game(game).action_ids)] = True
     return torch.from_numpy(valid).to(device)
