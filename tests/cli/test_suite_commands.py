@@ -96,7 +96,7 @@ def test_what_run_would_fail_for_is_told_by_validate_plan_and_dry_run(monkeypatc
     assert {command: result.exit_code for command, result in results.items()} == {
         "validate": 2, "run --dry-run": 2, "run": 2, "plan": 0,
     }  # fmt: skip
-    assert all("needs the extra `minatar`" in result.stderr for result in results.values())
+    assert all("needs the package `minatar`" in result.stderr for result in results.values())
     assert "protocol: minatar" in results["plan"].stdout.splitlines()
 
 

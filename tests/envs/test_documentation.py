@@ -1,5 +1,10 @@
 """docs/environments.md tells the truth: its example keeps the contract, its table of built-in games is complete."""
 
+import json
+import os
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +12,8 @@ import numpy as np
 
 from xtra.envs.config import EnvironmentConfig
 from xtra.envs.vector import VectorEnvironment
-from xtra.protocol.games import CATCH_GAMES, GAMES
+from xtra.protocol.catch import CATCH_GAMES
+from xtra.protocol.games import GAMES
 from xtra.protocol.protocols import PROTOCOLS
 
 TEXT = (Path(__file__).parents[2] / "docs" / "environments.md").read_text(encoding="utf-8")
@@ -32,6 +38,31 @@ def test_the_example_plays_and_goes_on_where_it_stopped() -> None:
     for row in actions[30:]:
         a, b = original.step(row), restored.step(row)
         assert all(np.array_equal(getattr(a, field), getattr(b, field)) for field in ("frames", "rewards", "episode_end"))
+
+
+def block(language: str) -> str:
+    return TEXT.split(f"```{language}\n")[1].split("```")[0]
+
+
+def test_a_package_of_one_file_adds_a_game_that_a_suite_takes_to_a_report(tmp_path: Path) -> None:
+    (tmp_path / "corridor_games.py").write_text(block("python"))
+    metadata = tmp_path / "corridor_games-1.2.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: corridor-games\nVersion: 1.2\n")
+    groups = tomllib.loads(block("toml"))["project"]["entry-points"]
+    lines = [
+        f"[{group}]\n" + "".join(f"{key} = {value}\n" for key, value in entries.items()) for group, entries in groups.items()
+    ]
+    (metadata / "entry_points.txt").write_text("".join(lines))
+    (tmp_path / "corridor.yaml").write_text(block("yaml"))
+    places = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
+    command = [str(Path(sys.executable).parent / "xtra-bench"), "run", "corridor.yaml"]
+    environment = os.environ | {"PYTHONPATH": places}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = tmp_path / done.stdout.strip().splitlines()[-1]
+    facts = json.loads((report.parent / "run.json").read_text())["methods"][0]["identity"]["facts"]
+    assert facts["plugin corridor"].startswith("corridor-games 1.2, source sha256:")
 
 
 def test_every_family_protocol_and_built_in_game_is_named() -> None:

@@ -14,7 +14,8 @@ from xtra.envs.atari_flavours import FlavourEmulators, num_noops
 from xtra.envs.config import EnvironmentConfig
 from xtra.envs.make import make_emulators
 from xtra.protocol.atari import ATARI_ACTION_IDS, default_flavour, flavours_of, parse_flavour
-from xtra.protocol.games import UnknownGame, find_game
+from xtra.protocol.families import UnknownGame
+from xtra.protocol.games import find_game
 from xtra.suite.load import load_suite
 from xtra.suite.plan import plan
 
@@ -150,7 +151,7 @@ MISTAKES = {
         "a game has one name: defaults left out, the mode first",
     ),
     "Asterix@mode=1": ("Asterix has no mode 1", "modes of Asterix: 0; difficulties: 0"),
-    "Catch@mode=1": ("Catch has no flavours", "write Catch; flavours are modes and difficulties of Atari's games"),
+    "Catch@mode=1": ("Catch has no flavours", "write Catch; games of Atari's have"),
     "Breakuot@mode=4": ("unknown game 'Breakuot'", ""),
 }
 

@@ -11,7 +11,8 @@ from xtra.envs.config import EnvironmentConfig
 from xtra.envs.make import make_emulators
 from xtra.envs.minatar import ACTIONS, MODULES, blend, palette
 from xtra.envs.vector import Emulators
-from xtra.protocol.games import ACTION_NAMES, GAMES, MINATAR_ACTION_IDS, find_game
+from xtra.protocol.games import ACTION_NAMES, GAMES, find_game
+from xtra.protocol.minatar import MINATAR_ACTION_IDS
 
 MEANINGS = {"NOOP": "n", "LEFT": "l", "UP": "u", "RIGHT": "r", "DOWN": "d", "FIRE": "f"}
 

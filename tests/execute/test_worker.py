@@ -155,6 +155,17 @@ def test_a_job_of_another_release_says_so(bench: Any, stage: str, version: int, 
     assert message in bench.error(job)
 
 
+def test_a_job_planned_with_a_plugin_that_is_not_here_says_so(bench: Any) -> None:
+    plain = bench.job("x")
+    job = Job(plain.stage, plain.version, plain.config, plugins={"corridor": "corridor-games 1.2"})
+    assert job.key != plain.key
+    bench.store.add(job)
+    assert bench.store.job(job.key).plugins == {"corridor": "corridor-games 1.2"}
+    assert run_here(bench, job) is Exit.FAILED
+    assert f"{job.key} was planned with plugin corridor of corridor-games 1.2, here is none; install that one" in bench.error(job)
+    assert not bench.computed()
+
+
 def test_a_job_claimed_by_a_live_process_is_left_alone(bench: Any) -> None:
     job = bench.job("shared")
     assert bench.store.begin(job.key) is not None

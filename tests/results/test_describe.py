@@ -82,4 +82,4 @@ def test_a_missing_extra_is_told_before_the_first_job(monkeypatch: pytest.Monkey
     suite_run.require_extras(plan(load_suite(SUITES / "catch.yaml")))
     with pytest.raises(SuiteError) as caught:
         suite_run.require_extras(plan(load_suite(SUITES / "minatar.yaml")))
-    assert "MinAtarBreakout needs the extra `minatar`\n    pip install 'xtra-bench[minatar]'" in caught.value.render()
+    assert "MinAtarBreakout needs the package `minatar`\n    pip install 'xtra-bench[minatar]'" in caught.value.render()

@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from xtra.cli.messages import OutputError, refusal
+from xtra.registry import RegistrationError
 from xtra.store.errors import StoreError
 from xtra.suite.diagnostics.errors import SuiteError
 
@@ -63,6 +64,8 @@ class Commands(TyperGroup):
         except SuiteError as error:
             typer.echo(error.render(), err=True)
             raise typer.Exit(2) from None
+        except RegistrationError as error:
+            raise refusal(str(error)) from None
         except StoreError as error:
             raise refusal(str(error)) from None
         except OutputError:

@@ -17,12 +17,22 @@ from ale_py.vector_env import AtariVectorEnv
 from numpy.typing import NDArray
 
 from xtra.envs.config import EnvironmentConfig
-from xtra.envs.vector import EmulatorStep, Frames, Mask
+from xtra.envs.vector import Emulators, EmulatorStep, Frames, Mask
+from xtra.protocol.atari import parse_flavour
 
 ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)
 
 NEVER = 2**31 - 1
 """Frames after which ale-py would cut an episode: we cut them ourselves, in env steps."""
+
+
+def make_atari(config: EnvironmentConfig, num_envs: int) -> Emulators:
+    """The emulators of the plain game, or of one of its flavours."""
+    if parse_flavour(config.game).is_default:
+        return AtariEmulators(config, num_envs)
+    from xtra.envs.atari_flavours import FlavourEmulators  # stands on this module
+
+    return FlavourEmulators(config, num_envs)
 
 
 class AtariEmulators:

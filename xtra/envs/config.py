@@ -7,6 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from xtra.config import Config
+from xtra.protocol.families import FAMILIES
 from xtra.protocol.games import find_game, is_game
 
 VIEW = ("frame_size", "color")
@@ -14,12 +15,6 @@ VIEW = ("frame_size", "color")
 
 CELLS = 10
 """Rows, and columns, of the picture of a game that we draw ourselves."""
-
-ATARI_WIDTH = 160
-"""Pixels of an Atari screen's rows. Flavours are made smaller, never larger."""
-
-DRAWN = ("catch", "minatar")
-"""The families of those games."""
 
 
 class EnvironmentConfig(Config):
@@ -47,8 +42,8 @@ class EnvironmentConfig(Config):
 
     @model_validator(mode="after")
     def _frames_fit_the_picture(self) -> Self:
-        if is_game(self.game) and find_game(self.game).family in DRAWN and self.frame_size % CELLS:
-            raise ValueError(f"environment.frame_size is {self.frame_size}; {self.game} is drawn on a multiple of {CELLS} pixels")
-        if "@" in self.game and self.frame_size > ATARI_WIDTH:
-            raise ValueError(f"environment.frame_size is {self.frame_size}; {self.game} is shown on at most {ATARI_WIDTH} pixels")
+        if is_game(self.game):
+            problem = FAMILIES[find_game(self.game).family].frame_problem(self.game, self.frame_size)
+            if problem is not None:
+                raise ValueError(f"environment.frame_size is {self.frame_size}; {problem}")
         return self

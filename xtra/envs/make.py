@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 
 from xtra.envs.config import EnvironmentConfig
 from xtra.envs.vector import Emulators, VectorEnvironment
+from xtra.protocol.families import FAMILIES
 from xtra.protocol.games import find_game
 from xtra.rng import derive_seed
 
@@ -13,27 +16,12 @@ from xtra.rng import derive_seed
 def make_emulators(config: EnvironmentConfig, num_envs: int) -> Emulators:
     """N copies of the configured game.
 
-    Raises KeyError for an unknown game (suites check names before), ValueError for a frame size that the family cannot draw, and
-    ModuleNotFoundError, with the command that helps, where the family needs an extra that is not installed.
+    Raises UnknownGame for a name that no game has (suites check names before), ValueError for a frame size that the family
+    cannot draw, and ModuleNotFoundError, with the command that helps, where the family needs an extra that is not installed.
     """
-    # Imported here: no game needs another family's packages.
-    match find_game(config.game).family:
-        case "atari" if "@" in config.game:
-            from xtra.envs.atari_flavours import FlavourEmulators
-
-            return FlavourEmulators(config, num_envs)
-        case "atari":
-            from xtra.envs.atari import AtariEmulators
-
-            return AtariEmulators(config, num_envs)
-        case "minatar":
-            from xtra.envs.minatar import MinAtarEmulators
-
-            return MinAtarEmulators(config, num_envs)
-        case "catch":
-            from xtra.envs.catch import CatchEmulators
-
-            return CatchEmulators(config, num_envs)
+    module, _, name = FAMILIES[find_game(config.game).family].emulators.partition(":")
+    make: Callable[[EnvironmentConfig, int], Emulators] = getattr(import_module(module), name)
+    return make(config, num_envs)
 
 
 def make_training_environment(config: EnvironmentConfig, num_envs: int, seed: int) -> VectorEnvironment:

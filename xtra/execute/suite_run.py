@@ -10,6 +10,7 @@ from pathlib import Path
 
 from xtra.networks.imported import import_network
 from xtra.networks.network_file import NetworkFileError, read_network_file
+from xtra.protocol.families import FAMILIES
 from xtra.protocol.games import find_game, is_game
 from xtra.store.files import json_text, write_text_atomically
 from xtra.store.rows import Cell
@@ -34,10 +35,11 @@ def import_networks(store: Store, plan: Plan) -> None:
 def require_extras(plan: Plan) -> None:
     """Raises SuiteError when a package is missing that some game of the plan, a source game too, needs."""
     played = dict.fromkeys(job.config["environment"]["game"] for job in plan.jobs.values() if "environment" in job.config)
-    games = [game for game in played if is_game(game) and find_game(game).family == "minatar"]
-    if games and find_spec("minatar") is None:
-        remedy = "pip install 'xtra-bench[minatar]', into the environment that this command runs in"
-        raise SuiteError([Problem(Location(plan.suite), f"{games[0]} needs the extra `minatar`", remedy)])
+    for game in filter(is_game, played):
+        needed = FAMILIES[find_game(game).family].requires
+        if needed is not None and find_spec(needed.module) is None:
+            remedy = f"{needed.install}, into the environment that this command runs in"
+            raise SuiteError([Problem(Location(plan.suite), f"{game} needs the package `{needed.module}`", remedy)])
 
 
 def run_directory(results: Path, plan: Plan) -> Path:

@@ -25,6 +25,7 @@ from typing import Any, NoReturn
 from pydantic import ValidationError
 
 from xtra.config import Config
+from xtra.protocol.games import plugins_of
 from xtra.stages.context import Diverged, StageContext, Stopped, StopRequest
 from xtra.stages.registry import Stage
 from xtra.store.errors import ClaimLostError, DamagedError, UnreadableError
@@ -116,6 +117,12 @@ def _resolve(job: Job, stages: str) -> tuple[Stage, Config]:
     if stage.version != job.version:
         found = f"{job.key} was planned for version {job.version} of stage {job.stage}, this code has version {stage.version}"
         raise UnusableJobError(f"{found}; run the suite again to plan it anew")
+    installed = plugins_of(job.config)
+    for name in sorted(job.plugins.keys() | installed.keys()):
+        planned, here = (plugins.get(name, "none") for plugins in (job.plugins, installed))
+        if planned != here:
+            found = f"{job.key} was planned with plugin {name} of {planned}, here is {here}"
+            raise UnusableJobError(f"{found}; install that one, or run the suite again to plan it anew")
     try:
         return stage, stage.config.model_validate_json(json.dumps(job.config))
     except ValidationError as error:

@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from xtra.protocol.families import Family, UnknownGame
+from xtra.protocol.protocols import Protocol
+
 ALL = tuple(range(18))
 
 ATARI_ACTION_IDS: dict[str, tuple[int, ...]] = {
@@ -214,14 +217,6 @@ even where that is not listed, in difficulty 0."""
 _SETTINGS = ("mode", "difficulty")
 
 
-class UnknownFlavour(ValueError):
-    """A flavour that its game does not have, or one written otherwise than by its name. remedy: what to write."""
-
-    def __init__(self, message: str, remedy: str) -> None:
-        super().__init__(message)
-        self.remedy = remedy
-
-
 @dataclass(frozen=True)
 class Flavour:
     """A game of the console in one of its modes and difficulties (Machado et al., 2018), as ale-py numbers them."""
@@ -257,7 +252,7 @@ def flavours_of(game: str) -> dict[str, tuple[int, ...]]:
 def parse_flavour(name: str) -> Flavour:
     """An Atari game, or a flavour of one: `Breakout`, `Breakout@mode=12`, `Breakout@mode=12,difficulty=1`.
 
-    Raises UnknownFlavour.
+    Raises UnknownGame.
     """
     game, at, text = name.partition("@")
     flavour = default_flavour(game)
@@ -268,13 +263,13 @@ def parse_flavour(name: str) -> Flavour:
     for part in text.split(","):
         key, _, value = (word.strip() for word in part.partition("="))
         if key not in _SETTINGS or key in settings:
-            raise UnknownFlavour(f"{name!r} is not a flavour's name", f"write {game}@mode=M,difficulty=D; {_described(game)}")
+            raise UnknownGame(f"{name!r} is not a flavour's name", f"write {game}@mode=M,difficulty=D; {_described(game)}")
         if not value.isdecimal() or int(value) not in {*choices[key], getattr(flavour, key)}:
-            raise UnknownFlavour(f"{game} has no {key} {value or 'of that name'}", _described(game))
+            raise UnknownGame(f"{game} has no {key} {value or 'of that name'}", _described(game))
         settings[key] = int(value)
     flavour = Flavour(game, **{"mode": flavour.mode, "difficulty": flavour.difficulty} | settings)
     if name != flavour.name:
-        raise UnknownFlavour(f"{name!r} is called {flavour.name}", "a game has one name: defaults left out, the mode first")
+        raise UnknownGame(f"{name!r} is called {flavour.name}", "a game has one name: defaults left out, the mode first")
     return flavour
 
 
@@ -282,3 +277,69 @@ def _described(game: str) -> str:
     """The modes and difficulties of a game, in words."""
     modes, difficulties = (", ".join(map(str, values)) for values in flavours_of(game).values())
     return f"modes of {game}: {modes}; difficulties: {difficulties}"
+
+
+SCREEN_WIDTH = 160
+"""Pixels of a screen's rows. Flavours are made smaller, never larger."""
+
+
+def _frame_problem(game: str, frame_size: int) -> str | None:
+    if "@" in game and frame_size > SCREEN_WIDTH:
+        return f"{game} is shown on at most {SCREEN_WIDTH} pixels"
+    return None
+
+
+def _check_flavour(name: str) -> None:
+    parse_flavour(name)
+
+
+_ATARI_100K = {
+    "environment.frame_skip": 4,
+    "environment.noop_max": 30,
+    "environment.repeat_action_probability": 0.0,
+    "environment.life_loss_terminal": True,
+    "environment.max_episode_env_steps": 27_000,
+    "training.env_steps": 100_000,
+    "evaluation.num_episodes": 32,
+    "evaluation.max_episode_env_steps": 27_000,
+}
+
+ATARI_100K = Protocol(
+    name="atari100k",
+    family="atari",
+    summary="Atari 100k as EfficientZero and XTRA ran it: 100,000 env steps (400,000 frames), no sticky actions, 32 whole games.",
+    settings=_ATARI_100K,
+)
+ATARI_100K_STICKY = Protocol(
+    name="atari100k-sticky",
+    family="atari",
+    summary="Atari 100k with the sticky actions of Machado et al. (2018): each frame repeats the last action with chance 0.25.",
+    settings=_ATARI_100K | {"environment.repeat_action_probability": 0.25},
+)
+ATARI_20K = Protocol(
+    name="atari20k",
+    family="atari",
+    summary="The first fifth of Atari 100k: 20,000 env steps (80,000 frames), scored alike: what one core can train in.",
+    settings=_ATARI_100K | {"training.env_steps": 20_000},
+)
+ATARI_SMOKE = Protocol(
+    name="atari-smoke",
+    family="atari",
+    summary="A few hundred env steps of real Atari, evaluated on 4 episodes cut at 400 env steps: proves wiring, not learning.",
+    settings=_ATARI_100K
+    | {
+        "environment.max_episode_env_steps": 400,
+        "training.env_steps": 240,
+        "evaluation.num_episodes": 4,
+        "evaluation.max_episode_env_steps": 400,
+    },
+    proves="wiring",
+)
+FAMILY = Family(
+    name="atari",
+    games=ATARI_ACTION_IDS,
+    emulators="xtra.envs.atari:make_atari",
+    protocols=(ATARI_100K, ATARI_100K_STICKY, ATARI_20K, ATARI_SMOKE),
+    frame_problem=_frame_problem,
+    check_flavour=_check_flavour,
+)

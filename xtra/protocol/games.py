@@ -5,14 +5,15 @@ Pure data, so that a suite can be checked without an emulator.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from xtra.protocol.atari import ALL, ATARI_ACTION_IDS, UnknownFlavour, parse_flavour
+from xtra.protocol.families import FAMILIES, UnknownGame
 
 NUM_ACTIONS = 18
 """Every game shares one policy head over ALE's 18 actions (XTRA's released code); a game uses the ids it understands."""
@@ -22,11 +23,9 @@ ACTION_NAMES = (
     "RIGHTFIRE", "LEFTFIRE", "DOWNFIRE", "UPRIGHTFIRE", "UPLEFTFIRE", "DOWNRIGHTFIRE", "DOWNLEFTFIRE",
 )  # fmt: skip
 
+ALL = tuple(range(NUM_ACTIONS))
+
 ActionSpaceName = Literal["game", "ale18"]
-
-
-Family = Literal["atari", "catch", "minatar"]
-"""Games that one class of `xtra.envs` implements, and that the same protocols measure."""
 
 
 @dataclass(frozen=True)
@@ -34,55 +33,39 @@ class Game:
     """A game: its name in suites, the family that implements it, and the ids (of 18) it understands, in ascending order."""
 
     name: str
-    family: Family
+    family: str
     action_ids: tuple[int, ...]
 
 
-CATCH_ACTION_IDS = (0, 3, 4)
-"""NOOP, RIGHT, LEFT: the built-in games speak Atari's ids, so that they share the 18-action head."""
-
-CATCH_GAMES = (
-    "Catch", "CatchInverted", "CatchSlow", "CatchFast", "CatchMirrored", "CatchRising", "CatchWide", "CatchNegated",
-)  # fmt: skip
-"""The built-in game and its variants, each another in one rule; `xtra.envs.catch` tells which."""
-
-MINATAR_ACTION_IDS: dict[str, tuple[int, ...]] = {
-    "MinAtarAsterix": (0, 2, 3, 4, 5),
-    "MinAtarBreakout": (0, 3, 4),
-    "MinAtarFreeway": (0, 2, 5),
-    "MinAtarSeaquest": (0, 1, 2, 3, 4, 5),
-    "MinAtarSpaceInvaders": (0, 1, 3, 4),
-}
-"""MinAtar's minimal action sets as ALE's ids: minimal as for Atari, and as in the versions `-v1` of MinAtar's own games."""
-
-GAMES: dict[str, Game] = {name: Game(name, "atari", ids) for name, ids in ATARI_ACTION_IDS.items()}
-GAMES |= {name: Game(name, "catch", CATCH_ACTION_IDS) for name in CATCH_GAMES}
-GAMES |= {name: Game(name, "minatar", ids) for name, ids in MINATAR_ACTION_IDS.items()}
+GAMES: Mapping[str, Game]
+"""Every family's games by name, without their flavours."""
 
 
-class UnknownGame(ValueError):
-    """A name that no game has. remedy: what to write instead, as far as that is known; else empty."""
-
-    def __init__(self, message: str, remedy: str = "") -> None:
-        super().__init__(message)
-        self.remedy = remedy
+def __getattr__(name: str) -> Any:
+    # At first use: a family's module may import this one.
+    if name != "GAMES":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    games = {
+        game: Game(game, family.name, action_ids) for family in FAMILIES.values() for game, action_ids in family.games.items()
+    }
+    globals()[name] = games
+    return games
 
 
 @cache
 def find_game(name: str) -> Game:
-    """The game of that name: one of `GAMES`, or a flavour of an Atari game. Raises UnknownGame; suites check names before."""
-    if name in GAMES:
-        return GAMES[name]
+    """The game of that name, which may be a flavour of one. Raises UnknownGame; suites check names before."""
     base = name.partition("@")[0]
-    if base == name or base not in GAMES:
-        raise UnknownGame(f"unknown game {base!r}")
-    if GAMES[base].family != "atari":
-        raise UnknownGame(f"{base} has no flavours", f"write {base}; flavours are modes and difficulties of Atari's games")
-    try:
-        parse_flavour(name)
-    except UnknownFlavour as error:
-        raise UnknownGame(str(error), error.remedy) from None
-    return Game(name, "atari", GAMES[base].action_ids)
+    for family in FAMILIES.values():
+        if base in family.games:
+            if base != name and family.check_flavour is None:
+                raise UnknownGame(
+                    f"{base} has no flavours", f"write {base}; flavours are modes and difficulties of Atari's games"
+                )
+            if base != name and family.check_flavour is not None:
+                family.check_flavour(name)
+            return Game(name, family.name, family.games[base])
+    raise UnknownGame(f"unknown game {base!r}")
 
 
 def is_game(name: str) -> bool:
@@ -92,6 +75,21 @@ def is_game(name: str) -> bool:
     except UnknownGame:
         return False
     return True
+
+
+def plugins_of(config: Any) -> dict[str, str]:
+    """Of the games that a job's configuration names: the families that are not ours, and the version and hash of each."""
+    if isinstance(config, Mapping):
+        games = [name for key in ("game", "games") for name in _names(config.get(key))]
+        families = {find_game(game).family for game in games if is_game(game)}
+        origins = {family: origin for family in sorted(families) if (origin := FAMILIES.plugin_origin(family)) is not None}
+        inner = {family: text for value in config.values() for family, text in plugins_of(value).items()}
+        return inner | {family: str(origin) for family, origin in origins.items()}
+    return {}
+
+
+def _names(value: Any) -> list[str]:
+    return [value] if isinstance(value, str) else list(value or ())
 
 
 @dataclass(frozen=True)

@@ -99,7 +99,9 @@ def _transfer(spec: SuiteSpec, method: MethodSpec, config: MethodConfig) -> Tran
 def _identity(plan: Plan, method: MethodSpec, config: MethodConfig, cell: Cell) -> Identity:
     """Of the jobs of one of the method's cells; those of its other cells differ in target, seed and source games alone."""
     jobs = closure(plan.jobs, cell.keys)
-    versions = {f"version of stage {job.stage}": job.version for job in jobs.values()}
+    versions: dict[str, Any] = {f"version of stage {job.stage}": job.version for job in jobs.values()}
+    for job in jobs.values():
+        versions |= {f"plugin {name}": origin for name, origin in job.plugins.items()}
     if config.agent.name == "random":
         # How it would see the game changes nothing that it does: what it scores is the protocol's affair alone.
         return Identity(digest=digest(versions)[:DIGEST_DIGITS], facts=versions)
@@ -119,7 +121,8 @@ def _masked(job: Job, jobs: Mapping[str, Job]) -> dict[str, Any]:
         if isinstance(inner := config.get(part), Mapping):
             config[part] = {name: value for name, value in inner.items() if name not in ("game", *PER_CELL)}
     inputs = {role: sorted({digest(_masked(jobs[key], jobs)) for key in keys}) for role, keys in job.inputs.items()}
-    return {"stage": job.stage, "version": job.version, "config": config, "inputs": inputs}
+    masked = {"stage": job.stage, "version": job.version, "config": config, "inputs": inputs}
+    return {**masked, "plugins": job.plugins} if job.plugins else masked
 
 
 def _source_facts(spec: SuiteSpec, method: MethodSpec, config: MethodConfig) -> Iterator[tuple[str, Any]]:

@@ -58,6 +58,8 @@ class Job:
     config: Mapping[str, Any]
     inputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     resources: Resources = Resources()
+    plugins: Mapping[str, str] = field(default_factory=dict)
+    """What of the code that runs it is not ours: the name of each plugin, and its version and the hash of its source."""
 
     @cached_property
     def key(self) -> str:
@@ -78,4 +80,5 @@ class Job:
             "config": self.config,
             "inputs": {role: list(keys) for role, keys in self.inputs.items()},
             "resources": asdict(self.resources),
+            **({"plugins": self.plugins} if self.plugins else {}),
         }

@@ -123,7 +123,8 @@ class Store:
         try:
             record = json.loads(path.read_bytes())
             inputs = {role: tuple(keys) for role, keys in record["inputs"].items()}
-            job = Job(record["stage"], record["version"], record["config"], inputs, Resources(**record["resources"]))
+            resources, plugins = Resources(**record["resources"]), record.get("plugins", {})
+            job = Job(record["stage"], record["version"], record["config"], inputs, resources, plugins)
         except FileNotFoundError:
             raise DamagedError(path, "is missing") from None
         except OSError as error:

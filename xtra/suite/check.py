@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from xtra.agents.config import AGENTS
 from xtra.agents.curl.config import CurlConfig
 from xtra.agents.efficientzero.config import EfficientZeroConfig
-from xtra.protocol.games import GAMES, UnknownGame, find_game, is_game
+from xtra.protocol.families import FAMILIES, UnknownGame
+from xtra.protocol.games import GAMES, find_game, is_game
 from xtra.protocol.protocols import PROTOCOLS
 from xtra.stages.registry import STAGES
 from xtra.suite.diagnostics.document import DataPath, Document, Problems
@@ -179,7 +180,7 @@ def warnings(spec: SuiteSpec) -> Iterator[str]:
         config = resolve(spec, method)
         longest, budget = config.environment.max_episode_env_steps, config.training.env_steps
         measures_curve = config.learns_online and config.training.curve_episodes > 0
-        ends_by_itself = PROTOCOLS[spec.protocol].family == "catch"
+        ends_by_itself = FAMILIES[PROTOCOLS[spec.protocol].family].ends_by_itself
         if measures_curve and not ends_by_itself and longest > LONG_EPISODES * budget:
             yield (
                 f"{method.name}: training takes {budget:,} env steps, one episode of its curve may take {longest:,}; "

@@ -22,6 +22,7 @@ from xtra.config import Config
 from xtra.envs.config import EnvironmentConfig
 from xtra.networks.imported import imported_job
 from xtra.networks.network_file import read_network_file
+from xtra.protocol.games import plugins_of
 from xtra.search.config import SearchConfig
 from xtra.stages.config import DatasetConfig, EvaluateConfig, LabelConfig, PretrainConfig, TrainConfig, TrainTeacherConfig
 from xtra.stages.registry import STAGES
@@ -85,7 +86,7 @@ class Pipeline:
     def job(self, stage: str, config: Config, inputs: Inputs) -> Job:
         """A job with its stage's resources."""
         dumped: dict[str, Any] = config.model_dump(mode="json")
-        return Job(stage, STAGES[stage].version, dumped, inputs, self._resources(stage))
+        return Job(stage, STAGES[stage].version, dumped, inputs, self._resources(stage), plugins_of(dumped))
 
     def _resources(self, stage: str) -> Resources:
         """The suite preset's resources, and over them the suite's own. Of size smoke the least, on the same machines."""

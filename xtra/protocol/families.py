@@ -1,0 +1,92 @@
+"""Families of environments: games that one class implements and the same protocols measure. Packages register them.
+
+A family is pure data. Its emulators are named, and imported when a game is played: suites are checked and planned without them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from xtra.protocol.protocols import Protocol
+from xtra.registry import Registry
+
+LAST_ACTION = 17
+"""The last of ALE's action ids."""
+
+GROUP = "xtra_bench.environments"
+"""The group of entry points, each of which leads to a `Family` of its own name."""
+
+
+class UnknownGame(ValueError):
+    """A name that no game has. remedy: what to write instead, as far as that is known; else empty."""
+
+    def __init__(self, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """A module that a family's games need and this package does not bring, and the command that installs it."""
+
+    module: str
+    install: str
+
+
+def any_size(game: str, frame_size: int) -> str | None:
+    """For families that can be shown on frames of any size."""
+    return None
+
+
+def multiple_of(cells: int) -> Callable[[str, int], str | None]:
+    """For families drawn on so many cells a side."""
+
+    def problem(game: str, frame_size: int) -> str | None:
+        return f"{game} is drawn on a multiple of {cells} pixels" if frame_size % cells else None
+
+    return problem
+
+
+@dataclass(frozen=True)
+class Family:
+    """Games that one class implements, and that the same protocols measure."""
+
+    name: str
+    games: Mapping[str, tuple[int, ...]]
+    """The games' names, each with the ids (of ALE's 18) that it understands, in ascending order."""
+    emulators: str
+    """`module:name` of what makes `xtra.envs.vector.Emulators` of an EnvironmentConfig and a number of copies."""
+    protocols: tuple[Protocol, ...]
+    """How its games are measured, at least one."""
+    frame_problem: Callable[[str, int], str | None] = any_size
+    """(game, frame size) → why the game cannot be shown at that size, None if it can."""
+    ends_by_itself: bool = False
+    """Whether every episode ends within tens of steps, whatever is done."""
+    requires: Requirement | None = None
+    check_flavour: Callable[[str], None] | None = None
+    """Raises UnknownGame where `GAME@...` is no flavour of its game; None for a family without flavours."""
+
+
+def family_problem(family: Family, others: Mapping[str, Family]) -> str | None:
+    """Why a family cannot be used beside the others; None if it can."""
+    for name, ids in family.games.items():
+        if not name.isalnum():
+            return f"the game {name!r} has more than letters and digits in its name"
+        if not ids or list(ids) != sorted(set(ids)) or ids[0] < 0 or ids[-1] > LAST_ACTION:
+            return f"{name} understands {list(ids)}; at least one id of 0 to {LAST_ACTION}, in ascending order, each once"
+    if not family.games or not family.protocols:
+        return "it needs at least one game and one protocol"
+    for protocol in family.protocols:
+        if protocol.family != family.name:
+            return f"its protocol {protocol.name} measures family {protocol.family!r}"
+    for other in others.values():
+        shared = family.games.keys() & other.games.keys() or {p.name for p in family.protocols} & {
+            p.name for p in other.protocols
+        }
+        if shared:
+            return f"{min(shared)} is a name of family {other.name} too"
+    return None
+
+
+FAMILIES = Registry(GROUP, Family, family_problem)
