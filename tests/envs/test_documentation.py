@@ -60,6 +60,9 @@ def test_a_package_of_one_file_adds_a_game_that_a_suite_takes_to_a_report(tmp_pa
     environment = os.environ | {"PYTHONPATH": places}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+    check = [command[0], "check-environment", "Corridor"]
+    checked = subprocess.run(check, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert (checked.returncode, checked.stdout.count("kept: ")) == (0, 7), checked.stdout + checked.stderr
     report = tmp_path / done.stdout.strip().splitlines()[-1]
     facts = json.loads((report.parent / "run.json").read_text())["methods"][0]["identity"]["facts"]
     assert facts["plugin corridor"].startswith("corridor-games 1.2, source sha256:")

@@ -37,6 +37,7 @@ COMMANDS = {
     "schema": "validate:schema",
     "perf": "perf:app",
     "doctor": "doctor:doctor",
+    "check-environment": "check_environment:check_environment",
 }
 """In the order of `--help`: the module in `xtra.cli` and the function, or group of commands, in it."""
 
