@@ -223,3 +223,9 @@ def test_neither_torch_nor_a_browser_is_needed_and_the_command_line_loads_no_pan
     assert int(done.stdout) == len(xtra_analysis.__all__)
     code = "import sys, xtra.cli.report, xtra.results.finish; assert not {'torch', 'pandas', 'matplotlib'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_flavour_of_which_no_scores_are_known_is_named(make_run: Callable[..., Path], tmp_path: Path) -> None:
+    run = make_run("flavours", games=("Alien", "Assault", "Breakout@mode=12,difficulty=1"))
+    page = page_of(write_report([run], tmp_path / "report").parent)
+    assert "Left out here, for want of such a reference: Breakout@mode=12,difficulty=1" in page
