@@ -8,6 +8,7 @@ import torch
 
 from xtra.agents.efficientzero.agent import EfficientZeroLearner, sample_actions
 from xtra.agents.efficientzero.config import OptimizerConfig
+from xtra.agents.efficientzero.copies import inference_copy
 from xtra.agents.efficientzero.losses import UnrolledModules
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
 from xtra.agents.efficientzero.planning import Planner
@@ -38,12 +39,16 @@ def test_the_acting_and_target_networks_lag_as_configured() -> None:
     learner = make_learner()
     replay = learner.make_replay(2, (10, 10, 3), 200)
     fill(replay)
-    learning = [weights(learner.state(), "network").clone()]
+
+    def folded() -> torch.Tensor:
+        return weights({"folded": inference_copy(learner.network, "float32").state_dict()}, "folded")
+
+    learning = [folded()]
     acting, target = [], []
     for update in range(9):
         learner.update(replay, update)
         state = learner.state()
-        learning.append(weights(state, "network").clone())
+        learning.append(folded())
         acting.append(weights(state, "acting").clone())
         target.append(weights(state, "target").clone())
     # Acting: refreshed after updates 2, 4, 6, 8. Target: snapshots after 3, 6, 9 updates, each used one interval later.
@@ -145,8 +150,8 @@ def test_dynamics_sees_a_games_actions_by_their_place_among_those_of_its_space(
     network = EfficientZeroNetwork(tiny_config().network, 10, space.size)
     for action_id, plane in expected.items():
         index = torch.from_numpy(space.to_indices(np.array([action_id])))
-        planes = network.dynamics._action_planes(torch.zeros(1, 4, 10, 10), index)
-        assert planes.shape == (1, 1, 10, 10)
+        planes = network.dynamics.conv.planes(index, torch.float32)
+        assert planes.shape == (1, 1, 1, 1)
         torch.testing.assert_close(planes, torch.full_like(planes, plane))
 
 
@@ -211,7 +216,7 @@ def test_next_observations_are_the_stacks_that_followed() -> None:
         for k in range(1, 6):
             if batch.alive[i, k]:
                 expected = to_observations(replay.stacks(np.array([row + k]), np.array([env]), 2), CPU)[0]
-                assert torch.equal(batch.next_observations[i, k - 1], expected), (row, env, k)
+                assert torch.equal(batch.next_observations()[k - 1][i], expected), (row, env, k)
 
 
 def test_batch_norm_over_the_episode_ignores_what_did_not_happen_even_if_one_row_is_left() -> None:

@@ -94,7 +94,7 @@ def test_bfloat16_learns_about_the_same_and_keeps_weights_and_losses_in_float32(
     state = rounded.state()
     assert {tensor.dtype for tensor in state["network"].values() if tensor.is_floating_point()} == {torch.float32}
     assert state["acting"]["dynamics.conv.weight"].dtype == torch.bfloat16
-    assert state["acting"]["dynamics.bn.running_var"].dtype == torch.float32
+    assert state["acting"]["dynamics.lstm_bn.running_var"].dtype == torch.float32
 
 
 def test_a_bfloat16_run_goes_on_from_its_state_bit_for_bit() -> None:

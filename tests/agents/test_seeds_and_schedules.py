@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from xtra.agents.curl.config import CurlConfig
+from xtra.agents.efficientzero.copies import inference_copy
 from xtra.agents.factory import make_learner
 from xtra.agents.interface import Learner, TrainingRun
 from xtra.config import Config
@@ -79,7 +80,8 @@ def padding_and_policies(seed: int, update: int) -> tuple[list[Any], list[Any]]:
     config = tiny_config()
     student = MultiTaskStudent(config, 10, one_step_games(config, 2), 40, training_run(seed))
     network = talking_network(config.network, 10, seed=0)
-    student.restore(student.state() | {name: network.state_dict() for name in ("network", "target", "next_target")})
+    copies = {"network": network, "next_target": network, "target": inference_copy(network, "float32")}
+    student.restore(student.state() | {name: copied.state_dict() for name, copied in copies.items()})
     batches = [drawn.batch for drawn in student.take(update)]
     return [b.actions[:, 1:].tolist() for b in batches], [b.policies[:, 0].tolist() for b in batches]
 

@@ -16,6 +16,7 @@ from xtra.agents.curl import agent as curl
 from xtra.agents.curl.config import CurlConfig
 from xtra.agents.efficientzero.agent import EfficientZeroLearner, EfficientZeroPlayer, make_network
 from xtra.agents.efficientzero.config import EfficientZeroConfig
+from xtra.agents.efficientzero.copies import inference_copy
 from xtra.agents.evaluation import RandomPlayer
 from xtra.agents.interface import Learner, Player, TrainingRun
 from xtra.config import Config
@@ -49,7 +50,7 @@ def make_player(
         network.load_state_dict(weights)
         if isinstance(config, CloningConfig):
             return CloningPlayer(config, environment, network)
-        return EfficientZeroPlayer(config, environment, network, num_threads)
+        return EfficientZeroPlayer(config, environment, inference_copy(network, config.precision), num_threads)
     if isinstance(config, CurlConfig):
         curl_network = curl.make_network(config, environment, seed, _device_of(weights))
         curl_network.load_state_dict(weights)

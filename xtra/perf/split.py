@@ -12,7 +12,7 @@ from torch import Tensor
 
 from xtra.agents.efficientzero.agent import make_network
 from xtra.agents.efficientzero.config import NetworkConfig
-from xtra.agents.efficientzero.copies import Precision, for_inference
+from xtra.agents.efficientzero.copies import Precision, inference_copy
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
 from xtra.envs.config import EnvironmentConfig
 from xtra.perf.hash_model import NativeHashModel, root_latents
@@ -128,7 +128,7 @@ def preset_network(preset: str, batch: int, device: torch.device) -> tuple[Effic
     config = NetworkConfig(**network_settings)
     frame_size = settings.get(FRAME_SIZE, EnvironmentConfig.model_fields["frame_size"].default)
     precision: Precision = "bfloat16" if device.type == "cuda" else "float32"
-    network = for_inference(make_network(config, frame_size, 0, device), precision)
+    network = inference_copy(make_network(config, frame_size, 0, device), precision)
     generator = torch.Generator().manual_seed(0)
     observations = torch.rand(batch, 3 * config.frame_stack, frame_size, frame_size, generator=generator)
     return network, observations.to(device, memory_format=torch.channels_last), precision

@@ -38,12 +38,12 @@ class Stage:
 STAGES: dict[str, Stage] = {
     stage.name: stage
     for stage in (
-        Stage("train", 5, TrainConfig, "xtra.stages.train"),
+        Stage("train", 6, TrainConfig, "xtra.stages.train"),
         Stage("dataset", 2, DatasetConfig, "xtra.stages.dataset"),
-        Stage("teacher", 3, TrainTeacherConfig, "xtra.stages.teacher"),
-        Stage("label", 1, LabelConfig, "xtra.stages.label"),
-        Stage("pretrain", 4, PretrainConfig, "xtra.stages.pretrain"),
+        Stage("teacher", 4, TrainTeacherConfig, "xtra.stages.teacher"),
+        Stage("label", 2, LabelConfig, "xtra.stages.label"),
+        Stage("pretrain", 5, PretrainConfig, "xtra.stages.pretrain"),
         Stage("imported", imported.VERSION, imported.ImportedConfig, "xtra.networks.imported"),
-        Stage("evaluate", 2, EvaluateConfig, "xtra.stages.evaluate"),
+        Stage("evaluate", 3, EvaluateConfig, "xtra.stages.evaluate"),
     )
 }

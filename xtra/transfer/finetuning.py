@@ -20,6 +20,7 @@ from torch import Tensor
 from xtra.agents.efficientzero.agent import EfficientZeroLearner, named_means
 from xtra.agents.efficientzero.batch import TensorBatch, joined, to_tensors
 from xtra.agents.efficientzero.config import EfficientZeroConfig
+from xtra.agents.efficientzero.copies import refresh
 from xtra.agents.efficientzero.losses import Losses, total_loss, unroll_losses
 from xtra.agents.efficientzero.optimizer import Optimizer
 from xtra.agents.factory import load_weights, make_learner
@@ -183,7 +184,7 @@ class FinetuningLearner(EfficientZeroLearner):
             for place in range(BATCH_NORM_PASSES):
                 _, batch = self.make_batch(replay, self._run.num_updates + place)  # numbers, so draws, of no update
                 unroll_losses(self._network, batch, self._config)
-        self._acting.load_state_dict(self._network.state_dict())
+        refresh(self._acting, self._network, self._config.precision)
         self._target.reset(self._network)
 
     def _mixed_batch(self, place: int, one: TaskBatch, update: int) -> TensorBatch:

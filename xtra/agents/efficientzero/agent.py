@@ -16,7 +16,7 @@ from torch import Tensor
 
 from xtra.agents.efficientzero.batch import TensorBatch, to_tensors
 from xtra.agents.efficientzero.config import ActingConfig, EfficientZeroConfig, NetworkConfig
-from xtra.agents.efficientzero.copies import DelayedTarget, for_inference, inference_copy
+from xtra.agents.efficientzero.copies import DelayedTarget, inference_copy, refresh
 from xtra.agents.efficientzero.diagnostics import loss_rows, policy_rows
 from xtra.agents.efficientzero.losses import total_loss, unroll_losses
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
@@ -35,13 +35,16 @@ from xtra.search import SearchResult
 
 
 class EfficientZeroPlayer:
-    """A trained network that plays greedily, without noise: the most visited action, or the winner of sequential halving."""
+    """A trained network that plays greedily, without noise: the most visited action, or the winner of sequential halving.
+
+    network: an `inference_copy` of it.
+    """
 
     def __init__(
         self, config: EfficientZeroConfig, environment: EnvironmentConfig, network: EfficientZeroNetwork, num_threads: int
     ) -> None:
         self.frame_stack = config.network.frame_stack
-        self._network = for_inference(network, config.precision)
+        self._network = network
         self._device = next(network.parameters()).device
         self.space = ActionSpace.of(config.network.action_space, environment.game)
         self._planner = Planner(config.search, self.space, 0, num_threads)
@@ -78,7 +81,7 @@ class EfficientZeroLearner:
         """All copies of the network start alike, so that self-play acts by what was loaded from the first step on."""
         self._network.load_components(weights, components)
         self._network.freeze(frozen)
-        self._acting.load_state_dict(self._network.state_dict())
+        refresh(self._acting, self._network, self._config.precision)
         self._target.reset(self._network)
         self._pretrained = True
 
@@ -167,12 +170,12 @@ class EfficientZeroLearner:
     def refresh_copies(self, update: int) -> None:
         """After update number `update`: the acting and the target network, where they are due."""
         if (update + 1) % self._config.acting.network_update_interval == 0:
-            self._acting.load_state_dict(self._network.state_dict())
+            refresh(self._acting, self._network, self._config.precision)
         self._target.refresh(self._network, update)
 
     def finish(self) -> None:
         """After the last update: play with the final weights."""
-        self._acting.load_state_dict(self._network.state_dict())
+        refresh(self._acting, self._network, self._config.precision)
 
     def state(self) -> dict[str, Any]:
         """Networks, optimiser and what is kept of reanalysis; there is no generator to save."""

@@ -1,6 +1,7 @@
 """The copies of a network that only infer: the one that acts, and the delayed one that makes targets.
 
-In bfloat16, which takes half the memory and is several times as fast on a GPU with tensor cores, they keep their convolutions,
+Their batch norm is folded into the weights before it, what an action's planes add is looked up, and they have no projection. In
+bfloat16, which takes half the memory and is several times as fast on a GPU with tensor cores, they keep their convolutions,
 linear layers and LSTM in it, so that a search of 50 inferences casts no weight at all.
 """
 
@@ -11,69 +12,101 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
-from xtra.agents.efficientzero.network import EfficientZeroNetwork
+from xtra.agents.efficientzero.network import ActionConv2d, EfficientZeroNetwork
 
 Precision = Literal["float32", "bfloat16"]
 
 
-def inference_copy(network: EfficientZeroNetwork, precision: Precision) -> EfficientZeroNetwork:
-    """A copy that only infers. `load_state_dict` of a float32 network rounds into it."""
-    return for_inference(copy.deepcopy(network), precision)
-
-
-def for_inference(network: EfficientZeroNetwork, precision: Precision) -> EfficientZeroNetwork:
-    """The network itself, made to infer only. Batch norm stays in float32: its statistics are sums over long times."""
-    for module in network.modules():
-        if precision == "bfloat16" and isinstance(module, nn.Conv2d | nn.Linear | nn.LSTM):
-            module.to(torch.bfloat16)
-        if isinstance(module, nn.LSTM):
-            join_weights(module)
-    return network.eval()
-
-
 @torch.no_grad()
-def join_weights(lstm: nn.LSTM) -> None:
-    """Lays the weights of an LSTM of one layer into one piece of memory, which cuDNN would otherwise do at every call: a copy's
-    lie in pieces. `flatten_parameters` passes bfloat16 over, because `cudnn.is_acceptable` refuses it (PyTorch 2.11)."""
-    weights: list[Tensor] = list(lstm.parameters())
-    if weights[0].is_cuda and weights[0].dtype == torch.bfloat16:
-        lstm_mode, projection, layers, batch_first, both_ways = 2, 0, 1, False, False
-        sizes = lstm.input_size, lstm_mode, lstm.hidden_size, projection, layers
-        torch._cudnn_rnn_flatten_weight(weights, len(weights), *sizes, batch_first, both_ways)
-    else:
-        lstm.flatten_parameters()
+def inference_copy(network: EfficientZeroNetwork, precision: Precision) -> EfficientZeroNetwork:
+    """A copy that only infers, equal to the network in evaluation mode up to rounding. `refresh` brings it up to date."""
+    copied = copy.deepcopy(network).requires_grad_(False)
+    copied.freeze(())
+    del copied.projection
+    fold_batch_norm(copied)
+    copied.dynamics.conv = ActionTable(copied.dynamics.conv, copied.dynamics.latent_size)  # type: ignore[assignment]
+    if precision == "bfloat16":
+        for module in copied.modules():
+            if isinstance(module, nn.Conv2d | nn.Linear | nn.LSTM | ActionTable):
+                module.to(torch.bfloat16)
+    return copied.eval()
+
+
+def refresh(copied: EfficientZeroNetwork, network: EfficientZeroNetwork, precision: Precision) -> None:
+    """Changes an `inference_copy` in place to that of `network`: a captured graph remembers where its weights lie."""
+    copied.load_state_dict(inference_copy(network, precision).state_dict())
+
+
+def fold_batch_norm(module: nn.Module) -> None:
+    """Folds every batch norm that comes right after a convolution or a linear layer, its sibling, into weights and bias.
+
+    That of the LSTM's outputs stays; it stays in float32, too: its statistics are sums over long times.
+    """
+    previous: nn.Module | None = None
+    for name, child in list(module.named_children()):
+        if isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d) and isinstance(previous, nn.Conv2d | nn.Linear):
+            _fold(previous, child)
+            setattr(module, name, nn.Identity())
+        fold_batch_norm(child)
+        previous = child
+
+
+def _fold(layer: nn.Conv2d | nn.Linear, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> None:
+    """In float64: the mean can be large beside the deviation."""
+    mean, variance = norm.running_mean, norm.running_var
+    assert mean is not None and variance is not None
+    scale = norm.weight.double() / (variance.double() + norm.eps).sqrt()
+    shift = norm.bias.double() + ((0 if layer.bias is None else layer.bias.double()) - mean.double()) * scale
+    shape = (-1,) + (1,) * (layer.weight.dim() - 1)
+    layer.weight.copy_(layer.weight.double() * scale.view(shape))
+    layer.bias = nn.Parameter(shift.to(layer.weight.dtype), requires_grad=False)
+
+
+class ActionTable(nn.Module):
+    """An `ActionConv2d` that only infers: what an action's planes and the bias add to a latent is the same in every sample, so it
+    is computed once for each action, `[A, C, H, H]`; the convolution sees the latent alone."""
+
+    def __init__(self, layer: ActionConv2d, latent_size: int) -> None:
+        super().__init__()
+        channels = layer.out_channels
+        latent, of_planes = layer.weight[:, :channels], layer.weight[:, channels:]
+        self.weight = nn.Parameter(latent.contiguous(memory_format=torch.channels_last), requires_grad=False)
+        planes = layer.planes(torch.arange(layer.num_actions, device=layer.weight.device), layer.weight.dtype)
+        planes = planes.expand(-1, -1, latent_size, latent_size)
+        table = functional.conv2d(planes, of_planes, layer.bias, padding=1).contiguous(memory_format=torch.channels_last)
+        self.table = nn.Parameter(table, requires_grad=False)
+
+    def forward(self, latent: Tensor, actions: Tensor) -> Tensor:
+        """Latents `[B, C, H, H]` and actions `[B]`."""
+        return functional.conv2d(latent, self.weight, padding=1).add_(self.table[actions])
 
 
 class DelayedTarget:
     """A snapshot of a network, taken every `interval` updates and used one interval late."""
 
     def __init__(self, network: EfficientZeroNetwork, interval: int, precision: Precision = "float32") -> None:
-        self._interval = interval
+        self._interval, self._precision = interval, precision
         self.network = inference_copy(network, precision)
-        self._next = copy.deepcopy(network).eval()
+        self.next_network = copy.deepcopy(network).eval()
 
     def refresh(self, source: EfficientZeroNetwork, update: int) -> None:
         """After update number `update` of `source`."""
         if (update + 1) % self._interval == 0:
-            self.network.load_state_dict(self._next.state_dict())
-            self._next.load_state_dict(source.state_dict())
-
-    @property
-    def next_network(self) -> EfficientZeroNetwork:
-        """The snapshot that follows, in float32."""
-        return self._next
+            refresh(self.network, self.next_network, self._precision)
+            self.next_network.load_state_dict(source.state_dict())
 
     def reset(self, source: EfficientZeroNetwork) -> None:
         """Starts anew from `source`."""
-        for network in (self.network, self._next):
-            network.load_state_dict(source.state_dict())
+        refresh(self.network, source, self._precision)
+        self.next_network.load_state_dict(source.state_dict())
 
     def state(self) -> dict[str, Any]:
         """Both copies."""
-        return {"target": self.network.state_dict(), "next_target": self._next.state_dict()}
+        return {"target": self.network.state_dict(), "next_target": self.next_network.state_dict()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Sets both copies to what `state` returned."""
         self.network.load_state_dict(state["target"])
-        self._next.load_state_dict(state["next_target"])
+        self.next_network.load_state_dict(state["next_target"])

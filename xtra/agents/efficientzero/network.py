@@ -59,9 +59,8 @@ class ResidualBlock(nn.Module):
         self.shortcut = conv3x3(in_channels, out_channels, stride) if stride > 1 else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.bn1(self.conv1(x)).relu()
-        y = self.bn2(self.conv2(y))
-        out: Tensor = (y + self.shortcut(x)).relu()
+        y = self.bn1(self.conv1(x)).relu_()
+        out: Tensor = self.bn2(self.conv2(y)).add_(self.shortcut(x)).relu_()
         return out
 
 
@@ -78,7 +77,7 @@ def residual_blocks(num_blocks: int, channels: int, momentum: float) -> nn.Seque
 def head_stem(channels: int, head_channels: int, momentum: float) -> nn.Sequential:
     """1x1 convolution, BN, ReLU, flatten."""
     return nn.Sequential(
-        nn.Conv2d(channels, head_channels, 1), BatchNorm2d(head_channels, momentum=momentum), nn.ReLU(), nn.Flatten()
+        nn.Conv2d(channels, head_channels, 1), BatchNorm2d(head_channels, momentum=momentum), nn.ReLU(inplace=True), nn.Flatten()
     )
 
 
@@ -87,7 +86,7 @@ def head_layers(features: int, hidden: int, outputs: int, momentum: float) -> nn
     last = nn.Linear(hidden, outputs)
     nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)
-    return nn.Sequential(nn.Linear(features, hidden), BatchNorm1d(hidden, momentum=momentum), nn.ReLU(), last)
+    return nn.Sequential(nn.Linear(features, hidden), BatchNorm1d(hidden, momentum=momentum), nn.ReLU(inplace=True), last)
 
 
 class Representation(nn.Module):
@@ -101,7 +100,7 @@ class Representation(nn.Module):
         stages: list[nn.Module] = [
             conv3x3(3 * config.frame_stack, narrow, 2 if config.num_halvings >= 1 else 1),
             BatchNorm2d(narrow, momentum=momentum),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             residual_blocks(blocks, narrow, momentum),
         ]
         if config.num_halvings >= 2:
@@ -115,6 +114,26 @@ class Representation(nn.Module):
         return scale_latent(self.stages(observation), self._scaling)
 
 
+class ActionConv2d(nn.Conv2d):
+    """A padded 3x3 convolution of a latent `[B, C, H, H]` and planes that tell the actions `[B]` taken there, without bias."""
+
+    def __init__(self, channels: int, num_actions: int, encoding: str) -> None:
+        self.num_actions, self._one_hot = num_actions, encoding == "one_hot_planes"
+        super().__init__(channels + (num_actions if self._one_hot else 1), channels, 3, padding=1, bias=False)
+
+    def forward(self, latent: Tensor, actions: Tensor) -> Tensor:  # type: ignore[override]
+        planes = self.planes(actions, latent.dtype)
+        return super().forward(torch.cat([latent, planes.expand(-1, -1, *latent.shape[2:])], dim=1))
+
+    def planes(self, actions: Tensor, dtype: torch.dtype) -> Tensor:
+        """`[B, 1 or A, 1, 1]`: what each action's planes are filled with."""
+        if self._one_hot:
+            values = functional.one_hot(actions, self.num_actions).to(dtype)
+        else:
+            values = (actions.to(dtype) / self.num_actions).unsqueeze(1)
+        return values[:, :, None, None]
+
+
 class Dynamics(nn.Module):
     """(latent `[B, C, H, H]`, LSTM state `[B, 2, L]`, actions `[B]`) to (next latent, next LSTM state, value-prefix logits
     `[B, S]`)."""
@@ -123,8 +142,8 @@ class Dynamics(nn.Module):
         super().__init__()
         channels, momentum = config.channels, config.batch_norm_momentum
         self._scaling = config.latent_scaling
-        self._one_hot, self._num_actions = config.action_encoding == "one_hot_planes", num_actions
-        self.conv = conv3x3(channels + (num_actions if self._one_hot else 1), channels)
+        self.latent_size = latent_size
+        self.conv = ActionConv2d(channels, num_actions, config.action_encoding)
         self.bn = BatchNorm2d(channels, momentum=momentum)
         self.block = residual_blocks(1, channels, momentum)
         self.stem = head_stem(channels, config.head_channels, momentum)
@@ -134,14 +153,14 @@ class Dynamics(nn.Module):
 
     def forward(self, latent: Tensor, lstm_state: Tensor, actions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         latent = self.transition(latent, actions)
-        h, c = lstm_state.unbind(1)
-        out, (h, c) = self.lstm(self.stem(latent).unsqueeze(0), (h.unsqueeze(0).contiguous(), c.unsqueeze(0).contiguous()))
-        return latent, torch.stack([h.squeeze(0), c.squeeze(0)], dim=1), self.value_prefix(out.squeeze(0))
+        # One step alone: the cell is cheaper than the layer, which on CPU lays its weights out anew at every call.
+        h, c = torch.lstm_cell(self.stem(latent), lstm_state.unbind(1), *self.lstm.all_weights[0])
+        return latent, torch.stack([h, c], dim=1), self.value_prefix(h)
 
     def transition(self, latent: Tensor, actions: Tensor) -> Tensor:
         """The next latent `[B, C, H, H]` alone."""
-        x = self.bn(self.conv(torch.cat([latent, self._action_planes(latent, actions)], dim=1)))
-        return scale_latent(self.block((x + latent).relu()), self._scaling)
+        x = self.bn(self.conv(latent, actions))
+        return scale_latent(self.block(x.add_(latent).relu_()), self._scaling)
 
     def unroll_lstm(self, features: Tensor) -> Tensor:
         """`[K, B, L]`: the LSTM's outputs on the features `[K, B, X]` of K steps, from a zero state. In float32 whatever autocast
@@ -152,16 +171,8 @@ class Dynamics(nn.Module):
 
     def value_prefix(self, lstm_output: Tensor) -> Tensor:
         """LSTM outputs `[B, L]` to logits `[B, S]`."""
-        logits: Tensor = self.head(self.lstm_bn(lstm_output).relu())
+        logits: Tensor = self.head(self.lstm_bn(lstm_output).relu_())
         return logits
-
-    def _action_planes(self, latent: Tensor, actions: Tensor) -> Tensor:
-        """`[B, 1 or A, H, H]`."""
-        if self._one_hot:
-            planes = functional.one_hot(actions, self._num_actions).to(latent.dtype)
-        else:
-            planes = (actions.to(latent.dtype) / self._num_actions).unsqueeze(1)
-        return planes[:, :, None, None].expand(-1, -1, *latent.shape[2:])
 
 
 class Prediction(nn.Module):
@@ -191,17 +202,17 @@ class Projection(nn.Module):
             nn.Flatten(),
             nn.Linear(config.channels * latent_size**2, hidden),
             BatchNorm1d(hidden, momentum=momentum),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Linear(hidden, hidden),
             BatchNorm1d(hidden, momentum=momentum),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Linear(hidden, size),
             BatchNorm1d(size, momentum=momentum),
         )
         self.predictor = nn.Sequential(
             nn.Linear(size, config.predictor_hidden),
             BatchNorm1d(config.predictor_hidden, momentum=momentum),
-            nn.ReLU(),
+            nn.ReLU(inplace=True),
             nn.Linear(config.predictor_hidden, size),
         )
 

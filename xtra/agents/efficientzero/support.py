@@ -38,4 +38,4 @@ def to_categorical(x: Tensor, support: int) -> Tensor:
 def to_scalar(logits: Tensor, support: int) -> Tensor:
     """Logits `[..., 2 support + 1]` to scalars `[...]`: the expectation under their softmax, transformed back."""
     bins = torch.arange(-support, support + 1, dtype=torch.float32, device=logits.device)
-    return inverse_transform((logits.float().softmax(-1) * bins).sum(-1))
+    return inverse_transform(logits.float().softmax(-1) @ bins)

@@ -1,0 +1,140 @@
+"""Copies that only infer say what the network in evaluation mode says, whatever its weights and statistics."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from xtra.agents.efficientzero.config import NetworkConfig
+from xtra.agents.efficientzero.copies import DelayedTarget, fold_batch_norm, inference_copy, refresh
+from xtra.agents.efficientzero.network import EfficientZeroNetwork
+from xtra.search import ModelOutput
+
+from ..tiny_agent import NETWORK, fill, tiny_learner
+
+NUM_ACTIONS = 5
+
+
+def random_network(seed: int, changes: dict[str, Any]) -> EfficientZeroNetwork:
+    """Weights of both signs everywhere, and statistics over four orders of magnitude."""
+    generator = torch.Generator().manual_seed(seed)
+    network = EfficientZeroNetwork(NetworkConfig.model_validate(NETWORK | changes), 10, NUM_ACTIONS)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) / max(1, parameter[0].numel()) ** 0.5)
+        for norm in network.modules():
+            if isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d) and norm.running_var is not None:
+                norm.running_var.copy_(10 ** (4 * torch.rand(norm.running_var.shape, generator=generator) - 3))
+                norm.running_mean.copy_(torch.randn(norm.running_var.shape, generator=generator))
+    return network.eval()
+
+
+@torch.no_grad()
+def outputs(network: EfficientZeroNetwork, seed: int, dtype: torch.dtype) -> list[ModelOutput]:
+    """Of a root and of two steps after it, for every action."""
+    images = torch.rand(NUM_ACTIONS, 6, 10, 10, generator=torch.Generator().manual_seed(seed)).to(dtype)
+    inferred = [network.initial_inference(images)]
+    for shift in (0, 2):
+        actions = torch.arange(NUM_ACTIONS).roll(shift)
+        inferred.append(network.recurrent_inference(inferred[-1].latent, inferred[-1].value_prefix_state, actions))
+    return inferred
+
+
+def assert_equal_up_to(tolerance: float, actual: list[ModelOutput], expected: list[ModelOutput]) -> None:
+    """tolerance: of a tensor's largest entry."""
+    for one, other in zip(actual, expected, strict=True):
+        for field, a, b in zip(one._fields, one, other, strict=True):
+            error, largest = (a - b).abs().max().item(), b.abs().max().item()
+            assert error <= tolerance * largest + 1e-6, f"{field}: {error} of {largest}"
+
+
+shapes = st.fixed_dictionaries(
+    {
+        "num_halvings": st.sampled_from([0, 1, 2, 3]),
+        "latent_scaling": st.sampled_from(["none", "min_max"]),
+        "action_encoding": st.sampled_from(["scalar_plane", "one_hot_planes"]),
+        "blocks_per_stage": st.sampled_from([1, 2]),
+    }
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 2**32), changes=shapes)
+def test_a_copy_infers_what_the_network_infers(seed: int, changes: dict[str, Any]) -> None:
+    """In float64 the folding is exact; float32 loses the digits that any other order of the same sums loses."""
+    network = random_network(seed, changes)
+    expected = outputs(network, seed, torch.float32)
+    assert_equal_up_to(1e-3, outputs(inference_copy(network, "float32"), seed, torch.float32), expected)
+    precise = network.double()
+    latents = [
+        [output.latent for output in outputs(made, seed, torch.float64)] for made in (inference_copy(precise, "float32"), precise)
+    ]
+    for folded, plain in zip(*latents, strict=True):
+        torch.testing.assert_close(folded, plain, rtol=1e-9, atol=1e-9)
+
+
+def test_folding_leaves_no_batch_norm_but_that_of_the_lstm() -> None:
+    copied = inference_copy(random_network(0, {}), "float32")
+    assert [name for name, module in copied.named_modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)] == [
+        "dynamics.lstm_bn"
+    ]
+
+
+@torch.no_grad()
+def test_a_folded_linear_layer_by_hand() -> None:
+    # (x 2 + 1 - 3) / sqrt(4) x 5 + 7 = 5 x + 2, but for the epsilon in the root.
+    layers = nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(1, eps=0.0)).eval()
+    for tensor, value in zip((*layers.parameters(), *layers.buffers()), (2.0, 1.0, 5.0, 7.0, 3.0, 4.0, 0.0), strict=True):
+        tensor.fill_(value)
+    fold_batch_norm(layers)
+    assert [tensor.item() for tensor in layers[0].parameters()] == [5.0, 2.0]
+    assert layers(torch.tensor([[3.0]])).item() == 17.0
+
+
+def test_a_refreshed_copy_is_a_new_one_at_the_old_places() -> None:
+    first, second = random_network(1, {}), random_network(2, {})
+    copied = inference_copy(first, "float32")
+    places = [tensor.data_ptr() for tensor in copied.state_dict().values()]
+    refresh(copied, second, "float32")
+    assert [tensor.data_ptr() for tensor in copied.state_dict().values()] == places
+    assert_equal_up_to(0.0, outputs(copied, 0, torch.float32), outputs(inference_copy(second, "float32"), 0, torch.float32))
+
+
+def test_a_copy_of_a_frozen_network_can_be_made_and_refreshed() -> None:
+    network = random_network(0, {})
+    network.freeze(["representation", "projection"])
+    refresh(inference_copy(network, "float32"), network, "float32")
+    assert network.train().representation.training is False
+
+
+def test_a_delayed_target_goes_on_from_its_state_bit_for_bit() -> None:
+    network = random_network(1, {})
+    target, other = DelayedTarget(network, 1), DelayedTarget(random_network(3, {}), 1)
+    target.refresh(random_network(2, {}), 0)
+    other.restore(target.state())
+    for step in range(2):
+        found = [outputs(made.network, 0, torch.float32) for made in (target, other)]
+        assert_equal_up_to(0.0, *found)
+        for made in (target, other):
+            made.refresh(network, step)
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_learner_acts_by_the_folded_weights_it_saved(precision: str) -> None:
+    first, second = (tiny_learner(precision=precision, acting={"network_update_interval": 2}) for _ in range(2))
+    replay = fill(first.make_replay(2, (10, 10, 3), 200))
+    for update in range(3):
+        first.update(replay, update)
+    second.restore(first.state())
+    stacks = np.random.default_rng(1).integers(256, size=(4, 2, 10, 10, 3), dtype=np.uint8)
+    decisions = [learner.act(stacks, 0, 3) for learner in (first, second)]
+    assert np.array_equal(decisions[0].policies, decisions[1].policies)
+    assert np.array_equal(decisions[0].root_values, decisions[1].root_values)
+    refreshed: list[Tensor] = [learner._acting.representation.stages[0].weight for learner in (first, second)]
+    assert torch.equal(*refreshed)
