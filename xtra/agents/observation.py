@@ -42,11 +42,13 @@ def augment(frames: Tensor, config: OptimizerConfig, generator: torch.Generator)
     # A clamped index is replicated padding.
     row = (offsets[0] + torch.arange(height, device=device)).clamp_(0, height - 1)
     column = (offsets[1] + torch.arange(width, device=device)).clamp_(0, width - 1)
-    sample = torch.arange(batch, device=device)
-    # Advanced indices around a slice come first: `[B, H, W, L, C]`, channels last once more.
-    shifted = frames[sample[:, None, None], :, row[:, :, None], column[:, None, :]]
+    sample = torch.arange(batch, device=device)[:, None, None]
+    places = (sample * height + row[:, :, None]) * width + column[:, None, :]
+    # A pixel of all frames is one piece of memory, so that it is moved as one.
+    pixels = torch.cat(frames.unbind(1), dim=-1).flatten(0, 2)
+    shifted = pixels.index_select(0, places.flatten()).view(batch, height, width, -1)
     noise = torch.randn((batch, 1, 1, 1), generator=generator, device=device).clamp_(-2, 2)
-    scaled = shifted.flatten(3).to(torch.float32).div_(255).mul_(1 + config.augmentation_intensity * noise)
+    scaled = shifted.to(torch.float32).div_(255).mul_(1 + config.augmentation_intensity * noise)
     return scaled.permute(0, 3, 1, 2)
 
 

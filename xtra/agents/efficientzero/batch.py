@@ -42,8 +42,8 @@ class TensorBatch(NamedTuple):
 
     observation: Tensor
     """`[B, 3 F, H, W]`: of the sampled step."""
-    next_observations: Tensor
-    """`[B, K, 3 F, H, W]`: of the K steps after it."""
+    next_frames: Tensor
+    """`[B, 3 (F + K - 1), H, W]`: that the observations of the K steps after it are runs of; see `next_observations`."""
     actions: Tensor
     """`[B, K]` int64."""
     value_prefixes: Tensor
@@ -59,6 +59,12 @@ class TensorBatch(NamedTuple):
     weights: Tensor
     """`[B]`."""
 
+    def next_observations(self) -> list[Tensor]:
+        """K observations `[B, 3 F, H, W]` of the steps after the sampled one: views, which overlap."""
+        length, num_steps = self.observation.shape[1], self.actions.shape[1]
+        step = (self.next_frames.shape[1] - length) // max(num_steps - 1, 1)
+        return [self.next_frames.narrow(1, k * step, length) for k in range(num_steps)]
+
 
 def to_tensors(batch: Batch, config: EfficientZeroConfig, device: torch.device, seed: int) -> TensorBatch:
     """The batch on the device, its observations augmented. seed: of the augmentation alone."""
@@ -66,18 +72,14 @@ def to_tensors(batch: Batch, config: EfficientZeroConfig, device: torch.device, 
     stack, frames = config.network.frame_stack, torch.as_tensor(batch.frames, device=device)
     # One draw for the first observation and one for all that follow: they share their frames' shift.
     first = augment(frames[:, :stack], config.optimizer, generator)
-    following = augment(frames[:, 1:], config.optimizer, generator).permute(0, 2, 3, 1)
-    channels = frames.shape[-1]
-    starts = range(0, channels * config.targets.num_unroll_steps, channels)
-    # Each step's observations in one piece of memory, channels last.
-    next_observations = torch.stack([following[..., i : i + channels * stack] for i in starts])
+    following = augment(frames[:, 1:], config.optimizer, generator)
 
     def tensor(array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(array).to(device)
 
     return TensorBatch(
         observation=first,
-        next_observations=next_observations.permute(1, 0, 4, 2, 3),
+        next_frames=following,
         actions=tensor(batch.actions),
         value_prefixes=tensor(batch.value_prefixes),
         values=tensor(batch.values),
