@@ -15,6 +15,7 @@ from xtra.agents.efficientzero import optimizer
 from xtra.agents.efficientzero.agent import EfficientZeroLearner, make_network
 from xtra.agents.efficientzero.batch import joined, to_tensors
 from xtra.agents.efficientzero.config import EfficientZeroConfig
+from xtra.agents.efficientzero.copies import inference_copy
 from xtra.agents.factory import NETWORK_FILE
 from xtra.transfer.config import COMPONENTS, CrossTaskConfig, FinetuningConfig
 from xtra.transfer.finetuning import FinetuningLearner, combined, make_finetuning_learner, only_terms
@@ -213,8 +214,10 @@ def test_batch_norm_comes_to_know_the_target_before_the_first_update_in_all_copi
     changed = {name.rsplit(".", 1)[1] for name in after if not torch.equal(after[name], before[name])}
     assert changed == {"running_mean", "running_var"}
     state = made.state()
-    for copy in ("acting", "target", "next_target"):
-        assert all(torch.equal(value, after[name]) for name, value in state[copy].items()), copy
+    folded = inference_copy(made._network, "float32").state_dict()
+    for copy, expected in {"acting": folded, "target": folded, "next_target": after}.items():
+        assert state[copy].keys() == expected.keys()
+        assert all(torch.equal(value, expected[name]) for name, value in state[copy].items()), copy
     assert all(torch.equal(value, before[name]) for name, value in weights_of(other).items())
     # The first layer's mean, by hand: over the latents' first convolution of the batches that were drawn.
     conv, bn = made._network.representation.stages[0], made._network.representation.stages[1]
