@@ -107,12 +107,11 @@ def steps_on_device(device: torch.device) -> bool:
 
 
 def _make_optimizer(parts: Sequence[Sequence[Tensor]], config: OptimizerConfig, on_device: bool) -> torch.optim.Optimizer:
-    """One group of parameters per part. On a device all weights of a group are changed by one kernel, which reads their learning
-    rate there."""
+    """One group of parameters per part, whose weights one kernel changes; on a device it reads their learning rate there."""
     groups: list[dict[str, Any]] = [{"params": list(part)} for part in parts]
     for group, part in zip(groups, parts, strict=True):
         group["lr"] = torch.zeros((), device=part[0].device) if on_device else config.learning_rate
-    settings: dict[str, Any] = {"weight_decay": config.weight_decay, "fused": True if on_device else None}
+    settings: dict[str, Any] = {"weight_decay": config.weight_decay, "fused": True}
     if config.method == "adam":
         adam = torch.optim.AdamW(groups, capturable=on_device, **settings)
         # It would warn of every step that is not captured: the first ones, and those with gradients measured.
