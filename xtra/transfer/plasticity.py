@@ -23,6 +23,8 @@ DISCARDED = 0.01
 NUM_OBSERVATIONS = 256
 """Observations that a measurement sees; the effective rank is at most this. [ours]"""
 
+RECTIFIERS = (torch.relu, torch.relu_, Tensor.relu, Tensor.relu_, functional.relu)
+
 
 def plasticity_on_replay(network: EfficientZeroNetwork, replay: ReplayBuffer, rng: np.random.Generator) -> dict[str, float]:
     """Measures a network on observations drawn uniformly from the last half of the transitions that a replay holds."""
@@ -41,7 +43,7 @@ class _Rectified(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         output = func(*args, **(kwargs or {}))
-        if func in (torch.relu, Tensor.relu, functional.relu):
+        if func in RECTIFIERS:
             self.outputs.append(output)
         return output
 
