@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from xtra.agents.efficientzero.config import EfficientZeroConfig
+from xtra.agents.efficientzero.copies import inference_copy
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
 from xtra.agents.efficientzero.planning import Planner
 from xtra.agents.interface import TrainingRun
@@ -88,7 +89,7 @@ def test_without_teachers_each_game_is_searched_over_its_own_actions_with_a_dela
     agent = config(targets={"target_update_interval": 2, "reanalyze_fraction": 1.0})
     games = ("Pong", "MsPacman")
     made = MultiTaskStudent(agent, 10, [task(agent, game, seed) for seed, game in enumerate(games)], 6, RUN)
-    first = {name: value.clone() for name, value in made.network_state().items()}
+    first = inference_copy(made._network, "float32").state_dict()
     for update in range(3):
         for drawn in made.take(update):
             used = drawn.batch.policies.sum((0, 1))
