@@ -226,6 +226,8 @@ def test_an_absent_profile_is_said_to_be_absent(tmp_path: Path) -> None:
 def test_a_worker_runs_on_the_snapshot_and_not_on_what_is_installed(tmp_path: Path) -> None:
     bootstrap = take_snapshot(tmp_path)
     assert take_snapshot(tmp_path) == bootstrap
+    # A checkout has the published scores elsewhere, and reports are made by the copy.
+    assert (bootstrap.parent / "xtra" / "protocol" / "reference" / "reference_scores.csv").is_file()
     assert len(list(tmp_path.iterdir())) == 1
     (bootstrap.parent / "xtra" / "execute" / "worker.py").write_text("def main():\n    print(__file__)\n    return 0\n")
     done = subprocess.run(
@@ -357,8 +359,11 @@ def test_a_controller_that_takes_no_arrays_gets_single_jobs(slurm: SlurmLauncher
 
 
 @pytest.mark.parametrize("missing", ["sbatch", "srun"])
-def test_a_run_refused_for_want_of_slurm_leaves_nothing(slurm: SlurmLauncher, tmp_path: Path, missing: str) -> None:
+def test_a_run_refused_for_want_of_slurm_leaves_nothing(
+    slurm: SlurmLauncher, tmp_path: Path, missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "bin" / missing).unlink()
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))  # this machine may have a SLURM
     slurm.profile = SlurmProfile(max_array_size=100)
     job = Job("count", 1, {"name": "a"})
     for attempt in (slurm.submit, slurm.dry_run):

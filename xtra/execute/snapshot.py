@@ -13,6 +13,7 @@ from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 
+from xtra.protocol.scores import INSTALLED_TABLES, tables_directory
 from xtra.store.files import json_text
 from xtra.store.provenance import SNAPSHOT_RECORD, code_commit
 
@@ -59,7 +60,10 @@ def take_snapshot(directory: Path) -> Path:
 
 
 def _files() -> Iterator[tuple[str, Path]]:
-    """Every file of the packages by its path in the copy; compiled modules of an editable install lie elsewhere than the rest."""
+    """Every file of the packages by its path in the copy. Compiled modules of an editable install, and a checkout's tables of
+    published scores, lie elsewhere than the rest."""
+    for table in tables_directory().glob("*.csv"):
+        yield f"xtra/protocol/{INSTALLED_TABLES}/{table.name}", table
     for package in PACKAGES:
         spec = find_spec(package)
         for root in (spec and spec.submodule_search_locations) or ():

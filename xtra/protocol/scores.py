@@ -16,7 +16,10 @@ Trust = Literal["published", "secondary", "recollected"]
 """published: read in the source itself or its data files; secondary: read in a transcription; recollected: read nowhere."""
 
 _TRUSTS: dict[str, Trust] = {"published": "published", "secondary": "secondary", "recollected": "recollected"}
-_INSTALLED = Path(__file__).parent / "reference"
+INSTALLED_TABLES = "reference"
+"""The folder beside this module that an installed package has the tables in."""
+
+_INSTALLED = Path(__file__).parent / INSTALLED_TABLES
 _CHECKOUT = Path(__file__).parents[2] / "results" / "reference"
 
 
@@ -116,9 +119,13 @@ def published_aggregates() -> tuple[PublishedAggregate, ...]:
     )
 
 
+def tables_directory() -> Path:
+    """Where the tables lie: beside this module, or in the checkout that it is part of."""
+    return _INSTALLED if _INSTALLED.is_dir() else _CHECKOUT
+
+
 def _rows(name: str) -> list[dict[str, str]]:
-    directory = _INSTALLED if _INSTALLED.is_dir() else _CHECKOUT
-    with (directory / name).open(newline="", encoding="utf-8") as file:
+    with (tables_directory() / name).open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
