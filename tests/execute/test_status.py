@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,28 @@ def test_status_shows_the_rest_where_a_manifest_cannot_be_read(
     assert f"unreadable: count [{odd.key}]" in told
     assert "manifest.json: cannot be read (Is a directory); its owner can make it readable" in told
     assert "complete" in told
+
+
+@pytest.mark.parametrize(("command", "expected"), [("status", "count"), ("logs", "none has failed")])
+def test_a_stage_that_cannot_be_listed_is_named_and_the_rest_shown(
+    bench: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: str, expected: str
+) -> None:
+    bench.run(bench.job("good"))
+    (bench.store.root / "train").mkdir()
+    (tmp_path / "results").mkdir()
+    bench.store.root.rename(tmp_path / "results" / "store")
+    listdir = os.listdir
+
+    def refuse(directory: Path) -> list[str]:
+        if Path(directory).name == "train":
+            raise PermissionError(13, "Permission denied", str(directory))
+        return listdir(directory)
+
+    monkeypatch.setattr(os, "listdir", refuse)
+    answer = CliRunner().invoke(app, [command, "--results", str(tmp_path / "results")])
+    assert answer.exit_code == 0
+    assert "cannot be" in answer.stderr and "train" in answer.stderr
+    assert expected in answer.stdout
 
 
 def test_a_job_that_cannot_be_read_fails_in_run_with_the_reason_and_is_not_made_again(bench: Any) -> None:

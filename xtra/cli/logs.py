@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xtra.cli.messages import counted, refusal
+from xtra.cli.messages import counted, readable_keys, refusal
 from xtra.cli.options import ResultsOption
 from xtra.suite.diagnostics.errors import printable
 
@@ -48,7 +48,7 @@ def logs(
     from xtra.store.store import State, Store
 
     store = Store(results / "store")
-    known = list(store.keys())
+    known = readable_keys(store)
     if not known:
         typer.echo(f"{store.root}: no jobs yet; `xtra-bench run quick` makes some")
         return

@@ -10,6 +10,8 @@ import typer
 from xtra.suite.diagnostics.errors import printable
 
 if TYPE_CHECKING:
+    from xtra.store.errors import UnreadableError
+    from xtra.store.store import Store
     from xtra.suite.plan import Plan
 
 
@@ -39,6 +41,15 @@ def print_warnings(plan: Plan) -> None:
 
     for warning in warnings(plan.spec):
         typer.echo(f"warning: {printable(warning)}", err=True)
+
+
+def readable_keys(store: Store) -> list[str]:
+    """The store's jobs; names on stderr the directories that cannot be listed, and leaves them out."""
+    unreadable: list[UnreadableError] = []
+    keys = store.keys(unreadable)
+    for fault in unreadable:
+        typer.echo(f"error: {printable(str(fault))}", err=True)
+    return keys
 
 
 def make_directory_of(out: Path) -> None:

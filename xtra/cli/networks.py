@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xtra.cli.messages import make_directory_of, refusal
+from xtra.cli.messages import make_directory_of, readable_keys, refusal
 from xtra.cli.options import ResultsOption, SeedsOption, SetOption, load_plan, refuse_unused_options
 from xtra.suite.diagnostics.errors import printable
 
@@ -116,7 +116,7 @@ def _known_key(store: Store, source: str) -> str:
 
     if source.endswith((".yaml", ".yml")):
         raise refusal(f"{source}: say whose network: xtra-bench export {source} METHOD/GAME/SEED")
-    added = store.keys()
+    added = readable_keys(store)
     known = [key for key in added if key.rpartition("-")[0] in EXPORTED_STAGES]
     matching = [key for key in known if key.startswith(source)]
     if len(matching) == 1:

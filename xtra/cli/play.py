@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xtra.cli.messages import counted, make_directory_of, refusal
+from xtra.cli.messages import counted, make_directory_of, readable_keys, refusal
 from xtra.cli.options import ResultsOption
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def _source(source: str, results: Path) -> tuple[Path | None, EvaluateConfig]:
 
 def _known_key(store: Store, source: str) -> str | None:
     """The one job whose key begins so; None when there is none."""
-    known = store.keys()
+    known = readable_keys(store)
     matching = [key for key in known if key.startswith(source)]
     if len(matching) > 1:
         raise refusal(f"{source!r} is the beginning of {len(matching)} jobs, {matching[0]} and {matching[1]} among them")

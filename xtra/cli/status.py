@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xtra.cli.messages import counted
+from xtra.cli.messages import counted, readable_keys
 from xtra.cli.options import OnlyOption, OptionalSuiteArgument, ResultsOption, SeedsOption, SetOption, load_plan_if_named
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from xtra.execute.forecast import Forecast
     from xtra.execute.status import JobStatus
-    from xtra.store.errors import UnreadableError
 
 SHOWN = 20
 """Jobs of one state that are listed by name."""
@@ -52,10 +51,7 @@ def status(
 
     store, console = Store(results / "store"), Console(markup=False, emoji=False, highlight=False)
     plan = load_plan_if_named(suite, overrides, seeds, only)
-    unreadable: list[UnreadableError] = []
-    keys = store.keys(unreadable) if plan is None else list(plan.jobs)
-    for fault in unreadable:
-        typer.echo(f"error: {fault}", err=True)
+    keys = readable_keys(store) if plan is None else list(plan.jobs)
     if not keys and not as_json:
         typer.echo(f"{store.root}: no jobs yet; `xtra-bench run quick` makes some")
         return

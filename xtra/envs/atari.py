@@ -83,7 +83,8 @@ class AtariEmulators:
 
 def rom_id(game: str) -> str:
     """ale-py's name of an Atari game (`ms_pacman` for MsPacman)."""
-    return next(rom_id for rom_id in roms.get_all_rom_ids() if rom_id_to_name(rom_id) == game)
+    identifier: str = next(rom_id for rom_id in roms.get_all_rom_ids() if rom_id_to_name(rom_id) == game)
+    return identifier
 
 
 def rom_path(game: str) -> Path:
