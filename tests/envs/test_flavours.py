@@ -151,7 +151,7 @@ MISTAKES = {
         "a game has one name: defaults left out, the mode first",
     ),
     "Asterix@mode=1": ("Asterix has no mode 1", "modes of Asterix: 0; difficulties: 0"),
-    "Catch@mode=1": ("Catch has no flavours", "write Catch; games of Atari's have"),
+    "Catch@mode=1": ("Catch has no flavours", "write Catch; flavours are modes and difficulties of Atari's games"),
     "Breakuot@mode=4": ("unknown game 'Breakuot'", ""),
 }
 
