@@ -8,8 +8,8 @@ namespace xtra {
 
 // All return null, or CUDA's description of what went wrong.
 
-// Whether the kernels load on the current device: neither a driver older than the toolkit they were built with nor a device of
-// another architecture runs them. Launches nothing and waits for nothing.
+// Whether the kernels load on the current device: neither a driver older than the toolkit they were built with nor a
+// device of another architecture runs them. Launches nothing and waits for nothing.
 const char* cuda_probe();
 
 // On device number `device`, whichever is current. `stream` is a cudaStream_t of it.
