@@ -124,7 +124,7 @@ def test_a_failing_job_is_named_with_the_command_that_shows_its_log(directory: P
     assert not (directory / "results").exists()
     env = {**os.environ, "PYTHONPATH": str(directory)}
     (directory / "sitecustomize.py").write_text(
-        "import sys\nif 'xtra.execute.worker' in sys.orig_argv: sys.modules['numpy'] = None\n"
+        "import sys\nif 'xtra.execute.worker' in sys.orig_argv: sys.modules['torch'] = None\n"
     )
     arguments = command("run", "suite.yaml", "--no-report")
     failed = subprocess.run(arguments, cwd=directory, env=env, capture_output=True, text=True, timeout=60, check=False)
