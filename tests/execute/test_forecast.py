@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from xtra.execute.forecast import forecast
-from xtra.execute.status import JobStatus
+from xtra.execute.status import JobStatus, forecast
 from xtra.store.job import Job
 from xtra.store.store import State
 from xtra.suite.summary import Cost, kind

@@ -10,14 +10,11 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from xtra.cli.perf import app
-from xtra.cli.perf_search import render
+from xtra.cli.perf import app, render_search
 from xtra.perf import search as perf_search
 from xtra.perf.engines import ENGINES
-from xtra.perf.hash_model import NativeHashModel, root_latents, successors, tables
-from xtra.perf.problem import NotInstalled, SearchSize
-from xtra.perf.search_on_cuda import measure_on_cuda
-from xtra.perf.split import preset_network, split_network, split_tree_only
+from xtra.perf.problem import NativeHashModel, NotInstalled, SearchSize, root_latents, successors, tables
+from xtra.perf.split import measure_on_cuda, preset_network, split_network, split_tree_only
 from xtra.perf.turns import Samples, Turn, measure
 from xtra.search.cuda import cuda_is_usable
 
@@ -95,11 +92,11 @@ def report_of(cuda: dict[str, object]) -> dict[str, object]:
 
 def test_a_profile_without_kernels_costs_no_more_than_its_own_figures() -> None:
     unseen = dict.fromkeys(("kernels_per_simulation", "host_waits_per_search", "gpu_busy_fraction"))
-    assert "2,000,000 simulations/s in bfloat16, 25.0 % outside the network; the profiler saw no kernel" in render(
+    assert "2,000,000 simulations/s in bfloat16, 25.0 % outside the network; the profiler saw no kernel" in render_search(
         report_of(unseen)
     )
     seen = {"kernels_per_simulation": 125.0, "host_waits_per_search": 1.0, "gpu_busy_fraction": 0.5}
-    assert "125 kernels each, 1 host waits a search, GPU busy 50 %" in render(report_of(seen))
+    assert "125 kernels each, 1 host waits a search, GPU busy 50 %" in render_search(report_of(seen))
 
 
 @pytest.mark.gpu

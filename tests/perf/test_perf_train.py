@@ -13,8 +13,7 @@ from typer.testing import CliRunner
 from xtra.cli.perf import app
 from xtra.perf.flops import count_flops
 from xtra.perf.offline_tasks import keep_frames_as_in_a_study, make_inputs
-from xtra.perf.stretches import Seconds
-from xtra.perf.train import cross_tasks, projected_hours
+from xtra.perf.train import Seconds, cross_tasks, projected_hours
 from xtra.replay.frames import BlockFrames
 from xtra.stages.config import TrainConfig
 from xtra.transfer.config import FinetuningConfig

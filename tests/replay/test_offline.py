@@ -13,8 +13,7 @@ from xtra.config import Config
 from xtra.replay.buffer import ReplayBuffer
 from xtra.replay.config import ReplayConfig
 from xtra.replay.frames import BlockFrames
-from xtra.replay.offline import OfflineData, seal
-from xtra.replay.offline_writer import write_trajectories
+from xtra.replay.offline import OfflineData, seal, write_trajectories
 from xtra.replay.recording import Recording, recording_meta
 from xtra.replay.segments import ReplayLog
 from xtra.store.errors import DamagedError

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from xtra.perf.hash_model import MULTIPLIER, NUM_ROWS, NativeHashModel, root_latents, tables
+from xtra.perf.problem import MULTIPLIER, NUM_ROWS, NativeHashModel, root_latents, tables
 from xtra.search import SearchConfig, search
 
 BATCH, ACTIONS, SIMULATIONS = 32, 18, 50

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from xtra.search import SearchConfig
-from xtra.search.gumbel import considered_visits_table, exploration_table
+from xtra.search.exploration import considered_visits_table, exploration_table
 from xtra.search.reference import ReferenceTree
 
 ACTIONS = 4

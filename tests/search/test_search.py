@@ -11,7 +11,7 @@ import torch
 from problems import Problem, assert_same_search, hash_model
 
 from xtra.search import FunctionModel, SearchConfig, SearchResult, dirichlet_noise, gumbel_noise, search
-from xtra.search.gumbel import considered_visits
+from xtra.search.exploration import considered_visits
 from xtra.search.reference import ordered_sum, tie_keys
 
 

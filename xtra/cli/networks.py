@@ -86,7 +86,7 @@ def import_network(
 
 def _write(store: Store, key: str, target: Path, origin: str | None, force: bool) -> None:
     from xtra.networks import export
-    from xtra.networks.model_card import model_card
+    from xtra.networks.export import model_card
     from xtra.networks.network_file import read_network_file
     from xtra.store.errors import StoreError
     from xtra.store.files import write_durably

@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from xtra.execute.forecast import Forecast
-    from xtra.execute.status import JobStatus
+    from xtra.execute.status import Forecast, JobStatus
 
 SHOWN = 20
 """Jobs of one state that are listed by name."""
@@ -43,8 +42,7 @@ def status(
 
     from rich.console import Console
 
-    from xtra.execute.forecast import forecast
-    from xtra.execute.status import cell_labels, job_or_none, job_statuses, plan_labels
+    from xtra.execute.status import cell_labels, forecast, job_or_none, job_statuses, plan_labels
     from xtra.execute.suite_run import recorded_cells
     from xtra.store.store import Store
     from xtra.suite.summary import finished_costs

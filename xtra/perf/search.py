@@ -15,8 +15,7 @@ import torch
 
 from xtra.perf.engines import ENGINES
 from xtra.perf.problem import SearchSize
-from xtra.perf.search_on_cuda import measure_on_cuda
-from xtra.perf.split import split_network, split_tree_only
+from xtra.perf.split import measure_on_cuda, split_network, split_tree_only
 from xtra.perf.turns import Samples, Worker, measure, take_turns
 from xtra.search import _native
 from xtra.search.cuda import cuda_is_usable

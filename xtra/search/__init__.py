@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from xtra.search.config import SearchConfig as SearchConfig
+    from xtra.search.exploration import dirichlet_noise as dirichlet_noise
+    from xtra.search.exploration import gumbel_noise as gumbel_noise
     from xtra.search.graphed import GraphedSearch as GraphedSearch
     from xtra.search.model import FunctionModel as FunctionModel
     from xtra.search.model import ModelOutput as ModelOutput
     from xtra.search.model import SearchModel as SearchModel
     from xtra.search.model import SearchResult as SearchResult
-    from xtra.search.noise import dirichlet_noise as dirichlet_noise
-    from xtra.search.noise import gumbel_noise as gumbel_noise
     from xtra.search.simulate import search as search
     from xtra.search.tree import Tree as Tree
 
@@ -28,8 +28,8 @@ _HOME = {
     "SearchModel": "model",
     "SearchResult": "model",
     "Tree": "tree",
-    "dirichlet_noise": "noise",
-    "gumbel_noise": "noise",
+    "dirichlet_noise": "exploration",
+    "gumbel_noise": "exploration",
     "search": "simulate",
 }
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from xtra.search import _native
 from xtra.search.config import SearchConfig
 from xtra.search.engine import Roots, RootStatistics
-from xtra.search.gumbel import considered_visits_table, exploration_table
+from xtra.search.exploration import considered_visits_table, exploration_table
 from xtra.search.model import ModelOutput
 from xtra.search.tree import node_fields
 

@@ -13,10 +13,9 @@ from xtra.search.checks import OutputGuard, check_arguments
 from xtra.search.config import SearchConfig
 from xtra.search.cuda import CudaEngine, cuda_is_usable
 from xtra.search.engine import Engine, EngineName, Roots, RootStatistics, borrow_engine, return_engine
-from xtra.search.gumbel import improved_policy
+from xtra.search.exploration import improved_policy
 from xtra.search.model import ModelOutput, SearchModel, SearchResult
-from xtra.search.native import NativeEngine
-from xtra.search.offload import OffloadEngine
+from xtra.search.native import NativeEngine, OffloadEngine
 from xtra.search.reference_engine import ReferenceEngine
 from xtra.search.tree import Tree
 

@@ -20,8 +20,7 @@ from xtra.protocol.games import NUM_ACTIONS, find_game
 from xtra.replay.buffer import ReplayBuffer
 from xtra.replay.config import ReplayConfig
 from xtra.replay.frames import BLOCK_FRAMES
-from xtra.replay.offline import CARD, Transitions, seal
-from xtra.replay.offline_writer import card_text, write_trajectories
+from xtra.replay.offline import CARD, Transitions, card_text, seal, write_trajectories
 from xtra.replay.recording import Recording, SeenRow, Trajectory, recording_meta
 from xtra.replay.segments import ReplayLog
 from xtra.stages.config import DatasetConfig
