@@ -12,7 +12,7 @@ from xtra.results.run_record import MethodRecord, Provenance, RunRecord
 from xtra.store.rows import TABLES
 from xtra_analysis.matrices import InputError
 from xtra_analysis.normalization import Scale, named_scale
-from xtra_analysis.study import RANDOM_AGENT, Origin, Study
+from xtra_analysis.study import RANDOM_AGENT, ScoresOrigin, Study
 from xtra_analysis.tables_of_others import (
     NAME,
     NUMBER,
@@ -48,7 +48,7 @@ def from_frame(
     `compare` take. Raises InputError that names row, column and what is valid.
     """
     curve_rows = [] if curves is None else frame_rows(curves, CURVE_FIELDS, "the frame of curves")
-    origin = Origin("frame", (("Scores", "a frame, handed over in Python"),))
+    origin = ScoresOrigin("frame", (("Scores", "a frame, handed over in Python"),))
     return _study(frame_rows(scores, SCORE_FIELDS, "the frame of scores"), curve_rows, origin, baseline, normalize, question)
 
 
@@ -69,7 +69,7 @@ def read_scores(scores: Path, curves: Path | None, baseline: str | None, normali
         rows = list(read_csv_rows(scores, SCORE_FIELDS))
     curve_rows = [] if curves is None else list(read_csv_rows(curves, CURVE_FIELDS))
     facts = tuple((kind, _file_fact(path)) for kind, path in (("Scores", scores), ("Curves", curves)) if path is not None)
-    return _study(rows, curve_rows, Origin(scores.name, facts), baseline, normalize, question)
+    return _study(rows, curve_rows, ScoresOrigin(scores.name, facts), baseline, normalize, question)
 
 
 def _file_fact(path: Path) -> str:
@@ -77,7 +77,7 @@ def _file_fact(path: Path) -> str:
 
 
 def _study(
-    score_rows: Rows, curve_rows: Rows, origin: Origin, baseline: str | None, normalize: str, question: str | None
+    score_rows: Rows, curve_rows: Rows, origin: ScoresOrigin, baseline: str | None, normalize: str, question: str | None
 ) -> Study:
     scale = named_scale(normalize)
     scores = _unique(score_rows, ("method", "game", "seed"))
@@ -129,7 +129,7 @@ def _check_curves(curves: Mapping[tuple[object, ...], tuple[str, Row]], runs: se
             )
 
 
-def _record(rows: list[Row], origin: Origin, baseline: str | None, question: str | None) -> RunRecord:
+def _record(rows: list[Row], origin: ScoresOrigin, baseline: str | None, question: str | None) -> RunRecord:
     """What `run.json` says of a run, as far as scores can tell."""
     methods = list(dict.fromkeys(row["method"] for row in rows))
     if baseline is not None and baseline not in methods:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from xtra.results.run_record import MethodRecord, RunRecord
-from xtra.store.rows import CELL_KEY, TABLES, Table, read_csv
+from xtra.store.rows import CELL_KEY, TABLES, CsvTable, read_csv
 from xtra_analysis.matrices import InputError
 from xtra_analysis.normalization import Scale, run_scale
 from xtra_analysis.run_record import read_record
@@ -30,7 +30,7 @@ MOST_DIFFERENCES = 3
 
 
 @dataclass(frozen=True)
-class Origin:
+class ScoresOrigin:
     """Where scores come from that no run of this package left: a name, and facts as pairs for the page."""
 
     name: str
@@ -47,7 +47,7 @@ class Study:
     records: tuple[RunRecord, ...]
     tables: dict[str, pd.DataFrame]
     scale: Scale
-    origin: Origin | None = None
+    origin: ScoresOrigin | None = None
 
     @property
     def record(self) -> RunRecord:
@@ -199,7 +199,7 @@ def _difference(known: MethodRecord, method: MethodRecord) -> str | None:
     return "; ".join(facts[:MOST_DIFFERENCES]) + more if facts else "their jobs differ (see plan.json)"
 
 
-def _read_table(runs: Sequence[Path], table: Table) -> pd.DataFrame:
+def _read_table(runs: Sequence[Path], table: CsvTable) -> pd.DataFrame:
     frames = []
     for run in runs:
         path = run / table.file_name

@@ -16,7 +16,7 @@ import numpy as np
 
 from xtra.protocol.scores import reference_scores
 from xtra.results.run_record import SCHEMA_VERSION
-from xtra.store.rows import COSTS, CURVES, EPISODES, SCORES, SOURCE_SCORES, TABLES, TASK_WEIGHTS, Table, to_csv
+from xtra.store.rows import COSTS, CURVES, EPISODES, SCORES, SOURCE_SCORES, TABLES, TASK_WEIGHTS, CsvTable, to_csv
 from xtra_analysis.bootstrap import generator
 
 ENV_STEPS = 100_000
@@ -85,7 +85,7 @@ def write_synthetic_run(
     info = _run_info(methods, games, seeds) | changes
     (directory / "run.json").write_text(json.dumps(info, indent=2) + "\n", encoding="utf-8")
     cells = [_Cell(info, method, game, run_seed, seed) for method in methods for game in games for run_seed in seeds]
-    rows: dict[Table, list[dict[str, Any]]] = {
+    rows: dict[CsvTable, list[dict[str, Any]]] = {
         SCORES: [cell.score_row() for cell in cells],
         EPISODES: [row for cell in cells for row in cell.episode_rows()],
         CURVES: [row for cell in cells for row in cell.curve_rows()],

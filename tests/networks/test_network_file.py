@@ -18,8 +18,7 @@ from torch import Tensor
 from xtra.agents.components import ComponentNetwork
 from xtra.agents.config import AGENTS
 from xtra.agents.curl import agent as curl
-from xtra.agents.curl.config import CurlConfig
-from xtra.agents.curl.config import NetworkConfig as CurlNetworkConfig
+from xtra.agents.curl.config import CurlConfig, CurlNetworkConfig
 from xtra.agents.efficientzero.agent import make_network
 from xtra.agents.efficientzero.config import EfficientZeroConfig, NetworkConfig
 from xtra.config import Config

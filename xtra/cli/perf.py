@@ -103,7 +103,7 @@ def measure_search(
     """Time the tree search, side by side with the published ones that are installed (mctx, LightZero 0.2.0)."""
     from xtra.perf import problem
     from xtra.perf.engines import ENGINES
-    from xtra.perf.search import Plan, report
+    from xtra.perf.search import SearchBenchmark, report
     from xtra.suite.presets import PRESETS
 
     _require_known("--engine", engine, list(ENGINES))
@@ -117,8 +117,8 @@ def measure_search(
     if any(chosen):
         trees = problem.combinations(*(given or [] for given in chosen))
         networks = problem.combinations(batch or [], [18], simulations or [], threads or [])
-    plan = Plan(engine or list(ENGINES), preset or [], trees, networks, rounds, most_seconds)
-    measured = report(plan, lambda line: typer.echo(line, err=True))
+    benchmark = SearchBenchmark(engine or list(ENGINES), preset or [], trees, networks, rounds, most_seconds)
+    measured = report(benchmark, lambda line: typer.echo(line, err=True))
     typer.echo(json.dumps(measured, indent=2) if as_json else render_search(measured))
 
 

@@ -33,7 +33,7 @@ Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Plan:
+class SearchBenchmark:
     """What to measure."""
 
     engines: list[str]
@@ -45,29 +45,29 @@ class Plan:
     """A search with a network that would take longer is left out."""
 
 
-def report(plan: Plan, progress: Progress) -> dict[str, Any]:
+def report(benchmark: SearchBenchmark, progress: Progress) -> dict[str, Any]:
     """Everything, as plain data."""
     torch.set_num_threads(1)
     result: dict[str, Any] = {"machine": machine()}
-    result["tree_only"] = [_compared(size, plan, progress) for size in plan.tree_sizes]
+    result["tree_only"] = [_compared(size, benchmark, progress) for size in benchmark.tree_sizes]
     progress("where the time goes")
-    result["split"] = [size._asdict() | split_tree_only(size, plan.num_rounds) for size in plan.tree_sizes]
+    result["split"] = [size._asdict() | split_tree_only(size, benchmark.num_rounds) for size in benchmark.tree_sizes]
     threaded = [size for size in THREAD_SIZES if len(os.sched_getaffinity(0)) > 1]
     result["two_threads"] = [
-        _announced(size, "two threads", progress) | thread_scaling(size, plan.num_rounds) for size in threaded
+        _announced(size, "two threads", progress) | thread_scaling(size, benchmark.num_rounds) for size in threaded
     ]
     result["network"] = [
-        _announced(size, preset, progress) | {"preset": preset} | split_network(preset, size, 1, plan.most_seconds)
-        for preset, size in product(plan.presets, plan.network_sizes)
+        _announced(size, preset, progress) | {"preset": preset} | split_network(preset, size, 1, benchmark.most_seconds)
+        for preset, size in product(benchmark.presets, benchmark.network_sizes)
     ]
     if torch.cuda.is_available() and cuda_is_usable():
-        result["cuda"] = [_on_cuda(preset, plan, progress) for preset in plan.presets]
+        result["cuda"] = [_on_cuda(preset, benchmark, progress) for preset in benchmark.presets]
     return result
 
 
-def _on_cuda(preset: str, plan: Plan, progress: Progress) -> dict[str, Any]:
+def _on_cuda(preset: str, benchmark: SearchBenchmark, progress: Progress) -> dict[str, Any]:
     dimensions = _announced(CUDA_SIZE, f"CUDA, {preset}", progress)
-    return dimensions | {"preset": preset} | measure_on_cuda(preset, CUDA_SIZE, plan.num_rounds)
+    return dimensions | {"preset": preset} | measure_on_cuda(preset, CUDA_SIZE, benchmark.num_rounds)
 
 
 def _announced(size: SearchSize, what: str, progress: Progress) -> dict[str, Any]:
@@ -76,13 +76,13 @@ def _announced(size: SearchSize, what: str, progress: Progress) -> dict[str, Any
     return size._asdict()
 
 
-def _compared(size: SearchSize, plan: Plan, progress: Progress) -> dict[str, Any]:
+def _compared(size: SearchSize, benchmark: SearchBenchmark, progress: Progress) -> dict[str, Any]:
     """Every engine on one size: simulations per second, and how many times faster than each peer we are."""
-    names = [name for name in plan.engines if name.startswith("xtra") or size.num_threads == 1]
+    names = [name for name in benchmark.engines if name.startswith("xtra") or size.num_threads == 1]
     if size.num_simulations >= 800:
         names = [name for name in names if name not in PEERS_WITHOUT_LONG]
     dimensions = _announced(size, "tree only", progress)
-    samples = measure(size, names, plan.num_rounds, sorted(os.sched_getaffinity(0))[-size.num_threads :])
+    samples = measure(size, names, benchmark.num_rounds, sorted(os.sched_getaffinity(0))[-size.num_threads :])
     return dimensions | {
         "engines": {name: _describe(size, own) for name, own in samples.items()},
         "times_faster": _times_faster(samples),

@@ -34,7 +34,7 @@ from xtra.store.rows import (
     SOURCE_SCORES,
     TASK_WEIGHTS,
     Cell,
-    Table,
+    CsvTable,
     to_csv,
 )
 from xtra.store.store import State, Store
@@ -47,7 +47,7 @@ def collect(store: Store, cells: Sequence[Cell], description: RunDescription, ru
     reader = _Reader(store)
     results = [_CellResult(reader, cell) for cell in cells]
     run_dir.mkdir(parents=True, exist_ok=True)
-    tables: tuple[tuple[Table, Iterable[Row]], ...] = (
+    tables: tuple[tuple[CsvTable, Iterable[Row]], ...] = (
         (SCORES, [result.score_row() for result in results]),
         (EPISODES, (row for result in results for row in result.rows("evaluate", "episodes.json"))),
         (CURVES, (row for result in results for row in result.rows("train", "curve.json"))),

@@ -32,7 +32,7 @@ def node_fields(num_actions: int) -> list[tuple[Any, ...]]:
     ]
 
 
-class Step(NamedTuple):
+class Move(NamedTuple):
     """One move of a principal variation."""
 
     action: int
@@ -54,12 +54,12 @@ class Tree:
             self._nodes = self._read_nodes()
         return self._nodes
 
-    def principal_variation(self, root: int = 0) -> list[Step]:
+    def principal_variation(self, root: int = 0) -> list[Move]:
         """The most visited path from a root, ties to the lowest action, until nothing further was expanded."""
         nodes, path, slot = self.nodes[root], [], 0
         while nodes[slot]["child_visits"].any():
             action = int(nodes[slot]["child_visits"].argmax())
-            path.append(Step(action, int(nodes[slot]["child_visits"][action]), float(nodes[slot]["q"][action])))
+            path.append(Move(action, int(nodes[slot]["child_visits"][action]), float(nodes[slot]["q"][action])))
             slot = int(nodes[slot]["child"][action])
         return path
 

@@ -192,7 +192,7 @@ class SourceScoreRow(CellRow):
 
 
 @dataclass(frozen=True)
-class Table:
+class CsvTable:
     """A kind of row and the columns that identify one."""
 
     name: str
@@ -216,18 +216,18 @@ class Table:
 CELL = tuple(CellRow.model_fields)
 CELL_KEY = ("protocol", "method", "game", "seed")
 
-SCORES = Table("scores", ScoreRow, CELL_KEY)
-EPISODES = Table("episodes", EpisodeRow, (*CELL_KEY, "episode"))
-CURVES = Table("curves", CurveRow, (*CELL_KEY, "env_steps"))
-COSTS = Table("costs", CostRow, ("method", "game", "seed", "key"))
-TASK_WEIGHTS = Table("task_weights", TaskWeightRow, (*CELL_KEY, "source_game", "updates"))
-PLASTICITY = Table("plasticity", PlasticityRow, (*CELL_KEY, "env_steps"))
-DIAGNOSTICS = Table("diagnostics", DiagnosticRow, (*CELL_KEY, "env_steps", "quantity", "unroll_step"))
-SOURCE_SCORES = Table("source_scores", SourceScoreRow, (*CELL_KEY, "source_game"))
+SCORES = CsvTable("scores", ScoreRow, CELL_KEY)
+EPISODES = CsvTable("episodes", EpisodeRow, (*CELL_KEY, "episode"))
+CURVES = CsvTable("curves", CurveRow, (*CELL_KEY, "env_steps"))
+COSTS = CsvTable("costs", CostRow, ("method", "game", "seed", "key"))
+TASK_WEIGHTS = CsvTable("task_weights", TaskWeightRow, (*CELL_KEY, "source_game", "updates"))
+PLASTICITY = CsvTable("plasticity", PlasticityRow, (*CELL_KEY, "env_steps"))
+DIAGNOSTICS = CsvTable("diagnostics", DiagnosticRow, (*CELL_KEY, "env_steps", "quantity", "unroll_step"))
+SOURCE_SCORES = CsvTable("source_scores", SourceScoreRow, (*CELL_KEY, "source_game"))
 TABLES = (SCORES, EPISODES, CURVES, COSTS, TASK_WEIGHTS, PLASTICITY, DIAGNOSTICS, SOURCE_SCORES)
 
 
-def to_csv(table: Table, rows: Iterable[Mapping[str, Any]]) -> str:
+def to_csv(table: CsvTable, rows: Iterable[Mapping[str, Any]]) -> str:
     """The rows as CSV text, sorted by the table's key. Raises ValueError for a row whose columns are not the table's."""
     ordered = sorted(rows, key=lambda row: tuple(row[column] for column in table.key))
     buffer = io.StringIO()
@@ -240,7 +240,7 @@ def to_csv(table: Table, rows: Iterable[Mapping[str, Any]]) -> str:
     return buffer.getvalue()
 
 
-def read_csv(table: Table, path: Path) -> list[dict[str, Any]]:
+def read_csv(table: CsvTable, path: Path) -> list[dict[str, Any]]:
     """The rows of a file written by `to_csv`; an empty number is None.
 
     Raises OSError for a file that cannot be read, and ValueError that names line, column and value for what is no such row.
@@ -257,7 +257,7 @@ def read_csv(table: Table, path: Path) -> list[dict[str, Any]]:
             raise ValueError(f"is no CSV file: {error}") from error
 
 
-def _row(table: Table, cells: dict[str | None, Any], line: int) -> dict[str, Any]:
+def _row(table: CsvTable, cells: dict[str | None, Any], line: int) -> dict[str, Any]:
     if None in cells or None in cells.values():
         raise ValueError(f"line {line} does not have {len(table.columns)} columns")
     try:

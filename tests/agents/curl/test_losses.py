@@ -10,9 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xtra.agents.curl.batch import Batch, NStepTransitions, Tasks, make_batch
+from xtra.agents.curl.batch import CurlBatch, NStepTransitions, Tasks, make_batch
 from xtra.agents.curl.config import CurlConfig
-from xtra.agents.curl.losses import Losses, curl_losses, priorities, project, target_distribution, total_loss
+from xtra.agents.curl.losses import CurlLosses, curl_losses, priorities, project, target_distribution, total_loss
 from xtra.agents.curl.network import CurlNetwork
 
 CPU = torch.device("cpu")
@@ -73,7 +73,7 @@ class Fixed:
         return out
 
 
-def make(config: CurlConfig, games: list[str], **changes: Any) -> tuple[CurlNetwork, Batch]:
+def make(config: CurlConfig, games: list[str], **changes: Any) -> tuple[CurlNetwork, CurlBatch]:
     """A small network and a batch of random samples, one of each game."""
     torch.manual_seed(0)
     network = CurlNetwork(config, 3, 10)
@@ -132,7 +132,7 @@ def test_identical_views_are_told_apart_only_by_chance() -> None:
 
 def test_the_total_weighs_terms_samples_and_games_as_released() -> None:
     config = small()
-    losses = Losses(value=torch.tensor([1.0, 2.0]), contrastive=torch.tensor([2.0, 4.0]), accuracy=torch.tensor(0.0))
+    losses = CurlLosses(value=torch.tensor([1.0, 2.0]), contrastive=torch.tensor([2.0, 4.0]), accuracy=torch.tensor(0.0))
     _, batch = make(config, ["Pong", "Pong"], weights=torch.tensor([1.0, 0.5]))
     # The batch's mean contrastive loss is 3: 1 (1 + 0.01 * 3) and 1/2 (2 + 0.01 * 3), averaged.
     assert total_loss(losses, batch).item() == pytest.approx((1.03 + 0.5 * 2.03) / 2)
@@ -143,7 +143,7 @@ def test_the_total_weighs_terms_samples_and_games_as_released() -> None:
 
 def test_in_mixed_batches_every_game_keeps_its_own_contrastive_weight() -> None:
     config = small()
-    losses = Losses(value=torch.tensor([1.0, 2.0]), contrastive=torch.tensor([2.0, 4.0]), accuracy=torch.tensor(0.0))
+    losses = CurlLosses(value=torch.tensor([1.0, 2.0]), contrastive=torch.tensor([2.0, 4.0]), accuracy=torch.tensor(0.0))
     _, batch = make(config, ["Catch", "Pong"], weights=torch.tensor([1.0, 0.5]))
     contrastive = (1 * 2 + 0.01 * 4) / 2
     assert total_loss(losses, batch).item() == pytest.approx((1 + contrastive + 0.5 * (2 + contrastive)) / 2)

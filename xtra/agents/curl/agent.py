@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from xtra.agents.curl.batch import Batch, Tasks, make_batch, transitions, valid_actions
+from xtra.agents.curl.batch import CurlBatch, Tasks, make_batch, transitions, valid_actions
 from xtra.agents.curl.config import CurlConfig
 from xtra.agents.curl.learning import CurlNetworks
 from xtra.agents.curl.losses import priorities
@@ -82,7 +82,7 @@ class CurlLearner:
         replay.update_priorities(sample, priorities(losses, batch, self._config).double().cpu().numpy())
         return metrics
 
-    def make_batch(self, replay: ReplayBuffer, update: int) -> tuple[Sample, Batch]:
+    def make_batch(self, replay: ReplayBuffer, update: int) -> tuple[Sample, CurlBatch]:
         """The prioritised sample of update number `update`, and its transitions."""
         correction = self._config.replay.importance_exponent(update, self._num_updates)
         sample = replay.sample(self._config.optimizer.batch_size, stream(self._seed, "replay", update), correction)

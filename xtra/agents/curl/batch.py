@@ -84,7 +84,7 @@ class Tasks:
 
 
 @dataclass(frozen=True)
-class Batch:
+class CurlBatch:
     """B samples on the device.
 
     observations, next_observations: `[B, C, S, S]`, now and n steps later. actions, returns, discounts, weights: `[B]`, as in
@@ -106,7 +106,7 @@ class Batch:
 
 def make_batch(
     samples: NStepTransitions, tasks: Tasks, network: CurlNetwork, config: CurlConfig, *, seed: int, update: int
-) -> Batch:
+) -> CurlBatch:
     """The batch of update number `update`, for this network. Its augmentation and noise are functions of (seed, update)."""
     device = network.atoms.device
     generator = torch.Generator(device).manual_seed(derive_seed(seed, "augment", update) % 2**63)
@@ -126,7 +126,7 @@ def make_batch(
     def tensor(array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(array).to(device)
 
-    return Batch(
+    return CurlBatch(
         observations=observations,
         next_observations=next_observations,
         actions=tensor(samples.actions),

@@ -19,7 +19,7 @@ LIGHT_CONTRAST_GAMES = ("Pong", "Boxing", "PrivateEye", "Freeway")
 """Games in which the released code weighs the contrastive loss by 0.01 instead of 1."""
 
 
-class NetworkConfig(Config):
+class CurlNetworkConfig(Config):
     """Encoder and heads. Defaults: the data-efficient Rainbow of van Hasselt et al. (2019)."""
 
     frame_stack: int = Field(4, ge=1)
@@ -37,7 +37,7 @@ class NetworkConfig(Config):
     """The atoms lie evenly on [-support, support]. [U]: 10."""
 
 
-class ActingConfig(Config):
+class CurlActingConfig(Config):
     """How it plays. Exploration is the noise of the noisy layers alone."""
 
     num_envs: int = Field(1, ge=1)
@@ -46,7 +46,7 @@ class ActingConfig(Config):
     """Share of random actions in evaluation, which is otherwise greedy and without noise. [U]: 0.001."""
 
 
-class TargetConfig(Config):
+class CurlTargetConfig(Config):
     """What the network is trained towards."""
 
     td_steps: int = Field(20, ge=1)
@@ -59,7 +59,7 @@ class TargetConfig(Config):
     """Train on the sign of rewards. [U]: clipped to [-1, 1], the same for whole numbers. Scores are always raw."""
 
 
-class OptimizerConfig(Config):
+class CurlOptimizerConfig(Config):
     """Adam, and what the value loss sees."""
 
     batch_size: int = Field(32, ge=2)
@@ -132,13 +132,13 @@ class CurlConfig(Config):
 
     name: Literal["curl"] = "curl"
     """Tells the agents apart."""
-    network: NetworkConfig = NetworkConfig()
+    network: CurlNetworkConfig = CurlNetworkConfig()
     """Network shapes."""
-    acting: ActingConfig = ActingConfig()
+    acting: CurlActingConfig = CurlActingConfig()
     """Collecting and evaluating."""
-    targets: TargetConfig = TargetConfig()
+    targets: CurlTargetConfig = CurlTargetConfig()
     """Training targets."""
-    optimizer: OptimizerConfig = OptimizerConfig()
+    optimizer: CurlOptimizerConfig = CurlOptimizerConfig()
     """Optimisation."""
     contrastive: ContrastiveConfig = ContrastiveConfig()
     """The auxiliary loss."""

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from xtra.agents.curl.batch import Batch
+from xtra.agents.curl.batch import CurlBatch
 from xtra.agents.curl.config import CurlConfig
-from xtra.agents.curl.losses import Losses, curl_losses, total_loss
+from xtra.agents.curl.losses import CurlLosses, curl_losses, total_loss
 from xtra.agents.curl.network import CurlNetwork
 
 
@@ -37,7 +37,7 @@ class CurlNetworks:
         for other in (self._target, self._momentum):
             other.load_state_dict(self.network.state_dict())
 
-    def update(self, batch: Batch, update: int) -> tuple[dict[str, float], Losses]:
+    def update(self, batch: CurlBatch, update: int) -> tuple[dict[str, float], CurlLosses]:
         """Update number `update`: metrics, and the losses, which no gradient is due to any more.
 
         Raises FloatingPointError, before any weight changes, when loss or gradient is not finite.

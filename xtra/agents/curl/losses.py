@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from xtra.agents.curl.batch import Batch
+from xtra.agents.curl.batch import CurlBatch
 from xtra.agents.curl.config import CurlConfig
 from xtra.agents.curl.network import CurlNetwork
 
 
 @dataclass(frozen=True)
-class Losses:
+class CurlLosses:
     """value: `[B]`, cross-entropy with the target distribution. contrastive: `[B]`, of recognising the observation in its view;
     accuracy: `[]`, the share that were recognised. Both are 0 without views."""
 
@@ -26,28 +26,30 @@ class Losses:
     accuracy: Tensor
 
 
-def curl_losses(network: CurlNetwork, target: CurlNetwork, momentum: CurlNetwork, batch: Batch, config: CurlConfig) -> Losses:
+def curl_losses(
+    network: CurlNetwork, target: CurlNetwork, momentum: CurlNetwork, batch: CurlBatch, config: CurlConfig
+) -> CurlLosses:
     """The two terms, unweighted. Gradients reach `network` alone."""
     wanted = target_distribution(network, target, batch)
     log_probabilities = network.log_probabilities(batch.observations, batch.tasks.valid, batch.noise)
     value = -(wanted * of_actions(log_probabilities, batch.actions)).sum(-1)
     if batch.views is None:
-        return Losses(value, torch.zeros_like(value), value.new_zeros(()))
+        return CurlLosses(value, torch.zeros_like(value), value.new_zeros(()))
     anchors, keys = batch.views
     logits = contrastive_logits(network, momentum, anchors, keys) * config.contrastive.logit_scale
     matches = torch.arange(len(logits), device=logits.device)
     accuracy = (logits.argmax(1) == matches).float().mean()
-    return Losses(value, functional.cross_entropy(logits, matches, reduction="none"), accuracy)
+    return CurlLosses(value, functional.cross_entropy(logits, matches, reduction="none"), accuracy)
 
 
-def total_loss(losses: Losses, batch: Batch) -> Tensor:
+def total_loss(losses: CurlLosses, batch: CurlBatch) -> Tensor:
     """`[]`: importance weights scale both terms, the contrastive one as the batch's mean (released code). Where games are mixed,
     each sample counts in that mean as its own game weighs it."""
     contrastive = (batch.tasks.contrastive_weights * losses.contrastive).mean()
     return (batch.weights * (losses.value + contrastive)).mean()
 
 
-def priorities(losses: Losses, batch: Batch, config: CurlConfig) -> Tensor:
+def priorities(losses: CurlLosses, batch: CurlBatch, config: CurlConfig) -> Tensor:
     """`[B]`: how much is left to learn from each sample; in the released code its batch's contrastive loss counts too."""
     value = losses.value.detach()
     if not config.contrastive.in_priorities:
@@ -56,7 +58,7 @@ def priorities(losses: Losses, batch: Batch, config: CurlConfig) -> Tensor:
 
 
 @torch.no_grad()
-def target_distribution(network: CurlNetwork, target: CurlNetwork, batch: Batch) -> Tensor:
+def target_distribution(network: CurlNetwork, target: CurlNetwork, batch: CurlBatch) -> Tensor:
     """`[B, atoms]`: the target network's distribution of the action that the learning one finds best (double Q), n steps on."""
     valid = batch.tasks.valid
     best = network.values(batch.next_observations, valid, batch.noise).argmax(1)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from xtra.agents.components import ComponentNetwork
-from xtra.agents.curl.config import ContrastiveConfig, CurlConfig, NetworkConfig
+from xtra.agents.curl.config import ContrastiveConfig, CurlConfig, CurlNetworkConfig
 from xtra.protocol.games import NUM_ACTIONS
 
 Noise = Mapping[str, tuple[Tensor, Tensor]]
@@ -44,7 +44,7 @@ class NoisyLinear(nn.Module):
 class DuelingHeads(nn.Module):
     """Value and advantages, each with one hidden layer, as logits over the atoms (Wang et al., 2016; Bellemare et al., 2017)."""
 
-    def __init__(self, features: int, config: NetworkConfig) -> None:
+    def __init__(self, features: int, config: CurlNetworkConfig) -> None:
         super().__init__()
         atoms, scale = config.num_atoms, config.noise_scale
         self.value_hidden = NoisyLinear(features, config.hidden, scale)
@@ -127,7 +127,7 @@ class CurlNetwork(ComponentNetwork):
         return out
 
 
-def encoder(config: NetworkConfig, channels: int) -> nn.Sequential:
+def encoder(config: CurlNetworkConfig, channels: int) -> nn.Sequential:
     """Images to flat features."""
     if config.encoder == "data_efficient":
         convolutions = nn.Conv2d(channels, 32, 5, 5), nn.Conv2d(32, 64, 5, 5)

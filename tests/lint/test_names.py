@@ -1,0 +1,21 @@
+"""Names that say one thing: no two classes share one, and a local says what it holds."""
+
+from __future__ import annotations
+
+import ast
+from collections import defaultdict
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PATHS = sorted(path for folder in ("xtra", "analysis") for path in (ROOT / folder).rglob("*.py"))
+MODULES = [(path, ast.parse(path.read_text(encoding="utf-8"))) for path in PATHS]
+
+
+def test_no_two_classes_have_one_name() -> None:
+    homes = defaultdict(list)
+    for path, module in MODULES:
+        for node in ast.walk(module):
+            if isinstance(node, ast.ClassDef):
+                homes[node.name].append(str(path.relative_to(ROOT)))
+    assert len(homes) > 100
+    assert {name: paths for name, paths in homes.items() if len(paths) > 1} == {}
