@@ -173,7 +173,7 @@ class GraphedFunction(Generic[P, R]):
                 self.captured.clear()
                 return flat(*inputs)
         captured = self.captured[shapes]
-        for held, given in zip(captured.inputs, inputs, strict=True):
-            held.copy_(given)
+        for captured_input, new_input in zip(captured.inputs, inputs, strict=True):
+            captured_input.copy_(new_input)
         captured.replay()
         return captured.outputs

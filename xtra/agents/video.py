@@ -62,19 +62,19 @@ def scenes(player: Player, environment: EnvironmentConfig, *, seed: int, max_epi
 
 def write_video(path: Path, played: Iterator[Scene], game: str, frames_per_second: float) -> int:
     """Writes `path`, in the format of its suffix (one of `FORMATS`); returns the number of decisions shown."""
-    shown = list(played)
-    first = draw(shown[0], 0, find_game(game).action_ids)
+    scenes_shown = list(played)
+    first = draw(scenes_shown[0], 0, find_game(game).action_ids)
     duration = max(20, round(1000 / frames_per_second))  # viewers slow down what is faster
-    rest = Following(shown, find_game(game).action_ids)
+    rest = Following(scenes_shown, find_game(game).action_ids)
     first.save(path, format=path.suffix[1:].upper(), save_all=True, append_images=rest, duration=duration, loop=0)
-    return len(shown)
+    return len(scenes_shown)
 
 
 class Following:
     """The pictures after the first, drawn as they are asked for, as often as that is: a PNG is written in two passes."""
 
-    def __init__(self, shown: Sequence[Scene], action_ids: tuple[int, ...]) -> None:
-        self._shown, self._action_ids = shown, action_ids
+    def __init__(self, scenes_shown: Sequence[Scene], action_ids: tuple[int, ...]) -> None:
+        self._shown, self._action_ids = scenes_shown, action_ids
 
     def __iter__(self) -> Iterator[Image.Image]:
         for env_step in range(1, len(self._shown)):

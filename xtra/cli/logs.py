@@ -48,27 +48,27 @@ def logs(
     from xtra.store.store import State, Store
 
     store = Store(results / "store")
-    known = readable_keys(store)
-    if not known:
+    keys = readable_keys(store)
+    if not keys:
         typer.echo(f"{store.root}: no jobs yet; `xtra-bench run quick` makes some")
         return
     if pattern is None:
-        statuses, states = job_statuses(store, known), (State.RUNNING,) if follow else (State.FAILED, State.DIVERGED)
-        chosen = [job_status for state in states for job_status in statuses if job_status.state is state]
+        statuses, states = job_statuses(store, keys), (State.RUNNING,) if follow else (State.FAILED, State.DIVERGED)
+        selected = [job_status for state in states for job_status in statuses if job_status.state is state]
     else:
-        chosen = job_statuses(store, _matching(results, known, pattern))
-    if not chosen:
-        typer.echo(f"{counted(len(known), 'job')}: none {'runs' if follow else 'has failed or diverged'}")
+        selected = job_statuses(store, _matching(results, keys, pattern))
+    if not selected:
+        typer.echo(f"{counted(len(keys), 'job')}: none {'runs' if follow else 'has failed or diverged'}")
         typer.echo("name one to see its log (`xtra-bench status` lists those that run)")
-    for job_status in chosen[:SHOWN]:
+    for job_status in selected[:SHOWN]:
         _show(store, results, job_status, lines)
-    if len(chosen) > SHOWN:
-        typer.echo(f"... and {len(chosen) - SHOWN} more")
+    if len(selected) > SHOWN:
+        typer.echo(f"... and {len(selected) - SHOWN} more")
     if follow:
-        _follow(store, [job_status.key for job_status in chosen[:SHOWN]])
+        _follow(store, [job_status.key for job_status in selected[:SHOWN]])
 
 
-def _matching(results: Path, known: Sequence[str], pattern: str) -> list[str]:
+def _matching(results: Path, keys: Sequence[str], pattern: str) -> list[str]:
     """The jobs meant: by key, else of the cells of every run here. Refuses a pattern that means none, with an example."""
     from fnmatch import fnmatchcase
 
@@ -76,16 +76,16 @@ def _matching(results: Path, known: Sequence[str], pattern: str) -> list[str]:
     from xtra.store.rows import select_cells
     from xtra.suite.diagnostics.errors import nearest
 
-    matching = [key for key in known if key.startswith(pattern) or fnmatchcase(key, pattern)]
+    matching = [key for key in keys if key.startswith(pattern) or fnmatchcase(key, pattern)]
     if matching:
         return matching
     cells = list(recorded_cells(results))
-    keys = dict.fromkeys(key for cell in select_cells(cells, pattern) for key in cell.keys)
-    if not keys:
+    keys_of_cells = dict.fromkeys(key for cell in select_cells(cells, pattern) for key in cell.keys)
+    if not keys_of_cells:
         names = [cell.name for cell in cells]
-        example = nearest(pattern, names) or next(iter(names), known[0])
+        example = nearest(pattern, names) or next(iter(names), keys[0])
         raise refusal(f"{pattern!r} is neither a job nor method/game/seed of a run in {results}; try {example!r}")
-    return list(keys)
+    return list(keys_of_cells)
 
 
 def _show(store: Store, results: Path, job_status: JobStatus, lines: int) -> None:

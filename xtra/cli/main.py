@@ -78,8 +78,8 @@ class Commands(TyperGroup):
 app = typer.Typer(name="xtra-bench", cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
+def _print_version(wants_version: bool) -> None:
+    if wants_version:
         from importlib.metadata import version
 
         typer.echo(f"xtra-bench {version('xtra-bench')}")

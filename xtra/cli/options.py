@@ -93,9 +93,9 @@ def load_plan_if_named(suite: Path | None, overrides: list[str] | None, seeds: s
     return load_plan(suite, overrides, seeds, only)
 
 
-def refuse_unused_options(options: Mapping[str, object], needed: str) -> None:
+def refuse_unused_options(options: Mapping[str, object], required_option: str) -> None:
     """Exits with 2 when one of these options was given, by name, which without `needed` would change nothing."""
     for name, value in options.items():
         if value not in (None, False, []):
-            typer.echo(f"error: {name} means nothing without {needed}", err=True)
+            typer.echo(f"error: {name} means nothing without {required_option}", err=True)
             raise typer.Exit(2)

@@ -68,13 +68,14 @@ def measure_resuming(
 
 def render_planning(measured: Measured) -> str:
     """The measurement as text."""
-    held = measured.num_jobs - measured.submitted
+    num_left = measured.num_jobs - measured.submitted
     arrays = f"{measured.sbatch_calls} calls of sbatch, at most {measured.max_array_size:,} elements each"
     return "\n".join(
         (
             f"{measured.num_jobs:,} jobs, {measured.num_cells:,} cells",
             f"plan    {_duration(measured.plan)}",
-            f"submit  {_duration(measured.submit)}: {arrays}" + (f"; {held:,} jobs left to later launches" if held else ""),
+            f"submit  {_duration(measured.submit)}: {arrays}"
+            + (f"; {num_left:,} jobs left to later launches" if num_left else ""),
             f"status  {_duration(measured.status)}: {measured.complete:,} jobs complete",
         )
     )
@@ -109,23 +110,23 @@ def measure_search(
     _require_known("--engine", engine, list(ENGINES))
     _require_known("--preset", preset, list(PRESETS))
     _require_cores(threads)
-    chosen = [batch, actions, simulations, threads]
+    dimensions = [batch, actions, simulations, threads]
     if grid:
         everything = [problem.BATCHES, problem.ACTIONS, problem.SIMULATIONS, [1]]
-        chosen = [given or whole for given, whole in zip(chosen, everything, strict=True)]
+        dimensions = [values or whole for values, whole in zip(dimensions, everything, strict=True)]
     trees, networks = problem.STANDARD, problem.STANDARD_NETWORK
-    if any(chosen):
-        trees = problem.combinations(*(given or [] for given in chosen))
+    if any(dimensions):
+        trees = problem.combinations(*(values or [] for values in dimensions))
         networks = problem.combinations(batch or [], [18], simulations or [], threads or [])
     benchmark = SearchBenchmark(engine or list(ENGINES), preset or [], trees, networks, rounds, most_seconds)
     measured = report(benchmark, lambda line: typer.echo(line, err=True))
     typer.echo(json.dumps(measured, indent=2) if as_json else render_search(measured))
 
 
-def _require_known(option: str, given: list[str] | None, known: list[str]) -> None:
-    for name in given or []:
-        if name not in known:
-            raise typer.BadParameter(f"{name!r} is unknown; valid are {', '.join(known)}", param_hint=option)
+def _require_known(option: str, names: list[str] | None, valid_names: list[str]) -> None:
+    for name in names or []:
+        if name not in valid_names:
+            raise typer.BadParameter(f"{name!r} is unknown; valid are {', '.join(valid_names)}", param_hint=option)
 
 
 def _require_cores(threads: Sizes) -> None:

@@ -43,8 +43,8 @@ def find_garbage(store: Store, planned: frozenset[str], days: float) -> Iterator
     """Jobs to remove. A job that is young may belong to a suite that is still running: its plan is written at the end."""
     now, keys = time.time(), store.keys()
     for key in keys:
-        kept = key in planned or store.state(key, now) in (State.RUNNING, State.UNREADABLE)
-        if not kept and _age(store, key, now) > days * DAY:
+        is_needed = key in planned or store.state(key, now) in (State.RUNNING, State.UNREADABLE)
+        if not is_needed and _age(store, key, now) > days * DAY:
             yield Garbage(key, _size(store.directory(key)))
 
 
@@ -54,7 +54,7 @@ def find_spare_replays(store: Store, planned: frozenset[str], days: float) -> It
     Raises DamagedError for a dataset's record that cannot be read: nothing is safe then.
     """
     now = time.time()
-    for key in sorted(planned - _wanted(store)):
+    for key in sorted(planned - _runs_to_keep(store)):
         replay = store.out(key) / REPLAY
         if replay.is_dir() and _age(store, key, now) > days * DAY and _finished(store, key):
             yield Garbage(key, _size(replay), REPLAY)
@@ -64,7 +64,7 @@ def remove(store: Store, garbage: Garbage) -> bool:
     """Deletes it under the job's claim; a whole job at once. False when a process has just begun the job, or a dataset wants its
     replay by now. Raises DamagedError."""
     if garbage.part is not None:
-        return garbage.key not in _wanted(store) and store.drop(garbage.key, garbage.part)
+        return garbage.key not in _runs_to_keep(store) and store.drop(garbage.key, garbage.part)
     if acquire(store.directory(garbage.key)) is None:
         return False
     trash = store.root / f".{secrets.token_hex(8)}.tmp"
@@ -76,15 +76,15 @@ def remove(store: Store, garbage: Garbage) -> bool:
 def reopen_stripped(store: Store, jobs: Mapping[str, Job]) -> list[str]:
     """Declares those runs unfinished whose replay was dropped and is wanted after all, by a dataset of `jobs`. Returns them."""
     datasets = [job for job in jobs.values() if job.stage == "dataset" and not _finished(store, job.key)]
-    wanted = dict.fromkeys(key for job in datasets for key in job.input_keys)
-    return [key for key in wanted if store.reopen_without(key, REPLAY)]
+    run_keys = dict.fromkeys(key for job in datasets for key in job.input_keys)
+    return [key for key in run_keys if store.reopen_without(key, REPLAY)]
 
 
-def _wanted(store: Store) -> set[str]:
+def _runs_to_keep(store: Store) -> set[str]:
     """The runs that datasets read which are still to be made."""
     keys = store.keys()
-    waiting = (key for key in keys if key.startswith("dataset-") and not _finished(store, key))
-    return {needed for key in waiting for needed in store.job(key).input_keys}
+    datasets = (key for key in keys if key.startswith("dataset-") and not _finished(store, key))
+    return {input_key for key in datasets for input_key in store.job(key).input_keys}
 
 
 def _finished(store: Store, key: str) -> bool:

@@ -109,7 +109,7 @@ class LocalQueue:
         for key in self._order:
             if self.states[key] is not QueueState.WAITING:
                 continue
-            inputs = {self.states.get(needed, QueueState.COMPLETE) for needed in self.jobs[key].input_keys}
+            inputs = {self.states.get(input_key, QueueState.COMPLETE) for input_key in self.jobs[key].input_keys}
             if inputs & (OVER - {QueueState.COMPLETE}):
                 self.states[key] = QueueState.BLOCKED
             elif inputs <= {QueueState.COMPLETE}:
@@ -202,7 +202,7 @@ def critical_first(jobs: Mapping[str, Job]) -> list[str]:
     """
     behind = dict.fromkeys(jobs, 0)
     for key in reversed(behind):
-        for needed in jobs[key].input_keys:
-            if needed in behind:
-                behind[needed] = max(behind[needed], behind[key] + 1)
+        for input_key in jobs[key].input_keys:
+            if input_key in behind:
+                behind[input_key] = max(behind[input_key], behind[key] + 1)
     return sorted(jobs, key=lambda key: -behind[key])

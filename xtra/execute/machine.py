@@ -51,20 +51,20 @@ class Machine:
         cores = "1 core" if self.cpus == 1 else f"{self.cpus} cores"
         return f"{cores}, {self.memory_gb:.0f} GB, {f'GPU {gpus}' if gpus else 'no GPU'}"
 
-    def lacks_gpus(self, asked: Resources) -> bool:
+    def lacks_gpus(self, resources: Resources) -> bool:
         """Whether a job that asks for a GPU gets none, and so computes on the CPU."""
-        return asked.gpus > 0 and not self._free_gpus
+        return resources.gpus > 0 and not self._free_gpus
 
-    def lacks_room(self, asked: Resources) -> bool:
+    def lacks_room(self, resources: Resources) -> bool:
         """Whether a job gets fewer cores, less memory or fewer GPUs (but some) than it asks for."""
-        gpus = len(self._free_gpus) or asked.gpus
-        return asked.cpus > self.cpus or asked.memory_gb > self.memory_gb or asked.gpus > gpus
+        gpus = len(self._free_gpus) or resources.gpus
+        return resources.cpus > self.cpus or resources.memory_gb > self.memory_gb or resources.gpus > gpus
 
-    def allocate(self, asked: Resources) -> Allocation | None:
+    def allocate(self, resources: Resources) -> Allocation | None:
         """A part for a job; None while there is not enough left."""
-        cpus, memory = min(asked.cpus, self.cpus), min(asked.memory_gb, self.memory_gb)
-        share = Fraction(1, asked.jobs_per_gpu)
-        count = min(asked.gpus, len(self._free_gpus))
+        cpus, memory = min(resources.cpus, self.cpus), min(resources.memory_gb, self.memory_gb)
+        share = Fraction(1, resources.jobs_per_gpu)
+        count = min(resources.gpus, len(self._free_gpus))
         # The fullest GPU that has room first, so that sharers sit together and whole GPUs stay free.
         gpus = sorted((free, name) for name, free in self._free_gpus.items() if free >= share)[:count]
         if cpus > self._free_cpus or memory > self._free_memory or len(gpus) < count:

@@ -138,18 +138,18 @@ def forecast(statuses: Sequence[JobStatus], jobs: Mapping[str, Job], costs: Mapp
     blocked = left_over & _behind(ended, jobs)
     unfinished = left_over - blocked
     seconds = {key: cost.seconds for key, job in jobs.items() if (cost := costs.get(kind(job))) is not None}
-    known = all(one.key in seconds for one in statuses)
-    weights = {one.key: seconds[one.key] if known else 1.0 for one in statuses}
+    all_known = all(one.key in seconds for one in statuses)
+    weights = {one.key: seconds[one.key] if all_known else 1.0 for one in statuses}
     shares_left = {one.key: 1.0 - _share_done(one) for one in statuses}
     total = sum(weights.values())
     done = sum(weights[key] * (1.0 - share) for key, share in shares_left.items())
     running = sum(one.state is State.RUNNING for one in statuses)
-    left = {key: seconds[key] * shares_left[key] for key in unfinished if key in seconds}
+    remaining = {key: seconds[key] * shares_left[key] for key in unfinished if key in seconds}
     over = all(one.state.final for one in statuses)
-    predictable = over or (running > 0 and len(left) == len(unfinished))
+    predictable = over or (running > 0 and len(remaining) == len(unfinished))
     return Forecast(
         percent=100.0 * done / total if total else 100.0,
-        seconds_left=max(sum(left.values()) / max(running, 1), _longest_chain(left, jobs)) if predictable else None,
+        seconds_left=max(sum(remaining.values()) / max(running, 1), _longest_chain(remaining, jobs)) if predictable else None,
         unfinished=unfinished,
         blocked=blocked,
     )
@@ -170,13 +170,13 @@ def _share_done(one: JobStatus) -> float:
     return min(1.0, one.progress.done / one.progress.total) if one.progress is not None and one.progress.total > 0 else 0.0
 
 
-def _longest_chain(left: Mapping[str, float], jobs: Mapping[str, Job]) -> float:
+def _longest_chain(seconds: Mapping[str, float], jobs: Mapping[str, Job]) -> float:
     """Seconds of the longest chain of jobs in `left`."""
     ends: dict[str, float] = {}
 
     def end(key: str) -> float:
         if key not in ends:
-            ends[key] = max((end(needed) for needed in jobs[key].input_keys if needed in left), default=0.0) + left[key]
+            ends[key] = max((end(other) for other in jobs[key].input_keys if other in seconds), default=0.0) + seconds[key]
         return ends[key]
 
-    return max(map(end, left), default=0.0)
+    return max(map(end, seconds), default=0.0)

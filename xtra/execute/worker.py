@@ -115,14 +115,14 @@ def _resolve(job: Job, stages: str) -> tuple[Stage, Config]:
     if stage is None:
         raise UnusableJobError(f"{job.key}: no stage {job.stage!r} in this version of xtra-bench; there are {', '.join(table)}")
     if stage.version != job.version:
-        found = f"{job.key} was planned for version {job.version} of stage {job.stage}, this code has version {stage.version}"
-        raise UnusableJobError(f"{found}; run the suite again to plan it anew")
+        reason = f"{job.key} was planned for version {job.version} of stage {job.stage}, this code has version {stage.version}"
+        raise UnusableJobError(f"{reason}; run the suite again to plan it anew")
     installed = plugins_of(job.config)
     for name in sorted(job.plugins.keys() | installed.keys()):
         planned, here = (plugins.get(name, "none") for plugins in (job.plugins, installed))
         if planned != here:
-            found = f"{job.key} was planned with plugin {name} of {planned}, here is {here}"
-            raise UnusableJobError(f"{found}; install that one, or run the suite again to plan it anew")
+            reason = f"{job.key} was planned with plugin {name} of {planned}, here is {here}"
+            raise UnusableJobError(f"{reason}; install that one, or run the suite again to plan it anew")
     try:
         return stage, stage.config.model_validate_json(json.dumps(job.config))
     except ValidationError as error:

@@ -74,8 +74,8 @@ def _instruction_set() -> Finding:
 
 
 def _threads() -> Finding:
-    asked = os.environ.get("OMP_NUM_THREADS")
-    state = f"{torch.get_num_threads()} in torch" + (f" (OMP_NUM_THREADS={asked})" if asked else "")
+    variable = os.environ.get("OMP_NUM_THREADS")
+    state = f"{torch.get_num_threads()} in torch" + (f" (OMP_NUM_THREADS={variable})" if variable else "")
     return Finding("threads", f"{state}; a training run sets its own, training.num_threads")
 
 

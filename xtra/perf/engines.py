@@ -226,9 +226,9 @@ def _stand_ins(tree: Any, inverse: Any) -> dict[str, Any]:
     """The modules that the file with the search imports, by name, holding what its EfficientZero search uses of them."""
 
     def module(**attributes: Any) -> Any:
-        made = ModuleType("stand-in")
-        made.__dict__.update(attributes)
-        return made
+        stand_in = ModuleType("stand-in")
+        stand_in.__dict__.update(attributes)
+        return stand_in
 
     trees = {"efficientzero": module(ez_tree=tree), "gumbel_muzero": module(gmz_tree=None), "muzero": module(mz_tree=None)}
     return {

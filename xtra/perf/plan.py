@@ -66,15 +66,15 @@ def measure(num_jobs: int, max_array_size: int = DEFAULT_MAX_ARRAY_SIZE, max_que
     with tempfile.TemporaryDirectory() as directory:
         suite, store = Path(directory) / "simulated.yaml", Store(Path(directory) / "store")
         suite.write_text(_suite_text(num_jobs), encoding="utf-8")
-        made, planning = _timed(lambda: plan(load_suite(suite)))
+        planned, planning = _timed(lambda: plan(load_suite(suite)))
         profile = SlurmProfile(max_array_size=max_array_size, max_queued=max_queued)
         launcher = SlurmLauncher(store, Path(directory) / "slurm", profile)
-        submitted, submission = _timed(lambda: launcher.simulate(made.jobs))
-        _complete(made, store)
+        submitted, submission = _timed(lambda: launcher.simulate(planned.jobs))
+        _complete(planned, store)
         counts, looking = _timed(lambda: by_stage(job_statuses(store, store.keys())))
         return Measured(
-            num_jobs=len(made.jobs),
-            num_cells=len(made.cells),
+            num_jobs=len(planned.jobs),
+            num_cells=len(planned.cells),
             plan=planning,
             submit=submission,
             sbatch_calls=submitted.calls,
@@ -112,10 +112,10 @@ def _suite_text(num_jobs: int) -> str:
     return json.dumps(suite)  # which is YAML
 
 
-def _complete(made: Plan, store: Store) -> None:
+def _complete(planned: Plan, store: Store) -> None:
     """Puts every job into the store as if it had run. Unsynced: nobody needs these files tomorrow."""
     provenance = {"hardware": hardware()}
-    for key, job in made.jobs.items():
+    for key, job in planned.jobs.items():
         store.add(job)
         store.out(key).mkdir()
         (store.out(key) / "summary.json").write_text("{}\n", encoding="utf-8")

@@ -110,7 +110,7 @@ def _times_faster(samples: dict[str, Samples]) -> dict[str, float]:
             continue
         if ours == "xtra" or (ours == "xtra_gumbel" and "gumbel" in peer):
             rounds = zip(samples[peer].seconds, samples[ours].seconds, strict=True)
-            ratios[f"{ours}/{peer}"] = median(theirs / our for theirs, our in rounds)
+            ratios[f"{ours}/{peer}"] = median(peer_seconds / our_seconds for peer_seconds, our_seconds in rounds)
     return ratios
 
 

@@ -261,8 +261,8 @@ class Stretches:
 
     def _advance(self, num_updates: int) -> None:
         """At least so many updates, then on to the next row's beginning."""
-        wanted = self._training.updates + num_updates
-        while self._training.updates < wanted or self._training.updates < self._training.budget.due(self._training.env_steps):
+        target = self._training.updates + num_updates
+        while self._training.updates < target or self._training.updates < self._training.budget.due(self._training.env_steps):
             self._training.move()
 
     def _now(self) -> float:

@@ -150,8 +150,8 @@ class ReplayBuffer:
         """
         back = np.arange(frame_stack - 1, -1, -1)
         first = np.maximum(self.first[self.slots(rows), envs], self.oldest_row)
-        wanted = np.maximum(rows[..., None] - back, first[..., None])
-        return self.frames.read(self.slots(wanted), np.broadcast_to(envs[..., None], wanted.shape))
+        frame_rows = np.maximum(rows[..., None] - back, first[..., None])
+        return self.frames.read(self.slots(frame_rows), np.broadcast_to(envs[..., None], frame_rows.shape))
 
     def state(self) -> dict[str, Any]:
         """What changes after a row is written; the rest is in segments (segments.py)."""

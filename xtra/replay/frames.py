@@ -194,16 +194,16 @@ class BlockFrames:
 
     def read(self, rows: NDArray[np.int64], envs: NDArray[np.int64]) -> NDArray[np.uint8]:
         """As FrameStore says; every block that is needed is decoded once per call. envs: zeros."""
-        wanted = rows.ravel()
-        order = np.argsort(self._block[wanted], kind="stable")
-        blocks, starts = np.unique(self._block[wanted[order]], return_index=True)
+        flat_rows = rows.ravel()
+        order = np.argsort(self._block[flat_rows], kind="stable")
+        blocks, starts = np.unique(self._block[flat_rows[order]], return_index=True)
         targets = np.split(order, starts)[1:]
-        frames = np.empty((len(wanted), *self._shape), np.uint8)
+        frames = np.empty((len(flat_rows), *self._shape), np.uint8)
 
         def fill(part: slice) -> None:
             for block, block_targets in zip(blocks[part].tolist(), targets[part], strict=True):
                 decoded = self._decode(block)
-                for target, place in zip(block_targets.tolist(), self._place[wanted[block_targets]].tolist(), strict=True):
+                for target, place in zip(block_targets.tolist(), self._place[flat_rows[block_targets]].tolist(), strict=True):
                     frames[target] = decoded[place]
 
         parts = [slice(thread, None, num_threads()) for thread in range(num_threads())]

@@ -241,7 +241,7 @@ def _episodes(
 ) -> tuple[Episodes, list[int], list[int]]:
     """The games that the trajectories are parts of; for each trajectory its game's place among them, and the game's first row."""
     meta, actions = recording.meta, recording.columns["actions"]
-    ends = [[row for row, env in meta.episode_ends if env == wanted] for wanted in range(meta.num_envs)]
+    ends = [[row for row, env in meta.episode_ends if env == column] for column in range(meta.num_envs)]
     places: dict[tuple[int, int], int] = {}
     seeds, played = [], []
     numbers, starts = [], []

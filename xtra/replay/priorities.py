@@ -46,13 +46,13 @@ class SumTree:
 
     def find(self, shares: Masses) -> Places:
         """For each share in [0, 1) the place where the running sum of the masses passes it; never a place of mass 0."""
-        sought = shares * self.total
+        sums = shares * self.total
         nodes = np.zeros(len(shares), np.int64)
         for children in reversed(self._levels[:-1]):
             running = children.reshape(-1, FAN_OUT)[nodes].cumsum(axis=1)
             # Rounding may carry what is sought up to the end, past the last child of any mass.
-            sought = np.minimum(sought, np.nextafter(running[:, -1], 0.0))
-            child = (running <= sought[:, None]).sum(axis=1)
+            sums = np.minimum(sums, np.nextafter(running[:, -1], 0.0))
+            child = (running <= sums[:, None]).sum(axis=1)
             before = np.where(child > 0, running[np.arange(len(nodes)), child - 1], 0.0)
-            sought, nodes = sought - before, nodes * FAN_OUT + child
+            sums, nodes = sums - before, nodes * FAN_OUT + child
         return nodes

@@ -122,9 +122,9 @@ class Recording:
 
     def trajectories(self) -> list[Trajectory]:
         """All of them, in the order of their last rows."""
-        found = []
+        trajectories = []
         for env, open_row in enumerate(self.meta.open_rows):
             starts = np.unique(self.columns["first"][:, env]).tolist()
             ends = [*(start - 1 for start in starts[1:]), self.meta.num_rows - 1]
-            found += [Trajectory(env, first, last, first != open_row) for first, last in zip(starts, ends, strict=True)]
-        return sorted(found, key=lambda trajectory: (trajectory.last, trajectory.env))
+            trajectories += [Trajectory(env, first, last, first != open_row) for first, last in zip(starts, ends, strict=True)]
+        return sorted(trajectories, key=lambda trajectory: (trajectory.last, trajectory.env))

@@ -47,9 +47,9 @@ class Identity(_Record):
     def differences(self, other: Identity) -> Iterator[tuple[str, JsonValue, JsonValue]]:
         """Each fact that differs: its name, its value here and its value in `other` (None where it is not set)."""
         for name in dict.fromkeys([*self.facts, *other.facts]):
-            ours, theirs = self.facts.get(name), other.facts.get(name)
-            if ours != theirs:
-                yield name, ours, theirs
+            value, other_value = self.facts.get(name), other.facts.get(name)
+            if value != other_value:
+                yield name, value, other_value
 
 
 class MethodRecord(_Record):

@@ -113,7 +113,7 @@ def _require_same_layout(name: str, tensor: Tensor, like: Tensor) -> None:
         raise ValueError(f"{name} is {type(tensor).__name__}; expected a tensor of shape {list(like.shape)}")
     same = tensor.shape == like.shape and tensor.dtype == like.dtype and tensor.device == like.device
     strides = zip(tensor.shape, tensor.stride(), like.stride(), strict=False)
-    if not same or any(ours != theirs for size, ours, theirs in strides if size > 1):
+    if not same or any(stride != expected_stride for size, stride, expected_stride in strides if size > 1):
         raise ValueError(f"{name} is {_describe(tensor)}; expected {_describe(like)}, as initial_inference gave")
 
 

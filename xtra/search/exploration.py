@@ -42,12 +42,12 @@ def considered_visits(num_considered: int, num_simulations: int) -> list[int]:
     num_phases = math.ceil(math.log2(num_considered))
     plan: list[int] = []
     visits = [0] * num_considered
-    left = num_considered
+    num_left = num_considered
     while len(plan) < num_simulations:
-        for _ in range(max(1, num_simulations // (num_phases * left))):
-            plan.extend(visits[:left])
-            visits[:left] = [count + 1 for count in visits[:left]]
-        left = max(2, left // 2)
+        for _ in range(max(1, num_simulations // (num_phases * num_left))):
+            plan.extend(visits[:num_left])
+            visits[:num_left] = [count + 1 for count in visits[:num_left]]
+        num_left = max(2, num_left // 2)
     return plan[:num_simulations]
 
 

@@ -33,17 +33,17 @@ class GraphedSearch:
         self, observations: Tensor, *, valid_actions: Tensor, seeds: Tensor | None = None, noise: Tensor | None = None
     ) -> SearchResult:
         """See `search`. The tree is a view of this search until the next call; the other results are the caller's."""
-        given = {"observations": observations, "valid_actions": valid_actions, "seeds": seeds, "noise": noise}
+        inputs = {"observations": observations, "valid_actions": valid_actions, "seeds": seeds, "noise": noise}
         if self._graph is None and not self._refused:
-            self._capture(given)
+            self._capture(inputs)
         if self._graph is None:
             return search(self._model, observations, self._config, valid_actions=valid_actions, seeds=seeds, noise=noise)
-        self._refill(given)
+        self._refill(inputs)
         self._graph.replay()
         return self._read()
 
-    def _capture(self, given: dict[str, Tensor | None]) -> None:
-        self._inputs = {name: None if tensor is None else tensor.clone() for name, tensor in given.items()}
+    def _capture(self, inputs: dict[str, Tensor | None]) -> None:
+        self._inputs = {name: None if tensor is None else tensor.clone() for name, tensor in inputs.items()}
         observations = self._inputs["observations"]
         assert observations is not None
         if observations.device.type != "cuda":
@@ -73,19 +73,19 @@ class GraphedSearch:
         simulate(self._model, self._engine, self._config, roots, output)
         return roots, output
 
-    def _refill(self, given: dict[str, Tensor | None]) -> None:
-        for name, tensor in given.items():
-            held = self._inputs[name]
-            if (held is None) != (tensor is None):
-                raise ValueError(f"{name} was {_presence(held)} when this search was captured and is {_presence(tensor)} now")
-            if held is None or tensor is None:
+    def _refill(self, inputs: dict[str, Tensor | None]) -> None:
+        for name, tensor in inputs.items():
+            captured = self._inputs[name]
+            if (captured is None) != (tensor is None):
+                raise ValueError(f"{name} was {_presence(captured)} when this search was captured and is {_presence(tensor)} now")
+            if captured is None or tensor is None:
                 continue
-            if held.shape != tensor.shape or held.dtype != tensor.dtype or held.device != tensor.device:
+            if captured.shape != tensor.shape or captured.dtype != tensor.dtype or captured.device != tensor.device:
                 raise ValueError(
                     f"{name} is {tensor.dtype} {list(tensor.shape)} on {tensor.device}; "
-                    f"this search was captured with {held.dtype} {list(held.shape)} on {held.device}"
+                    f"this search was captured with {captured.dtype} {list(captured.shape)} on {captured.device}"
                 )
-            held.copy_(tensor)
+            captured.copy_(tensor)
 
     def _read(self) -> SearchResult:
         self._engine.raise_errors()

@@ -104,8 +104,8 @@ class Memory:
             "root_q": self.q,
             "root_values": self.values,
         }
-        found = {name: 0 if tensor is None else tensor.data_ptr() for name, tensor in tensors.items()}
-        return found | {"latent_bytes": self.latent_bytes, "state_bytes": self.state_bytes}
+        pointers = {name: 0 if tensor is None else tensor.data_ptr() for name, tensor in tensors.items()}
+        return pointers | {"latent_bytes": self.latent_bytes, "state_bytes": self.state_bytes}
 
     def accept(self, roots: Roots) -> None:
         """Copies what a search reads again at every simulation."""

@@ -37,16 +37,16 @@ class CpuTrees:
         self._engine.reset(roots.valid.data_ptr(), self._weights_address)
         self._weigh(logits)
         noise = 0 if roots.noise is None else roots.noise.data_ptr()
-        found = self._engine.begin(noise, value.data_ptr(), latents, states)
-        if found is not None:
-            raise BadOutput("initial_inference", *found)
+        fault = self._engine.begin(noise, value.data_ptr(), latents, states)
+        if fault is not None:
+            raise BadOutput("initial_inference", *fault)
 
     def step(self, simulation: int, logits: Tensor, value: Tensor, prefix: Tensor, latents: int = 0, states: int = 0) -> None:
         """See `Engine.step`."""
         self._weigh(logits)
-        found = self._engine.step(simulation, value.data_ptr(), prefix.data_ptr(), latents, states)
-        if found is not None:
-            raise BadOutput("recurrent_inference", *found)
+        fault = self._engine.step(simulation, value.data_ptr(), prefix.data_ptr(), latents, states)
+        if fault is not None:
+            raise BadOutput("recurrent_inference", *fault)
 
     def _weigh(self, logits: Tensor) -> None:
         """The softmax but for its division. NumPy's exponential takes a fifth of the time of torch's softmax of narrow rows."""

@@ -209,8 +209,8 @@ class ReferenceTree:
         low, scale = self.low, self.scale
         if self.config.min_max == "per_node":
             own = node["value_sum"] / np.float32(node["visits"])
-            seen = np.append(node["q"][visited], own)
-            low, scale = self._span(seen.min(), seen.max())
+            values = np.append(node["q"][visited], own)
+            low, scale = self._span(values.min(), values.max())
         lowest = low if self.config.unvisited_q == "min" else mean_q
         q = np.where(visited, node["q"], lowest)
         value_score = np.clip((q - low) * scale, np.float32(0), np.float32(1))

@@ -51,10 +51,10 @@ def search(
     key = _key(engine, config, output, seeds is not None, num_threads)
     trees = borrow_engine(key, lambda: _make_engine(engine, config, output, seeds is not None, num_threads))
     simulate(model, trees, config, roots, output)
-    found = trees.finish()
+    statistics = trees.finish()
     tree = Tree(trees.read_nodes)
     weakref.finalize(tree, return_engine, key, trees).atexit = False  # once nobody can look into this tree any more
-    return conclude(config, roots, output, found, tree)
+    return conclude(config, roots, output, statistics, tree)
 
 
 def prepare(config: SearchConfig, output: ModelOutput, valid: Tensor, seeds: Tensor | None, noise: Tensor | None) -> Roots:
@@ -74,17 +74,17 @@ def simulate(model: SearchModel, engine: Engine, config: SearchConfig, roots: Ro
         engine.step(simulation, output)
 
 
-def conclude(config: SearchConfig, roots: Roots, output: ModelOutput, found: RootStatistics, tree: Tree) -> SearchResult:
+def conclude(config: SearchConfig, roots: Roots, output: ModelOutput, statistics: RootStatistics, tree: Tree) -> SearchResult:
     """The policy target and the greedy choice, from what the search found."""
     if roots.bias is None:
-        weights, actions = found.visits / config.num_simulations, found.visits.argmax(1)
+        weights, actions = statistics.visits / config.num_simulations, statistics.visits.argmax(1)
     else:
-        weights, actions = improved_policy(config, output, roots.valid, roots.bias, found.visits, found.q)
-    values = found.values
+        weights, actions = improved_policy(config, output, roots.valid, roots.bias, statistics.visits, statistics.q)
+    values = statistics.values
     if config.root_value == "released":
         # The root's own value is one of the terms of the mean that the engines give.
         values = (values * (config.num_simulations + 1) - output.value) / config.num_simulations
-    return SearchResult(found.visits, values, weights, actions, output, tree)
+    return SearchResult(statistics.visits, values, weights, actions, output, tree)
 
 
 def _key(name: EngineName, config: SearchConfig, output: ModelOutput, seeded: bool, num_threads: int) -> Hashable:

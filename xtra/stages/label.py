@@ -56,8 +56,8 @@ class Labelling:
         rows = np.arange(self._done, min(self._done + BATCH_SIZE, self._data.num_transitions))
         if not len(rows):
             return False
-        made = make_labels(self._network, self._planner, self._replay, self._policy, rows)
-        self._labels.teacher_policies[rows], self._labels.teacher_values[rows] = made.teacher_policies, made.teacher_values
+        labels = make_labels(self._network, self._planner, self._replay, self._policy, rows)
+        self._labels.teacher_policies[rows], self._labels.teacher_values[rows] = labels.teacher_policies, labels.teacher_values
         self._done += len(rows)
         self._progress()
         return True

@@ -63,5 +63,5 @@ class Checkpoints:
         if not self.directory.is_dir():
             return []
         matches = ((_NAME.fullmatch(path.name), path) for path in self.directory.iterdir())
-        found = [_Checkpoint(int(match[1]), match[2], path) for match, path in matches if match]
-        return sorted(found, reverse=True)
+        checkpoints = [_Checkpoint(int(match[1]), match[2], path) for match, path in matches if match]
+        return sorted(checkpoints, reverse=True)

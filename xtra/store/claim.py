@@ -194,11 +194,11 @@ def _allocation() -> str | None:
     return None if job is None else f"{job}.{os.environ.get('SLURM_RESTART_COUNT', '0')}"
 
 
-def _was_requeued(theirs: str | None, ours: str | None) -> bool:
+def _was_requeued(holder: str | None, own: str | None) -> bool:
     """Whether `theirs` is an earlier start of our SLURM job: SLURM ends one before it begins the next."""
-    if theirs is None or ours is None or theirs == ours:
+    if holder is None or own is None or holder == own:
         return False
-    return theirs.partition(".")[0] == ours.partition(".")[0]
+    return holder.partition(".")[0] == own.partition(".")[0]
 
 
 def _machine() -> str:

@@ -265,9 +265,9 @@ def _row(table: CsvTable, cells: dict[str | None, Any], line: int) -> dict[str, 
     except ValidationError as error:
         first = error.errors()[0]
         value = str(first["input"])
-        shown = value if len(value) <= 40 else f"{value[:40]}…"
+        excerpt = value if len(value) <= 40 else f"{value[:40]}…"
         raise ValueError(
-            f"line {line}, column {first['loc'][0]}: {shown!r}: {first['msg'][0].lower()}{first['msg'][1:]}"
+            f"line {line}, column {first['loc'][0]}: {excerpt!r}: {first['msg'][0].lower()}{first['msg'][1:]}"
         ) from None
 
 

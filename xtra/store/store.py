@@ -218,11 +218,11 @@ class Store:
             manifest = self.manifest(key) if mine else None
             if manifest is None:
                 return False
-            gone = {name: record for name, record in manifest.files.items() if name.startswith(f"{part}/")}
-            if gone:
-                kept = {name: record for name, record in manifest.files.items() if name not in gone}
-                dropped = {**manifest.dropped, part: sum(record.size for record in gone.values())}
-                write_json(self._manifest_path(key), replace(manifest, files=kept, dropped=dropped).to_record())
+            dropped_files = {name: record for name, record in manifest.files.items() if name.startswith(f"{part}/")}
+            if dropped_files:
+                kept_files = {name: record for name, record in manifest.files.items() if name not in dropped_files}
+                dropped = {**manifest.dropped, part: sum(record.size for record in dropped_files.values())}
+                write_json(self._manifest_path(key), replace(manifest, files=kept_files, dropped=dropped).to_record())
             shutil.rmtree(self.out(key) / part, ignore_errors=True)
         return True
 

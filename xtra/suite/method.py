@@ -71,12 +71,12 @@ class MethodConfig(Config):
             return self
         agent = cast("EfficientZeroConfig | CurlConfig", self.agent)
         num_envs = agent.acting.num_envs
-        needed = num_envs * (agent.window + 1)
-        held = {"training.env_steps": self.training.env_steps, "agent.replay.capacity": agent.replay.capacity}
-        for path, value in held.items():
-            if value < needed:
+        num_needed = num_envs * (agent.window + 1)
+        settings = {"training.env_steps": self.training.env_steps, "agent.replay.capacity": agent.replay.capacity}
+        for path, value in settings.items():
+            if value < num_needed:
                 raise ValueError(
-                    f"{path} is {value}, but {num_envs} environments need {needed} transitions before the first update: "
+                    f"{path} is {value}, but {num_envs} environments need {num_needed} transitions before the first update: "
                     f"agent.acting.num_envs x (the {agent.window} steps that targets look at + 1)"
                 )
         return self

@@ -92,10 +92,10 @@ def plan(spec: SuiteSpec) -> Plan:
         pipeline = Pipeline(spec, method, config)
         for game in spec.targets:
             for seed in spec.seeds:
-                made = pipeline.cell_jobs(game, seed)
-                jobs.update({job.key: job for job in made.jobs})
+                of_cell = pipeline.cell_jobs(game, seed)
+                jobs.update({job.key: job for job in of_cell.jobs})
                 identity = (spec.suite, spec.version, label, method.name, config.agent.name, game, seed)
-                cells.append(Cell(*identity, made.network_key, made.evaluate_key))
+                cells.append(Cell(*identity, of_cell.network_key, of_cell.evaluate_key))
         files.update(pipeline.files)
     return Plan(spec, topological(jobs), tuple(cells), files)
 

@@ -150,7 +150,7 @@ def estimate(plan: Plan, cached: Collection[str], costs: Mapping[str, Cost]) -> 
     known = {key: cost for key, job in waiting.items() if (cost := costs.get(kind(job))) is not None}
     ends: dict[str, float] = {}
     for key, job in waiting.items():
-        start = max((ends.get(needed, 0.0) for needed in job.input_keys), default=0.0)
+        start = max((ends.get(input_key, 0.0) for input_key in job.input_keys), default=0.0)
         ends[key] = start + (known[key].seconds if key in known else 0.0)
     return Estimate(
         job_hours=sum(cost.seconds for cost in known.values()) / 3600,
@@ -162,8 +162,8 @@ def estimate(plan: Plan, cached: Collection[str], costs: Mapping[str, Cost]) -> 
     )
 
 
-def _gpus(asked: Resources) -> float:
-    return asked.gpus / asked.num_sharers
+def _gpus(resources: Resources) -> float:
+    return resources.gpus / resources.num_sharers
 
 
 def estimate_sentence(estimate: Estimate, jobs: int) -> str:

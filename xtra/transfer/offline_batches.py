@@ -116,14 +116,16 @@ class OfflineBatches:
 
     def state(self) -> dict[str, Any]:
         """Returns the priorities, and the samples that are already drawn for the next update."""
-        drawn = None if self._next is None else [(d.task, d.sample.rows, d.sample.envs, d.sample.weights) for d in self._next]
-        return {"drawn": drawn, "replays": self._sampler.state()}
+        next_samples = (
+            None if self._next is None else [(d.task, d.sample.rows, d.sample.envs, d.sample.weights) for d in self._next]
+        )
+        return {"drawn": next_samples, "replays": self._sampler.state()}
 
     def restore(self, state: dict[str, Any]) -> None:
         """Sets what `state` returned; decoding starts anew."""
         self._sampler.restore(state["replays"])
-        drawn = state["drawn"]
-        self._next = None if drawn is None else [TaskSample(task, Sample(*arrays)) for task, *arrays in drawn]
+        next_samples = state["drawn"]
+        self._next = None if next_samples is None else [TaskSample(task, Sample(*arrays)) for task, *arrays in next_samples]
         self._decoded = None
 
     def _submit(self, samples: Sequence[TaskSample], update: int) -> Future[list[TaskBatch]]:
@@ -137,8 +139,8 @@ class OfflineBatches:
 
 def shares(batch_size: int, num_tasks: int, update: int) -> list[int]:
     """Returns each task's number of samples in update number `update`: equal, with the remainder going round."""
-    each, left = divmod(batch_size, num_tasks)
-    return [each + ((task - update * left) % num_tasks < left) for task in range(num_tasks)]
+    each, remainder = divmod(batch_size, num_tasks)
+    return [each + ((task - update * remainder) % num_tasks < remainder) for task in range(num_tasks)]
 
 
 def _split(values: NDArray[Any], samples: Sequence[TaskSample]) -> list[NDArray[Any]]:

@@ -128,8 +128,8 @@ def log_likelihood(network: EfficientZeroNetwork, observations: Tensor, actions:
     latent = network.representation(observations)
     following, _, prefix_logits = network.dynamics(latent, network.zero_lstm_state(len(latent), latent.device), actions)
     heads = (*network.prediction(latent), *network.prediction(following), prefix_logits)
-    drawn = [logits.detach().softmax(-1).multinomial(1, generator=generator) for logits in heads]
-    return torch.stack([logits.log_softmax(-1).gather(1, y).sum() for logits, y in zip(heads, drawn, strict=True)]).sum()
+    outcomes = [logits.detach().softmax(-1).multinomial(1, generator=generator) for logits in heads]
+    return torch.stack([logits.log_softmax(-1).gather(1, y).sum() for logits, y in zip(heads, outcomes, strict=True)]).sum()
 
 
 def _transitions(task: Task, rows: NDArray[np.int64], frame_stack: int) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.int64]]]:

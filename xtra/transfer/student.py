@@ -154,8 +154,8 @@ class MultiTaskStudent(Student):
         super().restore(state)
         self._target.restore(state)
         self._sampler.restore(state["replays"])
-        for maker, kept in zip(self._makers, state["targets"], strict=True):
-            maker.restore(kept)
+        for maker, maker_state in zip(self._makers, state["targets"], strict=True):
+            maker.restore(maker_state)
 
     def _make_targets(self, one: TaskSample, update: int) -> Batch:
         replay = self._tasks[one.task].replay

@@ -37,10 +37,10 @@ class TaskWeights:
     def record(self, update: int, similarities: Float) -> None:
         """Counts this update's cosines `[T]`, NaN for a task without a sample. The window's last update sets the weights, which
         hold from the next update on."""
-        seen = ~np.isnan(similarities)
-        self._trials += seen
-        self._hits += np.where(seen, similarities > self._config.threshold, False)
-        self._sums += np.where(seen, similarities, 0.0)
+        is_measured = ~np.isnan(similarities)
+        self._trials += is_measured
+        self._hits += np.where(is_measured, similarities > self._config.threshold, False)
+        self._sums += np.where(is_measured, similarities, 0.0)
         if (update - self._config.start) % self._config.interval == self._config.window - 1:
             self._close(update)
 
@@ -57,7 +57,7 @@ class TaskWeights:
     def _close(self, update: int) -> None:
         trials = np.maximum(self._trials, 1)
         mean = self._sums / trials
-        similarities = [m if seen else None for m, seen in zip(mean.tolist(), self._trials.tolist(), strict=True)]
+        similarities = [m if num_trials else None for m, num_trials in zip(mean.tolist(), self._trials.tolist(), strict=True)]
         if self._config.method == "mean_similarity":
             measured = np.maximum(mean, 0.0)
         elif self._config.smoothing:

@@ -85,5 +85,5 @@ class CurlNetworks:
         share = 1 - self._config.contrastive.momentum
         for part in ("representation", "projection"):
             slow, fast = (network.get_submodule(part).parameters() for network in (self._momentum, self.network))
-            for kept, learned in zip(slow, fast, strict=True):
-                kept.lerp_(learned, share)
+            for momentum_weights, weights in zip(slow, fast, strict=True):
+                momentum_weights.lerp_(weights, share)

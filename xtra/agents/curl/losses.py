@@ -30,9 +30,9 @@ def curl_losses(
     network: CurlNetwork, target: CurlNetwork, momentum: CurlNetwork, batch: CurlBatch, config: CurlConfig
 ) -> CurlLosses:
     """The two terms, unweighted. Gradients reach `network` alone."""
-    wanted = target_distribution(network, target, batch)
+    target_probabilities = target_distribution(network, target, batch)
     log_probabilities = network.log_probabilities(batch.observations, batch.tasks.valid, batch.noise)
-    value = -(wanted * of_actions(log_probabilities, batch.actions)).sum(-1)
+    value = -(target_probabilities * of_actions(log_probabilities, batch.actions)).sum(-1)
     if batch.views is None:
         return CurlLosses(value, torch.zeros_like(value), value.new_zeros(()))
     anchors, keys = batch.views

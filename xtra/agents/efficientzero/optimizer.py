@@ -75,16 +75,16 @@ class Optimizer:
         where these flags send them."""
         flags = ("lr", "fused", "capturable")
         own = [{name: group[name] for name in flags if name in group} for group in self._optimizer.param_groups]
-        held = {parameter: dict(tensors) for parameter, tensors in self._optimizer.state.items()}
-        groups = [{**saved, **kept} for saved, kept in zip(state["param_groups"], own, strict=True)]
+        tensors_in_place = {parameter: dict(tensors) for parameter, tensors in self._optimizer.state.items()}
+        groups = [{**saved, **own_flags} for saved, own_flags in zip(state["param_groups"], own, strict=True)]
         self._optimizer.load_state_dict({**state, "param_groups": groups})
-        for group, kept in zip(self._optimizer.param_groups, own, strict=True):
-            group |= kept  # the learning rate's own tensor, of which loading made a copy
-        self._keep_in_place(held)
+        for group, own_flags in zip(self._optimizer.param_groups, own, strict=True):
+            group |= own_flags  # the learning rate's own tensor, of which loading made a copy
+        self._keep_in_place(tensors_in_place)
 
-    def _keep_in_place(self, held: dict[Any, dict[str, Any]]) -> None:
+    def _keep_in_place(self, tensors_in_place: dict[Any, dict[str, Any]]) -> None:
         """A graph remembers where the optimiser's tensors lay, so what is restored goes there; 0 is where they all begin."""
-        for parameter, tensors in held.items():
+        for parameter, tensors in tensors_in_place.items():
             restored = self._optimizer.state[parameter]
             for name, tensor in tensors.items():
                 if isinstance(tensor, Tensor):

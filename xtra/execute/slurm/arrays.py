@@ -51,10 +51,10 @@ def kinds(jobs: Mapping[str, Job]) -> Iterator[list[Job]]:
     depth: dict[str, int] = {}
     readers: dict[str, set[str]] = {key: set() for key in jobs}
     for key, job in jobs.items():
-        inputs = [needed for needed in job.input_keys if needed in depth]
-        depth[key] = max((depth[needed] + 1 for needed in inputs), default=0)
-        for needed in inputs:
-            readers[needed].add(job.stage)
+        inputs = [input_key for input_key in job.input_keys if input_key in depth]
+        depth[key] = max((depth[input_key] + 1 for input_key in inputs), default=0)
+        for input_key in inputs:
+            readers[input_key].add(job.stage)
     groups: dict[Any, list[Job]] = defaultdict(list)
     for key, job in jobs.items():
         groups[depth[key], job.stage, job.resources, frozenset(readers[key])].append(job)
@@ -90,7 +90,7 @@ def split_into_arrays(
 def _awaited(job: Job, jobs: Mapping[str, Job], slurm_ids: Mapping[str, str]) -> tuple[str, ...]:
     """What a job waits for: its inputs in the queue, but for those that another of them waits for anyway."""
     inputs = [key for key in job.input_keys if key in slurm_ids]
-    implied = {needed for key in inputs if key in jobs for needed in jobs[key].input_keys}
+    implied = {input_key for key in inputs if key in jobs for input_key in jobs[key].input_keys}
     return tuple(sorted({slurm_ids[key] for key in inputs if key not in implied}))
 
 

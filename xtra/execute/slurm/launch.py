@@ -165,9 +165,9 @@ class SlurmLauncher:
         bootstrap = take_snapshot(self.directory / "code")
         arrays = sorted({slurm_id.partition("_")[0] for slurm_id in after})
         asked = Resources(hours=1.0)
-        wanted = parameters(asked, 1, self.profile.of(REPORT, asked), f"afterany:{':'.join(arrays)}")
+        options = parameters(asked, 1, self.profile.of(REPORT, asked), f"afterany:{':'.join(arrays)}")
         command = CommandFunction([sys.executable, str(bootstrap), CONCLUDE])
-        self._sbatch([], wanted, command, [str(request)])
+        self._sbatch([], options, command, [str(request)])
 
     def _sbatch(
         self, elements: Sequence[Sequence[str]], asked: dict[str, Any], task: Callable[..., Any], *columns: Sequence[Any]

@@ -86,13 +86,13 @@ class Submissions:
 
     def logs(self, key: str) -> list[Path]:
         """What SLURM and submitit said around a job, the latest start last; the job's own words are in its log in the store."""
-        found: list[Path] = []
+        paths: list[Path] = []
         for record in self.directory.glob(RECORDS):
             elements = self._elements(record.parent.name) or []
             for index, keys in enumerate(elements):
                 if key in keys:
-                    found += record.parent.glob("*_0_log.out" if len(elements) == 1 else f"*_{index}_0_log.out")
-        return sorted(found, key=lambda path: path.stat().st_mtime)
+                    paths += record.parent.glob("*_0_log.out" if len(elements) == 1 else f"*_{index}_0_log.out")
+        return sorted(paths, key=lambda path: path.stat().st_mtime)
 
     def _elements(self, job_name: str) -> list[list[str]] | None:
         """The keys in each element of a submission; None for one of another store, or a record that says something else."""
@@ -123,20 +123,20 @@ def run_slurm(command: Sequence[str], otherwise: str) -> str:
     """The standard output of a SLURM command. Raises SlurmError, which begins with `otherwise`: what its failure means."""
     program = command[0]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        process = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     except OSError:
         raise NoSlurmError(f"{otherwise}: {program} is not on this machine, as it is on a cluster's login node") from None
     except subprocess.TimeoutExpired:
         raise SlurmError(f"{otherwise}: {program} got no answer from SLURM's controller within a minute") from None
-    if done.returncode:
-        said = done.stderr or done.stdout
-        fault = NoSlurmError if NO_CLUSTER in said else SlurmError
-        raise fault(f"{otherwise}: {_reason(program, said)}")
-    return done.stdout
+    if process.returncode:
+        output = process.stderr or process.stdout
+        fault = NoSlurmError if NO_CLUSTER in output else SlurmError
+        raise fault(f"{otherwise}: {_reason(program, output)}")
+    return process.stdout
 
 
-def _reason(program: str, said: str) -> str:
-    last = (said.strip().splitlines() or ["it said nothing"])[-1].removeprefix(f"{program}: ").removeprefix("fatal: ")
+def _reason(program: str, output: str) -> str:
+    last = (output.strip().splitlines() or ["it said nothing"])[-1].removeprefix(f"{program}: ").removeprefix("fatal: ")
     meanings = [meaning for silence, meaning in SILENCES.items() if silence in last]
     return f"{meanings[0]} ({program}: {last})" if meanings else f"{program} failed: {last}"
 

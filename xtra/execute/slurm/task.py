@@ -43,10 +43,12 @@ class SlurmTask:
         if 128 + signal.SIGTERM in statuses.values():
             time.sleep(LAST_SECONDS)
         failed = {key: status for key, status in statuses.items() if status != 0}
-        said = "\n".join(f"{key} ended with status {status}; its own words are in {logs[key]}" for key, status in failed.items())
+        message = "\n".join(
+            f"{key} ended with status {status}; its own words are in {logs[key]}" for key, status in failed.items()
+        )
         if len(failed) == len(logs):
-            raise RuntimeError(said)
-        print(said, flush=True)
+            raise RuntimeError(message)
+        print(message, flush=True)
 
     def checkpoint(self, store_root: str, logs: Mapping[str, str]) -> DelayedSubmission:
         """submitit's hook before it requeues the job: nothing to save, its files say where it was. SLURM may signal twice."""
