@@ -42,8 +42,8 @@ CROWD = 5
 class Findings:
     """The study and its estimates; frames are empty where there is nothing to estimate.
 
-    `comparison` and `game_ratios` are against the baseline, `ablations` against the primary method. `time_to_threshold` is None
-    where the suite names no score to be reached, or no run has a learning curve.
+    `comparison` and `game_ratios` are against the baseline, `ablations` against the primary method, `equivalence` against both.
+    `time_to_threshold` is None where the suite names no score to be reached, or no run has a learning curve.
     """
 
     study: Study
@@ -54,6 +54,7 @@ class Findings:
     comparison: pd.DataFrame
     game_ratios: pd.DataFrame
     ablations: pd.DataFrame
+    equivalence: pd.DataFrame
     profiles: pd.DataFrame
     worst_case: pd.DataFrame
     time_to_threshold: TimeToThreshold | None

@@ -16,6 +16,7 @@ from xtra_analysis.comparison import comparison_section
 from xtra_analysis.costs import efficiency_section
 from xtra_analysis.cross_tasks import cross_tasks_section
 from xtra_analysis.diagnostics import diagnostics_section
+from xtra_analysis.equivalence import equivalence_section
 from xtra_analysis.findings import Findings
 from xtra_analysis.games import games_section
 from xtra_analysis.headline import answer
@@ -33,6 +34,7 @@ from xtra_analysis.time_to_threshold import time_to_threshold_section
 
 SECTIONS = (
     time_to_threshold_section,
+    equivalence_section,
     comparison_section,
     aggregates_section,
     efficiency_section,

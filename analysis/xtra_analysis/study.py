@@ -59,6 +59,7 @@ class Study:
                 "methods": tuple({method.name: method for record in self.records for method in record.methods}.values()),
                 "baseline": next((record.baseline for record in self.records if record.baseline), None),
                 "score_threshold": next((r.score_threshold for r in self.records if r.score_threshold is not None), None),
+                "equivalence_margin": next((r.equivalence_margin for r in self.records if r.equivalence_margin), None),
                 "synthetic": any(record.synthetic for record in self.records),
             }
         )
@@ -163,6 +164,10 @@ def _refuse_mixture(runs: Sequence[Path], records: Sequence[RunRecord]) -> None:
     if len(thresholds) > 1:
         counts = " and ".join(f"{score:g} ({run})" for score, run in thresholds.items())
         raise InputError(f"env steps are counted until different scores are reached: {counts}. Make one report for each.")
+    margins = {record.equivalence_margin: run for run, record in zip(runs, records, strict=True) if record.equivalence_margin}
+    if len(margins) > 1:
+        named = " and ".join(f"{margin:g} ({run})" for margin, run in margins.items())
+        raise InputError(f"methods are called equivalent within different margins: {named}. Make one report for each.")
     for run, record in zip(runs, records, strict=True):
         if record.protocol != first.protocol:
             raise InputError(

@@ -61,6 +61,7 @@ def _run_fields(plan: Plan) -> RunFields:
         preset=spec.preset,
         command_line={**spec.changed_fields, **spec.command_line},
         score_threshold=spec.score_threshold,
+        equivalence_margin=spec.equivalence_margin,
     )
 
 

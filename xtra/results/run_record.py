@@ -89,6 +89,8 @@ class RunFields(_Record):
     """What `--set` changed: settings by dotted path, and fields of the suite by name."""
     score_threshold: float | None = None
     """A raw score: the report says after how many env steps it is reached."""
+    equivalence_margin: float | None = None
+    """A difference of areas under normalised learning curves: methods less than this apart are equivalent."""
 
 
 class Provenance(_Record):

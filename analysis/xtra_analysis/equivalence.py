@@ -1,0 +1,196 @@
+"""Better, worse or equivalent: paired differences of the area under the learning curve, against a margin that the suite names.
+
+That no difference was found says little at a few seeds. Two one-sided tests (Schuirmann, 1987) turn the question round: they
+reject "the two differ by the margin or more". A method is called equivalent if they do, better or worse if the difference itself
+is significant, and undecided otherwise.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from scipy import stats
+
+from xtra_analysis.columns import GAMES
+from xtra_analysis.drawing import interval_rows, new_figure, reference_line, xtra_style
+from xtra_analysis.findings import Findings, primary_method
+from xtra_analysis.matrices import Array
+from xtra_analysis.page import Column, Paragraph, Picture, Section, Table
+from xtra_analysis.significance import holm
+from xtra_analysis.study import Study
+from xtra_analysis.text import NONE, number, probability, short, span
+
+LEVEL = 0.05
+"""Of the tests after Holm's correction."""
+POWER = 0.8
+"""With which equal methods are found equivalent at the number of seeds that the table calls needed."""
+EQUIVALENCE_COLUMNS = [
+    "method", "reference", "estimate", "low", "high", "p_difference", "p_equivalence", "verdict", "num_games", "num_seeds",
+    "seeds_needed",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class PairedTest:
+    """Of paired differences: their mean, its 95 % interval, and the p-values of "no difference" and of "the margin or more"."""
+
+    estimate: float
+    low: float
+    high: float
+    p_difference: float
+    p_equivalence: float
+    seeds_needed: int
+
+
+def areas(curves: pd.DataFrame, value: str = "normalized") -> pd.DataFrame:
+    """The area under each run's learning curve over its length, that is, its mean height: columns method, game, seed, area.
+
+    The curve is straight between the evaluations that all runs of a game share; others are left out.
+    """
+    frames = []
+    for game, part in curves[curves[value].notna()].groupby("game", sort=False):
+        heights = part.pivot(index=["method", "seed"], columns="env_steps", values=value).dropna(axis="columns")
+        if heights.shape[1]:
+            frames.append(_mean_heights(heights).reset_index().assign(game=game))
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["method", "seed", "area", "game"])
+
+
+def _mean_heights(heights: pd.DataFrame) -> pd.Series:
+    """Area over length of curves, one a row with env steps as columns; of a single point, its height."""
+    steps = heights.columns.to_numpy(dtype=np.float64)
+    if len(steps) == 1:
+        return heights.iloc[:, 0].rename("area")
+    return pd.Series(np.trapezoid(heights.to_numpy(), steps, axis=1) / (steps[-1] - steps[0]), heights.index, name="area")
+
+
+def paired_test(differences: Array, margin: float) -> PairedTest:
+    """t-tests of paired differences `[seeds]`, at least two: two-sided against 0, and two one-sided ones against ±margin.
+
+    seeds_needed: how many seeds would find equal methods equivalent with a probability of POWER, at this spread.
+    """
+    count, mean, spread = len(differences), float(differences.mean()), float(differences.std(ddof=1))
+    error, freedom = spread / math.sqrt(count), count - 1
+    if error == 0.0:
+        inside = abs(mean) < margin
+        return PairedTest(mean, mean, mean, float(mean == 0.0), float(not inside), 2)
+    half = float(stats.t.ppf(0.975, freedom)) * error
+    p_difference = 2 * float(stats.t.sf(abs(mean) / error, freedom))
+    p_equivalence = float(stats.t.sf((margin - abs(mean)) / error, freedom))
+    return PairedTest(mean, mean - half, mean + half, p_difference, p_equivalence, _seeds_needed(spread / margin))
+
+
+def _seeds_needed(ratio: float) -> int:
+    """The pairs that give two one-sided tests their power where there is no difference and the spread is `ratio` margins."""
+    reach = float(stats.norm.ppf(1 - LEVEL) + stats.norm.ppf((1 + POWER) / 2))
+    return max(2, math.ceil((reach * ratio) ** 2))
+
+
+def judge_equivalence(study: Study) -> pd.DataFrame:
+    """Every learning method against the baseline, and against the method that the suite is about; empty without a margin.
+
+    Methods are compared in the games and with the seeds that both have; games count equally. P-values are corrected by Holm's
+    method over those compared with one reference, and multiplied by `study.looks`.
+    """
+    margin, curves = study.record.equivalence_margin, study.tables["curves"]
+    if margin is None or curves.empty:
+        return pd.DataFrame(columns=EQUIVALENCE_COLUMNS)
+    table = areas(curves[curves["method"].isin(study.learners)])
+    references = [name for name in dict.fromkeys((study.baseline, primary_method(study))) if name in study.learners]
+    parts = [_against(table, str(reference), study.learners, margin, study.looks) for reference in references]
+    if len(references) == 2:  # the two against one another stand once, under the baseline
+        parts[1] = parts[1][parts[1]["method"] != references[0]]
+    rows = [part for part in parts if len(part)]
+    return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=EQUIVALENCE_COLUMNS)
+
+
+def _against(table: pd.DataFrame, reference: str, methods: list[str], margin: float, looks: int) -> pd.DataFrame:
+    wide = table.pivot(index=["seed", "game"], columns="method", values="area")
+    rows = []
+    for method in methods:
+        if method == reference or not {method, reference} <= set(wide):
+            continue
+        paired = (wide[method] - wide[reference]).unstack("game").dropna(axis="columns", how="all").dropna()
+        if len(paired) < 2:
+            continue
+        test = paired_test(paired.mean(axis=1).to_numpy(), margin)
+        rows.append(
+            {"method": method, "reference": reference, "num_games": paired.shape[1], "num_seeds": len(paired)} | vars(test)
+        )
+    frame = pd.DataFrame(rows, columns=EQUIVALENCE_COLUMNS)
+    for column in ("p_difference", "p_equivalence"):
+        frame[column] = np.minimum(1.0, holm(frame[column].to_numpy(dtype=np.float64)) * looks)
+    return frame.assign(verdict=[_verdict(row) for row in frame.itertuples()])
+
+
+def _verdict(row: object) -> str:
+    estimate, p_difference, p_equivalence = (getattr(row, name) for name in ("estimate", "p_difference", "p_equivalence"))
+    if p_equivalence < LEVEL:
+        return "equivalent"
+    if p_difference < LEVEL:
+        return "better" if estimate > 0 else "worse"
+    return "undecided"
+
+
+def plot_equivalence(table: pd.DataFrame, margin: float) -> Figure:
+    """Of the rows of one reference: each method's difference with its 95 % interval; the margin is shaded."""
+    methods = list(table["method"])
+    bounds = table.assign(percentile_low=np.nan, percentile_high=np.nan)
+    with xtra_style():
+        figure = new_figure(7.2, 1.0 + 0.36 * len(methods))
+        axes = figure.subplots()
+        axes.axvspan(-margin, margin, color="#e9e4d8", zorder=0.2)
+        interval_rows(axes, bounds, methods)
+        reference_line(axes, 0.0)
+        axes.set_xlabel(f"Area under the learning curve minus {short(str(table['reference'].iloc[0]))}'s")
+    return figure
+
+
+def equivalence_section(findings: Findings) -> Section | None:
+    """Each method better, worse or equivalent to the baseline and to the method that the question is about."""
+    table, margin = findings.equivalence, findings.study.record.equivalence_margin
+    if table.empty or margin is None:
+        return None
+    blocks: list[Table | Picture | Paragraph] = [
+        Paragraph(
+            f"Two methods are called equivalent if the areas under their learning curves differ by less than {margin:g}, which "
+            "the suite sets on the normalised scale. Areas are divided by the curve's length, seeds paired, games count equally."
+        )
+    ]
+    for place, (reference, part) in enumerate(table.groupby("reference", sort=False)):
+        name = "equivalence" if place == 0 else f"equivalence_{place + 1}"
+        blocks += [_picture(name, str(reference), part, margin), _table(name, str(reference), part)]
+    return Section("equivalence", "Better, worse or equivalent", blocks)
+
+
+def _picture(name: str, reference: str, part: pd.DataFrame, margin: float) -> Picture:
+    verdicts = "; ".join(f"{row.method} {number(row.estimate)}, {row.verdict}" for row in part.itertuples())
+    return Picture(
+        name,
+        plot_equivalence(part, margin),
+        f"Points with intervals: area under the learning curve minus {reference}'s. {verdicts}.",
+        f"Difference to {reference} with its 95 % interval. Shaded: less than the margin of {margin:g}.",
+    )
+
+
+def _table(name: str, reference: str, part: pd.DataFrame) -> Table:
+    columns = [
+        Column("Method", lambda row: row.method, numeric=False),
+        Column("Verdict", lambda row: row.verdict, numeric=False),
+        Column("Difference", lambda row: number(row.estimate)),
+        Column("95 % interval", lambda row: span(row.low, row.high)),
+        Column("p of no difference", lambda row: probability(row.p_difference)),
+        Column("p of the margin or more", lambda row: probability(row.p_equivalence)),
+        Column("Seeds", lambda row: str(row.num_seeds)),
+        Column("Seeds needed", lambda row: str(row.seeds_needed) if row.verdict == "undecided" else NONE),
+        GAMES,
+    ]
+    notes = [
+        f"Paired t-tests at {100 * LEVEL:g} %, corrected by Holm's method for the methods in this table. Equivalent: two "
+        "one-sided tests reject a difference of the margin or more. Seeds needed: with so many, equal methods would be called "
+        f"equivalent with a probability of {100 * POWER:g} %, before any correction."
+    ]
+    return Table(name, f"Against {reference}", part, columns, notes)

@@ -1,0 +1,111 @@
+"""Better, worse or equivalent: areas under curves, the two one-sided tests, and what the report says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+from xtra_analysis import InputError, write_report
+from xtra_analysis.equivalence import areas, judge_equivalence, paired_test
+from xtra_analysis.study import read_study
+from xtra_analysis.synthetic import METHODS
+
+MakeRun = Callable[..., Path]
+
+
+def curves(*rows: tuple[str, str, int, int, float]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=["method", "game", "seed", "env_steps", "normalized"])
+
+
+def test_an_area_by_hand_is_the_mean_height_of_the_straight_lines() -> None:
+    frame = curves(("m", "g", 0, 100, 0.0), ("m", "g", 0, 200, 1.0), ("m", "g", 0, 400, 0.5))
+    assert areas(frame)["area"].tolist() == [pytest.approx((100 * 0.5 + 200 * 0.75) / 300)]
+
+
+def test_an_area_is_over_the_evaluations_that_all_runs_of_the_game_share() -> None:
+    frame = curves(
+        ("m", "g", 0, 0, 0.0), ("m", "g", 0, 1, 1.0), ("m", "g", 0, 2, 9.0), ("n", "g", 0, 0, 2.0), ("n", "g", 0, 1, 2.0)
+    )
+    assert areas(frame).set_index("method")["area"].to_dict() == {"m": 0.5, "n": 2.0}
+
+
+def test_a_curve_of_one_point_has_its_height() -> None:
+    assert areas(curves(("m", "g", 0, 100, 0.25)))["area"].tolist() == [0.25]
+
+
+def test_the_paired_test_by_hand() -> None:
+    """Differences 1, 2, 3: mean 2, standard error 1 / √3, two degrees of freedom."""
+    test = paired_test(np.array([1.0, 2.0, 3.0]), margin=4.0)
+    error = 1 / np.sqrt(3)
+    assert test.estimate == 2.0
+    assert test.high - test.estimate == pytest.approx(4.302653 * error, rel=1e-6)
+    assert test.p_difference == pytest.approx(stats.ttest_1samp([1.0, 2.0, 3.0], 0.0).pvalue)
+    assert test.p_equivalence == pytest.approx(stats.ttest_1samp([1.0, 2.0, 3.0], 4.0, alternative="less").pvalue)
+    assert test.seeds_needed == 2  # (1.645 + 1.282)² / 4² is below one, and two are the least
+
+
+@given(st.lists(st.floats(-1, 1), min_size=2, max_size=12), st.floats(0.01, 1))
+def test_equivalence_is_significant_exactly_when_the_ninety_per_cent_interval_lies_within_the_margin(
+    values: list[float], margin: float
+) -> None:
+    differences = np.array(values)
+    test = paired_test(differences, margin)
+    error = differences.std(ddof=1) / np.sqrt(len(values))
+    half = stats.t.ppf(0.95, len(values) - 1) * error
+    edge = margin - abs(differences.mean()) - half
+    if abs(edge) > 1e-9:
+        assert (test.p_equivalence < 0.05) == (edge > 0)
+
+
+def test_the_level_holds_at_the_margin_and_equal_methods_are_called_so() -> None:
+    random = np.random.default_rng(26)
+    at_margin = [paired_test(random.normal(0.06, 0.06, 10), 0.06).p_equivalence < 0.05 for _ in range(4_000)]
+    equal = [paired_test(random.normal(0.0, 0.064, 16), 0.06).p_equivalence < 0.05 for _ in range(4_000)]
+    assert np.mean(at_margin) == pytest.approx(0.05, abs=0.012)
+    assert np.mean(equal) == pytest.approx(0.95, abs=0.02)  # what suites/reanalysis.yaml states
+
+
+def test_as_many_seeds_as_are_called_needed_have_the_power_that_is_stated() -> None:
+    needed = paired_test(np.array([-0.1, 0.1] * 8), 0.06).seeds_needed
+    spread = np.array([-0.1, 0.1] * 8).std(ddof=1)
+    random = np.random.default_rng(5)
+    hits = [paired_test(random.normal(0.0, spread, needed), 0.06).p_equivalence < 0.05 for _ in range(4_000)]
+    assert np.mean(hits) == pytest.approx(0.8, abs=0.04)
+
+
+def test_equal_differences_need_no_test() -> None:
+    test = paired_test(np.array([0.25, 0.25]), 0.5)
+    assert (test.low, test.high, test.p_difference, test.p_equivalence) == (0.25, 0.25, 0.0, 0.0)
+    assert paired_test(np.array([0.25, 0.25]), 0.125).p_equivalence == 1.0
+
+
+def test_a_report_judges_each_learner_against_the_baseline_and_the_primary_method(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run("run", methods=METHODS[:3], seeds=range(6), equivalence_margin=10.0)
+    table = judge_equivalence(read_study([run]))
+    baseline, primary, third = (method.name for method in METHODS[:3])
+    assert list(table[["method", "reference"]].itertuples(index=False, name=None)) == [
+        (primary, baseline),
+        (third, baseline),
+        (third, primary),
+    ]
+    assert set(table["verdict"]) == {"equivalent"}  # the margin is ten times a human's score
+    page = write_report([run], tmp_path / "report").read_text(encoding="utf-8")
+    assert "Better, worse or equivalent" in page and "suite sets on the normalised scale" in page
+
+
+def test_without_a_margin_nothing_is_judged(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run("run", seeds=range(6))
+    assert judge_equivalence(read_study([run])).empty
+    assert "Better, worse or equivalent" not in write_report([run], tmp_path / "report").read_text(encoding="utf-8")
+
+
+def test_two_runs_with_different_margins_make_no_report(make_run: MakeRun) -> None:
+    runs = [make_run("one", equivalence_margin=0.1), make_run("two", methods=METHODS[2:3], equivalence_margin=0.2)]
+    with pytest.raises(InputError, match=r"different margins: 0\.1 .*one.* and 0\.2 .*two"):
+        read_study(runs)
