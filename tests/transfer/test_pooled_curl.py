@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from xtra.agents.curl.batch import Batch, NStepTransitions, transitions
+from xtra.agents.curl.batch import CurlBatch, NStepTransitions, transitions
 from xtra.agents.curl.config import CurlConfig
 from xtra.agents.curl.learning import CurlNetworks
 from xtra.agents.factory import make_player
@@ -60,7 +60,7 @@ def test_an_update_is_one_step_on_all_games_samples_each_with_its_own_actions_an
     config, batches = configure(), []
     update = CurlNetworks.update
 
-    def remembered(networks: CurlNetworks, batch: Batch, number: int) -> Any:
+    def remembered(networks: CurlNetworks, batch: CurlBatch, number: int) -> Any:
         batches.append(batch)
         return update(networks, batch, number)
 
