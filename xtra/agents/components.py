@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 
 class ComponentNetwork(nn.Module):
-    """Its children are its components. A frozen one keeps its weights and its batch-norm statistics."""
+    """A network whose children are its components. A frozen one keeps its weights and its batch-norm statistics."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -15,14 +15,14 @@ IMPORTED_FILE = "network.safetensors"
 
 
 class RandomConfig(Config):
-    """Acts uniformly at random over the game's valid actions. It is evaluated, never trained."""
+    """An agent that acts uniformly at random over the game's valid actions. It is evaluated, never trained."""
 
     name: Literal["random"] = "random"
     """Tells the agents apart."""
 
 
 class CloningConfig(Config):
-    """It is pretrained and evaluated, never trained online: a cloned network is finetuned by EfficientZero."""
+    """A cloned policy, pretrained and evaluated, never trained online: its network is finetuned by EfficientZero."""
 
     name: Literal["cloning"] = "cloning"
     """Tells the agents apart."""

@@ -1,4 +1,4 @@
-"""How torch is set up before anything is computed."""
+"""Torch's settings, made before anything is computed."""
 
 from __future__ import annotations
 

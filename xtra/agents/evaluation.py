@@ -55,7 +55,7 @@ class Evaluation:
 
     @property
     def done(self) -> bool:
-        """Whether all games are over."""
+        """Tells whether all games are over."""
         return not self._running.any()
 
     @property
@@ -73,7 +73,7 @@ class Evaluation:
         self._take(actions)
 
     def actions(self) -> NDArray[np.uint8]:
-        """All actions so far, `[env_step, num_episodes]`; 0 in games that were over."""
+        """Returns all actions so far, `[env_step, num_episodes]`; 0 in games that were over."""
         return np.array(self._actions, np.uint8).reshape(-1, len(self._running))
 
     def restore(self, actions: NDArray[np.uint8]) -> None:
@@ -109,7 +109,7 @@ def mean_episode_return(episodes: list[Episode]) -> float:
 
 
 class RandomPlayer:
-    """Its draws are a function of (seed, env step), so an evaluation is repeatable."""
+    """A player that acts uniformly at random. Its draws are a function of (seed, env step), so an evaluation is repeatable."""
 
     frame_stack = 1
 
@@ -118,5 +118,5 @@ class RandomPlayer:
         self._seed = seed
 
     def play(self, stacks: NDArray[np.uint8], env_step: int) -> NDArray[np.int64]:
-        """One valid action id per environment."""
+        """Returns one valid action id per environment, `[N]`."""
         return stream(self._seed, "random-player", env_step).choice(self._valid, len(stacks))

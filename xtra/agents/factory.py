@@ -1,4 +1,4 @@
-"""From an agent's configuration to its learner and its player. Each agent's module is imported when it is asked for."""
+"""Learners and players made from an agent's configuration. Each agent's module is imported when it is asked for."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NETWORK_FILE = "network.pt"
 
 
 def make_learner(config: Config, environment: EnvironmentConfig, run: TrainingRun) -> Learner:
-    """An agent at the start of its training. Raises TypeError for an agent that does not learn online."""
+    """Makes an agent at the start of its training. Raises TypeError for an agent that does not learn online."""
     if isinstance(config, EfficientZeroConfig):
         return EfficientZeroLearner(config, environment, run)
     if isinstance(config, CurlConfig):
@@ -39,7 +39,7 @@ def make_learner(config: Config, environment: EnvironmentConfig, run: TrainingRu
 def make_player(
     config: Config, environment: EnvironmentConfig, weights: Mapping[str, Tensor] | None, *, seed: int, num_threads: int
 ) -> Player:
-    """An agent that plays greedily. weights: its network's; None for an agent that has none."""
+    """Makes an agent that plays greedily. weights: its network's; None for an agent that has none."""
     if isinstance(config, RandomConfig):
         return RandomPlayer(environment.game, seed)
     if weights is None:
@@ -59,7 +59,7 @@ def make_player(
 
 
 def load_weights(directory: Path, device: torch.device) -> dict[str, Any]:
-    """The network that a job left in its output directory."""
+    """Loads the network that a job left in its output directory."""
     imported = directory / IMPORTED_FILE
     if imported.exists():
         return dict(safetensors.torch.load_file(imported, device=str(device)))

@@ -1,4 +1,4 @@
-"""What the stages ask of an agent, so that one training loop and one evaluation serve them all."""
+"""The interface of agents to the stages, so that one training loop and one evaluation serve them all."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from xtra.replay.buffer import ReplayBuffer
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """What a learner must know of the run. num_updates: all that will be made; env_step_updates: those that the whole budget of
-    env steps is worth."""
+    """The run that a learner is in. num_updates: all that will be made; env_step_updates: as many as the budget of env steps is
+    worth."""
 
     num_updates: int
     env_step_updates: int
@@ -28,7 +28,7 @@ class TrainingRun:
 
 @dataclass(frozen=True)
 class Decision:
-    """What an agent does in N environments. actions: `[N]` ids of the 18. policies `[N, A]`, root_values `[N]`: kept in the
+    """An agent's actions in N environments. actions: `[N]` ids of the 18. policies `[N, A]`, root_values `[N]`: kept in the
     replay."""
 
     actions: NDArray[np.int64]
@@ -37,12 +37,12 @@ class Decision:
 
 
 class Player(Protocol):
-    """Plays greedily; for evaluation."""
+    """An agent that plays greedily; for evaluation."""
 
     frame_stack: int
 
     def play(self, stacks: NDArray[np.uint8], env_step: int) -> NDArray[np.int64]:
-        """stacks: `[N, frame_stack, H, W, 3]` uint8, oldest frame first; returns action ids `[N]`."""
+        """Returns action ids `[N]`. stacks: `[N, frame_stack, H, W, 3]` uint8, oldest frame first."""
         ...
 
 
@@ -50,11 +50,11 @@ class Learner(Player, Protocol):
     """An agent that learns online. It holds no generator state: draws derive from the seed and the counters handed in."""
 
     def start_from(self, weights: Mapping[str, Tensor], components: Collection[str], frozen: Collection[str]) -> None:
-        """Before the first update: loads some components of another network and freezes some."""
+        """Loads some components of another network and freezes some. Called before the first update."""
         ...
 
     def make_replay(self, num_envs: int, frame_shape: tuple[int, int, int], expected_transitions: int) -> ReplayBuffer:
-        """An empty replay that suits the agent."""
+        """Makes an empty replay that suits the agent."""
         ...
 
     def act(self, stacks: NDArray[np.uint8], row: int, updates: int) -> Decision:
@@ -62,15 +62,16 @@ class Learner(Player, Protocol):
         ...
 
     def update(self, replay: ReplayBuffer, update: int) -> dict[str, float]:
-        """Optimiser step number `update` (from 0); returns metrics. Raises FloatingPointError when the loss is not finite."""
+        """Makes optimiser step number `update` (from 0). Returns metrics. Raises FloatingPointError when the loss is not
+        finite."""
         ...
 
     def finish(self) -> None:
-        """After the last update: play with the final network."""
+        """Makes it play with the final network. Called after the last update."""
         ...
 
     def state(self) -> dict[str, Any]:
-        """Everything `restore` needs to go on bit for bit."""
+        """Returns everything that `restore` needs to go on bit for bit."""
         ...
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -78,10 +79,12 @@ class Learner(Player, Protocol):
         ...
 
     def network_state(self) -> dict[str, Any]:
-        """The trained network alone: what evaluation and transfer need."""
+        """Returns the trained network alone: what evaluation and transfer need."""
         ...
 
     def timed_methods(self) -> dict[str, tuple[object, str]]:
-        """The parts that a measurement of speed splits it into: by name, an object and the name of its method. One may call
-        another; it is then without it."""
+        """Names the parts that a measurement of speed splits it into: by name, an object and the name of its method.
+
+        One may call another; its time is then counted without the other's.
+        """
         ...

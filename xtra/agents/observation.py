@@ -1,4 +1,4 @@
-"""From stored frames to what a network sees, with and without augmentation."""
+"""Observations made of stored frames, with and without augmentation."""
 
 from __future__ import annotations
 
@@ -13,26 +13,30 @@ from xtra.agents.efficientzero.config import OptimizerConfig
 
 
 def to_observations(stacks: NDArray[np.uint8] | Tensor, device: torch.device) -> Tensor:
-    """Stacks `[B, frame_stack, H, W, C]` to `[B, frame_stack * C, H, W]` floats in [0, 1], oldest frame first, on `device`."""
+    """Turns stacks `[B, frame_stack, H, W, C]` into `[B, frame_stack * C, H, W]` floats in [0, 1], oldest frame first, on
+    `device`."""
     return join_frames(torch.as_tensor(stacks, device=device).unbind(1))
 
 
 def join_frames(frames: Sequence[Tensor]) -> Tensor:
-    """The same of frames `[B, H, W, C]`. Joined as bytes, channels last, which a convolution reads without another copy."""
+    """Joins frames `[B, H, W, C]` into observations `[B, frame_stack * C, H, W]`.
+
+    They are joined as bytes, channels last, which a convolution reads without another copy.
+    """
     return torch.cat(list(frames), dim=-1).to(torch.float32).div_(255).permute(0, 3, 1, 2)
 
 
 def observations_at(frames: Tensor, samples: NDArray[np.int64], steps: NDArray[np.int64], frame_stack: int) -> Tensor:
-    """Of the runs of frames `[B, L, H, W, C]` uint8 the observations of R pairs of a sample and a step: `[R]` each."""
+    """Reads R observations from runs of frames `[B, L, H, W, C]` uint8. samples, steps: `[R]`, the run and the place of each."""
     sample, step = (torch.from_numpy(places).to(frames.device) for places in (samples, steps))
     return join_frames([frames[sample, step + i] for i in range(frame_stack)])
 
 
 def augment(frames: Tensor, config: OptimizerConfig, generator: torch.Generator) -> Tensor:
-    """Runs of frames `[B, L, H, W, C]` uint8 to `[B, L * C, H, W]` floats: random shift, then intensity, one draw per sample for
-    all its frames (EfficientZero's released code).
+    """Augments runs of frames, `[B, L, H, W, C]` uint8 to `[B, L * C, H, W]` floats: random shift, then intensity.
 
-    The shift pads by replication and crops back; the intensity is 1 + s clip(N(0, 1), -2, 2).
+    One draw per sample holds for all its frames (EfficientZero's released code). The shift pads by replication and crops back;
+    the intensity is 1 + s clip(N(0, 1), -2, 2).
     """
     if config.augmentation == "none":
         return join_frames(frames.unbind(1))

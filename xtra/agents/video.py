@@ -1,4 +1,4 @@
-"""One greedy episode as an animated picture: what the agent saw, what it thought of it, what it did."""
+"""An episode as an animated picture, played greedily: what the agent saw, the value it expected, its action."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def write_video(path: Path, played: Iterator[Scene], game: str, frames_per_secon
 
 
 class Following:
-    """The pictures after the first, drawn as they are asked for, as often as that is: a PNG is written in two passes."""
+    """The pictures after the first, drawn each time they are iterated over: a PNG is written in two passes."""
 
     def __init__(self, scenes_shown: Sequence[Scene], action_ids: tuple[int, ...]) -> None:
         self._shown, self._action_ids = scenes_shown, action_ids
@@ -82,7 +82,7 @@ class Following:
 
 
 def draw(scene: Scene, env_step: int, action_ids: tuple[int, ...]) -> Image.Image:
-    """The frame, and beside it the value and a bar for the share of visits that each action got."""
+    """Draws the frame, and beside it the value and a bar for the share of visits that each action got."""
     height, width, channels = scene.frame.shape
     scale = -(-PICTURE // min(height, width))
     frame = Image.fromarray(scene.frame if channels == 3 else scene.frame[:, :, 0]).convert("RGB")

@@ -72,7 +72,7 @@ class CurlLearner:
         return Decision(actions, np.eye(NUM_ACTIONS, dtype=np.float32)[actions], best)
 
     def play(self, stacks: NDArray[np.uint8], env_step: int) -> NDArray[np.int64]:
-        """As in evaluation, for learning curves."""
+        """Plays as in evaluation, for learning curves."""
         return self._player.play(stacks, env_step)
 
     def update(self, replay: ReplayBuffer, update: int) -> dict[str, float]:
@@ -91,7 +91,7 @@ class CurlLearner:
         return sample, batch
 
     def finish(self) -> None:
-        """Nothing is due: it plays with the learning network."""
+        """Does nothing: it plays with the learning network."""
 
     def state(self) -> dict[str, Any]:
         """Networks and optimiser; there is no generator to save."""

@@ -1,5 +1,4 @@
-"""From sampled places to what an update computes with: n-step transitions, on the device, augmented, with noise and each game's
-constants."""
+"""CURL's batches: n-step transitions of sampled places, on the device, augmented, with noise and each game's constants."""
 
 from __future__ import annotations
 
@@ -38,7 +37,7 @@ class NStepTransitions:
 
     @staticmethod
     def joined(parts: Sequence[NStepTransitions]) -> NStepTransitions:
-        """All of them, one after another."""
+        """Returns the samples of all parts, one part after another."""
         names = [field.name for field in fields(NStepTransitions)]
         return NStepTransitions(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
@@ -50,7 +49,7 @@ def n_step_returns(rewards: NDArray[np.float32], discount: float) -> NDArray[np.
 
 
 def transitions(replay: ReplayBuffer, sample: Sample, config: CurlConfig) -> NStepTransitions:
-    """The sampled transitions.
+    """Reads the sampled transitions and what follows them from a replay.
 
     A bootstrap is dropped only where the trajectory ended within the n steps. The released code drops it one step early: at the
     last observation of a trajectory too.
@@ -71,14 +70,14 @@ def transitions(replay: ReplayBuffer, sample: Sample, config: CurlConfig) -> NSt
 
 @dataclass(frozen=True)
 class Tasks:
-    """What depends on each sample's game. valid: `[B, 18]`, the actions it understands. contrastive_weights: `[B]`."""
+    """The constants of each sample's game. valid: `[B, 18]`, the actions that it has. contrastive_weights: `[B]`."""
 
     valid: Tensor
     contrastive_weights: Tensor
 
     @staticmethod
     def of(games: Sequence[str], config: CurlConfig, device: torch.device) -> Tasks:
-        """For samples of the games of these names, in their order."""
+        """Returns the constants for samples of these games, in their order."""
         weights = [config.contrastive.weight_in(game) for game in games]
         return Tasks(valid_actions(games, device), torch.tensor(weights, device=device))
 
@@ -107,7 +106,7 @@ class CurlBatch:
 def make_batch(
     samples: NStepTransitions, tasks: Tasks, network: CurlNetwork, config: CurlConfig, *, seed: int, update: int
 ) -> CurlBatch:
-    """The batch of update number `update`, for this network. Its augmentation and noise are functions of (seed, update)."""
+    """Makes the batch of update number `update` for this network. Its augmentation and noise are functions of (seed, update)."""
     device = network.atoms.device
     generator = torch.Generator(device).manual_seed(derive_seed(seed, "augment", update) % 2**63)
     rng = stream(seed, "noise", "update", update)
@@ -141,7 +140,7 @@ def make_batch(
 
 
 def valid_actions(games: Sequence[str], device: torch.device) -> Tensor:
-    """`[B, 18]`: which actions each game understands."""
+    """Returns `[B, 18]`: which actions each game has."""
     valid = np.zeros((len(games), NUM_ACTIONS), np.bool_)
     for row, game in zip(valid, games, strict=True):
         row[list(find_game(game).action_ids)] = True

@@ -1,6 +1,6 @@
-"""Every constant of CURL for Atari 100k, with its source.
+"""CURL's constants for Atari 100k, each with its source.
 
-Sources: [U] CURL's released Rainbow code (aravindsrinivas/curl_rainbow); [ours] where it says nothing, or where we part from it.
+Sources: [U] CURL's released Rainbow code (aravindsrinivas/curl_rainbow); [ours] where it says why.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class CurlNetworkConfig(Config):
 
 
 class CurlActingConfig(Config):
-    """How it plays. Exploration is the noise of the noisy layers alone."""
+    """Acting. Exploration is the noise of the noisy layers alone."""
 
     num_envs: int = Field(1, ge=1)
     """Environments stepped together, each with noise of its own. [U]: 1."""
@@ -47,7 +47,7 @@ class CurlActingConfig(Config):
 
 
 class CurlTargetConfig(Config):
-    """What the network is trained towards."""
+    """Targets: what the network is trained towards."""
 
     td_steps: int = Field(20, ge=1)
     """Rewards before the bootstrapped distribution. [U]: 20."""

@@ -38,7 +38,7 @@ class CurlNetworks:
             other.load_state_dict(self.network.state_dict())
 
     def update(self, batch: CurlBatch, update: int) -> tuple[dict[str, float], CurlLosses]:
-        """Update number `update`: metrics, and the losses, which no gradient is due to any more.
+        """Makes update number `update`. Returns its metrics and its losses, which hold no gradient any more.
 
         Raises FloatingPointError, before any weight changes, when loss or gradient is not finite.
         """
@@ -53,7 +53,7 @@ class CurlNetworks:
         return metrics, losses
 
     def state(self) -> dict[str, Any]:
-        """Everything `restore` needs to go on bit for bit."""
+        """Returns everything that `restore` needs to go on bit for bit."""
         return {
             "network": self.network.state_dict(),
             "target": self._target.state_dict(),
@@ -62,7 +62,7 @@ class CurlNetworks:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """The inverse of `state`."""
+        """Sets what `state` returned."""
         self.network.load_state_dict(state["network"])
         self._target.load_state_dict(state["target"])
         self._momentum.load_state_dict(state["momentum"])

@@ -29,7 +29,7 @@ class CurlLosses:
 def curl_losses(
     network: CurlNetwork, target: CurlNetwork, momentum: CurlNetwork, batch: CurlBatch, config: CurlConfig
 ) -> CurlLosses:
-    """The two terms, unweighted. Gradients reach `network` alone."""
+    """Computes the two terms, unweighted. Gradients reach `network` alone."""
     target_probabilities = target_distribution(network, target, batch)
     log_probabilities = network.log_probabilities(batch.observations, batch.tasks.valid, batch.noise)
     value = -(target_probabilities * of_actions(log_probabilities, batch.actions)).sum(-1)
@@ -43,14 +43,17 @@ def curl_losses(
 
 
 def total_loss(losses: CurlLosses, batch: CurlBatch) -> Tensor:
-    """`[]`: importance weights scale both terms, the contrastive one as the batch's mean (released code). Where games are mixed,
-    each sample counts in that mean as its own game weighs it."""
+    """Returns the loss `[]`: importance weights scale both terms, the contrastive one as the batch's mean (released code).
+
+    Where games are mixed, each sample counts in that mean as its own game weighs it.
+    """
     contrastive = (batch.tasks.contrastive_weights * losses.contrastive).mean()
     return (batch.weights * (losses.value + contrastive)).mean()
 
 
 def priorities(losses: CurlLosses, batch: CurlBatch, config: CurlConfig) -> Tensor:
-    """`[B]`: how much is left to learn from each sample; in the released code its batch's contrastive loss counts too."""
+    """Returns new priorities `[B]`: each sample's value loss, to which the released code adds its batch's mean contrastive
+    loss."""
     value = losses.value.detach()
     if not config.contrastive.in_priorities:
         return value
@@ -59,7 +62,8 @@ def priorities(losses: CurlLosses, batch: CurlBatch, config: CurlConfig) -> Tens
 
 @torch.no_grad()
 def target_distribution(network: CurlNetwork, target: CurlNetwork, batch: CurlBatch) -> Tensor:
-    """`[B, atoms]`: the target network's distribution of the action that the learning one finds best (double Q), n steps on."""
+    """Returns `[B, atoms]`: the target network's distribution of the action that the learning one prefers (double Q), n steps
+    on."""
     valid = batch.tasks.valid
     best = network.values(batch.next_observations, valid, batch.noise).argmax(1)
     log_probabilities = target.log_probabilities(batch.next_observations, valid, batch.target_noise)
@@ -67,9 +71,11 @@ def target_distribution(network: CurlNetwork, target: CurlNetwork, batch: CurlBa
 
 
 def project(atoms: Tensor, probabilities: Tensor, returns: Tensor, discounts: Tensor) -> Tensor:
-    """`[B, K]`: the distribution of returns + discounts * z, z over atoms `[K]` with probabilities `[B, K]`, on the atoms again.
+    """Projects the distribution of returns + discounts * z back onto the atoms: `[B, K]`; z are atoms `[K]`, of probabilities
+    `[B, K]`.
 
-    Clipped to their range; the mass of a point between two atoms goes to both in proportion (Bellemare et al., 2017, equation 7).
+    Points are clipped to the atoms' range; the mass of one between two atoms goes to both in proportion (Bellemare et al., 2017,
+    equation 7).
     """
     points = (returns[:, None] + discounts[:, None] * atoms).clamp(atoms[0], atoms[-1])
     distance = (points[:, :, None] - atoms).abs() / (atoms[1] - atoms[0])
@@ -77,12 +83,13 @@ def project(atoms: Tensor, probabilities: Tensor, returns: Tensor, discounts: Te
 
 
 def contrastive_logits(network: CurlNetwork, momentum: CurlNetwork, anchors: Tensor, keys: Tensor) -> Tensor:
-    """`[B, B]`: how alike the learning network's code of each anchor and the momentum network's of each key are."""
+    """Returns `[B, B]`: the similarity of the learning network's code of each anchor with the momentum network's code of each
+    key."""
     with torch.no_grad():
         key_codes = momentum.codes(keys)
     return network.projection.compare(network.codes(anchors), key_codes)
 
 
 def of_actions(per_action: Tensor, actions: Tensor) -> Tensor:
-    """`[B, K]`: of `[B, 18, K]`, the rows of the actions `[B]`."""
+    """Selects the rows of the actions `[B]`: `[B, K]` of `[B, 18, K]`."""
     return per_action[torch.arange(len(actions), device=actions.device), actions]

@@ -33,7 +33,8 @@ class NoisyLinear(nn.Module):
         self.bias_scale = nn.Parameter(torch.full((outputs,), noise_scale * outputs**-0.5))
 
     def forward(self, x: Tensor, noise: tuple[Tensor, Tensor] | None) -> Tensor:
-        """`[B, inputs]` to `[B, outputs]`. The noisy weights are never written out: their factors scale what goes in and out."""
+        """Maps `[B, inputs]` to `[B, outputs]`. The noisy weights are never written out: their factors scale inputs and
+        outputs."""
         mean = functional.linear(x, self.weight_mean, self.bias_mean)
         if noise is None:
             return mean
@@ -83,7 +84,7 @@ class ContrastiveHead(nn.Module):
         self.similarity = nn.Parameter(_matrix(config.size, config.size, config))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Codes `[B, size]`."""
+        """Maps features to codes `[B, size]`."""
         hidden = features @ self.hidden_weight + self.hidden_bias
         code = functional.layer_norm(hidden, hidden.shape[1:]).relu() @ self.code_weight + self.code_bias
         return functional.layer_norm(code, code.shape[1:])
@@ -112,23 +113,23 @@ class CurlNetwork(ComponentNetwork):
         self.register_buffer("atoms", torch.linspace(-network.support, network.support, network.num_atoms), persistent=False)
 
     def log_probabilities(self, observations: Tensor, valid: Tensor, noise: Noise | None) -> Tensor:
-        """`[B, 18, atoms]` of observations `[B, channels, H, W]`."""
+        """Returns `[B, 18, atoms]` for observations `[B, channels, H, W]`."""
         out: Tensor = self.prediction(self.representation(observations), valid, noise)
         return out
 
     def values(self, observations: Tensor, valid: Tensor, noise: Noise | None) -> Tensor:
-        """Expected returns `[B, 18]`; minus infinity for actions that are not valid, so that no maximum falls on them."""
+        """Returns expected returns `[B, 18]`; minus infinity for actions that are not valid, so that no maximum falls on them."""
         expected = self.log_probabilities(observations, valid, noise).exp() @ self.atoms
         return expected.masked_fill(~valid, -torch.inf)
 
     def codes(self, images: Tensor) -> Tensor:
-        """Contrastive codes `[B, size]`."""
+        """Returns contrastive codes `[B, size]` of images `[B, channels, H, W]`."""
         out: Tensor = self.projection(self.representation(images))
         return out
 
 
 def encoder(config: CurlNetworkConfig, channels: int) -> nn.Sequential:
-    """Images to flat features."""
+    """Builds the encoder: images `[B, channels, H, W]` to flat features."""
     if config.encoder == "data_efficient":
         convolutions = nn.Conv2d(channels, 32, 5, 5), nn.Conv2d(32, 64, 5, 5)
     else:

@@ -50,11 +50,11 @@ class EfficientZeroPlayer:
         self._planner = Planner(config.search, self.space, 0, num_threads)
 
     def play(self, stacks: NDArray[np.uint8], env_step: int) -> NDArray[np.int64]:
-        """Ties go to the lowest action id."""
+        """Returns one action id per environment, `[N]`; ties go to the lowest. stacks: `[N, frame_stack, H, W, 3]`."""
         return self.space.to_ids(self.search(stacks).actions.cpu().numpy())
 
     def search(self, stacks: NDArray[np.uint8]) -> SearchResult:
-        """What `play` decides by, over the actions of `space`."""
+        """Returns the search that `play` decides by, over the actions of `space`."""
         return self._planner.exploit(self._network, to_observations(stacks, self._device))
 
 
@@ -78,7 +78,7 @@ class EfficientZeroLearner:
         self._player = EfficientZeroPlayer(config, environment, self._acting, run.num_threads)
 
     def start_from(self, weights: Mapping[str, Tensor], components: Collection[str], frozen: Collection[str]) -> None:
-        """All copies of the network start alike, so that self-play acts by what was loaded from the first step on."""
+        """Loads and freezes components, in all copies of the network, so that self-play uses them from the first step on."""
         self._network.load_components(weights, components)
         self._network.freeze(frozen)
         refresh(self._acting, self._network, self._config.precision)
@@ -99,7 +99,8 @@ class EfficientZeroLearner:
                     layer.reset_parameters()
 
     def make_replay(self, num_envs: int, frame_shape: tuple[int, int, int], expected_transitions: int) -> ReplayBuffer:
-        """It keeps the search's policies and root values; its frames lie on the GPU if there is one and they fit."""
+        """Makes an empty replay with room for the search's policies and root values; frames lie on the GPU if there is one and
+        they fit."""
         config, frames = self._config.replay, None
         rows = table_rows(config, num_envs, expected_transitions)
         if self._device.type == "cuda" and frames_fit(rows, num_envs, frame_shape, config.device_frame_memory_gb):
@@ -159,7 +160,8 @@ class EfficientZeroLearner:
         return sample, to_tensors(batch, self._config, self._device, derive_seed(self._seed, "augment", update))
 
     def diagnose(self, replay: ReplayBuffer, update: int) -> list[dict[str, Any]]:
-        """See `diagnostics`; update: how many were made, which decides the batch. Changes nothing."""
+        """Measures how training goes (`diagnostics`), on a batch that follows from `update`, the number made so far. Changes
+        nothing."""
         sample = replay.sample(self._config.optimizer.batch_size, stream(self._seed, "diagnose", update), 0.0)
         # A maker of its own: what is kept of reanalysis stays what the updates made it.
         batch = TargetMaker(self._config, self._planner, self._seed).make(replay, sample, self._target.network, update)
@@ -168,17 +170,17 @@ class EfficientZeroLearner:
         return loss_rows(self._network, tensors, self._config) + policy_rows(*copies, tensors, self._planner, update)
 
     def refresh_copies(self, update: int) -> None:
-        """After update number `update`: the acting and the target network, where they are due."""
+        """Refreshes the acting and the target network where they are due after update number `update`."""
         if (update + 1) % self._config.acting.network_update_interval == 0:
             refresh(self._acting, self._network, self._config.precision)
         self._target.refresh(self._network, update)
 
     def finish(self) -> None:
-        """After the last update: play with the final weights."""
+        """Makes it play with the final weights."""
         refresh(self._acting, self._network, self._config.precision)
 
     def state(self) -> dict[str, Any]:
-        """Networks, optimiser and what is kept of reanalysis; there is no generator to save."""
+        """Returns networks, optimiser and what is kept of reanalysis; there is no generator to save."""
         return {
             "network": self._network.state_dict(),
             "acting": self._acting.state_dict(),
@@ -188,7 +190,7 @@ class EfficientZeroLearner:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """The inverse of `state`."""
+        """Sets what `state` returned."""
         self._network.load_state_dict(state["network"])
         self._acting.load_state_dict(state["acting"])
         self._optimizer.restore(state["optimizer"])
@@ -200,7 +202,7 @@ class EfficientZeroLearner:
         return self._network.state_dict()
 
     def timed_methods(self) -> dict[str, tuple[object, str]]:
-        """Targets are made within the batch, and that within the update."""
+        """Names what is timed apart. Targets are made within the batch, and that within the update."""
         targets = (self._targets, "make")
         return {"search": (self, "act"), "reanalysis": targets, "batch": (self, "make_batch"), "update": (self, "update")}
 
@@ -210,7 +212,7 @@ class EfficientZeroLearner:
 
 
 def temperature(updates: int, span: int, config: ActingConfig) -> float:
-    """Of the visit counts in self-play: three phases, switched at shares of `span` updates."""
+    """Returns the temperature of visit counts in self-play: one of three phases, which switch at shares of `span` updates."""
     phase = sum(updates >= share * span for share in config.temperature_switches)
     return config.temperatures[phase]
 
@@ -234,7 +236,7 @@ def make_network(
 
 
 def sample_actions(policies: NDArray[np.float32], exponent: float, rng: np.random.Generator) -> NDArray[np.int64]:
-    """One action `[N]` per row of `[N, A]`, drawn in proportion to policy^exponent; never one of probability 0.
+    """Draws an action for each row of `[N, A]`, in proportion to policy^exponent: `[N]`; never one of probability 0.
 
     Raises FloatingPointError for a policy from which nothing can be drawn.
     """

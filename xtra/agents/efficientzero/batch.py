@@ -1,4 +1,4 @@
-"""What an update learns from: the data of its samples as the replay gives them, and as the losses read them."""
+"""A batch of an update: the data of its samples, as the replay gives them and as the losses read them."""
 
 from __future__ import annotations
 
@@ -91,5 +91,5 @@ def to_tensors(batch: Batch, config: EfficientZeroConfig, device: torch.device, 
 
 
 def joined(batches: Sequence[TensorBatch]) -> TensorBatch:
-    """All samples in one batch, in order."""
+    """Joins batches into one, samples in order."""
     return TensorBatch(*(torch.cat(parts) for parts in zip(*batches, strict=True)))

@@ -73,7 +73,7 @@ class ActingConfig(Config):
 
 
 class TargetConfig(Config):
-    """What the network is trained towards."""
+    """Targets: what the network is trained towards."""
 
     num_unroll_steps: int = Field(5, ge=1)
     """Dynamics steps per sample. [E]: 5."""

@@ -54,7 +54,7 @@ def fold_batch_norm(module: nn.Module) -> None:
 
 
 def _fold(layer: nn.Conv2d | nn.Linear, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> None:
-    """In float64: the mean can be large beside the deviation."""
+    """Folds one batch norm into the layer before it, in float64: the mean can be large beside the deviation."""
     mean, variance = norm.running_mean, norm.running_var
     assert mean is not None and variance is not None
     scale = norm.weight.double() / (variance.double() + norm.eps).sqrt()
@@ -79,7 +79,7 @@ class ActionTable(nn.Module):
         self.table = nn.Parameter(table, requires_grad=False)
 
     def forward(self, latent: Tensor, actions: Tensor) -> Tensor:
-        """Latents `[B, C, H, H]` and actions `[B]`."""
+        """Maps latents `[B, C, H, H]` and actions `[B]` to `[B, C, H, H]`."""
         return functional.conv2d(latent, self.weight, padding=1).add_(self.table[actions])
 
 
@@ -92,7 +92,7 @@ class DelayedTarget:
         self.next_network = copy.deepcopy(network).eval()
 
     def refresh(self, source: EfficientZeroNetwork, update: int) -> None:
-        """After update number `update` of `source`."""
+        """Takes and switches snapshots that are due after update number `update` of `source`."""
         if (update + 1) % self._interval == 0:
             refresh(self.network, self.next_network, self._precision)
             self.next_network.load_state_dict(source.state_dict())
@@ -103,7 +103,7 @@ class DelayedTarget:
         self.next_network.load_state_dict(source.state_dict())
 
     def state(self) -> dict[str, Any]:
-        """Both copies."""
+        """Returns both copies' weights."""
         return {"target": self.network.state_dict(), "next_target": self.next_network.state_dict()}
 
     def restore(self, state: dict[str, Any]) -> None:

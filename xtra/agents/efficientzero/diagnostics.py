@@ -1,6 +1,7 @@
-"""What tells early whether a training learns: the model as it acts beside as it trains, and policies beside their targets.
+"""Measurements that show early whether a training learns: its model in training mode and as it acts, policies beside their
+targets.
 
-Each figure is measured on one batch of the replay, at every point of the learning curve, and changes nothing.
+Each is made on one batch of the replay, at every point of the learning curve, and changes nothing.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ def policy_rows(
 
 
 def _log_prior(logits: Tensor, planner: Planner) -> Tensor:
-    """`[B, V]`: of the V valid actions alone, since only these are searched."""
+    """Returns the log prior `[B, V]` over the V valid actions, the only ones that are searched."""
     return logits[:, list(planner.space.valid)].log_softmax(1)
 
 

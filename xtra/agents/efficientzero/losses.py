@@ -21,8 +21,11 @@ from xtra.agents.efficientzero.support import to_categorical, to_scalar
 
 @dataclass(frozen=True)
 class Losses:
-    """Each term per sample, `[B]`, unweighted; `value_errors`: `[B]`, |predicted - target| at the first step, for the
-    priorities. Of `step_losses` each term is per sample and unroll step: `[B, K]`, of policy and value `[B, K + 1]`."""
+    """The four terms of each sample, `[B]`, unweighted; `value_errors` `[B]`: |predicted - target| at the first step, for the
+    priorities.
+
+    `step_losses` returns them of each sample and unroll step instead: `[B, K]`, policy and value `[B, K + 1]`.
+    """
 
     value_prefix: Tensor
     policy: Tensor
@@ -31,15 +34,15 @@ class Losses:
     value_errors: Tensor
 
     def means(self) -> Tensor:
-        """`[5]`: each field's plain mean over the batch."""
+        """Returns each field's plain mean over the batch, `[5]`."""
         terms = (self.value_prefix, self.policy, self.value, self.consistency, self.value_errors)
         return torch.stack([term.detach().mean() for term in terms])
 
 
 @dataclass(frozen=True)
 class Masks:
-    """Which steps count, as floats. after: `[B, K]`, for what follows an action: it was taken. policy, value: `[B, K + 1]`.
-    consistency: `[B, K]`, the observation after the action is known.
+    """The steps that count, 1 or 0. after: `[B, K]`, an action was taken. policy, value: `[B, K + 1]`. consistency: `[B, K]`,
+    what was seen after the action is known.
 
     The state after the last action is trained too: its value is 0, which is how the search learns that nothing follows an end,
     and its latent is drawn to that of the last thing seen.
@@ -52,8 +55,10 @@ class Masks:
 
     @staticmethod
     def of(alive: Tensor, observed: Tensor, mask_past_end: str) -> Masks:
-        """alive: `[B, K + 1]`, observed: `[B, K]`, see `TensorBatch`. XTRA's released code (`consistency`) trains all the rest
-        past the end as well."""
+        """Makes the masks from alive `[B, K + 1]` and observed `[B, K]`, see `TensorBatch`.
+
+        XTRA's released code (`consistency`) trains all other terms past the end as well.
+        """
         inside = alive.float()
         after = inside[:, :-1]
         value = torch.cat([torch.ones_like(after[:, :1]), after], dim=1)
@@ -64,7 +69,7 @@ class Masks:
 
 
 def unroll_losses(network: EfficientZeroNetwork, batch: TensorBatch, config: EfficientZeroConfig) -> Losses:
-    """The four terms of one batch. The network must be in training mode: batch norm sees this batch."""
+    """Computes the four terms of one batch. The network must be in training mode: batch norm sees this batch."""
     # Under autocast weights, gradients, batch norm and losses stay in float32.
     with torch.autocast(batch.observation.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
         losses = step_losses(network, batch, config)
@@ -73,7 +78,7 @@ def unroll_losses(network: EfficientZeroNetwork, batch: TensorBatch, config: Eff
 
 
 def step_losses(network: EfficientZeroNetwork, batch: TensorBatch, config: EfficientZeroConfig) -> Losses:
-    """The terms of every unroll step by itself."""
+    """Computes the terms of every unroll step by itself."""
     support = config.network.support
     masks = Masks.of(batch.alive, batch.observed, config.targets.mask_past_end)
     modules = UnrolledModules(config.optimizer.unroll_batch_norm == "episode")
@@ -98,7 +103,7 @@ def step_losses(network: EfficientZeroNetwork, batch: TensorBatch, config: Effic
 
 @dataclass(frozen=True)
 class UnrolledModules:
-    """How modules run over the unroll, which decides what their batch norm sees.
+    """Modules applied along the unroll; how decides what their batch norm sees.
 
     episode_only: only what happened; the heads see all unroll steps together, the dynamics each step's living samples. Else each
     step by itself, past an episode's end or not, as released: harmless where episodes are long, but a game of 9 steps is
@@ -108,7 +113,7 @@ class UnrolledModules:
     episode_only: bool
 
     def once(self, module: Callable[..., Tensor], mask: Tensor, *inputs: Tensor) -> Tensor:
-        """The module on inputs `[B, ...]`; with `episode_only` on the rows of mask `[B]` alone, 0 elsewhere."""
+        """Applies the module to inputs `[B, ...]`; with `episode_only` to the rows of mask `[B]` alone, with 0 elsewhere."""
         if not self.episode_only:
             return module(*inputs)
         rows = mask.nonzero().squeeze(1)
@@ -123,7 +128,7 @@ class UnrolledModules:
         return whole.index_copy_(0, rows, outputs)
 
     def over(self, module: Callable[[Tensor], Tensor], steps: Sequence[Tensor], mask: Tensor) -> Tensor:
-        """`[B, K, X]`: the module on K inputs `[B, ...]`, of which mask `[B, K]` tells what counts."""
+        """Applies the module to K inputs `[B, ...]`, of which mask `[B, K]` tells what counts. Returns `[B, K, X]`."""
         if not self.episode_only:
             return torch.stack([module(step) for step in steps], dim=1)
         outputs = self.once(module, mask.t().flatten(), torch.cat(list(steps)))
@@ -142,7 +147,7 @@ def unroll(network: EfficientZeroNetwork, batch: TensorBatch, masks: Masks, modu
 
 @torch.no_grad()
 def represent_next(network: EfficientZeroNetwork, batch: TensorBatch, masks: Masks, modules: UnrolledModules) -> list[Tensor]:
-    """K latents `[B, C, H, H]` of the observations that really followed; no gradient reaches them."""
+    """Encodes the K observations that really followed: latents `[B, C, H, H]`, which no gradient reaches."""
     steps = zip(masks.consistency.unbind(1), batch.next_observations(), strict=True)
     return [modules.once(network.representation, mask, observation) for mask, observation in steps]
 
@@ -154,10 +159,10 @@ def predict(
     masks: Masks,
     modules: UnrolledModules,
 ) -> Tensor:
-    """`[B, K + 1, A + S]`: policy and value logits of all latents, side by side.
+    """Returns `[B, K + 1, A + S]`: policy and value logits of all latents, side by side.
 
-    Step by step, real latents are predicted from too: for their batch norm alone, whose running statistics thus see root,
-    imagined 1, real 1, imagined 2, real 2 and so on, in the order of EfficientZero's released code.
+    Step by step, real latents are predicted from too, for their batch norm alone: its running statistics thus see root, imagined
+    1, real 1, imagined 2, real 2 and so on, in the order of EfficientZero's released code.
     """
 
     def heads(latent: Tensor) -> Tensor:
@@ -176,7 +181,7 @@ def predict(
 def unroll_value_prefixes(
     network: EfficientZeroNetwork, latents: list[Tensor], masks: Masks, modules: UnrolledModules, lstm_horizon: int
 ) -> Tensor:
-    """Logits `[B, K, S]`; the LSTM starts from zero every `lstm_horizon` steps, as it does in the search."""
+    """Returns logits `[B, K, S]`; the LSTM starts from zero every `lstm_horizon` steps, as it does in the search."""
     features = modules.over(network.dynamics.stem, latents, masks.after).transpose(0, 1)
     outputs = torch.cat([network.dynamics.unroll_lstm(chunk) for chunk in features.split(lstm_horizon)])
     return modules.over(network.dynamics.value_prefix, outputs.unbind(0), masks.after)
@@ -189,7 +194,7 @@ def consistency_loss(
     masks: Masks,
     modules: UnrolledModules,
 ) -> Tensor:
-    """`[B, K]`: minus the cosine between the projections of K imagined latents `[B, C, H, H]` and of the real ones."""
+    """Returns `[B, K]`: minus the cosine between the projections of K imagined latents `[B, C, H, H]` and of the real ones."""
     if modules.episode_only:
         projected = modules.over(network.projection, latents, masks.consistency)
         with torch.no_grad():
@@ -205,13 +210,14 @@ def consistency_loss(
 
 @torch.no_grad()
 def project(network: EfficientZeroNetwork, latent: Tensor) -> Tensor:
-    """`[B, projection_size]`: what a real latent `[B, C, H, H]` is compared by; a constant (SimSiam)."""
+    """Projects a real latent `[B, C, H, H]` to the constant that imagined ones are compared with, `[B, projection_size]`
+    (SimSiam)."""
     projection: Tensor = network.projection.projector(latent)
     return projection
 
 
 def total_loss(losses: Losses, batch: TensorBatch, config: EfficientZeroConfig) -> Tensor:
-    """The importance-weighted mean over samples of the weighted terms, scaled by 1/K."""
+    """Returns the loss `[]`: the importance-weighted mean over samples of the weighted terms, scaled by 1/K."""
     weights = config.optimizer
     per_sample = (
         weights.value_prefix_weight * losses.value_prefix
@@ -223,15 +229,18 @@ def total_loss(losses: Losses, batch: TensorBatch, config: EfficientZeroConfig) 
 
 
 def cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
-    """`[...]`: -sum of target log softmax(logits), both `[..., X]`. A target of zeros gives 0."""
+    """Computes -sum of target log softmax(logits), `[...]` of `[..., X]` each. A target of zeros gives 0."""
     return -(target * logits.float().log_softmax(-1)).sum(-1)
 
 
 def scalar_loss(logits: Tensor, target: Tensor, support: int) -> Tensor:
-    """`[...]`: cross-entropy of bins `[..., S]` with the two-hot category of the scalar `[...]`."""
+    """Computes the cross-entropy `[...]` of bins `[..., S]` with the two-hot category of the scalar `[...]`."""
     return cross_entropy(logits, to_categorical(target, support))
 
 
 def halve(gradient: Tensor) -> Tensor:
-    """Hook on each step's latent. It sees the whole gradient, from the heads and from later steps, as in EfficientZero's code."""
+    """Halves a gradient: hook on each step's latent.
+
+    It sees the whole gradient, from the heads and from later steps, as in EfficientZero's code.
+    """
     return gradient * 0.5

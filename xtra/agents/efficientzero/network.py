@@ -26,14 +26,14 @@ class BatchNorm2d(nn.BatchNorm2d):
 
 
 class BatchNorm1d(nn.BatchNorm1d):
-    """See `BatchNorm2d`."""
+    """PyTorch's, without counting; see `BatchNorm2d`."""
 
     def forward(self, input: Tensor) -> Tensor:
         return normalize_batch(self, input)
 
 
 def normalize_batch(layer: nn.BatchNorm1d | nn.BatchNorm2d, x: Tensor) -> Tensor:
-    """`[B, C, ...]`, normalised by the batch's statistics, which also enter the running ones, or by those in evaluation."""
+    """Normalises `[B, C, ...]` by the batch's statistics, which also enter the running ones, or by those in evaluation."""
     return functional.batch_norm(
         x,
         layer.running_mean,
@@ -70,7 +70,7 @@ def conv3x3(in_channels: int, out_channels: int, stride: int = 1) -> nn.Conv2d:
 
 
 def residual_blocks(num_blocks: int, channels: int, momentum: float) -> nn.Sequential:
-    """Blocks that keep the shape."""
+    """Stacks blocks that keep the shape `[B, channels, H, W]`."""
     return nn.Sequential(*(ResidualBlock(channels, channels, momentum) for _ in range(num_blocks)))
 
 
@@ -126,7 +126,7 @@ class ActionConv2d(nn.Conv2d):
         return super().forward(torch.cat([latent, planes.expand(-1, -1, *latent.shape[2:])], dim=1))
 
     def planes(self, actions: Tensor, dtype: torch.dtype) -> Tensor:
-        """`[B, 1 or A, 1, 1]`: what each action's planes are filled with."""
+        """Returns `[B, 1 or A, 1, 1]`: the numbers that each action's planes are filled with."""
         if self._one_hot:
             values = functional.one_hot(actions, self.num_actions).to(dtype)
         else:
@@ -158,19 +158,21 @@ class Dynamics(nn.Module):
         return latent, torch.stack([h, c], dim=1), self.value_prefix(h)
 
     def transition(self, latent: Tensor, actions: Tensor) -> Tensor:
-        """The next latent `[B, C, H, H]` alone."""
+        """Returns the next latent `[B, C, H, H]` alone."""
         x = self.bn(self.conv(latent, actions))
         return scale_latent(self.block(x.add_(latent).relu_()), self._scaling)
 
     def unroll_lstm(self, features: Tensor) -> Tensor:
-        """`[K, B, L]`: the LSTM's outputs on the features `[K, B, X]` of K steps, from a zero state. In float32 whatever autocast
-        says: cuDNN's LSTM would run in float16, which needs a gradient scaler."""
+        """Runs the LSTM over the features `[K, B, X]` of K steps, from a zero state: outputs `[K, B, L]`.
+
+        It stays in float32 whatever autocast says: cuDNN's LSTM would run in float16, which needs a gradient scaler.
+        """
         with torch.autocast(features.device.type, enabled=False):
             outputs: Tensor = self.lstm(features.float())[0]
         return outputs
 
     def value_prefix(self, lstm_output: Tensor) -> Tensor:
-        """LSTM outputs `[B, L]` to logits `[B, S]`."""
+        """Maps LSTM outputs `[B, L]` to logits `[B, S]`."""
         logits: Tensor = self.head(self.lstm_bn(lstm_output).relu_())
         return logits
 
@@ -217,7 +219,7 @@ class Projection(nn.Module):
         )
 
     def forward(self, latent: Tensor) -> Tensor:
-        """The online branch: latents `[B, C, H, H]` through projector and predictor, `[B, projection_size]`."""
+        """Runs the online branch: latents `[B, C, H, H]` through projector and predictor to `[B, projection_size]`."""
         out: Tensor = self.predictor(self.projector(latent))
         return out
 
@@ -242,11 +244,11 @@ class EfficientZeroNetwork(ComponentNetwork):
         return self.dynamics.conv.weight.dtype
 
     def zero_lstm_state(self, batch_size: int, device: torch.device) -> Tensor:
-        """`[B, 2, L]` zeros: hidden and cell state."""
+        """Returns zeros `[B, 2, L]`: hidden and cell state."""
         return torch.zeros(batch_size, 2, self.config.lstm_hidden, dtype=self._dtype, device=device)
 
     def initial_inference(self, observations: Tensor) -> ModelOutput:
-        """Observations `[B, 3 * frame_stack, size, size]` in [0, 1] to a root's output; its value prefix is 0."""
+        """Maps observations `[B, 3 * frame_stack, size, size]` in [0, 1] to a root's output; its value prefix is 0."""
         latent = self.representation(observations.to(self._dtype))
         policy_logits, value_logits = self.prediction(latent)
         value = to_scalar(value_logits, self.config.support)
@@ -254,7 +256,7 @@ class EfficientZeroNetwork(ComponentNetwork):
         return ModelOutput(channels_last(latent), state, torch.zeros_like(value), value, policy_logits.float())
 
     def recurrent_inference(self, latent: Tensor, value_prefix_state: Tensor, actions: Tensor) -> ModelOutput:
-        """One step of the model: latent `[B, C, H, H]`, value_prefix_state `[B, 2, L]`, actions `[B]` from 0 to A - 1."""
+        """Makes one step of the model: latent `[B, C, H, H]`, value_prefix_state `[B, 2, L]`, actions `[B]` from 0 to A - 1."""
         latent, state, prefix_logits = self.dynamics(latent, value_prefix_state, actions)
         policy_logits, value_logits = self.prediction(latent)
         support = self.config.support
@@ -263,7 +265,7 @@ class EfficientZeroNetwork(ComponentNetwork):
 
 
 def scale_latent(latent: Tensor, scaling: str) -> Tensor:
-    """`min_max`: each sample's latent to [0, 1], over all its entries."""
+    """Scales each sample's latent `[B, C, H, H]` to [0, 1], over all its entries, if `scaling` is `min_max`."""
     if scaling == "none":
         return latent
     low = latent.amin((1, 2, 3), keepdim=True)
@@ -272,12 +274,12 @@ def scale_latent(latent: Tensor, scaling: str) -> Tensor:
 
 
 def channels_last(latent: Tensor) -> Tensor:
-    """The one memory order of latents, whatever kernel made them: the search's pool of latents has it too."""
+    """Returns a latent `[B, C, H, H]` in the memory order that the search's pool of latents has, whatever kernel made it."""
     return latent.contiguous(memory_format=torch.channels_last)
 
 
 def latent_size_of(frame_size: int, num_halvings: int) -> int:
-    """Height and width of the latent: each halving rounds up."""
+    """Returns height and width of the latent: each halving rounds up."""
     for _ in range(num_halvings):
         frame_size = (frame_size + 1) // 2
     return frame_size

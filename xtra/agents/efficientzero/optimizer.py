@@ -37,7 +37,7 @@ class Optimizer:
         self._optimizer = _make_optimizer([list(part.parameters()) for part in parts], config, self._on_device)
 
     def set_learning_rate(self, update: int) -> None:
-        """To that of update number `update`, for the next step."""
+        """Sets the learning rate of the next step to that of update number `update`."""
         rate = learning_rate(update, self._config)
         for group, multiple in zip(self._optimizer.param_groups, self._multiples, strict=True):
             if self._on_device:
@@ -46,7 +46,7 @@ class Optimizer:
                 group["lr"] = rate * multiple
 
     def step(self, loss: Tensor) -> Tensor:
-        """One step down the gradient of `loss`, which is clipped to `max_gradient_norm`.
+        """Takes one step down the gradient of `loss`, which is clipped to `max_gradient_norm`.
 
         Returns `[2]`: the loss, and the norm of its gradient before clipping. If either is not finite no weight has changed.
         """
@@ -58,7 +58,7 @@ class Optimizer:
         return loss_and_norm
 
     def metrics(self, loss_and_norm: Tensor, update: int) -> dict[str, float]:
-        """Of what `step` returned in update number `update`. Raises FloatingPointError if it is not finite."""
+        """Names what `step` returned in update number `update`. Raises FloatingPointError if it is not finite."""
         loss, norm = loss_and_norm.tolist()
         if not math.isfinite(loss):
             raise FloatingPointError(f"update {update}: the loss is {loss}")
@@ -67,12 +67,14 @@ class Optimizer:
         return {"loss": loss, "gradient_norm": norm, "learning_rate": learning_rate(update, self._config)}
 
     def state(self) -> dict[str, Any]:
-        """Everything `restore` needs to go on bit for bit."""
+        """Returns everything that `restore` needs to go on bit for bit."""
         return self._optimizer.state_dict()
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Sets what `state` returned. How the optimiser runs is the device's affair, not the state's: Adam's counters, too, go
-        where these flags send them."""
+        """Sets what `state` returned.
+
+        How the optimiser runs is the device's affair, not the state's: Adam's counters, too, go where these flags send them.
+        """
         flags = ("lr", "fused", "capturable")
         own = [{name: group[name] for name in flags if name in group} for group in self._optimizer.param_groups]
         tensors_in_place = {parameter: dict(tensors) for parameter, tensors in self._optimizer.state.items()}
@@ -102,12 +104,13 @@ class Optimizer:
 
 
 def steps_on_device(device: torch.device) -> bool:
-    """Whether a step is taken without asking the host whether loss and gradient are finite."""
+    """Tells whether a step is taken without asking the host whether loss and gradient are finite."""
     return device.type == "cuda"
 
 
 def _make_optimizer(parts: Sequence[Sequence[Tensor]], config: OptimizerConfig, on_device: bool) -> torch.optim.Optimizer:
-    """One group of parameters per part, whose weights one kernel changes; on a device it reads their learning rate there."""
+    """Makes one group of parameters per part, whose weights one kernel changes; on a device it reads their learning rate
+    there."""
     groups: list[dict[str, Any]] = [{"params": list(part)} for part in parts]
     for group, part in zip(groups, parts, strict=True):
         group["lr"] = torch.zeros((), device=part[0].device) if on_device else config.learning_rate

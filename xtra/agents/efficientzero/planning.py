@@ -34,10 +34,11 @@ class Planner:
     def explore(
         self, network: EfficientZeroNetwork, observations: Tensor, *name: str | int, among: int = 0, rows: Int | None = None
     ) -> SearchResult:
-        """With root noise and seeded ties, both from the stream `name`: for self-play and reanalysis. observations: `[R, ...]`.
+        """Searches with root noise and seeded ties, both from the stream `name`, for self-play and reanalysis. observations: `[R,
+        ...]`.
 
-        among, rows: which R of how many these are, if more were drawn for: what a row draws does not depend on which others are
-        searched.
+        among, rows: these are the rows `[R]` of a batch of so many, where only some are searched. A row draws the same whichever
+        others are.
         """
         rng, device = stream(self._seed, "search", *name), observations.device
         rows = np.arange(len(observations)) if rows is None else rows
@@ -51,7 +52,7 @@ class Planner:
 
     @torch.no_grad()
     def exploit(self, network: EfficientZeroNetwork, observations: Tensor) -> SearchResult:
-        """Without noise, ties to the lowest action: for evaluation."""
+        """Searches without noise, ties to the lowest action, for evaluation. observations: `[R, ...]`."""
         num_rows = len(observations)
         if self._captures(observations):
             # Games end and the batch shrinks: rows that nobody asked for keep the shape of the first, largest one.
@@ -87,7 +88,7 @@ class Planner:
 
 
 def first_rows(result: SearchResult, num_rows: int) -> SearchResult:
-    """The result of the first roots alone; its tree still has all."""
+    """Returns the results of the first roots alone; the tree still has all."""
     if num_rows == len(result.actions):
         return result
     return result._replace(

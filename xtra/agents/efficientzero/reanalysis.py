@@ -1,4 +1,4 @@
-"""What the target network says of the replay's positions, kept for as long as that network makes the targets.
+"""Answers of the target network about the replay's positions, kept for as long as that network makes the targets.
 
 The target network changes every `target_update_interval` updates, and in between the same positions are drawn again and again.
 With `targets.reanalysis: per_period` each is searched, and each bootstrap value inferred, once per target network.
@@ -57,7 +57,7 @@ class Memo:
 
 
 class Memos:
-    """What a target network says of a replay's positions: its search's policies `[A]` and its bootstrap values."""
+    """The answers of a target network about a replay's positions: its search's policies `[A]` and its bootstrap values."""
 
     def __init__(self, table: tuple[int, ...], num_actions: int) -> None:
         self.policies, self.values = Memo(table, (num_actions,)), Memo(table)

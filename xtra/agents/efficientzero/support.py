@@ -13,20 +13,23 @@ EPSILON = 0.001
 
 
 def transform(x: Tensor) -> Tensor:
-    """h(x) = sign(x)(sqrt(|x| + 1) - 1) + epsilon x."""
+    """Computes h(x) = sign(x)(sqrt(|x| + 1) - 1) + epsilon x, of each entry."""
     return x.sign() * ((x.abs() + 1).sqrt() - 1) + EPSILON * x
 
 
 def inverse_transform(y: Tensor) -> Tensor:
-    """The x with h(x) = y. MuZero's (sqrt(1 + 4 e a) - 1) / (2 e) is written without its cancellation, which costs float32 3
-    digits."""
+    """Returns the x with h(x) = y, of each entry.
+
+    MuZero's (sqrt(1 + 4 e a) - 1) / (2 e) is written without its cancellation, which costs float32 3 digits.
+    """
     a = y.abs() + 1 + EPSILON
     root = 2 * a / (1 + (1 + 4 * EPSILON * a).sqrt())
     return y.sign() * (root**2 - 1)
 
 
 def to_categorical(x: Tensor, support: int) -> Tensor:
-    """Scalars `[...]` to probabilities `[..., 2 support + 1]`: h(x), clipped to the support, split over its two neighbours."""
+    """Maps scalars `[...]` to probabilities `[..., 2 support + 1]`: h(x), clipped to the support, split over its two
+    neighbours."""
     y = transform(x).clamp(-support, support)
     low = y.floor().unsqueeze(-1)
     upper_share = y.unsqueeze(-1) - low
@@ -36,6 +39,6 @@ def to_categorical(x: Tensor, support: int) -> Tensor:
 
 
 def to_scalar(logits: Tensor, support: int) -> Tensor:
-    """Logits `[..., 2 support + 1]` to scalars `[...]`: the expectation under their softmax, transformed back."""
+    """Maps logits `[..., 2 support + 1]` to scalars `[...]`: the expectation under their softmax, transformed back."""
     bins = torch.arange(-support, support + 1, dtype=torch.float32, device=logits.device)
     return inverse_transform(logits.float().softmax(-1) @ bins)

@@ -1,4 +1,4 @@
-"""What an update learns towards: value prefixes, n-step values and policies (Ye et al., 2021).
+"""Targets of an update: value prefixes, n-step values and policies (Ye et al., 2021).
 
 The arithmetic is in three plain functions over arrays; `TargetMaker` feeds them from the replay and the delayed target network,
 whose search policies replace the stored ones ("reanalysis").
@@ -27,7 +27,7 @@ from xtra.rng import stream
 
 
 def value_prefix_targets(rewards: Float, lstm_horizon: int) -> Float:
-    """Rewards `[B, K]` of the unrolled steps to undiscounted running sums that start anew every `lstm_horizon` steps."""
+    """Sums rewards `[B, K]` of the unrolled steps, undiscounted, anew every `lstm_horizon` steps: `[B, K]`."""
     prefixes = np.empty_like(rewards)
     for start in range(0, rewards.shape[1], lstm_horizon):
         prefixes[:, start : start + lstm_horizon] = np.cumsum(rewards[:, start : start + lstm_horizon], axis=1)
@@ -35,7 +35,7 @@ def value_prefix_targets(rewards: Float, lstm_horizon: int) -> Float:
 
 
 def value_targets(rewards: Float, bootstrap: Float, horizon: Int, discount: float) -> Float:
-    """z_k = sum over i < n of discount^i r_{k+i}, plus discount^n v_{k+n}, for k = 0..K.
+    """Computes z_k = sum over i < n of discount^i r_{k+i}, plus discount^n v_{k+n}, for k = 0..K: `[B, K + 1]`.
 
     rewards: `[B, >= K + n]` from the sampled step on, 0 past the trajectory's end. bootstrap: `[B, K + 1]` values at k + n, 0
     past the end. horizon: `[B]`, each sample's n.
@@ -48,7 +48,11 @@ def value_targets(rewards: Float, bootstrap: Float, horizon: Int, discount: floa
 
 
 def td_horizon(age: Int, config: TargetConfig) -> Int:
-    """Off-policy correction: one step less per `td_steps_decay` transitions of age, at least 1. age: transitions added since."""
+    """Shortens the bootstrap's horizon by one step per `td_steps_decay` transitions of age, to 1 at least (off-policy
+    correction).
+
+    age: `[B]`, transitions added since. Returns `[B]`.
+    """
     return np.clip(config.td_steps - age // config.td_steps_decay, 1, config.td_steps)
 
 
@@ -62,8 +66,10 @@ def assemble(
     padding: np.random.Generator,
     frames: Frames | None = None,
 ) -> Batch:
-    """A batch of what happened and the targets that someone made for it. padding: draws the actions past the end. frames: if they
-    are read already."""
+    """Makes a batch of what happened and of targets `values` `[B, K + 1]` and `policies` `[B, K + 1, A]`.
+
+    padding: draws the actions past the end. frames: `[B, frame_stack + K, H, W, C]`, if they are read already.
+    """
     unroll = config.targets.num_unroll_steps
     alive = window.inside[:, : unroll + 1]
     rewards = window.rewards(config.targets.clip_rewards)[:, :unroll]
@@ -90,7 +96,7 @@ class TargetMaker:
         self._memos: Memos | None = None
 
     def make(self, replay: ReplayBuffer, sample: Sample, target: EfficientZeroNetwork, update: int) -> Batch:
-        """The batch of update number `update`."""
+        """Makes the batch of update number `update`."""
         config = self._config.targets
         if config.reanalysis == "per_period" and self._memos is None:
             self._memos = Memos(replay.priorities.shape, self._planner.space.size)
@@ -113,11 +119,11 @@ class TargetMaker:
         )
 
     def state(self) -> dict[str, Any]:
-        """What is kept of the target network's answers; empty with `each_draw`."""
+        """Returns what is kept of the target network's answers; nothing with `each_draw`."""
         return {} if self._memos is None else self._memos.state()
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """The inverse of `state`."""
+        """Sets what `state` returned."""
         self._memos = Memos.restored(state) if state else None
 
     def _period(self, update: int) -> int:
@@ -125,7 +131,7 @@ class TargetMaker:
         return update // self._config.targets.target_update_interval
 
     def _read(self, replay: ReplayBuffer, window: Window, device: torch.device) -> Tensor:
-        """`[B, frame_stack + length - 1, H, W, C]` uint8 on the device: step k's observation begins at k."""
+        """Reads frames `[B, frame_stack + length - 1, H, W, C]` uint8 onto the device: step k's observation begins at k."""
         num_steps = window.rows.shape[1] - 1
         if not isinstance(replay.frames, DeviceFrames):
             return torch.from_numpy(window.frames(self._frame_stack, num_steps)).to(device)
@@ -137,8 +143,8 @@ class TargetMaker:
     def _policy_targets(
         self, replay: ReplayBuffer, window: Window, frames: Tensor, target: EfficientZeroNetwork, update: int
     ) -> Float:
-        """`[B, K + 1, A]`: the stored search policies, for the first `reanalyze_fraction` of the batch the target network's; 0
-        past the end."""
+        """Returns `[B, K + 1, A]`: the stored search policies, in the first `reanalyze_fraction` of the batch the target
+        network's; 0 past the end."""
         steps = slice(0, self._num_steps)
         inside, policies = window.inside[:, steps], replay.policies[window.slots[:, steps], window.envs[:, steps]]
         alive: Mask = inside[: round(self._config.targets.reanalyze_fraction * len(inside))]
@@ -160,7 +166,7 @@ class TargetMaker:
         return np.where(inside[..., None], policies, np.float32(0))
 
     def _bootstrap(self, window: Window, frames: Tensor, horizon: Int, target: EfficientZeroNetwork, update: int) -> Float:
-        """`[B, K + 1]`: the target network's (or its search's) value of the step `horizon` after each; 0 past the end."""
+        """Returns `[B, K + 1]`: the target network's (or its search's) value of the step `horizon` after each; 0 past the end."""
         offsets = horizon[:, None] + np.arange(self._num_steps)
         inside = np.take_along_axis(window.inside, offsets, axis=1)
         places = np.take_along_axis(window.rows, offsets, axis=1), np.take_along_axis(window.envs, offsets, axis=1)
@@ -179,7 +185,7 @@ class TargetMaker:
     def _infer_values(
         self, observations: Tensor, target: EfficientZeroNetwork, update: int, shape: tuple[int, ...], computed: tuple[Int, Int]
     ) -> Float:
-        """`[R]`: of observations `[R, ...]`, which are the entries `computed` of an array of this shape."""
+        """Infers the values `[R]` of observations `[R, ...]`, which are the entries `computed` of an array of this shape."""
         if self._config.targets.value_source == "network":
             with torch.no_grad():
                 inferred: Float = target.initial_inference(observations).value.cpu().numpy()
@@ -190,7 +196,7 @@ class TargetMaker:
         return searched
 
     def _to_compute(self, memo: Memo | None, alive: Mask, places: Places, device: torch.device, update: int) -> tuple[Int, Int]:
-        """The entries `[R]` of `alive`, `[B, K]`, to be computed: those alive, or with a memo those that it lacks."""
+        """Returns the entries `[R]` of `alive`, `[B, K]`, to be computed: those alive, or with a memo those that it lacks."""
         if memo is None:
             samples, steps = to_compute(alive, device).nonzero()
             return samples, steps
@@ -199,6 +205,9 @@ class TargetMaker:
 
 
 def to_compute(alive: Mask, device: torch.device) -> Mask:
-    """Which rows are computed of those that are alive: these, but on CUDA all, for a search of one shape is captured as a graph
-    once. What comes of a row does not depend on the others."""
+    """Selects the rows to be computed: those that are alive, but all on CUDA, where a search of one shape is captured as a graph
+    once.
+
+    What comes of a row does not depend on the others.
+    """
     return np.ones_like(alive) if device.type == "cuda" else alive
