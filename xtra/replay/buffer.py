@@ -119,7 +119,7 @@ class ReplayBuffer:
             self._refresh_masses(slots, np.full(len(slots), env))
 
     def slots(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Where rows stand in the arrays of this buffer."""
+        """Returns the places of rows in the arrays of this buffer."""
         return rows % self._capacity
 
     def sample(self, batch_size: int, rng: np.random.Generator, correction: float) -> Sample:
@@ -154,7 +154,7 @@ class ReplayBuffer:
         return self.frames.read(self.slots(frame_rows), np.broadcast_to(envs[..., None], frame_rows.shape))
 
     def state(self) -> dict[str, Any]:
-        """What changes after a row is written; the rest is in segments (segments.py)."""
+        """Returns what changes after a row is written; the rest is in segments (segments.py)."""
         used = min(self.num_rows, self._capacity)
         return {
             "num_rows": self.num_rows,
@@ -177,7 +177,7 @@ class ReplayBuffer:
         return newest - (newest - slots) % self._capacity
 
     def _mass(self, slots: NDArray[np.int64], envs: NDArray[np.int64]) -> NDArray[np.float64]:
-        """What places are drawn in proportion to: priority^alpha, or 0 while they cannot be drawn."""
+        """Returns the masses that places are drawn in proportion to: priority^alpha, or 0 while they cannot be drawn."""
         rows, priorities = self._rows(slots), self.priorities[slots, envs]
         ready = (self.last[slots, envs] != OPEN) | (rows + self._window < self.num_rows)
         # A trajectory whose first rows are overwritten is still whole from here on: stacks are clipped at `oldest_row`.

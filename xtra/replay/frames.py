@@ -1,4 +1,4 @@
-"""Where frames wait: each stored once, as written; stacks are put together when they are read.
+"""Storage of frames: each is stored once, as written; stacks are put together when they are read.
 
 Compressed frames, in memory and in every file, are zstd blocks of one or more consecutive frames of one environment, without
 loss: a frame of 96x96 RGB Atari (28 kB) takes 0.4 to 3 kB by itself, and a tenth of that in a block of 16 with its neighbours.
@@ -100,7 +100,7 @@ class FinalFrames:
             self.blocks.pop((slot, env), None)
 
     def known(self, slots: NDArray[np.int64], envs: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Which of the places `[P]` have a frame, `[P]`."""
+        """Tells which of the places `[P]` have a frame, `[P]`."""
         return np.array([place in self.blocks for place in zip(slots.tolist(), envs.tolist(), strict=True)], np.bool_)
 
     def read(self, slots: NDArray[np.int64], envs: NDArray[np.int64]) -> NDArray[np.uint8]:
@@ -117,7 +117,7 @@ def make_frame_store(rows: int, num_envs: int, frame_shape: tuple[int, int, int]
 
 
 def frames_fit(rows: int, num_envs: int, frame_shape: tuple[int, int, int], budget_gb: float) -> bool:
-    """Whether so many raw frames fit into so many GB."""
+    """Tells whether so many raw frames fit into so many GB."""
     return rows * num_envs * int(np.prod(frame_shape)) <= budget_gb * 1e9
 
 
@@ -135,7 +135,7 @@ class DeviceFrames:
         return frames
 
     def gather(self, rows: NDArray[np.int64], envs: NDArray[np.int64]) -> Tensor:
-        """As `read`, left on the device."""
+        """Reads frames as `read` does and leaves them on the device."""
         places = torch.from_numpy(rows * self._frames.shape[1] + envs).to(self._frames.device)
         return self._frames.flatten(0, 1)[places]
 
@@ -193,7 +193,7 @@ class BlockFrames:
         raise TypeError("offline data is read-only")
 
     def read(self, rows: NDArray[np.int64], envs: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """As FrameStore says; every block that is needed is decoded once per call. envs: zeros."""
+        """Reads as FrameStore says; every block that is needed is decoded once per call. envs: zeros."""
         flat_rows = rows.ravel()
         order = np.argsort(self._block[flat_rows], kind="stable")
         blocks, starts = np.unique(self._block[flat_rows[order]], return_index=True)
@@ -211,14 +211,14 @@ class BlockFrames:
         return frames.reshape(*rows.shape, *self._shape)
 
     def _decode(self, block: int) -> NDArray[np.uint8]:
-        """`[frames, H, W, C]`"""
+        """Returns a block's frames, `[frames, H, W, C]`."""
         start, end = self._offsets[block : block + 2].tolist()
         return decompress_frames(self._data[start:end].tobytes(), self._shape)
 
 
 @cache
 def num_threads() -> int:
-    """How many threads decode; results do not depend on it."""
+    """Returns how many threads decode; results do not depend on it."""
     available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(MAX_THREADS, available)
 

@@ -126,19 +126,22 @@ class OfflineData:
 
 
 def save_arrays(path: Path, arrays: Transitions | Episodes) -> None:
-    """As an uncompressed npz, one member per field."""
+    """Saves an uncompressed npz, one member per field."""
     np.savez(path, **{field.name: getattr(arrays, field.name) for field in fields(arrays)})
 
 
 def save_final_frames(path: Path, blocks: Mapping[int, bytes]) -> None:
-    """By their trajectories' last transitions. The file: `transitions` `[P]`, `blocks` one after another, `offsets` `[P + 1]`."""
+    """Saves final frames by their trajectories' last transitions.
+
+    The file holds `transitions` `[P]`, `blocks` one after another, and `offsets` `[P + 1]`.
+    """
     offsets = np.cumsum([0, *map(len, blocks.values())])
     data = np.frombuffer(b"".join(blocks.values()), np.uint8)
     np.savez(path, transitions=np.array(list(blocks), np.int64), offsets=offsets, blocks=data)
 
 
 def load_final_frames(path: Path) -> dict[int, bytes]:
-    """What `save_final_frames` was given."""
+    """Returns what `save_final_frames` was given."""
     arrays = _arrays(path)
     data, bounds = arrays["blocks"].tobytes(), pairwise(arrays["offsets"].tolist())
     return {row: data[start:end] for row, (start, end) in zip(arrays["transitions"].tolist(), bounds, strict=True)}

@@ -15,7 +15,7 @@ Masses = NDArray[np.float64]
 
 
 class SumTree:
-    """masses: `[L]`, at least 0, of the places 0 to L - 1."""
+    """A tree of sums over places 0 to L - 1. masses: `[L]`, at least 0."""
 
     def __init__(self, masses: Masses) -> None:
         self._num_places = len(masses)
@@ -34,18 +34,18 @@ class SumTree:
 
     @property
     def masses(self) -> Masses:
-        """`[L]`, to be read only."""
+        """The masses `[L]`, to be read only."""
         return self._levels[0][: self._num_places]
 
     def set(self, places: Places, masses: Masses | float) -> None:
-        """Of a place that is named twice the last mass counts."""
+        """Sets the masses of places `[P]`; where one is named twice the last counts."""
         self._levels[0][places] = masses
         for children, sums in zip(self._levels, self._levels[1:], strict=False):
             places = places // FAN_OUT
             sums[places] = children.reshape(-1, FAN_OUT)[places].sum(axis=1)
 
     def find(self, shares: Masses) -> Places:
-        """For each share in [0, 1) the place where the running sum of the masses passes it; never a place of mass 0."""
+        """Returns for each share in [0, 1) the place where the running sum of the masses passes it; never a place of mass 0."""
         sums = shares * self.total
         nodes = np.zeros(len(shares), np.int64)
         for children in reversed(self._levels[:-1]):

@@ -28,7 +28,7 @@ FILE = "meta.json"
 
 @dataclass(frozen=True)
 class RecordingMeta:
-    """What a replay's segments do not tell.
+    """The facts that a replay's segments do not hold.
 
     environment: the configuration of the game as the run saw it. seed: of the run. open_rows: for each environment, where the
     trajectory that the end of the run cut begins; `num_rows` if none was cut. episode_ends: (row, environment) of the last step
@@ -50,7 +50,7 @@ class RecordingMeta:
 def recording_meta(
     replay: ReplayBuffer, environment: Config, seed: int, episode_ends: Sequence[tuple[int, int]]
 ) -> RecordingMeta:
-    """Of the replay of a run that is over."""
+    """Describes the replay of a run that is over."""
     return RecordingMeta(
         environment=environment.model_dump(mode="json"),
         seed=seed,
@@ -62,8 +62,8 @@ def recording_meta(
 
 
 class SeenRow(NamedTuple):
-    """What N environments showed at one step. frames: `[N, H, W, C]`, before the actions. final_frames: by environment,
-    `[H, W, C]`, after actions that ended a trajectory."""
+    """The frames of N environments at one step. frames: `[N, H, W, C]`, before the actions. final_frames: by environment, `[H, W,
+    C]`, after actions that ended a trajectory."""
 
     frames: NDArray[np.uint8]
     final_frames: Mapping[int, NDArray[np.uint8]]
@@ -110,7 +110,7 @@ class Recording:
         return {name: np.concatenate([part[name] for part in parts]) for name in COLUMNS}
 
     def rows(self, frame_shape: tuple[int, int, int]) -> Iterator[SeenRow]:
-        """What was seen, row by row."""
+        """Yields what was seen, row by row."""
         for segment in self._segments:
             with (self._directory / segment.name).open("rb") as file:
                 content = load_segment(file)

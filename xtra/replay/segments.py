@@ -132,7 +132,7 @@ def save_blocks(file: BinaryIO, blocks: Sequence[bytes]) -> None:
 
 
 def load_blocks(file: BinaryIO) -> list[bytes]:
-    """What `save_blocks` wrote."""
+    """Returns what `save_blocks` wrote."""
     offsets, data = np.load(file).tolist(), np.load(file).tobytes()
     return [data[start:end] for start, end in pairwise(offsets)]
 
@@ -155,7 +155,7 @@ def _read(file: BinaryIO, replay: ReplayBuffer, segment: Segment) -> None:
 
 
 class SegmentContent(NamedTuple):
-    """What a segment's file holds of R rows of N environments."""
+    """The content of a segment's file: R rows of N environments."""
 
     blocks: list[bytes]
     """The frames: for each 16 rows, a block of each environment."""

@@ -1,4 +1,4 @@
-"""What happened after each sampled transition, read from the replay: the part of a batch that no network has a say in."""
+"""The steps after each sampled transition, read from the replay: the part of a batch that no network has a say in."""
 
 from __future__ import annotations
 
@@ -31,19 +31,24 @@ class Window:
 
     @property
     def observed(self) -> Mask:
-        """`[B, length - 1]`: what was seen after each step is known. After a trajectory's last step it is if the replay was given
-        the final frame."""
+        """Whether what was seen after each step is known, `[B, length - 1]`.
+
+        After a trajectory's last step it is known if the replay was given the final frame.
+        """
         inside, after = self.inside[:, :-1], self.inside[:, 1:]
         return after | (inside & self._has_final[:, None])
 
     def rewards(self, clip: bool) -> Float:
-        """`[B, length]`: what was earned, or its sign; 0 past the end."""
+        """Returns the rewards, or their signs, `[B, length]`; 0 past the end."""
         rewards: Float = np.where(self.inside, self._replay.rewards[self.slots, self.envs], np.float32(0))
         return np.sign(rewards) if clip else rewards
 
     def frame_places(self, frame_stack: int, num_steps: int) -> tuple[Int, Int]:
-        """Slots and environments, each `[B, frame_stack + num_steps]`, of the frames that the stacks of `num_steps` + 1
-        observations are runs of: the first observation's stack, then one new frame per step."""
+        """Returns slots and environments, each `[B, frame_stack + num_steps]`, of the frames that `num_steps` + 1 observations
+        are runs of.
+
+        These are the first observation's stack, then one new frame per step.
+        """
         replay, here = self._replay, (self.slots[:, :1], self.envs[:, :1])
         earlier = self.rows[:, :1] + np.arange(1 - frame_stack, 0)
         earlier = np.maximum(earlier, np.maximum(replay.first[here], replay.oldest_row))
@@ -51,23 +56,29 @@ class Window:
         return slots, np.broadcast_to(here[1], slots.shape)
 
     def frames(self, frame_stack: int, num_steps: int) -> NDArray[np.uint8]:
-        """`[B, frame_stack + num_steps, H, W, C]`: those at `frame_places`, and past a trajectory's end its final frame."""
+        """Reads `[B, frame_stack + num_steps, H, W, C]`: the frames at `frame_places`, and past a trajectory's end its final
+        frame."""
         frames = self._replay.frames.read(*self.frame_places(frame_stack, num_steps))
         places, final_frames = self.final_frames(frame_stack, num_steps)
         frames[places] = final_frames
         return frames
 
     def final_frames(self, frame_stack: int, num_steps: int) -> tuple[tuple[Int, Int], NDArray[np.uint8]]:
-        """Places `[P]` (sample, position in its frames) past a trajectory's end, and the final frame `[P, H, W, C]` that was seen
-        there: once it is new, then it is repeated (EfficientZero's released code)."""
+        """Reads the final frames that belong past a trajectory's end. Returns places `[P]` (sample, position) and frames `[P, H,
+        W, C]`.
+
+        The final frame is new once, then it is repeated (EfficientZero's released code).
+        """
         past = np.arange(frame_stack + num_steps) >= (frame_stack + self._steps_to_end)[:, None]
         samples, positions = np.nonzero(past & self._has_final[:, None])
         slots, envs = self._end_places
         return (samples, positions), self._replay.final_frames.read(slots[samples], envs[samples])
 
     def actions(self, num_steps: int, action_ids: Int, rng: np.random.Generator) -> Int:
-        """`[B, num_steps]`: the ids of what was done; past the end, uniform ones of `action_ids` (whatever follows the end must
-        look alike)."""
+        """Returns the ids of the actions taken, `[B, num_steps]`; past the end, ids drawn uniformly from `action_ids`.
+
+        They are drawn because whatever follows the end must look alike.
+        """
         steps = slice(0, num_steps)
         padding = rng.choice(action_ids, (len(self.rows), num_steps))
         return np.where(self.inside[:, steps], self._replay.actions[self.slots[:, steps], self.envs[:, steps]], padding)

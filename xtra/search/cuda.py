@@ -18,15 +18,15 @@ from xtra.search.model import ModelOutput
 
 
 def cuda_is_built() -> bool:
-    """Whether this installation has the CUDA engine."""
+    """Tells whether this installation has the CUDA engine."""
     return find_spec("xtra.search._cuda") is not None
 
 
 @cache
 def cuda_fault() -> str | None:
-    """Why the CUDA engine cannot search on the current CUDA device and what to do about it, in a sentence each; None if it can.
+    """Explains why the CUDA engine cannot search on the current CUDA device, and the remedy, in a sentence each; None if it can.
 
-    Asked once in a process: an engine that was built is found out only when a kernel is loaded.
+    Asked once in a process: whether an engine that was built also works shows only when a kernel is loaded.
     """
     if not cuda_is_built():
         return (
@@ -46,7 +46,7 @@ def cuda_fault() -> str | None:
 
 @cache
 def cuda_is_usable() -> bool:
-    """Whether searches on a CUDA device run there. If not it says so, once in a process, on standard error."""
+    """Tells whether searches on a CUDA device run there. If not it says so, once in a process, on standard error."""
     fault = cuda_fault()
     if fault is not None:
         print(

@@ -1,4 +1,4 @@
-"""What every engine offers to `search`: the same calls, the same numbers; and the engines kept between two searches."""
+"""The interface of engines to `search`: the same calls, the same numbers; and the engines kept between two searches."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class BadOutput(ValueError):
 
 
 class Roots(NamedTuple):
-    """What a search starts from besides the model's output, already checked."""
+    """The roots of a search besides the model's output, already checked."""
 
     valid: Tensor
     """bool `[B, A]`."""
@@ -47,7 +47,7 @@ class Roots(NamedTuple):
 
 
 class RootStatistics(NamedTuple):
-    """What a search found out about its roots; owned by the caller."""
+    """The results of a search at its roots; owned by the caller."""
 
     visits: Tensor
     """int32 `[B, A]`, of the root's children."""
@@ -62,18 +62,18 @@ class Engine(Protocol):
 
     @property
     def latent(self) -> Tensor:
-        """`[B, ...]`: what the next inference reads; overwritten by `begin` and `step`."""
+        """Latents `[B, ...]` that the next inference reads; overwritten by `begin` and `step`."""
 
     @property
     def value_prefix_state(self) -> Tensor:
-        """`[B, ...]`, as above."""
+        """Recurrent states `[B, ...]`, as above."""
 
     @property
     def actions(self) -> Tensor:
-        """int64 `[B]`, as above."""
+        """Actions, int64 `[B]`, as above."""
 
     def begin(self, roots: Roots, output: ModelOutput) -> None:
-        """Plants the roots and selects the first leaves."""
+        """Sets the roots up and selects the first leaves."""
 
     def step(self, simulation: int, output: ModelOutput) -> None:
         """Expands the selected leaves, backs their values up and selects the next."""

@@ -1,4 +1,4 @@
-"""How a root explores: its noise, pUCT's factor, and Gumbel sequential halving with the improved policy (Danihelka et al., 2022).
+"""Exploration at the root: noise, pUCT's factor, Gumbel sequential halving and its improved policy (Danihelka et al., 2022).
 
 Noise is drawn by the caller, from a stream of its own.
 """

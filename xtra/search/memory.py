@@ -39,7 +39,7 @@ def rules(config: SearchConfig) -> _native.Rules:
 
 
 def node_dtype(num_actions: int, layout: _native.Layout) -> np.dtype[Any]:
-    """How a node lies in the engines' memory."""
+    """Returns the layout of a node in the engines' memory."""
     packed = np.dtype(node_fields(num_actions))
     names = packed.names or ()
     offsets = _NODE_HEADER | {name: getattr(layout, name) for name in ("prior", "q", "child_visits", "child")}
@@ -86,7 +86,7 @@ class Memory:
         self.states = empty(batch, slots, self.state_bytes, dtype=torch.uint8)
 
     def addresses(self) -> dict[str, int]:
-        """Where everything lies, by the names of csrc/rules.hpp; 0 where there is nothing."""
+        """Returns the addresses of all parts, by the names of csrc/rules.hpp; 0 for a part that there is not."""
         tensors = {
             "trees": self.trees,
             "exploration": self.exploration,

@@ -1,4 +1,4 @@
-"""What can be searched: the models that a search asks, and what they answer."""
+"""Models that can be searched, and the results of a search."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ModelOutput(NamedTuple):
 
 
 class SearchModel(Protocol):
-    """What can be searched: two inferences, each for the whole batch of roots at once."""
+    """A model that can be searched: two inferences, each for the whole batch of roots at once."""
 
     def initial_inference(self, observations: Any, /) -> ModelOutput:
         """Encodes B observations; its `value_prefix_state` is zero."""

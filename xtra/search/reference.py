@@ -112,7 +112,7 @@ class ReferenceTree:
             self._select(slot)
 
     def is_reset(self, slot: int) -> bool:
-        """Whether the value prefix starts anew below this node."""
+        """Tells whether the value prefix starts anew below this node."""
         return bool(slot != 0 and self.nodes[slot]["depth"] % self.config.lstm_horizon == 0)
 
     def _fill(self, slot: int, parent: int, action: int, weights: Row) -> None:
@@ -171,7 +171,7 @@ class ReferenceTree:
             self.span_q[after] = self.span_reward[after] + self.discount * mean
 
     def _span(self, low: np.float32, high: np.float32) -> tuple[np.float32, np.float32]:
-        """What to subtract and to multiply by; nothing is normalised while all values are equal."""
+        """Returns what to subtract and to multiply by; nothing is normalised while all values are equal."""
         if not high - low > 0:
             return np.float32(0), np.float32(1)
         return low, np.float32(1) / max(high - low, self.value_delta_max)

@@ -58,7 +58,7 @@ def search(
 
 
 def prepare(config: SearchConfig, output: ModelOutput, valid: Tensor, seeds: Tensor | None, noise: Tensor | None) -> Roots:
-    """What the roots start from; Gumbel noise goes to their scores, Dirichlet noise to their priors."""
+    """Prepares the roots: Gumbel noise goes to their scores, Dirichlet noise to their priors."""
     if config.policy == "puct":
         return Roots(valid, noise, None, seeds)
     return Roots(valid, None, output.policy_logits if noise is None else output.policy_logits + noise, seeds)

@@ -12,7 +12,7 @@ from xtra.transfer.config import DataConfig, FinetuningConfig, PretrainingConfig
 
 
 class TrainingConfig(Config):
-    """How long a run collects and learns, and what it leaves on the way."""
+    """Length of a run, and what it leaves on the way."""
 
     env_steps: int = Field(100_000, ge=1)
     """Decisions of the agent on the target game. Atari 100k: 100,000."""
@@ -31,7 +31,7 @@ class TrainingConfig(Config):
 
 
 class EvaluationConfig(Config):
-    """How a trained agent is scored."""
+    """Scoring of a trained agent."""
 
     num_episodes: int = Field(32, ge=1)
     """Whole games, played greedily in one batch. EfficientZero and XTRA: 32."""

@@ -46,7 +46,10 @@ class StopRequest:
             signal.signal(number, self._receive)
 
     def defer(self) -> None:
-        """From here on the stage calls `check` between its moves; one that does not within SAVE_SECONDS is ended all the same."""
+        """Leaves stops to the stage, which from here on calls `check` between its moves.
+
+        One that does not within SAVE_SECONDS is ended all the same.
+        """
         self._deferred = True
 
     @property

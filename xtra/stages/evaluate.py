@@ -47,7 +47,7 @@ class Scoring:
         return True
 
     def checkpoint_due(self) -> bool:
-        """Never: time alone decides."""
+        """Returns False: time alone decides."""
         return False
 
     def position(self) -> str:

@@ -63,7 +63,7 @@ class Labelling:
         return True
 
     def checkpoint_due(self) -> bool:
-        """Never: time alone decides."""
+        """Returns False: time alone decides."""
         return False
 
     def position(self) -> str:

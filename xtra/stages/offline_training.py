@@ -77,7 +77,7 @@ class OfflineTraining:
         self.updates = state["updates"]
 
     def save_outputs(self) -> None:
-        """What the job leaves."""
+        """Saves the network, the number of updates and the metrics."""
         out = self._context.out
         torch.save(self._learner.network_state(), out / NETWORK_FILE)
         (out / "summary.json").write_text(json.dumps({"updates": self.updates}))

@@ -26,7 +26,7 @@ class Resumable(Protocol):
         ...
 
     def checkpoint_due(self) -> bool:
-        """Whether a checkpoint is due after the last move, however much time has passed."""
+        """Tells whether a checkpoint is due after the last move, however much time has passed."""
         ...
 
     def state(self) -> dict[str, Any]:
@@ -38,11 +38,11 @@ class Resumable(Protocol):
         ...
 
     def position(self) -> str:
-        """How far the work is, for people: `1,200 env steps and 800 updates`."""
+        """Describes how far the work is, for people: `1,200 env steps and 800 updates`."""
         ...
 
     def save_outputs(self) -> None:
-        """Leaves what the job is for."""
+        """Saves what the job is for."""
         ...
 
 

@@ -47,7 +47,7 @@ def run(config: TrainConfig, context: StageContext) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Budget:
-    """How many rows and updates a run makes, and how many updates are due after how many env steps."""
+    """Counts of a run: its rows and updates, and how many updates are due after how many env steps."""
 
     env_steps: int
     final_updates: int
@@ -251,7 +251,7 @@ class OnlineTraining:
             self._evaluation.restore(state["evaluation"])
 
     def save_outputs(self) -> None:
-        """What the job leaves."""
+        """Saves what the job leaves."""
         out: Path = self._context.out
         torch.save(self.learner.network_state(), out / NETWORK_FILE)
         self._log.extend(self.replay)

@@ -31,7 +31,8 @@ _NAME = re.compile(r"claim-(\d+)")
 
 @dataclass(frozen=True)
 class Owner:
-    """Who holds a claim. `machine` names host, boot and container, so that `pid` is looked up only where it means something."""
+    """The holder of a claim. `machine` names host, boot and container, so that `pid` is looked up only where it means
+    something."""
 
     token: str
     host: str
@@ -49,7 +50,8 @@ class Owner:
         return cls(token, socket.gethostname(), _machine(), os.getpid(), born, lease_seconds, allocation)
 
     def known_dead(self) -> bool:
-        """True when it ran in this container and is gone, or in this SLURM job before a restart. False also when not known."""
+        """Tells whether it ran in this container and is gone, or in this SLURM job before a restart. False also when that is not
+        known."""
         if _was_requeued(self.allocation, _allocation()):
             return True
         if self.machine != _machine():
@@ -72,7 +74,7 @@ class Holder:
     modified: float
 
     def dead(self, now: float) -> bool:
-        """Whether the job may be taken over at `now`, a time on the file server's clock."""
+        """Tells whether the job may be taken over at `now`, a time on the file server's clock."""
         if self.owner is None:
             return now - self.modified > LEASE_SECONDS
         return now - self.modified > self.owner.lease_seconds or self.owner.known_dead()
@@ -91,7 +93,7 @@ class Claim:
         return self.directory / f"claim-{self.number}"
 
     def held(self) -> bool:
-        """Whether the claim in force is still this one."""
+        """Tells whether the claim in force is still this one."""
         holder = holder_of(self.directory)
         return holder is not None and holder.number == self.number and holder.owner == self.owner
 
@@ -195,7 +197,7 @@ def _allocation() -> str | None:
 
 
 def _was_requeued(holder: str | None, own: str | None) -> bool:
-    """Whether `theirs` is an earlier start of our SLURM job: SLURM ends one before it begins the next."""
+    """Tells whether `holder` is an earlier start of our SLURM job: SLURM ends one before it begins the next."""
     if holder is None or own is None or holder == own:
         return False
     return holder.partition(".")[0] == own.partition(".")[0]

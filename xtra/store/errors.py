@@ -1,4 +1,4 @@
-"""What can be wrong with a store, said so that the reader knows what to do."""
+"""Errors of the store. Each message says what to do."""
 
 from __future__ import annotations
 

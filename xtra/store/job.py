@@ -26,10 +26,9 @@ KEY_DIGITS = 24
 
 @dataclass(frozen=True)
 class Resources:
-    """What a job asks for. Not part of its key: more cores must not make another result.
+    """Resources that a job asks for. They are not part of its key: more cores must not make another result.
 
-    checkpoint_minutes: between checkpoints at most.
-    slurm: what the suite tells SLURM besides, as JSON data (`xtra.suite.resources`).
+    checkpoint_minutes: between checkpoints at most. slurm: options for SLURM besides, as JSON data (`xtra.suite.resources`).
     """
 
     cpus: int = 1

@@ -58,7 +58,10 @@ class Manifest:
 
 
 def read_manifest(path: Path) -> Manifest | None:
-    """None when there is none. Raises DamagedError when it is truncated, altered or of a later schema, else UnreadableError."""
+    """Reads a manifest; None when there is none.
+
+    Raises DamagedError when it is truncated, altered or of a later schema, UnreadableError when it cannot be read.
+    """
     try:
         record = json.loads(path.read_bytes())
     except FileNotFoundError:

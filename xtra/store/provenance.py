@@ -1,4 +1,4 @@
-"""What made a result: machine, software, commit. Recorded beside results, never part of a key. No torch here."""
+"""Provenance of a result: machine, software, commit. Recorded beside results, never part of a key. No torch here."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def package_version(name: str) -> str | None:
 
 
 def software() -> dict[str, Any]:
-    """Python, platform, package versions and the commit of this code (None when nobody recorded it)."""
+    """Describes Python, platform, package versions and the commit of this code (None when nobody recorded it)."""
     commit, dirty = code_commit()
     return {
         "python": platform.python_version(),
@@ -47,7 +47,7 @@ def software() -> dict[str, Any]:
 
 
 def hardware() -> dict[str, Any]:
-    """This machine. `device` is the GPU in use when torch has been imported and sees one, else "cpu"."""
+    """Describes this machine. `device` is the GPU in use when torch has been imported and sees one, else "cpu"."""
     return {
         "host": platform.node(),
         "cpu": _cpu_name(),

@@ -61,11 +61,12 @@ class Cell:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """Its jobs, in the order they run."""
+        """Returns its jobs' keys, in the order they run."""
         return (self.evaluate_key,) if self.train_key is None else (self.train_key, self.evaluate_key)
 
     def matches(self, glob: str) -> bool:
-        """Whether `method`, `method/game` or `method/game/seed` is this one: each part literally, or by `*`, `?`, `[...]`."""
+        """Tells whether `method`, `method/game` or `method/game/seed` is this one: each part literally, or by `*`, `?`,
+        `[...]`."""
         parts, own = glob.split("/"), (self.method, self.game, str(self.seed))
         pairs = zip(own, parts, strict=False)
         return len(parts) <= len(own) and all(value == part or fnmatchcase(value, part) for value, part in pairs)
@@ -201,7 +202,7 @@ class CsvTable:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """In the order of the file."""
+        """Names of the columns, in the order of the file."""
         return tuple(self.row.model_fields)
 
     def columns_of(self, kind: type) -> list[str]:

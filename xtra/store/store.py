@@ -1,4 +1,4 @@
-"""Where artifacts live: one directory per job, `<root>/<stage>/<key>/{job.json, work/, out/, manifest.json}`.
+"""The store of artifacts: one directory per job, `<root>/<stage>/<key>/{job.json, work/, out/, manifest.json}`.
 
 A job is complete when its manifest is in place, and not before: the manifest is written last, exclusively, by whoever holds the
 claim. Safe between processes, between machines on NFS, and under a kill at any moment. No server, no index.
@@ -37,9 +37,9 @@ RESUMPTION = ("checkpoints", "replay", "random-play")
 
 
 class State(StrEnum):
-    """Where a job stands, by its files.
+    """The state of a job, by its files.
 
-    interrupted: it was begun, and nobody is at it.  unreadable: its files are there, and this user may not read them.
+    interrupted: it was begun, and no process works on it. unreadable: its files are there, and this user may not read them.
     """
 
     COMPLETE = "complete"
@@ -80,15 +80,15 @@ class Store:
         return self.directory(key) / "work"
 
     def out(self, key: str) -> Path:
-        """What a complete job left; read it only when `manifest(key)` is there."""
+        """Returns the directory of what a complete job left; read it only when `manifest(key)` is there."""
         return self.directory(key) / "out"
 
     def error_file(self, key: str) -> Path:
-        """Why the last attempt failed; absent otherwise."""
+        """Returns the file that tells why the last attempt failed; absent otherwise."""
         return self.work(key) / "error.txt"
 
     def log_file(self, key: str) -> Path:
-        """What the job printed, all attempts one after another."""
+        """Returns the file of what the job printed, all attempts one after another."""
         return self.work(key) / "log.txt"
 
     def keys(self, unreadable: list[UnreadableError] | None = None) -> list[str]:
@@ -144,7 +144,8 @@ class Store:
         return manifest
 
     def state(self, key: str, now: float, *, verify: bool = False) -> State:
-        """What the files say; `now` is the time by which claims are judged. Trusts `out/` unless `verify` (a quick one)."""
+        """Returns the job's state by its files; claims are judged at the time `now`. Trusts `out/` unless `verify` (a quick
+        one)."""
         try:
             manifest = self.verify(key, quick=True) if verify else self.manifest(key)
             return self._unfinished_state(key, now) if manifest is None else State(manifest.status)
@@ -252,7 +253,7 @@ class Store:
             return mine
 
     def has_lost(self, key: str, part: str) -> bool:
-        """Whether a complete job's directory `part` was dropped."""
+        """Tells whether a complete job's directory `part` was dropped."""
         try:
             manifest = self.manifest(key)
         except DamagedError:
@@ -261,7 +262,7 @@ class Store:
 
     @contextmanager
     def _claimed(self, key: str) -> Iterator[bool]:
-        """Whether the job is this process's while the context lasts."""
+        """Claims the job while the context lasts; False if another process has it."""
         claim = acquire(self.directory(key))
         try:
             yield claim is not None
@@ -276,7 +277,8 @@ class Store:
                 self._finished(key, quick=False)
 
     def _finished(self, key: str, *, quick: bool) -> bool:
-        """Whether the result is there and whole; sets a damaged one aside. Under the claim, so never another's fresh result."""
+        """Tells whether the result is there and whole; sets a damaged one aside. Under the claim, so never another's fresh
+        result."""
         try:
             return self.verify(key, quick=quick) is not None
         except DamagedError:
@@ -293,7 +295,7 @@ class Store:
 
 
 def _names(directory: Path) -> list[str]:
-    """What a directory holds, in order; nothing where there is none. Raises UnreadableError."""
+    """Lists a directory's names, in order; none where there is no directory. Raises UnreadableError."""
     try:
         return sorted(os.listdir(directory))  # noqa: PTH208 - names alone: a store holds thousands
     except (FileNotFoundError, NotADirectoryError):

@@ -24,7 +24,7 @@ LossTerm = Literal["value_prefix", "policy", "value", "consistency"]
 
 
 class DataConfig(Config):
-    """What of a source run becomes an offline dataset."""
+    """The part of a source run that becomes an offline dataset."""
 
     policy: Literal["agent", "random"] = "agent"
     """Who played: the source method's run ([P]), or a random policy, as a control."""
@@ -65,7 +65,7 @@ class PretrainingConfig(Config):
 
 
 class StartConfig(Config):
-    """What finetuning starts from."""
+    """The weights that finetuning starts from."""
 
     components: tuple[Component, ...] = COMPONENTS
     """Components that are loaded; the others are initialised anew. [C]: all."""
@@ -103,7 +103,7 @@ class LearningRateConfig(Config):
 
 
 class CrossTaskConfig(Config):
-    """What is mixed in: offline tasks in the loss of finetuning."""
+    """Cross-tasks: offline tasks mixed into the loss of finetuning."""
 
     enabled: bool = False
     """Whether offline batches join every update ([P])."""
@@ -130,7 +130,7 @@ class CrossTaskConfig(Config):
 
 
 class TaskWeightConfig(Config):
-    """How what is mixed in is weighed."""
+    """Weights of the cross-tasks in the loss."""
 
     method: Literal["periodic_similarity", "mean_similarity", "uniform"] = "periodic_similarity"
     """Share of measured updates in which a task's gradient points with the target's ([P], [C]); the mean cosine, a negative one
@@ -155,7 +155,7 @@ class TaskWeightConfig(Config):
 
 
 class RetentionConfig(Config):
-    """What is held back from forgetting, without source data in the updates."""
+    """Means against forgetting that need no source data in the updates."""
 
     method: Literal["none", "l2_sp", "ewc", "kickstarting"] = "none"
     """No penalty ([P]); the distance to the loaded weights (L2-SP: Li et al., 2018); the same weighted by the sources' diagonal

@@ -50,7 +50,7 @@ class BatchLosses(NamedTuple):
 
 
 class JointStep(NamedTuple):
-    """What an update leaves on the device. B: samples of the target; M: samples mixed in, in m batches."""
+    """The results of an update, on the device. B: samples of the target; M: samples mixed in, in m batches."""
 
     loss_and_norm: Tensor
     """`[2]`: the loss, and its gradient's norm before clipping."""
@@ -175,7 +175,7 @@ class FinetuningLearner(EfficientZeroLearner):
         return [target] if self._finetuning.cross_tasks.filled_by == "target" else [task.game for task in self.tasks]
 
     def _adapt_batch_norm(self, replay: ReplayBuffer) -> None:
-        """Before the first update: batch norm comes to know the target's frames, where that is asked for; so do all copies."""
+        """Estimates batch norm's statistics on the target's frames before the first update, where asked for, in all copies."""
         start = self._finetuning.start
         if start is None or start.batch_norm == "pretrained":
             return

@@ -1,4 +1,4 @@
-"""What is mixed into an update of finetuning, beside the target's own batch: nothing, the source games' data, or, as a control of
+"""The mixture of an update of finetuning: beside the target's own batch nothing, the source games' data, or, as a control of
 equal compute, more of the target's."""
 
 from __future__ import annotations

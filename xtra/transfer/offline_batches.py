@@ -1,4 +1,4 @@
-"""What offline data an update sees: samples drawn from all tasks, and their batches, prepared one update ahead.
+"""Offline data of an update: samples drawn from all tasks, and their batches, prepared one update ahead.
 
 Draws are a function of the configuration, the seed and the priorities. Update u's samples are drawn when update u - 1 begins,
 before that update sets new priorities, so the decoding thread's speed changes nothing.
@@ -31,7 +31,7 @@ class TaskSample:
 
 @dataclass(frozen=True)
 class TaskBatch(TaskSample):
-    """Those transitions with what the network is trained towards."""
+    """Transitions drawn from one task, with what the network is trained towards."""
 
     batch: Batch
 

@@ -1,4 +1,4 @@
-"""Whether a network can still learn: its dormant units and the effective rank of its latents, on what it has recently seen."""
+"""Plasticity of a network: its dormant units and the effective rank of its latents, on what it has recently seen."""
 
 from __future__ import annotations
 

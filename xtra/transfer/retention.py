@@ -1,4 +1,4 @@
-"""What finetuning holds back from forgetting, without any source data in its updates: a penalty added to the loss.
+"""Retention: a penalty that holds finetuning back from forgetting, without any source data in its updates.
 
     l2_sp          1/2 sum (w - w0)^2 over the loaded components' parameters (Li et al., 2018)
     ewc            1/2 sum F (w - w0)^2, with F the sources' diagonal Fisher information (Kirkpatrick et al., 2017)

@@ -1,4 +1,4 @@
-"""What finetuning starts from: the pretrained weights, whole, shrunk towards a fresh network, or with fresh heads; and batch-norm
+"""The start of finetuning: pretrained weights, whole, shrunk towards a fresh network, or with fresh heads; and batch-norm
 statistics estimated anew on the target's frames."""
 
 from __future__ import annotations

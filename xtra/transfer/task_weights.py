@@ -1,4 +1,4 @@
-"""How the offline tasks are weighed in finetuning, by the direction of their gradients (Xu et al., 2023, section 4.2).
+"""Weights of the offline tasks in finetuning, by the direction of their gradients (Xu et al., 2023, section 4.2).
 
 Every `interval` updates a window opens, in which each update also measures, per task, the cosine between its gradient and the
 target's; when the window closes, the weights are set from those measurements. This module knows gradients and counters only.

@@ -95,7 +95,8 @@ def load_tasks(games: Sequence[str], datasets: Sequence[Path], config: ReplayCon
 def load_labelled_tasks(
     games: Sequence[str], datasets: Sequence[Path], labels: Sequence[Path], config: ReplayConfig, window: int
 ) -> tuple[LabelledTask, ...]:
-    """As `load_tasks`, with each game's labels. Raises ValueError where labels and transitions differ in number."""
+    """Opens the games' datasets as `load_tasks` does, with their labels. Raises ValueError where these differ in number from
+    transitions."""
     tasks = []
     for task, directory in zip(load_tasks(games, datasets, config, window), labels, strict=True):
         of_task = Labels.load(directory)

@@ -1,6 +1,6 @@
 """CURL's constants for Atari 100k, each with its source.
 
-Sources: [U] CURL's released Rainbow code (aravindsrinivas/curl_rainbow); [ours] where it says why.
+Sources: [U] CURL's released Rainbow code (aravindsrinivas/curl_rainbow); [ours] where it says nothing, or where we part from it.
 """
 
 from __future__ import annotations
