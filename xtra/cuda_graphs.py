@@ -32,7 +32,7 @@ _suspensions = 0
 
 
 def graphs_are_wanted(device: torch.device) -> bool:
-    """Whether work on this device is captured: on CUDA, unless the environment variable `XTRA_CUDA_GRAPHS` is 0."""
+    """Tells whether work on this device is captured: on CUDA, unless the environment variable `XTRA_CUDA_GRAPHS` is 0."""
     return device.type == "cuda" and os.environ.get(SWITCH) != "0" and not _suspensions
 
 
@@ -100,7 +100,7 @@ class Captured(Protocol):
 
 
 class Recorder(Protocol):
-    """How calls are warmed up and captured; not a CUDA device in tests."""
+    """A way to warm up and capture calls; not a CUDA device in tests."""
 
     def warm_up(self, function: FlatFunction, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]: ...
 
@@ -108,7 +108,7 @@ class Recorder(Protocol):
 
 
 class CudaRecorder:
-    """On a stream of its own."""
+    """A recorder on a CUDA stream of its own."""
 
     def __init__(self, device: torch.device) -> None:
         self._stream = CaptureStream(device)

@@ -104,7 +104,7 @@ class Progress:
 
 
 def read_progress(work: Path) -> Progress | None:
-    """None when the job has not said anything yet, or something that makes no sense."""
+    """Reads a job's progress; None when it has not written any yet, or something that makes no sense."""
     try:
         progress = Progress(**json.loads((work / "progress.json").read_bytes()))
         return progress if str(progress).isprintable() else None  # a file may say anything, and this reaches a terminal

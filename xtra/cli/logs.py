@@ -145,7 +145,7 @@ class Tail:
 
 
 def _took(store: Store, job_status: JobStatus) -> str:
-    """How long a finished job took, how far a running one is."""
+    """Describes how long a finished job took, or how far a running one is."""
     from xtra.suite.summary import duration
 
     manifest = store.manifest(job_status.key) if job_status.state.final else None

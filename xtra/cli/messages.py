@@ -1,4 +1,4 @@
-"""What commands say on the terminal: counts in words, refusals, and the directory that `--out` needs."""
+"""Messages of commands on the terminal: counts in words, refusals, and the directory that `--out` needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `run` shows while jobs run: an overall bar and a line per running job; plain lines where there is no terminal."""
+"""The display of `run` while jobs run: an overall bar and a line per running job; plain lines where there is no terminal."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class _Pace:
 
 
 class LiveView:
-    """For terminals. Use as a context, and call `update` at every tick."""
+    """A view for terminals. Use as a context, and call `update` at every tick."""
 
     def __init__(self, console: Console, labels: Mapping[str, str]) -> None:
         self._labels = labels
@@ -83,7 +83,7 @@ class LiveView:
 
 
 class PlainView:
-    """For files and pipes: a line whenever a job changes its state, and now and then how far the running ones are."""
+    """A view for files and pipes: a line whenever a job changes its state, and now and then how far the running ones are."""
 
     def __init__(self, console: Console, labels: Mapping[str, str]) -> None:
         self._console = console

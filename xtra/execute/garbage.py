@@ -1,4 +1,4 @@
-"""What a store holds that no run asks for any more, and the replays of finished runs that no dataset waits for."""
+"""Garbage of a store: what no run asks for any more, and the replays of finished runs that no dataset waits for."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DAY = 86_400.0
 
 @dataclass(frozen=True)
 class Garbage:
-    """Of a job that nothing has touched for a while: all of it, or the directory `part` of its output. `size` in bytes."""
+    """A job that nothing has touched for a while: all of it, or the directory `part` of its output. `size` in bytes."""
 
     key: str
     size: int
@@ -74,14 +74,14 @@ def remove(store: Store, garbage: Garbage) -> bool:
 
 
 def reopen_stripped(store: Store, jobs: Mapping[str, Job]) -> list[str]:
-    """Declares those runs unfinished whose replay was dropped and is wanted after all, by a dataset of `jobs`. Returns them."""
+    """Declares those runs unfinished whose replay was dropped and which a dataset of `jobs` needs after all. Returns them."""
     datasets = [job for job in jobs.values() if job.stage == "dataset" and not _finished(store, job.key)]
     run_keys = dict.fromkeys(key for job in datasets for key in job.input_keys)
     return [key for key in run_keys if store.reopen_without(key, REPLAY)]
 
 
 def _runs_to_keep(store: Store) -> set[str]:
-    """The runs that datasets read which are still to be made."""
+    """Returns the runs that are read by datasets still to be made."""
     keys = store.keys()
     datasets = (key for key in keys if key.startswith("dataset-") and not _finished(store, key))
     return {input_key for key in datasets for input_key in store.job(key).input_keys}

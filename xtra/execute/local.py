@@ -34,9 +34,9 @@ STOP_SECONDS = 10.0
 
 
 class QueueState(StrEnum):
-    """Where a job stands in the queue.
+    """The state of a job in the queue.
 
-    starting: its worker has not claimed it yet.  elsewhere: another process has.  blocked: a job it needs failed or diverged.
+    starting: its worker has not claimed it yet. elsewhere: another process has. blocked: a job it needs failed or diverged.
     """
 
     WAITING = "waiting"
@@ -99,7 +99,8 @@ class LocalQueue:
         return [key for key in self.jobs if self.states[key] is state]
 
     def _finished_state(self, key: str) -> QueueState | None:
-        """How the job ended; None while it has not, and for a damaged result: the worker that claims it sets that aside."""
+        """Returns how the job ended; None while it has not, and for a damaged result: the worker that claims it sets that
+        aside."""
         state = self.store.state(key, time.time(), verify=True)
         if state is State.UNREADABLE:
             return QueueState.FAILED

@@ -1,4 +1,4 @@
-"""What this machine can bear at once: cores, memory and GPUs, handed out to jobs and taken back."""
+"""Room on this machine: cores, memory and GPUs, handed out to jobs and taken back."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ class Allocation:
     share: Fraction
 
     def environment(self) -> Mapping[str, str]:
-        """What the job's process is told: the GPUs that it may see, and no others."""
+        """Returns the variables that the job's process gets: they name the GPUs that it may see, and no others."""
         return {"CUDA_VISIBLE_DEVICES": ",".join(self.gpus)} if self.gpus else NO_GPU
 
 
 class Machine:
-    """A job that asks for more than there is gets all there is: it runs alone, and slower."""
+    """A machine's room. A job that asks for more than there is gets all there is: it runs alone, and slower."""
 
     def __init__(self, cpus: int, memory_gb: float, gpus: Sequence[str] = ()) -> None:
         self.cpus = cpus
@@ -43,7 +43,7 @@ class Machine:
 
     @classmethod
     def this(cls, cpus: int | None = None) -> Machine:
-        """All of this machine that the process may use, or `cpus` of its cores."""
+        """Returns all of this machine that the process may use, or `cpus` of its cores."""
         return cls(cpus or _cores(), psutil.virtual_memory().total / 2**30, _visible_gpus())
 
     def __str__(self) -> str:
@@ -52,16 +52,16 @@ class Machine:
         return f"{cores}, {self.memory_gb:.0f} GB, {f'GPU {gpus}' if gpus else 'no GPU'}"
 
     def lacks_gpus(self, resources: Resources) -> bool:
-        """Whether a job that asks for a GPU gets none, and so computes on the CPU."""
+        """Tells whether a job that asks for a GPU gets none, and so computes on the CPU."""
         return resources.gpus > 0 and not self._free_gpus
 
     def lacks_room(self, resources: Resources) -> bool:
-        """Whether a job gets fewer cores, less memory or fewer GPUs (but some) than it asks for."""
+        """Tells whether a job gets fewer cores, less memory or fewer GPUs (but some) than it asks for."""
         gpus = len(self._free_gpus) or resources.gpus
         return resources.cpus > self.cpus or resources.memory_gb > self.memory_gb or resources.gpus > gpus
 
     def allocate(self, resources: Resources) -> Allocation | None:
-        """A part for a job; None while there is not enough left."""
+        """Takes a part for a job; None while there is not enough left."""
         cpus, memory = min(resources.cpus, self.cpus), min(resources.memory_gb, self.memory_gb)
         share = Fraction(1, resources.jobs_per_gpu)
         count = min(resources.gpus, len(self._free_gpus))

@@ -1,4 +1,4 @@
-"""Where jobs stand and how long the rest will take, from files alone: from any machine, without a scheduler, at any time.
+"""The state of jobs and how long the rest will take, from files alone: from any machine, without a scheduler, at any time.
 
 The forecast judges by finished jobs of the same kinds.
 """
@@ -38,7 +38,7 @@ def job_statuses(store: Store, keys: Iterable[str]) -> list[JobStatus]:
 
 
 def by_stage(statuses: Iterable[JobStatus]) -> dict[str, Counter[State]]:
-    """How many jobs of each stage are in which state, stages in the order in which they follow one another."""
+    """Counts the jobs of each stage by state, stages in the order in which they follow one another."""
     counts: dict[str, Counter[State]] = {}
     for job_status in statuses:
         counts.setdefault(job_status.key.rpartition("-")[0], Counter())[job_status.state] += 1
@@ -47,7 +47,7 @@ def by_stage(statuses: Iterable[JobStatus]) -> dict[str, Counter[State]]:
 
 
 def last_words(store: Store, key: str, lines: int) -> str:
-    """Why the last attempt failed, if it did, and the end of what the job printed."""
+    """Returns why the last attempt failed, if it did, and the end of what the job printed."""
     error, log = _text(store, key, "error.txt"), _text(store, key, "log.txt")
     tail = log.splitlines()[-lines:]
     already_said = error.strip() and error.strip() in log
@@ -132,7 +132,7 @@ class Forecast:
 
 
 def forecast(statuses: Sequence[JobStatus], jobs: Mapping[str, Job], costs: Mapping[str, Cost]) -> Forecast:
-    """The forecast for these jobs. jobs: their records by key, without damaged ones. costs: see `summary.finished_costs`."""
+    """Forecasts these jobs. jobs: their records by key, without damaged ones. costs: see `summary.finished_costs`."""
     ended = {one.key for one in statuses if one.state in (State.FAILED, State.DIVERGED, State.UNREADABLE)}
     left_over = frozenset(one.key for one in statuses if not one.state.final) - ended
     blocked = left_over & _behind(ended, jobs)

@@ -1,4 +1,4 @@
-"""Whether the network in a file fits a method: the settings that each component's shapes, or its weights' meaning, depend on.
+"""Compatibility of a network file with a method: the settings that each component's shapes, or its weights' meaning, depend on.
 
 Decided without torch, so that a suite is refused before anything runs; `tests/networks/test_network_file.py` compares the table
 with the networks themselves.

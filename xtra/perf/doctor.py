@@ -1,4 +1,4 @@
-"""What this machine has, what of it this installation uses, and what is slow because of what."""
+"""An examination of this machine: what it has, what of it this installation uses, and what is slow because of what."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ EXTRAS = {
 
 @dataclass(frozen=True)
 class Finding:
-    """What there is of one thing. advice: what is slow or missing because of it, and the remedy; "" if all is well."""
+    """The state of one topic. advice: what is slow or missing because of it, and the remedy; "" if all is well."""
 
     topic: str
     state: str

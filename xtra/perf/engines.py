@@ -117,7 +117,7 @@ class LightZeroNetwork:
         self._logits, self._rewards, self._values = given.logits, given.rewards, given.values
 
     def eval(self) -> None:
-        """It has no other mode."""
+        """Does nothing: it has no other mode."""
 
     def infer(self, latent: Tensor, cell: Tensor, hidden: Tensor, actions: Tensor) -> tuple[Tensor, ...]:
         """Latent, cell and hidden state, value prefix, value, logits."""

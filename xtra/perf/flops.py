@@ -15,14 +15,15 @@ MATMUL_SIZE = {"cpu": 1024, "cuda": 8192}
 
 
 def count_flops(compute: Callable[[], Any]) -> float:
-    """Of its convolutions, matrix products and LSTMs, forward and backward; a multiplication and an addition are two."""
+    """Counts the operations of convolutions, matrix products and LSTMs, forward and backward; a multiplication and an addition
+    are two."""
     with FlopCounterMode(display=False, custom_mapping=LSTMS) as counter:
         compute()
     return float(counter.get_total_flops())
 
 
 def matmul_flops_per_second(device: torch.device, precision: Precision) -> float:
-    """What the device reaches at its best: in a large square matrix product, the fastest of five."""
+    """Measures the device at its best: a large square matrix product, the fastest of five."""
     size = MATMUL_SIZE[device.type]
     matrix = torch.rand(size, size, device=device, dtype=torch.bfloat16 if precision == "bfloat16" else torch.float32)
     best = float("inf")
@@ -35,7 +36,8 @@ def matmul_flops_per_second(device: torch.device, precision: Precision) -> float
 
 
 def _lstm(x: Any, weight_ih: Any, weight_hh: Any, *_: Any, **__: Any) -> int:
-    """From shapes: four gates, each a matrix product with the inputs and one with the hidden state."""
+    """Counts an LSTM's operations from shapes: four gates, each a matrix product with the inputs and one with the hidden
+    state."""
     (steps, batch, inputs), (gates, hidden) = x, weight_hh
     return 2 * int(steps * batch * gates * (inputs + hidden))
 

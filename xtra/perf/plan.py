@@ -1,4 +1,4 @@
-"""How fast ten thousand jobs are planned, submitted and looked at: a simulated suite, a store where all is complete, no SLURM."""
+"""The speed of planning, submitting and looking at ten thousand jobs: a simulated suite, a complete store, no SLURM."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SOURCES = ("Carnival", "Centipede", "Phoenix", "Pooyan")
 
 @dataclass(frozen=True)
 class Duration:
-    """By the clock, and of this process's CPU time: they differ where the machine is busy or its disk slow."""
+    """Seconds by the clock, and of this process's CPU time: they differ where the machine is busy or its disk slow."""
 
     seconds: float
     cpu_seconds: float

@@ -31,7 +31,7 @@ class SearchSize(NamedTuple):
 
 
 class SearchOutput(NamedTuple):
-    """What a search must hand over to count."""
+    """The results that a search must hand over to count."""
 
     visits: NDArray[np.integer]
     """`[B, A]`; each row sums to the simulations."""
@@ -96,7 +96,7 @@ def tables(num_actions: int) -> Tables:
 
 
 def root_latents(batch: int) -> NDArray[np.uint32]:
-    """Where the searches of a batch start."""
+    """Returns the latents, uint32 `[B]`, that the searches of a batch start from."""
     return np.arange(batch, dtype=np.uint32) * np.uint32(97) + np.uint32(1)
 
 
@@ -111,7 +111,7 @@ def successors(latents: Any, actions: Any) -> Any:
 
 
 class NativeHashModel:
-    """For our own engines: the hash model in C++, into the same buffers every time."""
+    """The hash model in C++, for our own engines: it writes into the same buffers every time."""
 
     def __init__(self, batch: int, num_actions: int) -> None:
         given = tables(num_actions)

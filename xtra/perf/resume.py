@@ -47,7 +47,7 @@ CHECKPOINT_SECONDS = 0.1
 
 
 class Blow(NamedTuple):
-    """What ends an attempt: a signal, so many seconds after its start."""
+    """The end of an attempt: a signal, so many seconds after its start."""
 
     seconds: float
     signal: signal.Signals

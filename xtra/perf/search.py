@@ -34,7 +34,7 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class SearchBenchmark:
-    """What to measure."""
+    """A measurement: its engines, presets and sizes."""
 
     engines: list[str]
     presets: list[str]
@@ -120,7 +120,7 @@ def _times_less_processor(samples: dict[str, Samples]) -> dict[str, float]:
 
 
 def thread_scaling(size: SearchSize, num_rounds: int) -> dict[str, float]:
-    """How many times faster two threads are than one, turn by turn, for the whole call; and for the tree alone."""
+    """Measures how many times faster two threads are than one, turn by turn, for the whole call; and for the tree alone."""
     cores = sorted(os.sched_getaffinity(0))
     each = {count: size._replace(num_threads=count) for count in (1, 2)}
     samples = take_turns({str(count): Worker("xtra", with_threads, cores) for count, with_threads in each.items()}, num_rounds)
@@ -130,7 +130,7 @@ def thread_scaling(size: SearchSize, num_rounds: int) -> dict[str, float]:
 
 
 def machine() -> dict[str, Any]:
-    """What the numbers belong to."""
+    """Describes the machine and the software that the numbers belong to."""
     versions = {}
     for package in PACKAGES:
         try:

@@ -1,7 +1,7 @@
-"""How fast a run trains in its steady state: env steps and updates in lock step, as in a real run, and where the time goes.
+"""The speed of a run in its steady state: env steps and updates in lock step, as in a real run, and where the time goes.
 
-Short stretches of one run follow one another: one as it is, for the speed; one whose parts are timed, with the device waited
-for around each; with offline tasks, one in which every update measures their gradients; one under PyTorch's profiler. Then the
+Short stretches of one run follow one another: one as it is, for the speed; one whose parts are timed, with the device waited for
+around each; with offline tasks, one in which every update measures their gradients; one under PyTorch's profiler. Then the
 floating-point operations of one row and of one update are counted.
 """
 
@@ -38,9 +38,10 @@ NEVER = 10**9
 
 
 def report(config: TrainConfig, num_updates: int, warm_up_updates: int, peak_tflops: float | None = None) -> dict[str, Any]:
-    """Plain data. num_updates: of each stretch, at least; peak_tflops: the device's, for the precision; else a matrix product's.
+    """Measures a run and returns plain data. num_updates: of each stretch, at least.
 
-    A finetuning starts from random weights, and its offline tasks are made here.
+    peak_tflops: the device's, for the precision; else that of a matrix product is measured. A finetuning starts from random
+    weights, and its offline tasks are made here.
     """
     device = prepare_torch(config.training.num_threads)
     with tempfile.TemporaryDirectory() as directory:
@@ -78,8 +79,8 @@ def report(config: TrainConfig, num_updates: int, warm_up_updates: int, peak_tfl
 
 
 def abbreviated(config: TrainConfig) -> TrainConfig:
-    """The same run with its first update as early as may be, and without what interrupts the steady state: curve, checkpoints
-    and windows of measurement."""
+    """Returns the same run with its first update as early as may be, and without what interrupts the steady state: curve,
+    checkpoints and windows of measurement."""
     replay = config.agent.replay.model_copy(update={"min_transitions": config.agent.optimizer.batch_size})
     long = {"env_steps": FULL_ENV_STEPS, "curve_episodes": 0, "checkpoint_interval": NEVER}
     changes: dict[str, Any] = {
@@ -94,7 +95,8 @@ def abbreviated(config: TrainConfig) -> TrainConfig:
 
 
 def cross_tasks(finetuning: FinetuningConfig, seconds: dict[str, float], cost: float) -> dict[str, Any]:
-    """What offline tasks add to an update. seconds: of the parts, no gradient measured; cost: `Stretches.measurement_cost`."""
+    """Returns what offline tasks add to an update. seconds: of the parts, no gradient measured; cost:
+    `Stretches.measurement_cost`."""
     of_updates = sum(value for part, value in seconds.items() if part not in WITH_ENV_STEPS)
     return {
         "games": finetuning.sources,
@@ -105,13 +107,15 @@ def cross_tasks(finetuning: FinetuningConfig, seconds: dict[str, float], cost: f
 
 
 def measured_share(config: TaskWeightConfig | None) -> float:
-    """Of the updates from one opening of a window to the next, those inside it."""
+    """Returns the share of updates that are inside a window."""
     return 0.0 if config is None or config.method == "uniform" else min(1.0, config.window / config.interval)
 
 
 def projected_hours(config: TrainConfig, parts: dict[str, Any], mean_measurement_cost: float = 0.0) -> float:
-    """Of a game of 100,000 env steps with all its updates, without curve and evaluation. What is no part counts with the env
-    steps; gradients are taken as measured from the first interval on."""
+    """Projects the hours of a game of 100,000 env steps with all its updates, without curve and evaluation.
+
+    The time of no part counts with the env steps; gradients are taken as measured from the first interval on.
+    """
     training, first, seconds = config.training, config.agent.replay.min_transitions, parts["seconds"]
     budget = Budget(FULL_ENV_STEPS, training.final_updates, training.updates_per_env_step, first)
     of_env_steps = sum(value for part, value in seconds.items() if part in WITH_ENV_STEPS)
@@ -122,7 +126,7 @@ def projected_hours(config: TrainConfig, parts: dict[str, Any], mean_measurement
 
 
 def peak_memory_gb(device: torch.device) -> dict[str, float]:
-    """Of this process: on the host, and on the GPU."""
+    """Returns the peak memory of this process: on the host, and on the GPU."""
     host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9  # Linux counts in kB
     return {"host": host} | ({"device": torch.cuda.max_memory_allocated(device) / 1e9} if device.type == "cuda" else {})
 
@@ -132,7 +136,7 @@ WITH_ENV_STEPS = ("environment", "acting", "search", "other")
 
 
 class Seconds:
-    """Adds them up by part, of one thread. now: the clock; a device's waits for the device."""
+    """Seconds of one thread, added up by part. now: the clock; a device's waits for the device."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
@@ -141,7 +145,7 @@ class Seconds:
         """Of each timed call that is under way, the outermost first: seconds of the timed calls within it."""
 
     def of(self, part: str, owner: object, method: str) -> AbstractContextManager[None]:
-        """While the context lasts, `owner.method` counts as `part`."""
+        """Counts `owner.method` as `part` while the context lasts."""
         self.own[part] += 0.0
         return replaced(owner, method, self._timed(part, getattr(owner, method)))
 
@@ -160,7 +164,7 @@ class Seconds:
 
 @contextmanager
 def replaced(owner: object, method: str, function: Callable[..., Any]) -> Iterator[None]:
-    """While the context lasts, this one object's method is `function`."""
+    """Replaces this one object's method by `function` while the context lasts."""
     setattr(owner, method, function)
     try:
         yield
@@ -169,7 +173,7 @@ def replaced(owner: object, method: str, function: Callable[..., Any]) -> Iterat
 
 
 class Stretches:
-    """A run, advanced by whole rows and the updates they are due."""
+    """A run that is measured as it goes on, in stretches: whole rows and the updates they are due."""
 
     def __init__(self, config: TrainConfig, device: torch.device, directory: Path) -> None:
         for name in ("work", "out"):
@@ -183,13 +187,13 @@ class Stretches:
             keep_frames_as_in_a_study(self._learner.tasks, inputs["dataset"], config.agent.replay.frame_memory_gb)
 
     def warm_up(self, num_updates: int) -> None:
-        """Until updates run steadily: memory is laid out, kernels are chosen, graphs are captured."""
+        """Runs until updates are steady: memory is laid out, kernels are chosen, graphs are captured."""
         while not self._training.updates:
             self._training.move()
         self._advance(num_updates)
 
     def speed(self, num_updates: int) -> dict[str, float]:
-        """Of both together, as they alternate."""
+        """Measures env steps and updates together, as they alternate."""
         env_steps, updates, begun = self._training.env_steps, self._training.updates, self._now()
         self._advance(num_updates)
         seconds = self._now() - begun
@@ -201,7 +205,7 @@ class Stretches:
         }
 
     def parts(self, num_updates: int) -> dict[str, Any]:
-        """Seconds of each part, and of what is none of them; and how many env steps and updates they were."""
+        """Measures the seconds of each part, and of what is none of them; counts the env steps and updates that they were."""
         seconds = Seconds(self._now)
         with ExitStack() as stack:
             stack.enter_context(seconds.of("environment", self._training.environment, "step"))
@@ -217,7 +221,8 @@ class Stretches:
         }
 
     def measurement_cost(self, num_updates: int) -> float | None:
-        """What measuring the offline tasks' gradients adds to an update, as a share of one that does not; every other one does.
+        """Measures what the offline tasks' gradients add to an update, as a share of one without; every other update measures
+        them.
 
         None for a run without offline tasks. Their weights stay as they are.
         """
@@ -241,7 +246,7 @@ class Stretches:
         return median(seconds[True]) / median(seconds[False]) - 1
 
     def torch_kernel_fraction(self, num_updates: int) -> float:
-        """The share of the time that passes inside torch's operators, by its profiler; on the host."""
+        """Measures the share of the time that passes inside torch's operators, by its profiler; on the host."""
         begun = self._now()
         with profile(activities=[ProfilerActivity.CPU]) as trace:
             self._advance(num_updates)
@@ -252,7 +257,7 @@ class Stretches:
         return inside / 1e6 / seconds
 
     def flops(self) -> dict[str, float]:
-        """Of one env step (its share of a row's decisions) and of one update, counted where no graph hides the operators."""
+        """Counts the operations of one env step (its share of a row's decisions) and of one update, where no graph hides them."""
         learner, number = self._learner, self._training.updates
         with without_graphs():
             row = count_flops(lambda: learner.act(self._training.stacks.stacks, number, number))
@@ -260,7 +265,7 @@ class Stretches:
         return {"per_env_step": row / self._num_envs, "per_update": update}
 
     def _advance(self, num_updates: int) -> None:
-        """At least so many updates, then on to the next row's beginning."""
+        """Makes at least so many updates, then goes on to the next row's beginning."""
         target = self._training.updates + num_updates
         while self._training.updates < target or self._training.updates < self._training.budget.due(self._training.env_steps):
             self._training.move()

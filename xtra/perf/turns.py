@@ -1,4 +1,4 @@
-"""How engines are timed: one pinned process each, alive for the whole run; they take turns, so all meet the same noise."""
+"""Timing of engines: one pinned process each, alive for the whole run; they take turns, so all meet the same noise."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ONE_THREAD = {
 
 @dataclass
 class Samples:
-    """What one engine took at one problem size."""
+    """The times of one engine at one problem size."""
 
     absent: str | None = None
     first_call_s: float = 0.0
@@ -122,7 +122,7 @@ def serve(pipe: Connection, name: str, size: SearchSize, cores: list[int]) -> No
 
 
 class Turn:
-    """What the engine's process does when it is asked."""
+    """The turns of one engine, taken in its own process."""
 
     def __init__(self, name: str, size: SearchSize) -> None:
         self._name, self._size, self._index, self._repeats = name, size, 0, 1

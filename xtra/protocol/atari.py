@@ -239,7 +239,7 @@ class Flavour:
 
 
 def default_flavour(game: str) -> Flavour:
-    """What an Atari game's plain name stands for."""
+    """Returns the flavour that an Atari game's plain name stands for."""
     return Flavour(game, flavours_of(game)["mode"][0], 0)
 
 

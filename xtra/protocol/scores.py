@@ -25,7 +25,7 @@ _CHECKOUT = Path(__file__).parents[2] / "results" / "reference"
 
 @dataclass(frozen=True)
 class ReferenceScore:
-    """What 0 and 1 mean for one game: the raw return of a uniformly random agent, and of a human or of perfect play."""
+    """The raw returns that 0 and 1 stand for in one game: a uniformly random agent's, and a human's or that of perfect play."""
 
     game: str
     random: float
@@ -69,7 +69,7 @@ class PublishedAggregate:
 
 @cache
 def reference_scores() -> Mapping[str, ReferenceScore]:
-    """For each game, what 0 and 1 mean. Games without a known human score (Carnival, Pooyan) are absent."""
+    """Returns what 0 and 1 mean for each game. Games without a known human score (Carnival, Pooyan) are absent."""
     return {
         row["game"]: ReferenceScore(
             row["game"],
@@ -85,7 +85,7 @@ def reference_scores() -> Mapping[str, ReferenceScore]:
 
 @cache
 def published_scores() -> tuple[PublishedScore, ...]:
-    """Per-game scores of other people's runs. Those of trust `recollected` never enter an estimate."""
+    """Returns scores of other people's runs by game. Those of trust `recollected` never enter an estimate."""
     return tuple(
         PublishedScore(
             row["method"],
@@ -120,7 +120,7 @@ def published_aggregates() -> tuple[PublishedAggregate, ...]:
 
 
 def tables_directory() -> Path:
-    """Where the tables lie: beside this module, or in the checkout that it is part of."""
+    """Returns the directory of the tables: beside this module, or in the checkout that it is part of."""
     return _INSTALLED if _INSTALLED.is_dir() else _CHECKOUT
 
 

@@ -1,4 +1,4 @@
-"""From committed outputs to a run's directory: the tables of `xtra.store.rows`, and what was asked.
+"""Collection of a run: from committed outputs to the tables of `xtra.store.rows`, and what was asked.
 
 Reads the store alone, so it can be done at any time, by anyone, and again: the rows depend on results only. A cell without a
 result is a row that says so.
@@ -103,7 +103,7 @@ class _Reader:
 
 
 class _CellResult:
-    """What the store holds for one cell."""
+    """The results in the store for one cell."""
 
     def __init__(self, reader: _Reader, cell: Cell) -> None:
         self._reader = reader
@@ -155,7 +155,7 @@ class _CellResult:
 
 
 def _source_scores(reader: _Reader, results: Sequence[_CellResult]) -> Iterator[Row]:
-    """What the pretrained network that a cell starts from scores on its own games."""
+    """Reads what the pretrained network that a cell starts from scores on its own games."""
     known: dict[str, list[Row]] = {}
     for result in results:
         for job in reader.ancestry(result.cell.evaluate_key):
@@ -212,7 +212,7 @@ def _run_record(reader: _Reader, cells: Sequence[Cell], description: RunDescript
 
 
 def _software(facts: Mapping[str, Any]) -> str:
-    """What computed a job, in a sentence."""
+    """Describes what computed a job, in a sentence."""
     packages = facts.get("packages", {})
     versions = ", ".join(f"{name} {packages.get(name) or 'not known'}" for name in ("xtra-bench", "torch"))
     changed = " with uncommitted changes" if facts.get("git_dirty") else ""

@@ -1,4 +1,4 @@
-"""From a plan to what `run.json` says of it, the identity of each method among it."""
+"""Description of a plan for `run.json`, the identity of each method among it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ PER_CELL = ("seed", "games", "sources")
 
 @dataclass(frozen=True)
 class RunDescription:
-    """What was asked: the suite's text as written, the plan as data, and the fields of `run.json` that follow from them."""
+    """A run as it was asked for: the suite's text as written, the plan as data, and the fields of `run.json` that follow from
+    them."""
 
     suite_text: str
     plan: Mapping[str, Any]
@@ -34,7 +35,7 @@ class RunDescription:
 
 
 def describe(plan: Plan, suite_text: str) -> RunDescription:
-    """What the run's files say of the suite."""
+    """Describes a plan for the run's files."""
     return RunDescription(suite_text, to_record(plan, cached=()), _run_fields(plan))
 
 
@@ -84,7 +85,7 @@ def _method(plan: Plan, method: MethodSpec, cell: Cell) -> MethodRecord:
 
 
 def _transfer(spec: SuiteSpec, method: MethodSpec, config: MethodConfig) -> TransferRecord | None:
-    """Where a method's offline data and its pretrained network come from; None for a method without source games."""
+    """Describes where a method's offline data and its pretrained network come from; None for a method without source games."""
     if not config.transfer.needs_sources:
         return None
     return TransferRecord(
@@ -98,7 +99,8 @@ def _transfer(spec: SuiteSpec, method: MethodSpec, config: MethodConfig) -> Tran
 
 
 def _identity(plan: Plan, method: MethodSpec, config: MethodConfig, cell: Cell) -> Identity:
-    """Of the jobs of one of the method's cells; those of its other cells differ in target, seed and source games alone."""
+    """Identifies a method by the jobs of one of its cells; those of its other cells differ in target, seed and source games
+    alone."""
     jobs = closure(plan.jobs, cell.keys)
     versions: dict[str, Any] = {f"version of stage {job.stage}": job.version for job in jobs.values()}
     for job in jobs.values():
@@ -127,7 +129,7 @@ def _masked(job: Job, jobs: Mapping[str, Job]) -> dict[str, Any]:
 
 
 def _source_facts(spec: SuiteSpec, method: MethodSpec, config: MethodConfig) -> Iterator[tuple[str, Any]]:
-    """What a method's source jobs depend on, besides its own settings; nothing for a method without source games."""
+    """Returns what a method's source jobs depend on, besides its own settings; nothing for a method without source games."""
     if not config.transfer.needs_sources:
         return
     sources = list(spec.inherited(method, "sources"))

@@ -19,7 +19,7 @@ from xtra.store.store import Store
 
 
 class FinishRequest(BaseModel):
-    """What to collect, and where to. Paths are absolute: the job starts in a directory of its own."""
+    """The rows to collect, and where to. Paths are absolute: the job starts in a directory of its own."""
 
     store: Path
     run_dir: Path

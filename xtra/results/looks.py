@@ -51,7 +51,7 @@ def _is_before(record: RunRecord, created: str | None) -> bool:
 
 
 def _is_same_experiment(earlier: RunFields, run: RunFields) -> bool:
-    """Whether both ask the same of one method at least that is not the baseline; of the baseline, if there is no other."""
+    """Tells whether both ask the same of one method at least that is not the baseline; of the baseline, if there is no other."""
     if (earlier.suite, earlier.suite_version, earlier.protocol) != (run.suite, run.suite_version, run.protocol):
         return False
     known = {method.name: method for method in earlier.methods}

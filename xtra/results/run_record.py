@@ -22,7 +22,7 @@ class _Record(BaseModel):
 
 
 class TransferRecord(_Record):
-    """Where a method's offline data and pretrained network come from."""
+    """The origin of a method's offline data and of its pretrained network."""
 
     sources: tuple[str, ...]
     """Source games, or the one word `other_targets`: for each target all other targets."""
@@ -34,7 +34,7 @@ class TransferRecord(_Record):
 
 
 class Identity(_Record):
-    """What a method is: everything that reaches the keys of its jobs, but its target and its seed.
+    """The identity of a method: everything that reaches the keys of its jobs, but its target and its seed.
 
     Runs are put together only where methods of one name have one digest; `facts` are there to say what differs.
     """
@@ -67,7 +67,7 @@ class MethodRecord(_Record):
 
 
 class RunFields(_Record):
-    """What of `run.json` follows from the suite and the command line."""
+    """The fields of `run.json` that follow from the suite and the command line."""
 
     suite: str
     suite_version: Whole
@@ -94,7 +94,7 @@ class RunFields(_Record):
 
 
 class Provenance(_Record):
-    """What made the results, and what collected them."""
+    """The software and hardware that made the results, and that collected them."""
 
     made_by: tuple[str, ...] = ()
     hardware: tuple[str, ...] = ()

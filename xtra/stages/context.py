@@ -1,4 +1,4 @@
-"""What the worker hands to a stage's `run(config, context)`: directories, telemetry, and the wish that it stops."""
+"""The context that the worker hands to a stage's `run(config, context)`: directories, telemetry, and the wish that it stops."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a suite of the right shape can still get wrong: names that do not exist, duplicates, cycles, settings."""
+"""Checks of a suite of the right shape: names that do not exist, duplicates, cycles, settings."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def runs_without_updates(spec: SuiteSpec, document: Document) -> Problems:
 
 
 def warnings(spec: SuiteSpec) -> Iterator[str]:
-    """What a sound suite may not have been meant to do, a sentence each."""
+    """Warns of what a sound suite may not have been meant to do, a sentence each."""
     for method in spec.methods:
         config = resolve(spec, method)
         longest, budget = config.environment.max_episode_env_steps, config.training.env_steps

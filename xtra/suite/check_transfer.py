@@ -1,4 +1,4 @@
-"""What a suite with transfer can get wrong: its source games, its source method, the network file that a method starts from."""
+"""Checks of a suite with transfer: its source games, its source method, the network file that a method starts from."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def _similar_file(file: Path) -> str:
 
 
 def _location_of_path(spec: SuiteSpec, method: MethodSpec, document: Document) -> tuple[DataPath, Location]:
-    """Where the `transfer.init_from` that a method uses is written: `--set`, else itself or its nearest base, else the suite."""
+    """Locates the `transfer.init_from` that a method uses: `--set`, else itself or its nearest base, else the suite."""
     if INIT_FROM in spec.command_line:
         return ("--set", INIT_FROM), Location("--set", text=f"{INIT_FROM}={spec.command_line[INIT_FROM]}")
     indices = {m.name: i for i, m in enumerate(spec.methods)}

@@ -92,7 +92,7 @@ class MethodConfig(Config):
 
     @model_validator(mode="after")
     def _transfer_fits_the_agent(self) -> Self:
-        """Not every agent can be pretrained in every way."""
+        """Refuses transfer that the agent cannot do: not every one can be pretrained in every way."""
         method, name = self.transfer.pretraining.method, self.agent.name
         if self.transfer.init_from is not None:
             self._check_imported()
@@ -119,7 +119,7 @@ class MethodConfig(Config):
 
     @model_validator(mode="after")
     def _parts_of_transfer_fit(self) -> Self:
-        """What would be passed over in silence, or fail after everything else has run."""
+        """Refuses what would be passed over in silence, or fail after everything else has run."""
         start, weights = self.transfer.start, self.transfer.task_weights
         if start.frozen and not (self.transfer.init_from or self.transfer.pretraining.method != "none"):
             raise ValueError("transfer.start.frozen names components, but nothing is pretrained that could stay as it is")

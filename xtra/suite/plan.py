@@ -1,4 +1,4 @@
-"""From a suite to what will run: jobs, a graph by content key, and cells, the rows that the jobs will fill.
+"""The plan of a suite: jobs, a graph by content key, and cells, the rows that the jobs will fill.
 
 Names (of suites, of methods) stay in the cells. A job knows only its configuration, so equal work is one job, whoever asks.
 """
@@ -24,7 +24,7 @@ ID_DIGITS = 8
 
 @dataclass(frozen=True)
 class Plan:
-    """What a suite comes to. `jobs` is in topological order: a job stands after every job it reads.
+    """A suite's jobs and cells. `jobs` is in topological order: a job stands after every job it reads.
 
     files: what jobs of stage `imported` are made of, by key. No part of the jobs: on another machine they lie elsewhere.
     """
@@ -75,7 +75,8 @@ class Plan:
         return {key: job for key, job in self.jobs.items() if key in chosen}
 
     def _cells_like(self, glob: str) -> str:
-        """What one that matches nothing was probably meant to be, down to the part (method, game, seed) that it names."""
+        """Returns the cells that a pattern which matches nothing was probably meant for, down to the part (method, game, seed)
+        that it names."""
         parts = glob.count("/") + 1
         close = nearest(glob, {"/".join((cell.method, cell.game, str(cell.seed))[:parts]) for cell in self.cells})
         return f"method/game/seed, for example '{self.cells[0].name}'" if close is None else f"did you mean {close!r}?"

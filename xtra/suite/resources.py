@@ -1,4 +1,4 @@
-"""What the jobs of a stage ask for: their size, in a suite's `resources`, and SLURM's options, there and in a site's profile.
+"""Resources of a stage's jobs: their size, in a suite's `resources`, and SLURM's options, there and in a site's profile.
 
 Resources are never part of what a job is: more cores do not make another result.
 """
@@ -34,7 +34,7 @@ class SlurmSettings(Config):
 
 
 def combine(layers: Iterable[SlurmSettings]) -> SlurmSettings:
-    """One block from several, weakest first: a key that a later one sets wins, `null` too; options of `sbatch` one by one."""
+    """Combines blocks, weakest first: a key that a later one sets wins, `null` too; options of `sbatch` one by one."""
     values: dict[str, Any] = {}
     for layer in layers:
         own = {name: getattr(layer, name) for name in layer.model_fields_set}
@@ -43,7 +43,7 @@ def combine(layers: Iterable[SlurmSettings]) -> SlurmSettings:
 
 
 class ResourcesSpec(Config):
-    """What every job of one stage asks for."""
+    """Resources that every job of one stage asks for."""
 
     cpus: int = Field(Resources().cpus, ge=1, examples=[1])
     """Cores."""

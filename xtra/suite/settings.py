@@ -1,4 +1,5 @@
-"""What `set` and `--set` may change: valid paths and values, remedies for the others, and the JSON Schema that editors read."""
+"""Settings that `set` and `--set` may change: valid paths and values, remedies for the others, and the JSON Schema for
+editors."""
 
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ MIN_LIKENESS = 0.65
 def setting_problem(
     path: str, value: Any, agents: Collection[str], location: Location, value_location: Location, also: Iterable[str] = ()
 ) -> Problem | None:
-    """What is wrong with setting `path` to `value`, where `agents` are those that it may be meant for; None if nothing.
+    """Explains what is wrong with setting `path` to `value`, where `agents` are those that it may be meant for; None if nothing.
 
     location, value_location: where the path and the value stand. also: other names that an unknown path may have been meant as.
     """

@@ -26,7 +26,7 @@ MAX_COMPARED = 50
 
 @dataclass(frozen=True)
 class Share:
-    """Of `total` jobs or cells, `cached` are done."""
+    """A share of `total` jobs or cells: `cached` are done."""
 
     cached: int
     total: int
@@ -61,7 +61,7 @@ def by_method(plan: Plan, cached: Collection[str]) -> dict[tuple[str, str, str],
 
 
 def shared_with(plan: Plan, directory: Path) -> dict[str, int]:
-    """How many of the plan's jobs the other suites in a directory stand on too, by suite; broken files are passed over."""
+    """Counts the plan's jobs that the other suites in a directory need too, by suite; broken files are passed over."""
     shared: dict[str, int] = {}
     for path in sorted(directory.glob("*.yaml"))[:MAX_COMPARED]:
         try:
@@ -100,7 +100,7 @@ BYTES_PER_GB = 1e9
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one job: time on its machine, and what it leaves in the store."""
+    """The cost of one job: time on its machine, and what it leaves in the store."""
 
     seconds: float
     bytes: float
@@ -108,7 +108,8 @@ class Cost:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Of the jobs to run. `unknown` of them are of a kind that has never finished, and are in none of the other figures."""
+    """The cost of the jobs to run. `unknown` of them are of a kind that has never finished, and are in none of the other
+    figures."""
 
     job_hours: float
     gpu_hours: float
@@ -145,7 +146,7 @@ def finished_costs(store: Store) -> dict[str, Cost]:
 
 
 def estimate(plan: Plan, cached: Collection[str], costs: Mapping[str, Cost]) -> Estimate:
-    """What the jobs that are not cached will cost, where jobs of their kinds have finished."""
+    """Estimates the cost of the jobs that are not cached, where jobs of their kinds have finished."""
     waiting = {key: job for key, job in plan.jobs.items() if key not in cached}
     known = {key: cost for key, job in waiting.items() if (cost := costs.get(kind(job))) is not None}
     ends: dict[str, float] = {}
@@ -187,7 +188,7 @@ def estimate_sentence(estimate: Estimate, jobs: int) -> str:
 
 
 def duration(seconds: float, of: str = "") -> str:
-    """In the largest unit of which it has one: `2.5 hours`, `1 minute`; with `of="GPU-"`, `4 GPU-hours`."""
+    """Writes seconds in the largest unit of which there is one: `2.5 hours`, `1 minute`; with `of="GPU-"`, `4 GPU-hours`."""
     unit, length = next((pair for pair in _UNITS if seconds >= pair[1]), _UNITS[-1])
     number = _round(seconds / length)
     return f"{number} {of}{unit}{'' if number == '1' else 's'}"

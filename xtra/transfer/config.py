@@ -206,7 +206,7 @@ class TransferConfig(Config):
 
 
 class FinetuningConfig(Config):
-    """What training takes from elsewhere. Parts that are not used are null, so that equal jobs are one job."""
+    """The parts that training takes from elsewhere. Those that are not used are null, so that equal jobs are one job."""
 
     sources: tuple[str, ...] = ()
     """The games of inputs `dataset` and `label`, in their order; empty where neither is read."""

@@ -1,4 +1,4 @@
-"""How jobs become arrays, and what each array waits for: few calls of sbatch, and no job waits for what it does not read."""
+"""Arrays of jobs and their dependencies: few calls of sbatch, and no job waits for what it does not read."""
 
 from __future__ import annotations
 
@@ -88,7 +88,8 @@ def split_into_arrays(
 
 
 def _awaited(job: Job, jobs: Mapping[str, Job], slurm_ids: Mapping[str, str]) -> tuple[str, ...]:
-    """What a job waits for: its inputs in the queue, but for those that another of them waits for anyway."""
+    """Returns the SLURM ids that a job waits for: its inputs in the queue, but for those that another of them waits for
+    anyway."""
     inputs = [key for key in job.input_keys if key in slurm_ids]
     implied = {input_key for key in inputs if key in jobs for input_key in jobs[key].input_keys}
     return tuple(sorted({slurm_ids[key] for key in inputs if key not in implied}))

@@ -1,4 +1,4 @@
-"""What the SLURM controller knows of our submissions. A controller that does not answer is unknown, never "finished"."""
+"""The SLURM controller's answers about our submissions. One that does not answer means unknown, never "finished"."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class SlurmError(Exception):
 
 
 class NoSlurmError(SlurmError):
-    """This machine has no SLURM, or one that belongs to no cluster."""
+    """Raised where a machine has no SLURM, or one that belongs to no cluster."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,8 @@ class Submissions:
         return entries
 
     def logs(self, key: str) -> list[Path]:
-        """What SLURM and submitit said around a job, the latest start last; the job's own words are in its log in the store."""
+        """Returns the logs of SLURM and submitit about a job, the latest start last; its own output is in its log in the
+        store."""
         paths: list[Path] = []
         for record in self.directory.glob(RECORDS):
             elements = self._elements(record.parent.name) or []

@@ -1,7 +1,7 @@
-"""What an element of a SLURM array runs: a worker for each of its jobs, side by side. Pickled by value, so it stands on nothing
-but submitit and Python.
+"""The program of an element of a SLURM array: a worker for each of its jobs, side by side.
 
-The module must import nothing of xtra: the checkout may be half-edited when the job starts; the worker runs a snapshot.
+It is pickled by value, so it stands on nothing but submitit and Python. The module must import nothing of xtra: the checkout may
+be half-edited when the job starts; the worker runs a snapshot.
 """
 
 from __future__ import annotations

@@ -43,17 +43,17 @@ class Document:
     """Whether a suite that it includes could not be read, so that any name may be that of a method in there."""
 
     def location(self, path: DataPath) -> Location:
-        """Where the value at `path` stands, or the nearest value around it."""
+        """Locates the value at `path`, or the nearest value around it."""
         while path not in self.values and path:
             path = path[:-1]
         return self.values.get(path, Location(self.source))
 
     def key_location(self, path: DataPath) -> Location:
-        """Where the key at `path` stands."""
+        """Locates the key at `path`."""
         return self.keys.get(path) or self.location(path)
 
     def left_out(self, path: DataPath) -> bool:
-        """Whether nothing follows the key at `path`: its value then has the key's own location."""
+        """Tells whether nothing follows the key at `path`: its value then has the key's own location."""
         return path in self.values and self.values[path] == self.keys.get(path)
 
     def put(self, path: DataPath, value: Any, location: Location) -> None:

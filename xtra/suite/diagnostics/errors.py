@@ -1,4 +1,4 @@
-"""What is wrong with a suite: where, what, and what to do about it. Rendered as plain text, never interpreted as markup."""
+"""Errors of a suite: where, what, and what to do about it. Rendered as plain text, never interpreted as markup."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ MAX_SHOWN = 20
 
 @dataclass(frozen=True)
 class Location:
-    """Where something was written. `source` is a file's name or an option; `line` is 0 for a whole file or an option."""
+    """The place where something was written. `source` is a file's name or an option; `line` is 0 for a whole file or an
+    option."""
 
     source: str
     line: int = 0

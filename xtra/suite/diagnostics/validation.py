@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with a YAML document, as problems with a location and a remedy.
+"""Pydantic's findings about a YAML document, as problems with a location and a remedy.
 
 Pydantic's English is never read, only the types of its errors: the words here stay when its own change.
 """
@@ -53,7 +53,7 @@ EXPECTED_BOUNDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
 
 
 def expected(detail: ErrorDetails) -> str:
-    """What the value at fault should have been, to follow "is not". For a validator of ours, its message."""
+    """Describes what the value at fault should have been, to follow "is not". For a validator of ours, its message."""
     kind = detail["type"]
     if kind in EXPECTED_BOUNDS:
         return EXPECTED_BOUNDS[kind](detail.get("ctx", {}))
@@ -118,6 +118,6 @@ def _owner(root: type[BaseModel], path: DataPath) -> tuple[type[BaseModel], str]
 
 
 def _example(model: type[BaseModel], key: str) -> str:
-    """How the field is written, from the example beside its definition."""
+    """Shows how the field is written, from the example beside its definition."""
     field = model.model_fields.get(key)
     return f"for example: {key}: {json.dumps(field.examples[0])}" if field is not None and field.examples else ""
