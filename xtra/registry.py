@@ -1,4 +1,7 @@
-"""What packages contribute by entry points: looked up by name at first use, our own things in the same way as anybody's."""
+"""What packages and plugins contribute, looked up by name at first use: our own things in the same way as anybody's.
+
+A registry begins with what the entry points of its group lead to; plugins that a suite names add to it (`xtra.plugins`).
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from functools import cached_property
 from importlib.metadata import Distribution, EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -18,32 +21,54 @@ OURS = "xtra-bench"
 
 
 class RegistrationError(Exception):
-    """What an installed package registers cannot be used; the message names the package and what to do."""
+    """What a package or a plugin registers cannot be used; the message names it and says what to do."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a registered thing comes from: a distribution, its version, and the SHA-256 of the source that defines it."""
+    """Where a registered thing comes from: a distribution and its version, or a plugin, which has none; and the SHA-256 of the
+    source that defines it."""
 
-    distribution: str
+    name: str
     version: str
     source_sha256: str
+    package: str
+    """The top-level module that the source lies in. No part of the identity: a file's content says what it is."""
 
-    def __str__(self) -> str:
-        return f"{self.distribution} {self.version}, source sha256:{self.source_sha256}"
+    @property
+    def identity(self) -> str:
+        """What a job's key holds of it, beside its name."""
+        return ", ".join(filter(None, [self.version, f"source sha256:{self.source_sha256}"]))
+
+
+@dataclass(frozen=True)
+class _Entry(Generic[T]):
+    """A registered thing, who registers it, and (asked for rarely, since it reads the whole source) where it comes from."""
+
+    value: T
+    by: str
+    origin: Callable[[], Origin | None]
 
 
 class Registry(Mapping[str, T], Generic[T]):
-    """Name → what the entry points of one group lead to. Each is an object of class `kind`, whose name is the entry point's.
+    """Name → what is registered under it: objects of class `kind`, each with the attribute `name`.
 
-    problem: (an entry, the others by name) → what is wrong with it, None if nothing.
+    problem: (an entry, the others by name) → what is wrong with it, None if nothing. names_in: (a key, its value), met anywhere
+    in a job's configuration → the names of the entries that the job runs on.
     """
 
-    def __init__(self, group: str, kind: type[T], problem: Callable[[T, Mapping[str, T]], str | None]) -> None:
-        self._group, self._kind, self._problem = group, kind, problem
+    def __init__(
+        self,
+        group: str,
+        kind: type[T],
+        problem: Callable[[T, Mapping[str, T]], str | None] = lambda entry, others: None,
+        names_in: Callable[[str, Any], Iterator[str]] = lambda key, value: iter(()),
+    ) -> None:
+        self.kind, self.names_in = kind, names_in
+        self._group, self._problem = group, problem
 
     def __getitem__(self, name: str) -> T:
-        return self._entries[name][0]
+        return self._entries[name].value
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._entries)
@@ -51,58 +76,123 @@ class Registry(Mapping[str, T], Generic[T]):
     def __len__(self) -> int:
         return len(self._entries)
 
-    def plugin_origin(self, name: str) -> Origin | None:
+    def origin(self, name: str) -> Origin | None:
         """Where an entry comes from, as part of a job's identity; None for our own."""
-        distribution, entry_point = self._entries[name][1:]
-        if distribution.name == OURS:
-            return None
-        return Origin(distribution.name, distribution.version, source_sha256(entry_point.module))
+        return self._entries[name].origin()
+
+    def add(self, value: T, origin: Origin) -> None:
+        """Registers what a plugin brings, once. Raises RegistrationError for what cannot stand beside the others."""
+        name = getattr(value, "name", "")
+        if any(entry.value is value for entry in self._entries.values()):
+            return  # imported from where it is registered
+        if name in self._entries:
+            raise RegistrationError(f"{origin.name} and {self._entries[name].by} both register {name!r}; rename or uninstall one")
+        problem = self._problem(value, self)
+        if problem is not None:
+            raise RegistrationError(f"{origin.name} registers {name!r}: {problem}")
+        self._entries[name] = _Entry(value, origin.name, lambda: origin)
+        forget_what_was_derived()
 
     @cached_property
-    def _entries(self) -> dict[str, tuple[T, Distribution, EntryPoint]]:
-        found: dict[str, tuple[Distribution, EntryPoint]] = {}
-        for entry_point in entry_points(group=self._group):
-            name, distribution = entry_point.name, entry_point.dist
-            assert distribution is not None  # what was found by its group is some distribution's
-            if name in found:
-                names = sorted((found[name][0].name, distribution.name))
-                raise RegistrationError(f"{' and '.join(names)} both register {name!r}; uninstall one")
-            found[name] = (distribution, entry_point)
-        if not any(distribution.name == OURS for distribution, _ in found.values()):
+    def _entries(self) -> dict[str, _Entry[T]]:
+        """What the entry points of the group lead to."""
+        found: dict[str, EntryPoint] = {}
+        for one in sorted(entry_points(group=self._group), key=lambda one: one.name):
+            if one.name in found:
+                names = sorted(_distribution(each).name for each in (found[one.name], one))
+                raise RegistrationError(f"{' and '.join(names)} both register {one.name!r}; uninstall one")
+            found[one.name] = one
+        entries = {name: self._load(one) for name, one in found.items()}
+        if not any(entry.by == OURS for entry in entries.values()):
             raise RegistrationError(f"{OURS} registers nothing in {self._group}: install this version of it again")
-        entries = {name: (self._load(one, by.name), by, one) for name, (by, one) in sorted(found.items())}
         # Of two that clash, the guest is named.
-        for name, (loaded, by, _) in sorted(entries.items(), key=lambda item: item[1][1].name == OURS):
-            others = {other: entry[0] for other, entry in entries.items() if other != name}
-            problem = self._problem(loaded, others)
+        for name, entry in sorted(entries.items(), key=lambda item: item[1].by == OURS):
+            problem = self._problem(entry.value, {other: one.value for other, one in entries.items() if other != name})
             if problem is not None:
-                raise RegistrationError(f"{by.name} registers {name!r}: {problem}")
+                raise RegistrationError(f"{entry.by} registers {name!r}: {problem}")
         return entries
 
-    def _load(self, entry_point: EntryPoint, distribution: str) -> T:
-        registered = f"{distribution} registers {entry_point.name!r} as {entry_point.value}"
+    def _load(self, entry_point: EntryPoint) -> _Entry[T]:
+        distribution = _distribution(entry_point)
+        registered = f"{distribution.name} registers {entry_point.name!r} as {entry_point.value}"
         try:
             loaded = entry_point.load()
         except Exception as error:  # somebody's code: whatever it raises
             raise RegistrationError(f"{registered}: {type(error).__name__}: {error}") from error
-        if not isinstance(loaded, self._kind):
-            raise RegistrationError(f"{registered}, a {type(loaded).__name__}; it takes a {self._kind.__name__}")
+        if not isinstance(loaded, self.kind):
+            raise RegistrationError(f"{registered}, a {type(loaded).__name__}; it takes a {self.kind.__name__}")
         if getattr(loaded, "name", None) != entry_point.name:
             raise RegistrationError(f"{registered}, whose own name is another")
-        return loaded
+        package = entry_point.module.partition(".")[0]
+
+        def origin() -> Origin | None:
+            if distribution.name == OURS:
+                return None
+            return Origin(distribution.name, distribution.version, source_sha256(package), package)
+
+        return _Entry(loaded, distribution.name, origin)
 
 
-def source_sha256(module: str) -> str:
-    """Of a module's code: names and contents of its top-level package's Python files, or its own where it is one file."""
-    spec = find_spec(module.partition(".")[0])
-    assert spec is not None  # it was imported
-    if spec.submodule_search_locations:
-        roots = [Path(root) for root in spec.submodule_search_locations]
-        files = {path.relative_to(root).as_posix(): path for root in roots for path in root.rglob("*.py")}
-    else:
-        assert spec.origin is not None
-        files = {Path(spec.origin).name: Path(spec.origin)}
+def _distribution(entry_point: EntryPoint) -> Distribution:
+    assert entry_point.dist is not None  # what was found by its group is some distribution's
+    return entry_point.dist
+
+
+_CACHES: list[Callable[[], None]] = []
+
+
+def forgotten_at_registration(forget: Callable[[], None]) -> None:
+    """Has `forget` called whenever a plugin adds to a registry: for what was computed from the registries."""
+    _CACHES.append(forget)
+
+
+def forget_what_was_derived() -> None:
+    """Has everything that was computed from the registries computed anew."""
+    for forget in _CACHES:
+        forget()
+
+
+class Derived(Mapping[str, T], Generic[T]):
+    """A mapping that follows from registries: made at first use, and again after a plugin has added to them."""
+
+    def __init__(self, make: Callable[[], Mapping[str, T]]) -> None:
+        self._make = make
+        self._made: Mapping[str, T] | None = None
+        forgotten_at_registration(self._forget)
+
+    def __getitem__(self, name: str) -> T:
+        return self._mapping[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._mapping)
+
+    def __len__(self) -> int:
+        return len(self._mapping)
+
+    @property
+    def _mapping(self) -> Mapping[str, T]:
+        if self._made is None:
+            self._made = self._make()
+        return self._made
+
+    def _forget(self) -> None:
+        self._made = None
+
+
+def source_sha256(package: str) -> str:
+    """Of a top-level module's code: names and contents of its Python files, or of its own where it is one file."""
     digest = hashlib.sha256()
-    for name, path in sorted(files.items()):
+    for name, path in sorted(source_files(package).items()):
         digest.update(f"{name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()
+
+
+def source_files(package: str) -> dict[str, Path]:
+    """The Python files of a top-level module by their path within it, or its own one where it is one file."""
+    spec = find_spec(package)
+    assert spec is not None  # it was found before
+    if spec.submodule_search_locations:
+        roots = [Path(root) for root in spec.submodule_search_locations]
+        return {path.relative_to(root).as_posix(): path for root in roots for path in root.rglob("*.py")}
+    assert spec.origin is not None
+    return {Path(spec.origin).name: Path(spec.origin)}

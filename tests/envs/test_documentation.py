@@ -65,7 +65,7 @@ def test_a_package_of_one_file_adds_a_game_that_a_suite_takes_to_a_report(tmp_pa
     assert (checked.returncode, checked.stdout.count("kept: ")) == (0, 7), checked.stdout + checked.stderr
     report = tmp_path / done.stdout.strip().splitlines()[-1]
     facts = json.loads((report.parent / "run.json").read_text())["methods"][0]["identity"]["facts"]
-    assert facts["plugin corridor"].startswith("corridor-games 1.2, source sha256:")
+    assert facts["plugin corridor-games"].startswith("1.2, source sha256:")
 
 
 def test_every_family_protocol_and_built_in_game_is_named() -> None:

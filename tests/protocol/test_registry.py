@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from xtra.protocol import families, games
-from xtra.protocol.families import GROUP, Family, family_problem
+from xtra import plugins
+from xtra.protocol import families
+from xtra.protocol.families import GROUP, Family, families_in, family_problem
 from xtra.registry import Origin, RegistrationError, Registry, source_sha256
 
 CODE = """
@@ -38,7 +39,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         metadata.mkdir()
         (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: corridor-games\nVersion: 1.2\n")
         (metadata / "entry_points.txt").write_text(f"[{GROUP}]\n{name} = corridor_games:{value}\n")
-        return Registry(GROUP, Family, family_problem)
+        return Registry(GROUP, Family, family_problem, families_in)
 
     yield lay
     sys.modules.pop("corridor_games", None)
@@ -52,22 +53,24 @@ def test_our_own_families_are_registered_like_any_other(install: Install) -> Non
 
 def test_a_plugin_is_known_by_its_version_and_its_source_and_ours_by_their_stages(install: Install, tmp_path: Path) -> None:
     registry = install()
-    assert registry.plugin_origin("catch") is None
-    origin = registry.plugin_origin("corridor")
-    assert origin == Origin("corridor-games", "1.2", source_sha256("corridor_games"))
+    assert registry.origin("catch") is None
+    origin = registry.origin("corridor")
+    assert origin == Origin("corridor-games", "1.2", source_sha256("corridor_games"), "corridor_games")
+    assert origin.identity == f"1.2, source sha256:{origin.source_sha256}"
     (tmp_path / "corridor_games.py").write_text(CODE + "# other\n")
     assert source_sha256("corridor_games") != origin.source_sha256
 
 
 def test_jobs_on_a_plugins_games_name_it_and_others_are_keyed_as_ever(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
     registry = install()
-    games.find_game.cache_clear()
-    with monkeypatch.context() as patch:
-        patch.setattr(games, "FAMILIES", registry)
-        assert games.plugins_of({"environment": {"game": "Catch"}, "seed": 1}) == {}
-        named = games.plugins_of({"environment": {"frame_size": 10}, "finetuning": {"games": ["Catch", "Corridor"]}})
-        assert named == {"corridor": str(registry.plugin_origin("corridor"))}
-    games.find_game.cache_clear()
+    monkeypatch.setattr(families, "FAMILIES", registry)
+    monkeypatch.setattr(plugins, "REGISTRIES", (registry,))
+    assert plugins.plugins_of({"environment": {"game": "Catch"}, "seed": 1}) == {}
+    origin = registry.origin("corridor")
+    assert origin is not None
+    for games in ({"games": ["Catch", "Corridor"]}, {"sources": ("Corridor",)}, {"game": "Corridor"}):
+        named = plugins.plugins_of({"environment": {"frame_size": 10}, "finetuning": games})
+        assert named == {"corridor-games": origin.identity}, games
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from xtra.cli.messages import counted, make_directory_of, refusal
-from xtra.cli.options import ResultsOption
+from xtra.cli.options import PluginOption, ResultsOption
 
 
 class Kind(StrEnum):
@@ -28,6 +28,7 @@ def list_names(
     kind: Annotated[Kind, typer.Argument(help="What to list.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print an object: name to description.")] = False,
     results: ResultsOption = Path("results"),
+    plugin: PluginOption = None,
 ) -> None:
     """List the names of one kind, a line each, with what they stand for.
 

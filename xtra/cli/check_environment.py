@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from xtra.cli.messages import refusal
+from xtra.cli.options import PluginOption
 
 SIZES = (10, 48, 96)
 """Frame sizes that are tried in turn where none is asked for."""
@@ -17,6 +18,7 @@ def check_environment(
     frame_size: Annotated[
         int | None, typer.Option(min=8, max=210, metavar="PIXELS", help="Of 10, 48, 96 the first that fits.")
     ] = None,
+    plugin: PluginOption = None,
 ) -> None:
     """Try what every game promises: shapes, exact repetition and resume, independent copies. Exits with 1 for a broken promise.
 

@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from xtra.cli.messages import OutputError, refusal
+from xtra.plugins import PluginError
 from xtra.registry import RegistrationError
 from xtra.store.errors import StoreError
 from xtra.suite.diagnostics.errors import SuiteError
@@ -67,6 +68,8 @@ class Commands(TyperGroup):
             raise typer.Exit(2) from None
         except RegistrationError as error:
             raise refusal(str(error)) from None
+        except PluginError as error:
+            raise refusal("; ".join(filter(None, [str(error), error.remedy]))) from None
         except StoreError as error:
             raise refusal(str(error)) from None
         except OutputError:

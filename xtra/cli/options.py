@@ -47,6 +47,29 @@ SetOption = Annotated[
 SeedsOption = Annotated[
     str | None, typer.Option("--seeds", metavar="SEEDS", help="Seeds in place of the suite's, such as 0,1,5-9.")
 ]
+
+
+def _load_plugins(references: list[str] | None) -> list[str] | None:
+    from xtra import plugins
+
+    for reference in references or ():
+        plugins.load(plugins.find(reference, Path()))
+    return references
+
+
+PluginOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--plugin",
+        metavar="FILE|MODULE",
+        callback=_load_plugins,
+        help="Run this code of yours first: what it brings, such as games and agents, can then be named. May be given again.",
+    ),
+]
+TrustOption = Annotated[
+    bool,
+    typer.Option("--trust-plugins", help="Run the code that the suite names under `plugins`, now and as long as it is the same."),
+]
 OnlyOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -75,13 +98,19 @@ ResultsOption = Annotated[
 ]
 
 
-def load_plan(suite: Path, overrides: list[str] | None = None, seeds: str | None = None, only: list[str] | None = None) -> Plan:
+def load_plan(
+    suite: Path,
+    overrides: list[str] | None = None,
+    seeds: str | None = None,
+    only: list[str] | None = None,
+    trust_plugins: bool = False,
+) -> Plan:
     """The plan of a suite file under the command line's changes. Raises SuiteError; `xtra-bench` prints it and exits with 2."""
     from xtra.suite.load import load_suite
     from xtra.suite.overrides import parse_seeds
     from xtra.suite.plan import plan
 
-    spec = load_suite(suite, overrides or (), None if seeds is None else parse_seeds(seeds))
+    spec = load_suite(suite, overrides or (), None if seeds is None else parse_seeds(seeds), trust_plugins=trust_plugins)
     return plan(spec).only(only or ())
 
 

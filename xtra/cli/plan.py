@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xtra.cli.options import OnlyOption, ResultsOption, SeedsOption, SetOption, SuiteArgument, load_plan
+from xtra.cli.options import (
+    OnlyOption,
+    PluginOption,
+    ResultsOption,
+    SeedsOption,
+    SetOption,
+    SuiteArgument,
+    TrustOption,
+    load_plan,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -22,6 +31,8 @@ def plan(
     only: OnlyOption = None,
     results: ResultsOption = Path("results"),
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole plan as JSON.")] = False,
+    plugin: PluginOption = None,
+    trust_plugins: TrustOption = False,
 ) -> None:
     """Show the jobs and cells of a suite, which of them are there already, and what the rest will cost. Nothing is run."""
     import json
@@ -32,7 +43,7 @@ def plan(
     from xtra.suite.diagnostics.errors import SuiteError
     from xtra.suite.summary import cached_keys, estimate, estimate_sentence, finished_costs, shared_with, to_record
 
-    planned, store = load_plan(suite, overrides, seeds, only), Store(results / "store")
+    planned, store = load_plan(suite, overrides, seeds, only, trust_plugins), Store(results / "store")
     try:
         require_extras(planned)
     except SuiteError as error:

@@ -11,10 +11,12 @@ import typer
 from xtra.cli.messages import OutputError, print_warnings, refusal
 from xtra.cli.options import (
     OnlyOption,
+    PluginOption,
     ResultsOption,
     SeedsOption,
     SetOption,
     SuiteArgument,
+    TrustOption,
     load_plan,
     refuse_unused_options,
 )
@@ -70,6 +72,8 @@ def run(
         ),
     ] = None,
     results: ResultsOption = Path("results"),
+    plugin: PluginOption = None,
+    trust_plugins: TrustOption = False,
     no_report: Annotated[bool, typer.Option("--no-report", help="Collect the rows, but make no report.")] = False,
 ) -> None:
     """Run what is missing of a suite, collect its results and write the report, whose path is the last line printed.
@@ -92,7 +96,7 @@ def run(
         refuse_unused_options({"--workers": workers}, "--executor local")
     if executor is not Executor.SLURM:
         refuse_unused_options({"--profile": profile}, "--executor slurm")
-    plan = load_plan(suite, overrides, seeds, only)
+    plan = load_plan(suite, overrides, seeds, only, trust_plugins)
     require_extras(plan)
     print_warnings(plan)
     again = plan.selected_with_dependents(rerun or (), "--rerun")

@@ -13,7 +13,15 @@ import typer
 from rich.console import Console
 
 from xtra.cli.messages import counted, refusal
-from xtra.cli.options import OnlyOption, OptionalSuiteArgument, ResultsOption, SeedsOption, SetOption, load_plan_if_named
+from xtra.cli.options import (
+    OnlyOption,
+    OptionalSuiteArgument,
+    PluginOption,
+    ResultsOption,
+    SeedsOption,
+    SetOption,
+    load_plan_if_named,
+)
 from xtra.execute.slurm import queue as slurm_queue
 from xtra.execute.slurm.launch import LaunchResult, SlurmLauncher
 from xtra.execute.slurm.profile import ProfileError, load_profile
@@ -123,6 +131,7 @@ def cancel(
     seeds: SeedsOption = None,
     only: OnlyOption = None,
     results: ResultsOption = Path("results"),
+    plugin: PluginOption = None,
 ) -> None:
     """Cancel queued and running SLURM jobs. What they checkpointed stays; `run` goes on from there."""
     plan = load_plan_if_named(suite, overrides, seeds, only)

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from xtra.cli.messages import counted, readable_keys
-from xtra.cli.options import OnlyOption, OptionalSuiteArgument, ResultsOption, SeedsOption, SetOption, load_plan_if_named
+from xtra.cli.options import (
+    OnlyOption,
+    OptionalSuiteArgument,
+    PluginOption,
+    ResultsOption,
+    SeedsOption,
+    SetOption,
+    load_plan_if_named,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -32,6 +40,7 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="Show it again every two seconds, until nothing is left to do.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON, with percent and seconds left.")] = False,
     results: ResultsOption = Path("results"),
+    plugin: PluginOption = None,
 ) -> None:
     """Show how many jobs of each stage are done, running, failed and to come, from the files of the store alone.
 

@@ -5,14 +5,20 @@ from __future__ import annotations
 import typer
 
 from xtra.cli.messages import counted, print_warnings
-from xtra.cli.options import SeedsOption, SetOption, SuiteArgument, load_plan
+from xtra.cli.options import PluginOption, SeedsOption, SetOption, SuiteArgument, TrustOption, load_plan
 
 
-def validate(suite: SuiteArgument, overrides: SetOption = None, seeds: SeedsOption = None) -> None:
+def validate(
+    suite: SuiteArgument,
+    overrides: SetOption = None,
+    seeds: SeedsOption = None,
+    plugin: PluginOption = None,
+    trust_plugins: TrustOption = False,
+) -> None:
     """Check a suite file: exit status 0 if it can be run, 2 with every mistake, its place and its remedy if not."""
     from xtra.execute.suite_run import require_extras
 
-    plan = load_plan(suite, overrides, seeds)
+    plan = load_plan(suite, overrides, seeds, trust_plugins=trust_plugins)
     require_extras(plan)
     print_warnings(plan)
     spec = plan.spec

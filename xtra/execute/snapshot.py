@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -40,9 +40,13 @@ sys.exit(import_module(sys.argv.pop(1)).main())
 '''
 
 
-def take_snapshot(directory: Path) -> Path:
-    """Copies the code to `directory/<digest>/` unless it is there. Returns the program that runs a module on the copy."""
-    files = dict(_files())
+def take_snapshot(directory: Path, plugins: Collection[str] = ()) -> Path:
+    """Copies the code to `directory/<digest>/` unless it is there. Returns the program that runs a module on the copy.
+
+    plugins: the top-level modules of installed packages that the jobs run on; they are copied too.
+    """
+    packages = (*PACKAGES, *sorted(plugins))
+    files = dict(_files(packages))
     digest = hashlib.sha256()
     for name, path in sorted(files.items()):
         digest.update(f"{name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
@@ -54,18 +58,20 @@ def take_snapshot(directory: Path) -> Path:
             shutil.copyfile(path, temporary / name)
         commit, dirty = code_commit()
         (temporary / SNAPSHOT_RECORD).write_text(json_text({"git_commit": commit, "git_dirty": dirty}), encoding="utf-8")
-        (temporary / "bootstrap.py").write_text(BOOTSTRAP.replace("{packages}", repr(PACKAGES)), encoding="utf-8")
+        (temporary / "bootstrap.py").write_text(BOOTSTRAP.replace("{packages}", repr(packages)), encoding="utf-8")
         _move(temporary, target)
     return target / "bootstrap.py"
 
 
-def _files() -> Iterator[tuple[str, Path]]:
+def _files(packages: Iterable[str]) -> Iterator[tuple[str, Path]]:
     """Every file of the packages by its path in the copy. Compiled modules of an editable install, and a checkout's tables of
     published scores, lie elsewhere than the rest."""
     for table in tables_directory().glob("*.csv"):
         yield f"xtra/protocol/{INSTALLED_TABLES}/{table.name}", table
-    for package in PACKAGES:
+    for package in packages:
         spec = find_spec(package)
+        if spec is not None and spec.origin and not spec.submodule_search_locations:
+            yield Path(spec.origin).name, Path(spec.origin)
         for root in (spec and spec.submodule_search_locations) or ():
             for path in Path(root).rglob("*"):
                 if path.is_file() and "__pycache__" not in path.parts:

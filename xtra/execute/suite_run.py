@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 
+from xtra import plugins
 from xtra.networks.imported import import_network
 from xtra.networks.network_file import NetworkFileError, read_network_file
 from xtra.protocol.families import FAMILIES
@@ -23,7 +24,9 @@ PLAN_FILE = "plan.json"
 
 
 def import_networks(store: Store, plan: Plan) -> None:
-    """Puts the files that the plan starts from into the store, so that its jobs need them no more. Raises SuiteError."""
+    """Puts the files that the plan starts from into the store, so that its jobs need them no more: networks, and the plugins that
+    they run on. Raises SuiteError."""
+    plugins.keep(store.root, plan.jobs.values())
     for key, path in plan.files.items():
         if key in plan.jobs:
             try:

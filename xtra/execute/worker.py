@@ -25,7 +25,7 @@ from typing import Any, NoReturn
 from pydantic import ValidationError
 
 from xtra.config import Config
-from xtra.protocol.games import plugins_of
+from xtra.plugins import PluginError, load_kept, plugins_of
 from xtra.stages.context import Diverged, StageContext, Stopped, StopRequest
 from xtra.stages.registry import Stage
 from xtra.store.errors import ClaimLostError, DamagedError, UnreadableError
@@ -64,7 +64,7 @@ def run_job(store_root: str, key: str, stages: str = STAGES, stop: StopRequest |
     store = Store(Path(store_root))
     try:
         job = store.job(key)
-        stage, config = _resolve(job, stages)
+        stage, config = _resolve(job, stages, store.root)
         inputs = _committed_inputs(store, job)
         attempt = store.begin(key)
     except (UnusableJobError, DamagedError, UnreadableError) as error:
@@ -107,8 +107,8 @@ def _attempt(store: Store, attempt: Attempt, stage: Stage, config: Config, input
     (attempt.work / "progress.json").unlink(missing_ok=True)
 
 
-def _resolve(job: Job, stages: str) -> tuple[Stage, Config]:
-    """The stage and its checked configuration. Raises UnusableJobError."""
+def _resolve(job: Job, stages: str, store_root: Path) -> tuple[Stage, Config]:
+    """The stage and its checked configuration, with the job's plugins loaded. Raises UnusableJobError."""
     module, _, name = stages.partition(":")
     table: Mapping[str, Stage] = getattr(import_module(module), name)
     stage = table.get(job.stage)
@@ -117,6 +117,10 @@ def _resolve(job: Job, stages: str) -> tuple[Stage, Config]:
     if stage.version != job.version:
         reason = f"{job.key} was planned for version {job.version} of stage {job.stage}, this code has version {stage.version}"
         raise UnusableJobError(f"{reason}; run the suite again to plan it anew")
+    try:
+        load_kept(store_root, job.plugins)
+    except PluginError as error:
+        raise UnusableJobError(f"{job.key}: {error}; run the suite again to plan it anew") from None
     installed = plugins_of(job.config)
     for name in sorted(job.plugins.keys() | installed.keys()):
         planned, here = (plugins.get(name, "none") for plugins in (job.plugins, installed))

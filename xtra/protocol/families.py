@@ -5,8 +5,9 @@ A family is pure data. Its emulators are named, and imported when a game is play
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from xtra.protocol.protocols import Protocol
 from xtra.registry import Registry
@@ -89,4 +90,11 @@ def family_problem(family: Family, others: Mapping[str, Family]) -> str | None:
     return None
 
 
-FAMILIES = Registry(GROUP, Family, family_problem)
+def families_in(key: str, value: Any) -> Iterator[str]:
+    """The families of the games that a job's configuration names under `key`."""
+    names = [value] if isinstance(value, str) else value if isinstance(value, list | tuple) else ()
+    if key in ("game", "games", "sources"):
+        yield from (family.name for family in FAMILIES.values() for name in names if str(name).partition("@")[0] in family.games)
+
+
+FAMILIES = Registry(GROUP, Family, family_problem, families_in)

@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from xtra.protocol.families import FAMILIES, UnknownGame
+from xtra.registry import Derived
 
 NUM_ACTIONS = 18
 """Every game shares one policy head over ALE's 18 actions (XTRA's released code); a game uses the ids it understands."""
@@ -37,19 +38,14 @@ class Game:
     action_ids: tuple[int, ...]
 
 
-GAMES: Mapping[str, Game]
-"""Every family's games by name, without their flavours."""
-
-
-def __getattr__(name: str) -> Any:
-    # At first use: a family's module may import this one.
-    if name != "GAMES":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    games = {
+def _games() -> Mapping[str, Game]:
+    return {
         game: Game(game, family.name, action_ids) for family in FAMILIES.values() for game, action_ids in family.games.items()
     }
-    globals()[name] = games
-    return games
+
+
+GAMES: Mapping[str, Game] = Derived(_games)
+"""Every family's games by name, without their flavours."""
 
 
 @cache
@@ -75,21 +71,6 @@ def is_game(name: str) -> bool:
     except UnknownGame:
         return False
     return True
-
-
-def plugins_of(config: Any) -> dict[str, str]:
-    """Of the games that a job's configuration names: the families that are not ours, and the version and hash of each."""
-    if isinstance(config, Mapping):
-        games = [name for key in ("game", "games") for name in _names(config.get(key))]
-        families = {find_game(game).family for game in games if is_game(game)}
-        origins = {family: origin for family in sorted(families) if (origin := FAMILIES.plugin_origin(family)) is not None}
-        inner = {family: text for value in config.values() for family, text in plugins_of(value).items()}
-        return inner | {family: str(origin) for family, origin in origins.items()}
-    return {}
-
-
-def _names(value: Any) -> list[str]:
-    return [value] if isinstance(value, str) else list(value or ())
 
 
 @dataclass(frozen=True)

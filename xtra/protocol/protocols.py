@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from xtra.registry import Derived
+
 
 @dataclass(frozen=True)
 class Protocol:
@@ -36,16 +38,11 @@ class Protocol:
         return "+".join([self.name, *changed])
 
 
-PROTOCOLS: Mapping[str, Protocol]
+def _protocols() -> Mapping[str, Protocol]:
+    from xtra.protocol.families import FAMILIES  # a family's module may import this one
+
+    return {protocol.name: protocol for family in FAMILIES.values() for protocol in family.protocols}
+
+
+PROTOCOLS: Mapping[str, Protocol] = Derived(_protocols)
 """Every family's protocols by name."""
-
-
-def __getattr__(name: str) -> Any:
-    # At first use: a family's module may import this one.
-    if name != "PROTOCOLS":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from xtra.protocol.families import FAMILIES
-
-    protocols = {protocol.name: protocol for family in FAMILIES.values() for protocol in family.protocols}
-    globals()[name] = protocols
-    return protocols

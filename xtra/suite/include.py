@@ -31,6 +31,7 @@ def include_methods(document: Document, directory: Path) -> None:
                 included = _included(including, path, name, directory)
                 if name not in met:
                     _append(document, methods, included)
+                    _append_plugins(document, included)
                     waiting.append(included)
                     met.add(name)
             except SuiteError as error:
@@ -80,3 +81,12 @@ def _append(document: Document, methods: list[object], included: Document) -> No
         for path, location in locations.items():
             if len(path) > 1 and path[0] == "methods" and isinstance(path[1], int):
                 known["methods", path[1] + offset, *path[2:]] = location
+
+
+def _append_plugins(document: Document, included: Document) -> None:
+    """Its methods may need them. Both suites lie in one directory, so a reference means the same in either."""
+    own, others = document.data.setdefault("plugins", []), included.data.get("plugins", [])
+    for index, reference in enumerate(others if isinstance(own, list) and isinstance(others, list) else ()):
+        if reference not in own:
+            document.values["plugins", len(own)] = included.location(("plugins", index))
+            own.append(reference)

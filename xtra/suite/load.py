@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from xtra import plugins
 from xtra.suite import check, check_transfer
 from xtra.suite.check import UNNAMED
 from xtra.suite.check_transfer import INIT_FROM
@@ -36,14 +37,19 @@ STAND_INS: Mapping[str, Any] = {
 }
 """Stand in for required values that are broken, so that the rest of the suite is checked all the same."""
 
+CONSENT = "it would run with your rights: read it, then give --trust-plugins once; only its own change asks again"
+
 SKELETON = "a suite names suite, version, question, protocol, preset, seeds, targets and methods; see suites/README.md"
 
 
-def load_suite(path: Path | str, overrides: Iterable[str] = (), seeds: Sequence[int] | None = None) -> SuiteSpec:
+def load_suite(
+    path: Path | str, overrides: Iterable[str] = (), seeds: Sequence[int] | None = None, *, trust_plugins: bool = False
+) -> SuiteSpec:
     """The suite in a file, with the command line's `--set` texts and `--seeds` applied.
 
     A `--set` whose path starts with a field of the suite changes that field; any other is a setting of every method whose agent
-    has it, and wins over everything in the file. Raises SuiteError with every problem found.
+    has it, and wins over everything in the file. trust_plugins: run the code that the suite names, and remember the consent; else
+    only what was consented to before. Raises SuiteError with every problem found.
     """
     document = parse(read_text(Path(path)), str(path))
     changes = _parsed(overrides)
@@ -52,6 +58,7 @@ def load_suite(path: Path | str, overrides: Iterable[str] = (), seeds: Sequence[
         if seeds is not None:
             document.put(("seeds",), list(seeds), Location("--seeds", text=",".join(map(str, seeds))))
         include_methods(document, Path(path).parent)
+        _load_plugins(document, Path(path).parent, trust_plugins)
         expand_grids(document)
         _resolve_network_paths(document, Path(path).parent)
     spec = validate_document(document, [change for change in changes if not change.addresses_suite])
@@ -73,6 +80,33 @@ def validate_document(document: Document, overrides: Sequence[Override] = ()) ->
     if problems or spec is None:
         raise SuiteError(problems)
     return _with_settings(spec, overrides)
+
+
+def _load_plugins(document: Document, directory: Path, trusted: bool) -> None:
+    """Runs the code that the suite names, all of it or none. Raises SuiteError, also with what else is wrong with the file's
+    shape; without the plugins nobody can tell which of its names exist."""
+    references = document.data.get("plugins", [])
+    if not isinstance(references, list) or not all(isinstance(reference, str) for reference in references):
+        return  # reported with the rest of the file's shape
+    located = {reference: document.location(("plugins", index)) for index, reference in enumerate(references)}
+    problems: list[Problem] = []
+    found: dict[str, plugins.Plugin] = {}
+    for reference, location in located.items():
+        try:
+            found[reference] = plugins.find(reference, directory)
+            if not trusted and not plugins.is_trusted(found[reference]):
+                problems.append(Problem(location, f"{reference} is code that you have not trusted: none of it was run", CONSENT))
+        except plugins.PluginError as error:
+            problems.append(Problem(location, str(error), error.remedy))
+    for reference, plugin in found.items() if not problems else ():
+        try:
+            plugins.load(plugin)
+        except plugins.PluginError as error:
+            problems.append(Problem(located[reference], str(error), error.remedy))
+    if problems:
+        raise SuiteError([*document.problems, *problems, *(problem for _, problem in validation_problems(document, SuiteFile))])
+    for plugin in found.values():
+        plugins.trust(plugin)
 
 
 def _parsed(overrides: Iterable[str]) -> list[Override]:

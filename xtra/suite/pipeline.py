@@ -22,7 +22,7 @@ from xtra.config import Config
 from xtra.envs.config import EnvironmentConfig
 from xtra.networks.imported import imported_job
 from xtra.networks.network_file import read_network_file
-from xtra.protocol.games import plugins_of
+from xtra.plugins import plugins_of
 from xtra.search.config import SearchConfig
 from xtra.stages.config import DatasetConfig, EvaluateConfig, LabelConfig, PretrainConfig, TrainConfig, TrainTeacherConfig
 from xtra.stages.registry import STAGES

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
 from pydantic import Field, JsonValue
@@ -15,9 +16,14 @@ from xtra.suite.presets import PRESETS, SIZES
 from xtra.suite.resources import ResourcesSpec
 
 
-def _one_of(names: Any) -> dict[str, Any]:
+def _one_of(names: Iterable[str]) -> Callable[[dict[str, Any]], None]:
     """For the JSON Schema alone, so that editors complete names; the loader's own check suggests the nearest one."""
-    return {"enum": sorted(names)}
+    return lambda schema: schema.update(enum=sorted(names))
+
+
+def _games(*others: str) -> Callable[[dict[str, Any]], None]:
+    """The same for names of games."""
+    return lambda schema: schema.update(anyOf=[{"enum": sorted([*GAMES, *others])}, FLAVOUR])
 
 
 SUITE_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
@@ -27,10 +33,10 @@ MAX_SEED = 2**31 - 1
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 FLAVOUR = {"pattern": "^[A-Za-z0-9]+@[a-z]+=[0-9]+(,[a-z]+=[0-9]+)*$"}
 """Flavours of games are too many to list."""
-GameName = Annotated[str, Field(json_schema_extra={"anyOf": [_one_of(GAMES), FLAVOUR]})]
+GameName = Annotated[str, Field(json_schema_extra=_games())]
 OTHER_TARGETS = "other_targets"
 """In place of source games: for each target, all other targets (leave one out)."""
-SourceName = Annotated[str, Field(json_schema_extra={"anyOf": [_one_of([*GAMES, OTHER_TARGETS]), FLAVOUR]})]
+SourceName = Annotated[str, Field(json_schema_extra=_games(OTHER_TARGETS))]
 Settings = Annotated[
     dict[str, JsonValue],
     Field(max_length=200, examples=[{"agent.search.num_simulations": 16, "agent.optimizer.batch_size": 64}]),
@@ -97,6 +103,9 @@ class SuiteFile(Config):
     include: tuple[str, ...] = Field((), max_length=10, examples=[["baselines"]])
     """Suites in the same directory whose methods are compared too, and what those include; under this suite's protocol, preset,
     games and seeds."""
+    plugins: tuple[str, ...] = Field((), max_length=20, examples=[["my_games.py"]])
+    """Code of one's own that brings games, agents or ways of transfer: Python files, relative to the suite's directory, or
+    installed modules. It runs after consent alone: `--trust-plugins`."""
     baseline: str | None = Field(None, examples=["EfficientZero"])
     """The method that the others are compared with."""
     score_threshold: float | None = Field(None, allow_inf_nan=False, examples=[0.8, 1000])

@@ -32,6 +32,7 @@ from xtra.execute.slurm.request import parameters
 from xtra.execute.slurm.task import SlurmTask
 from xtra.execute.snapshot import take_snapshot
 from xtra.execute.worker import STAGES
+from xtra.plugins import packages_of
 from xtra.store.claim import acquire
 from xtra.store.job import Job, Resources
 from xtra.store.store import State, Store
@@ -84,7 +85,7 @@ class SlurmLauncher:
             for job in jobs.values():
                 self.store.add(job)
             if missing:
-                bootstrap = take_snapshot(self.directory / "code")
+                bootstrap = take_snapshot(self.directory / "code", packages_of(missing.values()))
                 self._submit_missing(missing, done, partial(self._submit_array, bootstrap))
         return done
 
