@@ -10,7 +10,8 @@ from torch.nn import functional
 from xtra.agents.efficientzero.config import NetworkConfig
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
 
-from .plain_update import expected_scalar, talking_network
+from .plain_targets import expected_scalar
+from .plain_update import talking_network
 
 EPSILON = 1e-5
 

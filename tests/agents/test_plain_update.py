@@ -15,9 +15,11 @@ from xtra.envs.config import EnvironmentConfig
 from xtra.protocol.games import find_game
 from xtra.replay.buffer import ReplayBuffer
 
-from .plain_update import Memory, PlainEfficientZero, fill, talking_network
+from .plain_targets import Memory, fill
+from .plain_update import AdamW, PlainEfficientZero, Sgd, talking_network
 
 NUM_UPDATES = 10
+EPISODE = {"unroll_batch_norm": "episode"}
 SEED = 1
 SETTINGS: dict[str, dict[str, Any]] = {
     "network": {
@@ -60,6 +62,7 @@ def assert_equal_states(learner: Learner, plain: PlainEfficientZero) -> None:
     statistics are continuous there.
     """
     buffers = {i: state["momentum_buffer"] for i, state in learner.state()["optimizer"]["state"].items()}
+    assert isinstance(plain.optimizer, Sgd)
     for i, (name, expected) in enumerate(plain.optimizer.momentum.items()):
         assert_close(buffers.get(i, torch.zeros_like(expected)), expected, 0.05, f"momentum of {name}")
     for name, expected in plain.network.state_dict().items():
@@ -80,6 +83,9 @@ def assert_close(actual: torch.Tensor, expected: torch.Tensor, tolerance: float,
         pytest.param({"optimizer": {"max_gradient_norm": 1e6, "augmentation": "none"}}, id="unclipped gradients"),
         pytest.param({"targets": {"mask_past_end": "consistency", "clip_rewards": False}}, id="losses past the end, raw rewards"),
         pytest.param({"optimizer": {"consistency_weight": 0.0}, "targets": {"target_update_interval": 2}}, id="no consistency"),
+        pytest.param({"optimizer": EPISODE}, id="batch norm of what happened"),
+        pytest.param({"optimizer": EPISODE, "targets": {"mask_past_end": "consistency"}}, id="of what happened, past the end"),
+        pytest.param({"optimizer": EPISODE | {"batch_size": 2}}, id="of what happened, few samples"),
     ],
 )
 def test_four_updates_are_those_of_the_plain_version(blocks: dict[str, dict[str, Any]]) -> None:
@@ -90,3 +96,26 @@ def test_four_updates_are_those_of_the_plain_version(blocks: dict[str, dict[str,
         assert metrics == pytest.approx(expected, rel=5e-3), update
         assert_equal_states(learner, plain)
         np.testing.assert_allclose(replay.priorities[:40], memory.priorities(), rtol=1e-3, atol=1e-3)
+
+
+def test_four_updates_by_adam_are_those_of_the_plain_version() -> None:
+    """As preset `small` trains. Adam's steps are of one size whatever the gradient, so what is compared are its moments, and how
+    far those weights have moved whose gradients are more than rounding."""
+    learner, replay, plain, memory = pair(
+        configure(optimizer=EPISODE | {"method": "adam", "learning_rate": 0.002, "weight_decay": 2.0})
+    )
+    initial = {name: weight.clone() for name, weight in plain.network.named_parameters()}
+    optimizer = plain.optimizer
+    assert isinstance(optimizer, AdamW)
+    for update in range(4):
+        expected = plain.update(memory, update, NUM_UPDATES)
+        assert learner.update(replay, update) == pytest.approx(expected, rel=5e-3), update
+        states, weights = learner.state()["optimizer"]["state"], learner.network_state()
+        moved = 0
+        for i, (name, weight) in enumerate(plain.network.named_parameters()):
+            assert_close(states[i]["exp_avg"], optimizer.mean[name], 0.05, f"mean of {name}")
+            assert_close(states[i]["exp_avg_sq"].sqrt(), optimizer.square[name].sqrt(), 0.05, f"root mean square of {name}")
+            meant = optimizer.square[name].sqrt() > 1e-5
+            moved += int(meant.sum())
+            assert_close((weights[name] - initial[name])[meant], (weight - initial[name]).detach()[meant], 0.05, name)
+        assert moved > 1_000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,21 +13,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from xtra.agents.efficientzero.config import EfficientZeroConfig
-from xtra.rng import stream
+from xtra.rng import derive_seed, stream
 from xtra.transfer.config import CrossTaskConfig, TaskWeightConfig, TeacherConfig
 
-from ..agents.plain_update import (
+from ..agents.plain_targets import (
     NUM_ACTIONS,
     Memory,
     Place,
-    PlainEfficientZero,
+    Stream,
     Targets,
     assembled,
     joined,
+    make_targets,
     n_step_value,
-    unrolled_losses,
-    weighted_mean,
 )
+from ..agents.plain_update import PlainEfficientZero, losses_of, weighted_mean
 
 
 @dataclass
@@ -41,7 +42,7 @@ class PlainTask:
 
     def targets(
         self, places: Sequence[Place], config: EfficientZeroConfig, teacher: TeacherConfig, seed: int, update: int, turn: int,
-        augmentation: tuple[str | int, ...],
+        augmentation: Stream,
     ) -> Targets:  # fmt: skip
         steps, n = config.targets.num_unroll_steps, config.targets.td_steps
         values, policies = np.zeros((len(places), steps + 1)), np.zeros((len(places), steps + 1, NUM_ACTIONS), np.float32)
@@ -57,8 +58,8 @@ class PlainTask:
                     "n_step_teacher": n_step_value(self.memory, p, k, n, after, config),
                     "released": n_step_value(self.memory, p, k, n, 0.0, config) + said,
                 }[teacher.value_target]
-        padding = ("padding-actions", self.game, update, turn)
-        return assembled(self.memory, places, values, policies, config, self.action_ids, seed, padding, augmentation)
+        padding = (seed, "padding-actions", self.game, update, turn)
+        return assembled(self.memory, places, values, policies, config, self.action_ids, padding, augmentation)
 
 
 class PlainSources:
@@ -110,7 +111,7 @@ class PlainCrossTasks:
         places, targets = own.draw(memory, update, num_updates)
         parts = [targets]
         for turn, (task, offline) in enumerate(drawn):
-            augmentation = ("augment", update, "cross-task", turn)
+            augmentation = (own.seed, "augment", update, "cross-task", turn)
             parts.append(self.tasks[task].targets(offline, config, TeacherConfig(), own.seed, update, turn, augmentation))
         sizes = [len(part.weights) for part in parts]
         losses = self.losses_of(parts, sizes)
@@ -136,8 +137,8 @@ class PlainCrossTasks:
 
     def losses_of(self, parts: Sequence[Targets], sizes: Sequence[int]) -> list[dict[str, Tensor]]:
         if self.cross.forward == "separate":
-            return [unrolled_losses(self.own.network, part, self.own.config) for part in parts]
-        together = unrolled_losses(self.own.network, joined(parts), self.own.config)
+            return [losses_of(self.own.network, part, self.own.config) for part in parts]
+        together = losses_of(self.own.network, joined(parts), self.own.config)
         split = {name: term.split(list(sizes)) for name, term in together.items()}
         return [{name: terms[i] for name, terms in split.items()} for i in range(len(parts))]
 
@@ -194,14 +195,45 @@ class PlainStudent:
         parts = []
         for turn, (number, places) in enumerate(drawn):
             task = self.tasks[number]
-            parts.append(task.targets(places, config, self.teacher, own.seed, update, turn, ("augment", task.game, update)))
-        batch = joined(parts)
-        losses = unrolled_losses(own.network, batch, config)
-        loss = weighted_mean(losses, batch.weights, config)
-        norm = own.optimizer.step(loss, update)
-        self.sources.prioritize(drawn, losses["value_error"])
-        metrics: dict[str, Any] = {"loss": loss.item(), "gradient_norm": norm}
-        for name in ("value_prefix", "policy", "value", "consistency"):
-            for (number, _), part in zip(drawn, losses[name].split([len(p) for _, p in drawn]), strict=True):
-                metrics[f"{name}_loss/{self.tasks[number].game}"] = part.mean().item()
+            parts.append(
+                task.targets(places, config, self.teacher, own.seed, update, turn, (own.seed, "augment", task.game, update))
+            )
+        return joint_step(own, self.sources, drawn, parts, update)
+
+
+class PlainMultiTask:
+    """The paper's comparison: one network, all games in one batch, and no teachers: each game's targets are those of the online
+    game, made by a delayed copy of the student, from streams of the game's own."""
+
+    def __init__(self, own: PlainEfficientZero, tasks: Sequence[PlainTask], batch_size: int) -> None:
+        self.own, self.tasks = own, tasks
+        self.sources = PlainSources(tasks, batch_size, own.config, own.seed, shared=False)
+
+    def update(self, update: int, num_updates: int) -> dict[str, float]:
+        own = self.own
+        drawn = self.sources.draw(update, own.beta(update, num_updates))
+        parts = []
+        for number, places in drawn:
+            task = self.tasks[number]
+            seed, augmentation = derive_seed(own.seed, task.game), (own.seed, "augment", task.game, update)
+            delayed = copy.deepcopy(own.delayed(update))
+            parts.append(make_targets(task.memory, places, delayed, own.config, task.action_ids, seed, update, augmentation))
+        metrics = joint_step(own, self.sources, drawn, parts, update)
+        own.remember(update)
         return metrics
+
+
+def joint_step(
+    own: PlainEfficientZero, sources: PlainSources, drawn: Sequence[tuple[int, list[Place]]], parts: list[Targets], update: int
+) -> dict[str, float]:
+    """One step on samples of all games, and their priorities. Returns metrics."""
+    batch = joined(parts)
+    losses = losses_of(own.network, batch, own.config)
+    loss = weighted_mean(losses, batch.weights, own.config)
+    norm = own.optimizer.step(loss, update)
+    sources.prioritize(drawn, losses["value_error"])
+    metrics: dict[str, Any] = {"loss": loss.item(), "gradient_norm": norm}
+    for name in ("value_prefix", "policy", "value", "consistency"):
+        for (number, _), part in zip(drawn, losses[name].split([len(p) for _, p in drawn]), strict=True):
+            metrics[f"{name}_loss/{sources.tasks[number].game}"] = part.mean().item()
+    return metrics

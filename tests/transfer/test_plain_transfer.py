@@ -9,18 +9,20 @@ import pytest
 import torch
 
 from xtra.agents.efficientzero.config import EfficientZeroConfig
+from xtra.agents.efficientzero.copies import inference_copy
 from xtra.agents.interface import TrainingRun
 from xtra.envs.config import EnvironmentConfig
 from xtra.protocol.games import NUM_ACTIONS, find_game
 from xtra.replay.buffer import ReplayBuffer
 from xtra.transfer.config import CrossTaskConfig, FinetuningConfig, TaskWeightConfig, TeacherConfig
 from xtra.transfer.finetuning import FinetuningLearner
-from xtra.transfer.student import DistilledStudent
+from xtra.transfer.student import DistilledStudent, MultiTaskStudent
 from xtra.transfer.tasks import LabelledTask, Labels
 
-from ..agents.plain_update import Memory, PlainEfficientZero, fill, talking_network
+from ..agents.plain_targets import Memory, fill
+from ..agents.plain_update import PlainEfficientZero, talking_network
 from ..agents.test_plain_update import NUM_UPDATES, SEED, assert_equal_states, configure
-from .plain_transfer import PlainCrossTasks, PlainStudent, PlainTask
+from .plain_transfer import PlainCrossTasks, PlainMultiTask, PlainStudent, PlainTask
 
 NUM_ROWS = 40
 GAMES_BY_SEED = {"CatchInverted": 11, "Pong": 12, "CatchWide": 13}
@@ -94,6 +96,24 @@ def test_a_distillations_updates_are_those_of_the_plain_version(value_target: An
     own = PlainEfficientZero(network, config, (), SEED)
     plain = PlainStudent(own, plain_tasks, 10, teacher)
     for update in range(4):
+        expected = plain.update(update, NUM_UPDATES)
+        assert_equal_metrics(student.update(update), expected)
+        assert_equal_states(student, own)
+        for task, plain_task in zip(labelled, plain_tasks, strict=True):
+            np.testing.assert_allclose(task.replay.priorities[:NUM_ROWS], plain_task.memory.priorities(), rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("batch_norm", ["per_step", "episode"])
+def test_multi_task_updates_are_those_of_the_plain_version(batch_norm: str) -> None:
+    config = configure(optimizer={"unroll_batch_norm": batch_norm}, targets={"target_update_interval": 2})
+    labelled, plain_tasks = sources(config)
+    student = MultiTaskStudent(config, 10, labelled, 10, RUN)
+    network = talking_network(config.network, 10, seed=1)
+    weights, acting = network.state_dict(), inference_copy(network, "float32").state_dict()
+    student.restore(student.state() | {"network": weights, "target": acting, "next_target": weights})
+    own = PlainEfficientZero(network, config, (), SEED)
+    plain = PlainMultiTask(own, plain_tasks, 10)
+    for update in range(5):
         expected = plain.update(update, NUM_UPDATES)
         assert_equal_metrics(student.update(update), expected)
         assert_equal_states(student, own)

@@ -21,7 +21,7 @@ from xtra.envs.config import EnvironmentConfig
 from xtra.protocol.games import find_game
 from xtra.rng import derive_seed, stream
 
-from ..plain_update import Memory, Place, clipped, fill, stack_at
+from ..plain_targets import Memory, Place, clipped, fill, stack_at
 
 NUM_UPDATES, NUM_ROWS, SEED = 10, 40, 4
 SETTINGS: dict[str, dict[str, Any]] = {

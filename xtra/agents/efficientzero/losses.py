@@ -120,9 +120,10 @@ class UnrolledModules:
         if len(rows) == len(mask):
             return module(*inputs)
         if len(rows) == 1:
-            # Batch norm refuses a batch of one: it goes twice.
-            rows = rows.repeat(2)
-        outputs = module(*(x[rows] for x in inputs))
+            # Batch norm refuses a batch of one: it goes twice, and each counts half, in the gradient too.
+            outputs = module(*(x[rows].expand(2, *x.shape[1:]) for x in inputs)).mean(0, keepdim=True)
+        else:
+            outputs = module(*(x[rows] for x in inputs))
         # In the outputs' order of memory: channels last, which convolutions are twice as fast in.
         whole = outputs.new_empty_strided((len(mask), *outputs.shape[1:]), outputs.stride()).zero_()
         return whole.index_copy_(0, rows, outputs)
