@@ -259,7 +259,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
     parser.add_argument("--core-hours", type=float, default=3.0, help="CPU time after which no mutant is begun")
     parser.add_argument("--limit", type=int, help="mutants to test in this run at most")
-    parser.add_argument("--only", help="test mutants of files that begin with this alone")
+    parser.add_argument("--only", nargs="+", default=[""], help="test mutants of files that begin with one of these alone")
     arguments = parser.parse_args()
     settings = tomllib.loads((Path(__file__).parent / "map.toml").read_text())
     equivalent = {entry["key"]: entry["reason"] for entry in settings.get("equivalent", [])}
@@ -267,7 +267,7 @@ def main() -> None:
     log = arguments.out.with_suffix(".jsonl")
     results = list(earlier_results(log, mutants))
     known = {r["key"] for r in results}
-    left = [m for m in mutants if m.key not in known and m.file.startswith(arguments.only or "")][: arguments.limit]
+    left = [m for m in mutants if m.key not in known and m.file.startswith(tuple(arguments.only))][: arguments.limit]
     with tempfile.TemporaryDirectory(prefix="mutants-") as name, log.open("a") as file:
         tree = Path(name)
         copy_tree(tree)
