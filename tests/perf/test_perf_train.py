@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from xtra.cli.perf import app
 from xtra.perf.flops import count_flops
 from xtra.perf.offline_tasks import keep_frames_as_in_a_study, make_inputs
-from xtra.perf.train import Seconds, cross_tasks, projected_hours
+from xtra.perf.train import Seconds, abbreviated, cross_tasks, projected_hours, whole_periods
 from xtra.replay.frames import BlockFrames
 from xtra.stages.config import TrainConfig
 from xtra.transfer.config import FinetuningConfig
@@ -47,6 +47,23 @@ def test_a_full_game_is_projected_from_seconds_per_env_step_and_per_update() -> 
     # Measuring gradients costs another half of each update.
     parts = {"seconds": seconds, "env_steps": 100, "updates": 100}
     assert projected_hours(config, parts, 0.5) == pytest.approx((4000 + 1.5 * 7200) / 3600)
+
+
+def config_with(**targets: Any) -> TrainConfig:
+    agent = {"name": "efficientzero", "targets": targets}
+    return TrainConfig.model_validate({"environment": {"game": "Pong"}, "agent": agent, "training": {}, "seed": 0})
+
+
+def test_whole_periods_are_measured_where_reanalysis_is_kept_for_one() -> None:
+    kept = config_with(reanalysis="per_period", target_update_interval=20)
+    assert [whole_periods(kept, updates) for updates in (1, 20, 21)] == [20, 20, 40]
+    assert whole_periods(config_with(target_update_interval=20), 21) == 21
+
+
+def test_the_replay_is_filled_by_random_play_before_the_first_update() -> None:
+    config = abbreviated(config_with(), transitions=5_000)
+    assert (config.agent.replay.min_transitions, config.agent.acting.random_until_training) == (5_000, "always")
+    assert abbreviated(config_with(), transitions=1).agent.replay.min_transitions == config.agent.optimizer.batch_size
 
 
 class Nested:
@@ -112,7 +129,7 @@ def test_offline_frames_are_decoded_when_read_where_full_games_would_not_fit(tmp
 
 def measured(*arguments: str, changes: list[str] = SMALLEST) -> dict[str, Any]:
     settings = [argument for change in changes for argument in ("--set", change)]
-    short = ["--json", "--updates", "3", "--warm-up", "1", "--peak-tflops", "1"]
+    short = ["--json", "--updates", "3", "--warm-up", "1", "--transitions", "50", "--peak-tflops", "1"]
     result = CliRunner().invoke(app, ["train", "tiny", *short, *arguments, *settings])
     assert result.exit_code == 0, result.output
     found: dict[str, Any] = json.loads(result.stdout)
@@ -122,7 +139,7 @@ def measured(*arguments: str, changes: list[str] = SMALLEST) -> dict[str, Any]:
 
 def test_the_command_splits_a_real_run_into_its_parts() -> None:
     found = measured()
-    assert (found["game"], found["cross_tasks"]) == ("Catch", None)
+    assert (found["game"], found["cross_tasks"], found["transitions"]) == ("Catch", None, 50)
     # 0.2 updates per env step: one update a row of 5.
     assert found["env_steps"] == 5 * found["updates"] == 15
     assert found["env_steps_per_second"] == pytest.approx(5 * found["updates_per_second"])

@@ -207,6 +207,9 @@ def measure_training(
     as_json: Annotated[bool, typer.Option("--json", help="Print everything that was measured as JSON.")] = False,
     updates: Annotated[int, typer.Option(min=1, help="Updates of each stretch that is measured.")] = 30,
     warm_up: Annotated[int, typer.Option(min=1, help="Updates before them.")] = 5,
+    transitions: Annotated[
+        int, typer.Option(min=1, max=90_000, help="In the replay before the first update, of random play.")
+    ] = 2_000,
     peak_tflops: Annotated[
         float | None, typer.Option(min=0.001, help="What the device can do at best; by default a large matrix product is timed.")
     ] = None,
@@ -225,7 +228,7 @@ def measure_training(
 
     if crossed and agent is not Agent.efficientzero:
         raise typer.BadParameter(f"cross-tasks need agent efficientzero, not {agent}")
-    measured = report(_config(what, agent, crossed, overrides or []), updates, warm_up, peak_tflops)
+    measured = report(_config(what, agent, crossed, overrides or []), updates, warm_up, transitions, peak_tflops)
     typer.echo(json.dumps(measured, indent=2) if as_json else render_training(measured))
 
 
@@ -278,7 +281,8 @@ def render_training(measured: dict[str, Any]) -> str:
     updates = measured["updates"]
     lines = [
         f"{measured['agent']} learns {measured['game']} on {measured['device']}, {measured['num_threads']} thread(s), "
-        f"{measured['precision']}, steady state of {updates} updates",
+        f"{measured['precision']}, steady state of {updates} updates, "
+        f"{measured['transitions']:,} transitions in the replay at first",
         f"{measured['updates_per_second']:.2f} updates/s and {measured['env_steps_per_second']:.2f} env steps/s, in lock step",
     ]
     lines += [

@@ -1,6 +1,7 @@
 """The speed of a run in its steady state: env steps and updates in lock step, as in a real run, and where the time goes.
 
-Short stretches of one run follow one another: one as it is, for the speed; one whose parts are timed, with the device waited for
+The replay is filled by random play beforehand: what reanalysis costs depends on how often it meets a position again. Short
+stretches of one run follow one another: one as it is, for the speed; one whose parts are timed, with the device waited for
 around each; with offline tasks, one in which every update measures their gradients; one under PyTorch's profiler. Then the
 floating-point operations of one row and of one update are counted.
 """
@@ -37,15 +38,19 @@ FULL_ENV_STEPS = 100_000
 NEVER = 10**9
 
 
-def report(config: TrainConfig, num_updates: int, warm_up_updates: int, peak_tflops: float | None = None) -> dict[str, Any]:
-    """Measures a run and returns plain data. num_updates: of each stretch, at least.
+def report(
+    config: TrainConfig, num_updates: int, warm_up_updates: int, transitions: int, peak_tflops: float | None = None
+) -> dict[str, Any]:
+    """Measures a run and returns plain data. num_updates: of each stretch, at least; where reanalysis is kept for the period of a
+    target network, whole periods are measured. transitions: in the replay before the first update.
 
     peak_tflops: the device's, for the precision; else that of a matrix product is measured. A finetuning starts from random
     weights, and its offline tasks are made here.
     """
     device = prepare_torch(config.training.num_threads)
     with tempfile.TemporaryDirectory() as directory:
-        run = Stretches(abbreviated(config), device, Path(directory))
+        run = Stretches(abbreviated(config, transitions), device, Path(directory))
+        num_updates = whole_periods(config, num_updates)
         run.warm_up(warm_up_updates)
         speed = run.speed(num_updates)
         parts = run.parts(num_updates)
@@ -64,6 +69,7 @@ def report(config: TrainConfig, num_updates: int, warm_up_updates: int, peak_tfl
         "game": config.environment.game,
         "num_threads": config.training.num_threads,
         "precision": precision,
+        "transitions": transitions,
         **speed,
         "seconds": parts["seconds"],
         "fractions": {name: value / whole for name, value in parts["seconds"].items()},
@@ -78,13 +84,24 @@ def report(config: TrainConfig, num_updates: int, warm_up_updates: int, peak_tfl
     }
 
 
-def abbreviated(config: TrainConfig) -> TrainConfig:
-    """Returns the same run with its first update as early as may be, and without what interrupts the steady state: curve,
-    checkpoints and windows of measurement."""
-    replay = config.agent.replay.model_copy(update={"min_transitions": config.agent.optimizer.batch_size})
+def whole_periods(config: TrainConfig, num_updates: int) -> int:
+    """Returns num_updates, rounded up to whole periods of the target network where reanalysis is kept for one."""
+    if not isinstance(config.agent, EfficientZeroConfig) or config.agent.targets.reanalysis == "each_draw":
+        return num_updates
+    period = config.agent.targets.target_update_interval
+    return -(-num_updates // period) * period
+
+
+def abbreviated(config: TrainConfig, transitions: int) -> TrainConfig:
+    """Returns the same run with its first update after so many transitions of random play (a batch of them at least), and without
+    what interrupts the steady state: curve, checkpoints and windows of measurement."""
+    replay = config.agent.replay.model_copy(update={"min_transitions": max(transitions, config.agent.optimizer.batch_size)})
     long = {"env_steps": FULL_ENV_STEPS, "curve_episodes": 0, "checkpoint_interval": NEVER}
+    agent: dict[str, Any] = {"replay": replay}
+    if isinstance(config.agent, EfficientZeroConfig):
+        agent["acting"] = config.agent.acting.model_copy(update={"random_until_training": "always"})
     changes: dict[str, Any] = {
-        "agent": config.agent.model_copy(update={"replay": replay}),
+        "agent": config.agent.model_copy(update=agent),
         "training": config.training.model_copy(update=long),
     }
     if config.finetuning is not None:
