@@ -114,11 +114,11 @@ class CudaRecorder:
         self._stream = CaptureStream(device)
 
     def warm_up(self, function: FlatFunction, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """A call as it is."""
+        """Makes the call as it is."""
         return self._stream.warm_up(lambda: function(*inputs))
 
     def capture(self, function: FlatFunction, inputs: Sequence[Tensor]) -> Captured:
-        """A call on copies of `inputs`."""
+        """Captures the call on copies of `inputs`."""
         return _CudaGraph(self._stream, function, inputs)
 
 

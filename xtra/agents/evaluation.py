@@ -77,7 +77,7 @@ class Evaluation:
         return np.array(self._actions, np.uint8).reshape(-1, len(self._running))
 
     def restore(self, actions: NDArray[np.uint8]) -> None:
-        """Brings a new evaluation to where another was: the inverse of `actions`."""
+        """Brings a new evaluation to where another was, by its `actions` `[env_step, num_episodes]`."""
         for row in actions:
             self._take(row.astype(np.int64))
 

@@ -58,7 +58,8 @@ class Learner(Player, Protocol):
         ...
 
     def act(self, stacks: NDArray[np.uint8], row: int, updates: int) -> Decision:
-        """Explores. row: lock-step rows collected so far; updates: optimiser steps made so far."""
+        """Explores in N environments. stacks: as for `play`; row: lock-step rows collected so far; updates: optimiser steps made
+        so far."""
         ...
 
     def update(self, replay: ReplayBuffer, update: int) -> dict[str, float]:

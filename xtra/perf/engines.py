@@ -120,7 +120,7 @@ class LightZeroNetwork:
         """Does nothing: it has no other mode."""
 
     def infer(self, latent: Tensor, cell: Tensor, hidden: Tensor, actions: Tensor) -> tuple[Tensor, ...]:
-        """Latent, cell and hidden state, value prefix, value, logits."""
+        """Returns latent `[B, 1]`, cell and hidden state `[1, B, 1]`, value prefix and value, and logits `[B, A]`."""
         after = successors(latent.numpy().view(np.uint32)[:, 0], actions.numpy().astype(np.uint32))
         rows = after % NUM_ROWS
         total = cell.numpy() + self._rewards[rows][None, :, None]
@@ -135,7 +135,7 @@ class LightZeroNetwork:
         return tuple(torch.from_numpy(output) for output in outputs)
 
     def recurrent_inference(self, latent: Tensor, states: tuple[Tensor, Tensor], actions: Tensor) -> SimpleNamespace:
-        """The same for LightZero's own search."""
+        """Infers for LightZero's own search."""
         latent, cell, hidden, prefix, value, logits = self.infer(latent, *states, actions)
         return SimpleNamespace(
             latent_state=latent,

@@ -119,7 +119,7 @@ class ReplayBuffer:
             self._refresh_masses(slots, np.full(len(slots), env))
 
     def slots(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Returns the places of rows in the arrays of this buffer."""
+        """Returns the places `[...]` of rows `[...]` in the arrays of this buffer."""
         return rows % self._capacity
 
     def sample(self, batch_size: int, rng: np.random.Generator, correction: float) -> Sample:
@@ -138,15 +138,16 @@ class ReplayBuffer:
         return Sample(self._rows(slots), envs, (weights / weights.max()).astype(np.float32))
 
     def update_priorities(self, sample: Sample, priorities: NDArray[np.float64]) -> None:
-        """Sets the sampled transitions' priorities; of repeated places the last one counts."""
+        """Sets the sampled transitions' priorities `[B]`; of repeated places the last one counts."""
         slots = self.slots(sample.rows)
         self.priorities[slots, sample.envs] = priorities + self._config.priority_epsilon
         self._refresh_masses(slots, sample.envs)
 
     def stacks(self, rows: NDArray[np.int64], envs: NDArray[np.int64], frame_stack: int) -> NDArray[np.uint8]:
-        """Observations: `[..., frame_stack, H, W, 3]`, oldest frame first; at a trajectory's start its first frame is repeated.
+        """Reads observations `[..., frame_stack, H, W, 3]`, oldest frame first; at a trajectory's start its first frame is
+        repeated.
 
-        Rows past the newest one, or past the trajectory's end, must be clipped by the caller.
+        rows, envs: `[...]`. Rows past the newest one, or past the trajectory's end, must be clipped by the caller.
         """
         back = np.arange(frame_stack - 1, -1, -1)
         first = np.maximum(self.first[self.slots(rows), envs], self.oldest_row)

@@ -42,7 +42,7 @@ class FrameStore(Protocol):
         ...
 
     def read(self, rows: NDArray[np.int64], envs: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Frames at the given places: index arrays of one shape `[...]` give `[..., H, W, 3]`."""
+        """Reads the frames `[..., H, W, 3]` at places `[...]`: rows and environments."""
         ...
 
 
@@ -104,7 +104,7 @@ class FinalFrames:
         return np.array([place in self.blocks for place in zip(slots.tolist(), envs.tolist(), strict=True)], np.bool_)
 
     def read(self, slots: NDArray[np.int64], envs: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """The frames `[P, H, W, C]` of places `[P]` that have one; a repeated place is decoded once."""
+        """Reads the frames `[P, H, W, C]` of places `[P]` that have one; a repeated place is decoded once."""
         places = list(zip(slots.tolist(), envs.tolist(), strict=True))
         decoded = {place: decompress_frames(self.blocks[place], self._shape)[0] for place in set(places)}
         return np.stack([decoded[place] for place in places]) if places else np.empty((0, *self._shape), np.uint8)
@@ -135,7 +135,7 @@ class DeviceFrames:
         return frames
 
     def gather(self, rows: NDArray[np.int64], envs: NDArray[np.int64]) -> Tensor:
-        """Reads frames as `read` does and leaves them on the device."""
+        """Reads frames `[..., H, W, C]` as `read` does and leaves them on the device."""
         places = torch.from_numpy(rows * self._frames.shape[1] + envs).to(self._frames.device)
         return self._frames.flatten(0, 1)[places]
 
@@ -193,7 +193,7 @@ class BlockFrames:
         raise TypeError("offline data is read-only")
 
     def read(self, rows: NDArray[np.int64], envs: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Reads as FrameStore says; every block that is needed is decoded once per call. envs: zeros."""
+        """Reads frames `[..., H, W, C]`; every block that is needed is decoded once per call. envs: zeros."""
         flat_rows = rows.ravel()
         order = np.argsort(self._block[flat_rows], kind="stable")
         blocks, starts = np.unique(self._block[flat_rows[order]], return_index=True)

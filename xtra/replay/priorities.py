@@ -45,7 +45,8 @@ class SumTree:
             sums[places] = children.reshape(-1, FAN_OUT)[places].sum(axis=1)
 
     def find(self, shares: Masses) -> Places:
-        """Returns for each share in [0, 1) the place where the running sum of the masses passes it; never a place of mass 0."""
+        """Returns for each share `[P]` in [0, 1) the place where the running sum of the masses passes it; never a place of mass
+        0."""
         sums = shares * self.total
         nodes = np.zeros(len(shares), np.int64)
         for children in reversed(self._levels[:-1]):

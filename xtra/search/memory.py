@@ -124,7 +124,7 @@ class Memory:
         return RootStatistics(self.visits.clone(), self.q.clone(), self.values.clone())
 
     def read_nodes(self) -> NDArray[Any]:
-        """A copy of all trees."""
+        """Copies all trees: `node_fields`, `[B, S + 1]`."""
         skip = _native.TREE_HEADER_BYTES
         raw = self.trees[:, skip : skip + self.slots * self.layout.node_bytes].cpu().contiguous().numpy()
         nodes = raw.view(node_dtype(self.num_actions, self.layout))

@@ -39,7 +39,8 @@ def ordered_sum(row: Row) -> np.float32:
 
 
 def tie_keys(seed: int, simulation: int, depth: int, num_actions: int) -> NDArray[np.uint32]:
-    """An integer hash for each action: splitmix64 of (seed, simulation, depth), then murmur3's finaliser over the actions."""
+    """Hashes each action to an integer, `[A]`: splitmix64 of (seed, simulation, depth), then murmur3's finaliser over the
+    actions."""
     mask = 0xFFFFFFFFFFFFFFFF
     state = (seed + 0x9E3779B97F4A7C15 * ((simulation << 16) + depth + 1)) & mask
     state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & mask
@@ -52,7 +53,10 @@ def tie_keys(seed: int, simulation: int, depth: int, num_actions: int) -> NDArra
 
 
 def pick(scores: Row, valid: NDArray[np.bool_], seed: int | None, simulation: int, depth: int) -> int:
-    """The valid action of the best score; among ties the greatest key (its last 7 bits give way to the index) or lowest index."""
+    """Picks the valid action of the best score. scores, valid: `[A]`.
+
+    Among ties it is that of the greatest key (whose last 7 bits give way to the index), or without a seed the lowest.
+    """
     tied = valid & ~(scores < scores[valid].max() - TIE_TOLERANCE)
     lowest_first = np.arange(127, 127 - len(scores), -1, dtype=np.uint32)
     key = lowest_first
@@ -81,7 +85,8 @@ class ReferenceTree:
         root_bias: Row | None = None,
         seed: int | None = None,
     ) -> None:
-        """Expands the root.  weights: exp(logits - largest valid logit).  root_bias: Gumbel + logits, under `gumbel` alone."""
+        """Expands the root. weights `[A]`: exp(logits - largest valid logit). root_bias `[A]`: Gumbel + logits, under `gumbel`
+        alone."""
         slots = self.config.num_simulations + 1
         self.nodes: NDArray[Any] = np.zeros(slots, dtype=node_fields(len(weights)))
         self.span_q = np.zeros(slots, dtype=np.float32)

@@ -58,14 +58,14 @@ def search(
 
 
 def prepare(config: SearchConfig, output: ModelOutput, valid: Tensor, seeds: Tensor | None, noise: Tensor | None) -> Roots:
-    """Prepares the roots: Gumbel noise goes to their scores, Dirichlet noise to their priors."""
+    """Prepares the roots: Gumbel noise `[B, A]` goes to their scores, Dirichlet noise to their priors."""
     if config.policy == "puct":
         return Roots(valid, noise, None, seeds)
     return Roots(valid, None, output.policy_logits if noise is None else output.policy_logits + noise, seeds)
 
 
 def simulate(model: SearchModel, engine: Engine, config: SearchConfig, roots: Roots, output: ModelOutput) -> None:
-    """All simulations. Raises ValueError for outputs that cannot be searched with."""
+    """Runs all simulations. Raises ValueError for outputs that cannot be searched with."""
     guard = OutputGuard(output)
     engine.begin(roots, output)
     for simulation in range(config.num_simulations):
@@ -75,7 +75,7 @@ def simulate(model: SearchModel, engine: Engine, config: SearchConfig, roots: Ro
 
 
 def conclude(config: SearchConfig, roots: Roots, output: ModelOutput, statistics: RootStatistics, tree: Tree) -> SearchResult:
-    """The policy target and the greedy choice, from what the search found."""
+    """Returns the policy target and the greedy choice, from the statistics of the search."""
     if roots.bias is None:
         weights, actions = statistics.visits / config.num_simulations, statistics.visits.argmax(1)
     else:

@@ -55,9 +55,11 @@ class BehaviourCloning:
         return metrics
 
     def learn(self, observations: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Forward pass, loss, backward pass and step on observations `[B, 3 F, H, W]` and policies `[B, 18]`. Returns the loss
-        with its gradient's norm `[2]`, and per sample `[B]` its own loss and whether the most probable action is the target's.
-        The softmax is over all 18 actions, as EfficientZero trains it."""
+        """Makes forward pass, loss, backward pass and step on observations `[B, 3 F, H, W]` and policies `[B, 18]`.
+
+        Returns the loss with its gradient's norm `[2]`, and per sample `[B]` its own loss and whether the most probable action is
+        the target's. The softmax is over all 18 actions, as EfficientZero trains it.
+        """
         logits = policy_logits(self._network, observations)
         losses = cross_entropy(logits, targets)
         return self._optimizer.step(losses.mean()), losses.detach(), logits.argmax(1) == targets.argmax(1)

@@ -127,7 +127,8 @@ class FinetuningLearner(EfficientZeroLearner):
         return metrics | {f"gradient_similarity/{game}": similarity for game, similarity in similarities.items()}
 
     def learn_jointly(self, factors: Tensor, batches: Sequence[TensorBatch]) -> JointStep:
-        """Forward pass, losses, backward pass and step. factors: see `_factors`; batches: the target's, then the m mixed in."""
+        """Makes forward pass, losses, backward pass and step. factors: `[m + 1]`, see `_factors`; batches: the target's, then the
+        m mixed in."""
         return self._step(factors, self._losses(batches))
 
     def state(self) -> dict[str, Any]:

@@ -68,7 +68,7 @@ class SourceBatches:
         return self._offline.take(update)
 
     def set_priorities(self, batches: Sequence[TaskBatch], priorities: NDArray[np.float64], replay: ReplayBuffer) -> None:
-        """Sets them in the tasks' own replays."""
+        """Sets priorities `[M]` in the tasks' own replays."""
         self._offline.set_priorities(batches, priorities)
 
     def state(self) -> dict[str, Any]:
@@ -100,7 +100,7 @@ class TargetBatches:
         return [TaskBatch(0, sample, batch)]
 
     def set_priorities(self, batches: Sequence[TaskBatch], priorities: NDArray[np.float64], replay: ReplayBuffer) -> None:
-        """Sets them in the target's replay, after those of its own batch."""
+        """Sets priorities `[M]` in the target's replay, after those of its own batch."""
         for one in batches:
             replay.update_priorities(one.sample, priorities)
 

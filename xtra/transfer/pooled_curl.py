@@ -21,8 +21,8 @@ from xtra.transfer.tasks import Task
 
 
 class PooledCurl:
-    """view: the environment of all games, naming none. batch_size: samples per update, of all games together, which are also one
-    another's negatives."""
+    """CURL on several games. view: the environment of all games, naming none. batch_size: samples per update, of all games
+    together, which are also one another's negatives."""
 
     def __init__(
         self, config: CurlConfig, view: EnvironmentConfig, tasks: Sequence[Task], batch_size: int, run: TrainingRun

@@ -30,7 +30,8 @@ from xtra.transfer.tasks import LabelledTask, Task, TeacherTargets
 
 
 class Student(ABC):
-    """batch_size: samples per update, of all games together. Schedules and optimiser are EfficientZero's."""
+    """A student of several games. batch_size: samples per update, of all games together. Schedules and optimiser are
+    EfficientZero's."""
 
     def __init__(
         self, config: EfficientZeroConfig, frame_size: int, tasks: Sequence[Task], batch_size: int, run: TrainingRun
@@ -58,8 +59,11 @@ class Student(ABC):
         return metrics | self._losses_by_game(batches, terms)
 
     def learn(self, batch: TensorBatch) -> tuple[Tensor, Tensor, Tensor]:
-        """Forward pass, losses, backward pass and step. Returns the loss with its gradient's norm `[2]`, the value errors `[B]`
-        for the priorities, and each term per sample `[4, B]`."""
+        """Makes forward pass, losses, backward pass and step.
+
+        Returns the loss with its gradient's norm `[2]`, the value errors `[B]` for the priorities, and each term per sample `[4,
+        B]`.
+        """
         losses = unroll_losses(self._network, batch, self._config)
         terms = torch.stack([losses.value_prefix, losses.policy, losses.value, losses.consistency]).detach()
         loss_and_norm = self._optimizer.step(total_loss(losses, batch, self._config))

@@ -35,7 +35,7 @@ class CurlPlayer:
 
     @torch.no_grad()
     def play(self, stacks: NDArray[np.uint8], env_step: int) -> NDArray[np.int64]:
-        """Ties go to the lowest action id."""
+        """Returns one action id per environment, `[N]`; ties go to the lowest. stacks: `[N, frame_stack, H, W, C]`."""
         observations = to_observations(stacks, self._device)
         greedy = self._network.values(observations, self._valid.expand(len(stacks), -1), None).argmax(1).cpu().numpy()
         rng = stream(self._seed, "evaluation-epsilon", env_step)
@@ -44,7 +44,7 @@ class CurlPlayer:
 
 
 class CurlLearner:
-    """The agent while it learns one game. Of the run, threads and the budget of env steps do not matter to it."""
+    """CURL while it learns one game. Of the run, threads and the budget of env steps do not matter to it."""
 
     def __init__(self, config: CurlConfig, environment: EnvironmentConfig, run: TrainingRun) -> None:
         self._config, self._num_updates, self._seed, self._device = config, run.num_updates, run.seed, run.device
@@ -55,16 +55,18 @@ class CurlLearner:
         self._player = CurlPlayer(config, environment, self._networks.network, run.seed)
 
     def start_from(self, weights: Mapping[str, Tensor], components: Collection[str], frozen: Collection[str]) -> None:
-        """The encoder is the component `representation`, the dueling heads `prediction`, the contrastive head `projection`."""
+        """Loads and freezes components: the encoder is `representation`, the dueling heads `prediction`, the contrastive head
+        `projection`."""
         self._networks.start_from(weights, components, frozen)
 
     def make_replay(self, num_envs: int, frame_shape: tuple[int, int, int], expected_transitions: int) -> ReplayBuffer:
-        """A transition's targets look at the rewards of n steps and the observation after them."""
+        """Makes an empty replay. A transition's targets look at the rewards of n steps and the observation after them."""
         return ReplayBuffer(self._config.replay, num_envs, frame_shape, NUM_ACTIONS, self._config.window, expected_transitions)
 
     @torch.no_grad()
     def act(self, stacks: NDArray[np.uint8], row: int, updates: int) -> Decision:
-        """The best valid action under noise of each environment and row, from the first row on, trained or not."""
+        """Takes the best valid action under noise, drawn for each environment and row, from the first row on. stacks: `[N,
+        frame_stack, H, W, C]`."""
         network = self._networks.network
         noise = network.prediction.draw_noise(stream(self._seed, "noise", "act", row), len(stacks), self._device)
         values = network.values(to_observations(stacks, self._device), self._valid.expand(len(stacks), -1), noise)
@@ -76,7 +78,7 @@ class CurlLearner:
         return self._player.play(stacks, env_step)
 
     def update(self, replay: ReplayBuffer, update: int) -> dict[str, float]:
-        """Sample, learn, and set the samples' new priorities."""
+        """Draws a batch, learns from it, and sets the samples' new priorities."""
         sample, batch = self.make_batch(replay, update)
         metrics, losses = self._networks.update(batch, update)
         replay.update_priorities(sample, priorities(losses, batch, self._config).double().cpu().numpy())

@@ -59,7 +59,7 @@ class EfficientZeroPlayer:
 
 
 class EfficientZeroLearner:
-    """The agent while it learns one game."""
+    """EfficientZero while it learns one game."""
 
     def __init__(self, config: EfficientZeroConfig, environment: EnvironmentConfig, run: TrainingRun) -> None:
         self._config, self._run, self._seed, self._device = config, run, run.seed, run.device
@@ -110,7 +110,8 @@ class EfficientZeroLearner:
     def act(self, stacks: NDArray[np.uint8], row: int, updates: int) -> Decision:
         """Samples actions in proportion to visits^(1/temperature); uniformly until updates begin, if so configured.
 
-        The root policy `gumbel` explores by its own noise: it plays the winner of sequential halving (Danihelka et al., 2022).
+        stacks: `[N, frame_stack, H, W, 3]`. The root policy `gumbel` explores by its own noise: it plays the winner of sequential
+        halving (Danihelka et al., 2022).
         """
         rng = stream(self._seed, "act", row)
         valid = np.array(self._space.valid)
@@ -129,7 +130,7 @@ class EfficientZeroLearner:
         return Decision(self._space.to_ids(actions), policies, result.root_values.cpu().numpy())
 
     def play(self, stacks: NDArray[np.uint8], env_step: int) -> NDArray[np.int64]:
-        """Greedy play with the acting network, for learning curves."""
+        """Plays greedily with the acting network, for learning curves."""
         return self._player.play(stacks, env_step)
 
     def update(self, replay: ReplayBuffer, update: int) -> dict[str, float]:
@@ -144,8 +145,11 @@ class EfficientZeroLearner:
         return metrics | named_means(means)
 
     def learn(self, batch: TensorBatch) -> tuple[Tensor, Tensor, Tensor]:
-        """Forward pass, losses, backward pass and step. Returns the loss with its gradient's norm `[2]`, the value errors `[B]`
-        for the priorities, and the means of the losses' terms `[5]`."""
+        """Makes forward pass, losses, backward pass and step.
+
+        Returns the loss with its gradient's norm `[2]`, the value errors `[B]` for the priorities, and the means of the losses'
+        terms `[5]`.
+        """
         losses = unroll_losses(self._network, batch, self._config)
         loss = total_loss(losses, batch, self._config)
         loss_and_norm = self._optimizer.step(loss)
@@ -218,7 +222,7 @@ def temperature(updates: int, span: int, config: ActingConfig) -> float:
 
 
 def named_means(means: Tensor) -> dict[str, float]:
-    """`Losses.means` by their names in the metrics."""
+    """Names the means `[5]` of `Losses.means` as in the metrics."""
     names = ("value_prefix_loss", "policy_loss", "value_loss", "consistency_loss", "value_error")
     return dict(zip(names, means.tolist(), strict=True))
 

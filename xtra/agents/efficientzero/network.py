@@ -47,8 +47,10 @@ def normalize_batch(layer: nn.BatchNorm1d | nn.BatchNorm2d, x: Tensor) -> Tensor
 
 
 class ResidualBlock(nn.Module):
-    """conv3x3, BN, ReLU, conv3x3, BN, add, ReLU. With `stride` 2 the shortcut is a bare strided conv3x3
-    (EfficientZero's released code)."""
+    """conv3x3, BN, ReLU, conv3x3, BN, add, ReLU: `[B, in, H, W]` to `[B, out, H / stride, W / stride]`.
+
+    With `stride` 2 the shortcut is a bare strided conv3x3 (EfficientZero's released code).
+    """
 
     def __init__(self, in_channels: int, out_channels: int, momentum: float, stride: int = 1) -> None:
         super().__init__()

@@ -58,7 +58,8 @@ class Optimizer:
         return loss_and_norm
 
     def metrics(self, loss_and_norm: Tensor, update: int) -> dict[str, float]:
-        """Names what `step` returned in update number `update`. Raises FloatingPointError if it is not finite."""
+        """Names the loss and norm `[2]` that `step` returned in update number `update`. Raises FloatingPointError if one is not
+        finite."""
         loss, norm = loss_and_norm.tolist()
         if not math.isfinite(loss):
             raise FloatingPointError(f"update {update}: the loss is {loss}")

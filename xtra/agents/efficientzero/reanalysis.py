@@ -30,7 +30,7 @@ class Memo:
         self._periods = np.full(table, -1, np.int32)
 
     def lacks(self, places: Places, period: int) -> Mask:
-        """Tells for which places, of any shape, there is no answer of target network number `period`."""
+        """Tells for which places `[...]` there is no answer of target network number `period`: `[...]`."""
         slots, envs = self._slots(places), places[1]
         known: Mask = (self._rows[slots, envs] == places[0]) & (self._periods[slots, envs] == period)
         return ~known

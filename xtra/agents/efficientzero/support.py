@@ -13,12 +13,12 @@ EPSILON = 0.001
 
 
 def transform(x: Tensor) -> Tensor:
-    """Computes h(x) = sign(x)(sqrt(|x| + 1) - 1) + epsilon x, of each entry."""
+    """Computes h(x) = sign(x)(sqrt(|x| + 1) - 1) + epsilon x of each entry, `[...]`."""
     return x.sign() * ((x.abs() + 1).sqrt() - 1) + EPSILON * x
 
 
 def inverse_transform(y: Tensor) -> Tensor:
-    """Returns the x with h(x) = y, of each entry.
+    """Returns the x with h(x) = y of each entry, `[...]`.
 
     MuZero's (sqrt(1 + 4 e a) - 1) / (2 e) is written without its cancellation, which costs float32 3 digits.
     """

@@ -205,9 +205,9 @@ class TargetMaker:
 
 
 def to_compute(alive: Mask, device: torch.device) -> Mask:
-    """Selects the rows to be computed: those that are alive, but all on CUDA, where a search of one shape is captured as a graph
-    once.
+    """Selects the entries `[B, K]` to be computed: those alive, but all on CUDA, where a search of one shape is captured as a
+    graph once.
 
-    What comes of a row does not depend on the others.
+    What comes of an entry does not depend on the others.
     """
     return np.ones_like(alive) if device.type == "cuda" else alive
