@@ -5,7 +5,15 @@ A field's docstring is its documentation everywhere: in this code, in error mess
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, SerializationInfo
+from pydantic_core import CoreSchema, core_schema
+
+from xtra.registry import Registry
 
 
 class Config(BaseModel):
@@ -19,3 +27,53 @@ class Config(BaseModel):
         use_attribute_docstrings=True,
         validate_default=True,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class NameIn:
+    """For `Annotated[str, NameIn(registry)]`: a text that names an entry of a registry, or is one of `others`."""
+
+    registry: Registry[Any]
+    others: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> list[str]:
+        """What is valid, by now."""
+        return [*self.others, *self.registry]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(schema), "enum": self.names}
+
+    def _check(self, name: str) -> str:
+        if name not in self.names:
+            raise ValueError(f"must be one of {', '.join(self.names)}")
+        return name
+
+
+@dataclass(frozen=True, eq=False)
+class ChosenBy:
+    """For `Annotated[Block, ChosenBy(registry, field)]`: a block of settings whose class is the `config` of the entry that its
+    own field names; `Block` itself where the field is left out or names none."""
+
+    registry: Registry[Any]
+    field: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        def validate(value: Any, validate_as_source: Callable[[Any], Any]) -> Any:
+            if not isinstance(value, Mapping):
+                return validate_as_source(value)
+            entry = self.registry.get(str(value.get(self.field)))
+            config = source if entry is None else entry.config
+            return config.model_validate_json(json.dumps(value))  # as JSON, lists are tuples
+
+        def dump(block: BaseModel, info: SerializationInfo) -> dict[str, Any]:
+            return block.model_dump(mode=info.mode)
+
+        of_any_class = core_schema.plain_serializer_function_ser_schema(dump, info_arg=True)
+        return core_schema.no_info_wrap_validator_function(validate, handler(source), serialization=of_any_class)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return dict(handler(schema["schema"]))

@@ -23,12 +23,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from xtra.agents.registry import AGENTS
 from xtra.protocol.families import FAMILIES
 from xtra.registry import Origin, RegistrationError, Registry, source_sha256
 from xtra.store.files import write_text_atomically
 from xtra.store.job import Job
+from xtra.transfer.registry import PRETRAINING, STARTS, TASK_WEIGHTS
 
-REGISTRIES: tuple[Registry[Any], ...] = (FAMILIES,)
+REGISTRIES: tuple[Registry[Any], ...] = (FAMILIES, AGENTS, PRETRAINING, STARTS, TASK_WEIGHTS)
 """What plugins can add to."""
 
 DIRECTORY = "plugins"

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from importlib.metadata import Distribution, EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
@@ -77,8 +78,8 @@ class Registry(Mapping[str, T], Generic[T]):
         return len(self._entries)
 
     def origin(self, name: str) -> Origin | None:
-        """Where an entry comes from, as part of a job's identity; None for our own."""
-        return self._entries[name].origin()
+        """Where an entry comes from, as part of a job's identity; None for our own, and for a name that is not registered."""
+        return self._entries[name].origin() if name in self._entries else None
 
     def add(self, value: T, origin: Origin) -> None:
         """Registers what a plugin brings, once. Raises RegistrationError for what cannot stand beside the others."""
@@ -131,6 +132,22 @@ class Registry(Mapping[str, T], Generic[T]):
             return Origin(distribution.name, distribution.version, source_sha256(package), package)
 
         return _Entry(loaded, distribution.name, origin)
+
+
+def load_object(reference: str) -> Any:
+    """What `module:name` names; the module is imported now."""
+    module, _, name = reference.partition(":")
+    return getattr(import_module(module), name)
+
+
+def named_by(block: str, field: str) -> Callable[[str, Any], Iterator[str]]:
+    """`names_in` for things that a configuration chooses by the value of `field` in a block called `block`."""
+
+    def names_in(key: str, value: Any) -> Iterator[str]:
+        if key == block and isinstance(value, Mapping) and field in value:
+            yield str(value[field])
+
+    return names_in
 
 
 def _distribution(entry_point: EntryPoint) -> Distribution:

@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from xtra.agents.components import ComponentNetwork
-from xtra.agents.config import AGENTS
 from xtra.agents.curl import agent as curl
 from xtra.agents.curl.config import CurlConfig, CurlNetworkConfig
 from xtra.agents.efficientzero.agent import make_network
 from xtra.agents.efficientzero.config import EfficientZeroConfig, NetworkConfig
+from xtra.agents.registry import AGENTS
 from xtra.config import Config
 from xtra.envs.config import EnvironmentConfig
 from xtra.networks.compatibility import ARCHITECTURES, DEPENDS_ON, differences
@@ -148,7 +148,7 @@ def configured(kind: str, changes: dict[str, Any]) -> tuple[Config, EnvironmentC
     for path, value in changes.items():
         *blocks, leaf = path.split(".")
         reduce(lambda block, name: block.setdefault(name, {}), blocks, tree)[leaf] = value
-    return AGENTS[kind].model_validate(tree["agent"]), EnvironmentConfig.model_validate(tree["environment"])
+    return AGENTS[kind].config.model_validate(tree["agent"]), EnvironmentConfig.model_validate(tree["environment"])
 
 
 @pytest.mark.parametrize(("kind", "path"), [(kind, path) for kind, changes in CHANGES.items() for path in changes])

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from xtra.agents.config import AGENTS
 from xtra.agents.efficientzero.config import EfficientZeroConfig
+from xtra.agents.registry import AGENTS
 from xtra.config import Config
 from xtra.protocol.atari import XTRA_GAMES
 from xtra.protocol.protocols import PROTOCOLS

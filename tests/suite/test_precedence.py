@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xtra.agents.config import AGENTS
+from xtra.agents.registry import AGENTS
 from xtra.protocol.protocols import PROTOCOLS
 from xtra.suite.diagnostics.errors import SuiteError
 from xtra.suite.load import load_suite

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xtra.transfer.config import TaskWeightConfig
-from xtra.transfer.task_weights import TaskWeights, cosine, gradient
+from xtra.transfer.task_weights import TaskWeights, cosine, gradient, make_task_weights
 
 
 def weights(**changes: object) -> TaskWeights:
     config = TaskWeightConfig.model_validate({"start": 10, "interval": 20, "window": 4, **changes})
-    return TaskWeights(config, ["Near", "Far"])
+    return make_task_weights(config, ["Near", "Far"])
 
 
 def run(tracked: TaskWeights, similarities: list[float], first: int, last: int) -> None:
@@ -24,7 +24,7 @@ def run(tracked: TaskWeights, similarities: list[float], first: int, last: int) 
 
 
 def test_windows_are_those_of_the_released_code() -> None:
-    tracked = TaskWeights(TaskWeightConfig(), ["Near"])
+    tracked = make_task_weights(TaskWeightConfig(), ["Near"])
     measured = [update for update in range(120_000) if tracked.measures(update)]
     assert (measured[0], measured[499], measured[500]) == (10_000, 10_499, 15_000)
     assert len(measured) == 22 * 500

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from xtra.agents.config import CloningConfig
+from xtra.agents.efficientzero.agent import make_network
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
 from xtra.agents.observation import to_observations
 from xtra.envs.config import EnvironmentConfig
-from xtra.protocol.games import find_game
+from xtra.protocol.games import ActionSpace, find_game
 
 
 class CloningPlayer:
@@ -29,6 +32,17 @@ class CloningPlayer:
         logits = policy_logits(self._network, to_observations(stacks, self._device)).cpu().numpy()
         actions: NDArray[np.int64] = self._action_ids[logits[:, self._action_ids].argmax(1)]
         return actions
+
+
+def make_player(
+    config: CloningConfig, environment: EnvironmentConfig, weights: Mapping[str, Tensor], *, seed: int, num_threads: int
+) -> CloningPlayer:
+    """A player with these weights, on the device that they are on."""
+    space = ActionSpace.of(config.network.action_space, environment.game)
+    device = next(iter(weights.values())).device
+    network = make_network(config.network, environment.frame_size, seed, device, space.size)
+    network.load_state_dict(weights)
+    return CloningPlayer(config, environment, network)
 
 
 def policy_logits(network: EfficientZeroNetwork, observations: Tensor) -> Tensor:

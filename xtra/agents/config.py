@@ -1,27 +1,28 @@
-"""The agents a method may name; `agent.name` tells them apart."""
+"""The agents of few settings, and the choice among all: `agent.name` tells them apart."""
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import field_validator
 
-from xtra.agents.curl.config import CurlConfig
-from xtra.agents.efficientzero.config import EfficientZeroConfig, NetworkConfig, OptimizerConfig
-from xtra.config import Config
+from xtra.agents.efficientzero.config import NetworkConfig, OptimizerConfig, check_rgb
+from xtra.agents.registry import AGENTS, Agent, AgentConfig, LearningAgentConfig
+from xtra.config import ChosenBy
+from xtra.envs.config import EnvironmentConfig
 
 IMPORTED_FILE = "network.safetensors"
 """What a job leaves whose network came from elsewhere, where one that trains leaves `network.pt`."""
 
 
-class RandomConfig(Config):
+class RandomConfig(AgentConfig):
     """An agent that acts uniformly at random over the game's valid actions. It is evaluated, never trained."""
 
     name: Literal["random"] = "random"
     """Tells the agents apart."""
 
 
-class CloningConfig(Config):
+class CloningConfig(AgentConfig):
     """A cloned policy, pretrained and evaluated, never trained online: its network is finetuned by EfficientZero."""
 
     name: Literal["cloning"] = "cloning"
@@ -38,18 +39,22 @@ class CloningConfig(Config):
             raise ValueError(f"action_space is {network.action_space}; what is cloned from several games needs ale18")
         return network
 
+    def check_view(self, environment: EnvironmentConfig) -> None:
+        """Raises ValueError for gray frames, which EfficientZero's network does not take."""
+        check_rgb(self.name, environment)
 
-LearningAgentConfig = Annotated[EfficientZeroConfig | CurlConfig, Field(discriminator="name")]
-"""Agents that learn online."""
 
-PretrainedAgentConfig = Annotated[EfficientZeroConfig | CurlConfig | CloningConfig, Field(discriminator="name")]
-"""Agents that learn from offline data of several games."""
+CLONING = Agent(
+    name="cloning",
+    config=CloningConfig,
+    player="xtra.agents.cloning:make_player",
+    defaults={"transfer.pretraining.method": "cloning"},
+    presets_of="efficientzero",
+)
+RANDOM = Agent(name="random", config=RandomConfig, player="xtra.agents.evaluation:make_random_player", has_network=False)
 
-AgentConfig = Annotated[EfficientZeroConfig | CurlConfig | CloningConfig | RandomConfig, Field(discriminator="name")]
+AnyAgentConfig = Annotated[AgentConfig, ChosenBy(AGENTS, "name")]
+"""The configuration of whatever agent its `name` names."""
 
-AGENTS: dict[str, type[Config]] = {
-    "efficientzero": EfficientZeroConfig,
-    "curl": CurlConfig,
-    "cloning": CloningConfig,
-    "random": RandomConfig,
-}
+AnyLearningAgentConfig = Annotated[LearningAgentConfig, ChosenBy(AGENTS, "name")]
+"""The same for agents that learn online."""

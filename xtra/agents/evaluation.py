@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xtra.agents.interface import Player
+from xtra.config import Config
 from xtra.envs.config import EnvironmentConfig
 from xtra.envs.make import make_evaluation_environment
 from xtra.envs.vector import FrameStacks
@@ -120,3 +121,10 @@ class RandomPlayer:
     def play(self, stacks: NDArray[np.uint8], env_step: int) -> NDArray[np.int64]:
         """Returns one valid action id per environment, `[N]`."""
         return stream(self._seed, "random-player", env_step).choice(self._valid, len(stacks))
+
+
+def make_random_player(
+    config: Config, environment: EnvironmentConfig, weights: object, *, seed: int, num_threads: int
+) -> RandomPlayer:
+    """The player of agent `random`, which has no network."""
+    return RandomPlayer(environment.game, seed)

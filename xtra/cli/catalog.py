@@ -50,7 +50,7 @@ def list_names(
 
 
 def _descriptions(kind: Kind, results: Path) -> Iterator[tuple[str, str]]:
-    from xtra.agents.config import AGENTS
+    from xtra.agents.registry import AGENTS
     from xtra.protocol.games import GAMES
     from xtra.protocol.protocols import PROTOCOLS
     from xtra.suite.presets import PRESETS
@@ -64,7 +64,7 @@ def _descriptions(kind: Kind, results: Path) -> Iterator[tuple[str, str]]:
     elif kind is Kind.PROTOCOLS:
         yield from ((protocol.name, protocol.summary) for protocol in PROTOCOLS.values())
     elif kind is Kind.AGENTS:
-        yield from ((name, (config.__doc__ or "").split("\n")[0]) for name, config in AGENTS.items())
+        yield from ((agent.name, (agent.config.__doc__ or "").split("\n")[0]) for agent in AGENTS.values())
     else:
         yield from _runs(results)
 

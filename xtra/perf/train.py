@@ -21,6 +21,7 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
+from xtra.agents.curl.config import CurlConfig
 from xtra.agents.device import prepare_torch
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.cuda_graphs import without_graphs
@@ -95,6 +96,7 @@ def whole_periods(config: TrainConfig, num_updates: int) -> int:
 def abbreviated(config: TrainConfig, transitions: int) -> TrainConfig:
     """Returns the same run with its first update after so many transitions of random play (a batch of them at least), and without
     what interrupts the steady state: curve, checkpoints and windows of measurement."""
+    assert isinstance(config.agent, EfficientZeroConfig | CurlConfig)
     replay = config.agent.replay.model_copy(update={"min_transitions": max(transitions, config.agent.optimizer.batch_size)})
     long = {"env_steps": FULL_ENV_STEPS, "curve_episodes": 0, "checkpoint_interval": NEVER}
     agent: dict[str, Any] = {"replay": replay}

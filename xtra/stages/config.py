@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from xtra.agents.config import AgentConfig, LearningAgentConfig, PretrainedAgentConfig
+from xtra.agents.config import AnyAgentConfig, AnyLearningAgentConfig
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.config import Config
 from xtra.envs.config import EnvironmentConfig
-from xtra.transfer.config import DataConfig, FinetuningConfig, PretrainingConfig, TeacherConfig, TeacherPolicy
+from xtra.transfer.config import AnyPretrainingConfig, DataConfig, FinetuningConfig, TeacherConfig, TeacherPolicy
 
 
 class TrainingConfig(Config):
@@ -46,7 +46,7 @@ class TrainConfig(Config):
 
     environment: EnvironmentConfig
     """The target game."""
-    agent: LearningAgentConfig
+    agent: AnyLearningAgentConfig
     """The agent that learns."""
     training: TrainingConfig
     """Budget and intervals."""
@@ -61,7 +61,7 @@ class EvaluateConfig(Config):
 
     environment: EnvironmentConfig
     """The game."""
-    agent: AgentConfig
+    agent: AnyAgentConfig
     """The agent."""
     evaluation: EvaluationConfig
     """Episodes and caps."""
@@ -121,9 +121,9 @@ class PretrainConfig(Config):
     """The games of inputs `dataset` and, where teachers are followed, `label`, in their order."""
     environment: EnvironmentConfig
     """Their common view; it names no game."""
-    agent: PretrainedAgentConfig
+    agent: AnyAgentConfig
     """The agent whose network it is."""
-    pretraining: PretrainingConfig
+    pretraining: AnyPretrainingConfig
     """Method and length."""
     teacher: TeacherConfig | None
     """How labels become targets; null where no teacher is followed."""

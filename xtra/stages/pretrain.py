@@ -7,22 +7,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from xtra.agents.config import CloningConfig
-from xtra.agents.curl.config import CurlConfig
 from xtra.agents.device import prepare_torch
-from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.agents.evaluation import Evaluation, mean_episode_return
 from xtra.agents.factory import make_player
 from xtra.agents.interface import TrainingRun
+from xtra.registry import load_object
 from xtra.rng import derive_seed
 from xtra.stages.config import PretrainConfig
 from xtra.stages.context import StageContext
 from xtra.stages.offline_training import OfflineLearner, OfflineTraining
 from xtra.stages.resumable import complete_training
-from xtra.transfer.behaviour_cloning import REPLAY, BehaviourCloning
-from xtra.transfer.pooled_curl import PooledCurl
-from xtra.transfer.student import DistilledStudent, MultiTaskStudent
-from xtra.transfer.tasks import load_labelled_tasks, load_tasks
+from xtra.transfer.registry import PRETRAINING, PretrainingSetup
 
 
 def run(config: PretrainConfig, context: StageContext) -> None:
@@ -43,24 +38,21 @@ def run(config: PretrainConfig, context: StageContext) -> None:
 
 def make_pretrainer(config: PretrainConfig, inputs: Mapping[str, tuple[Path, ...]], run: TrainingRun) -> OfflineLearner:
     """Makes the learner for an agent and a method. Raises TypeError for an agent that cannot be pretrained by that method."""
-    agent, games, teacher, datasets = config.agent, config.games, config.teacher, inputs["dataset"]
-    frame_size, batch_size = config.environment.frame_size, config.pretraining.batch_size
-    match agent, config.pretraining.method:
-        case EfficientZeroConfig(), "distillation" if teacher is not None:
-            labelled = load_labelled_tasks(games, datasets, inputs["label"], agent.replay, agent.window)
-            return DistilledStudent(agent, frame_size, labelled, batch_size, run, teacher)
-        case EfficientZeroConfig(), "multi_task":
-            tasks = load_tasks(games, datasets, agent.replay, agent.window)
-            return MultiTaskStudent(agent, frame_size, tasks, batch_size, run)
-        case CurlConfig(), "multi_task":
-            tasks = load_tasks(games, datasets, agent.replay, agent.window)
-            return PooledCurl(agent, config.environment, tasks, batch_size, run)
-        case CloningConfig(), "cloning" if teacher is not None:
-            labelled = load_labelled_tasks(games, datasets, inputs["label"], REPLAY, window=0)
-            return BehaviourCloning(agent, frame_size, labelled, batch_size, run)
-        case CloningConfig(), "cloning":
-            return BehaviourCloning(agent, frame_size, load_tasks(games, datasets, REPLAY, window=0), batch_size, run)
-    raise TypeError(f"{type(agent).__name__} cannot be pretrained by {config.pretraining.method}")
+    factory = PRETRAINING[config.pretraining.method].factories.get(config.agent.name)
+    if factory is None:
+        raise TypeError(f"agent {config.agent.name} cannot be pretrained by {config.pretraining.method}")
+    setup = PretrainingSetup(
+        agent=config.agent,
+        environment=config.environment,
+        games=config.games,
+        datasets=inputs["dataset"],
+        labels=inputs.get("label", ()),
+        pretraining=config.pretraining,
+        teacher=config.teacher,
+        run=run,
+    )
+    learner: OfflineLearner = load_object(factory)(setup)
+    return learner
 
 
 class Pretraining(OfflineTraining):

@@ -7,9 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from xtra.agents.config import AGENTS
-from xtra.agents.curl.config import CurlConfig
-from xtra.agents.efficientzero.config import EfficientZeroConfig
+from xtra.agents.registry import AGENTS, LearningAgentConfig
 from xtra.protocol.families import FAMILIES, UnknownGame
 from xtra.protocol.games import GAMES, find_game, is_game
 from xtra.protocol.protocols import PROTOCOLS
@@ -17,7 +15,7 @@ from xtra.stages.registry import STAGES
 from xtra.suite.diagnostics.document import DataPath, Document, Problems
 from xtra.suite.diagnostics.errors import Problem, shown, suggest
 from xtra.suite.diagnostics.validation import own_message
-from xtra.suite.method import agent_of, resolve
+from xtra.suite.method import agent_of, foreign_to, leaves, merged_settings, resolve
 from xtra.suite.overrides import Override
 from xtra.suite.presets import PRESETS, SIZES
 from xtra.suite.settings import setting_problem
@@ -159,11 +157,24 @@ def combinations(spec: SuiteSpec, document: Document) -> Problems:
                 yield path, Problem(document.location(path), ": ".join([shown(method.name), *setting, own_message(detail)]))
 
 
+def settings_of_others(spec: SuiteSpec, document: Document) -> Problems:
+    """Reports settings that a method itself makes for a way of transfer which it does not use; inherited ones are passed over."""
+    for index, method in enumerate(spec.methods):
+        agent, merged = agent_of(spec, method), merged_settings(spec, method)
+        for setting in method.set:
+            users = foreign_to(agent, setting, merged)
+            if users is not None:
+                chosen_by = leaves(agent)[setting].chosen_by
+                path: DataPath = ("methods", index, "set", setting)
+                message = f"{setting} is a setting of {users}, and {chosen_by} is not"
+                yield path, Problem(document.key_location(path), message, f"set {chosen_by} to {users}, or leave this out")
+
+
 def runs_without_updates(spec: SuiteSpec, document: Document) -> Problems:
     """Reports methods whose training would end before its first update. Only for suites with no other problem."""
     for index, method in enumerate(spec.methods):
         config = resolve(spec, method)
-        if not isinstance(config.agent, EfficientZeroConfig | CurlConfig):
+        if not isinstance(config.agent, LearningAgentConfig):
             continue
         first, last = config.agent.replay.min_transitions, config.training.env_steps
         if first >= last:

@@ -139,7 +139,8 @@ def _content_problems(
     reported += check.settings(spec, document, overrides)
     if not reported and not broken and not document.problems:
         changed = _with_settings(spec, overrides)
-        reported += [*check.combinations(changed, document), *check_transfer.sources(changed, document)]
+        reported += [*check.settings_of_others(changed, document), *check.combinations(changed, document)]
+        reported += [*check_transfer.sources(changed, document)]
         reported += check_transfer.network_files(changed, document)
         if not reported:
             reported += check.runs_without_updates(changed, document)

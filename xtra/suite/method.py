@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from typing import Any, Self, cast
 
 from pydantic import BaseModel, model_validator
 from pydantic.fields import FieldInfo
 
-from xtra.agents.config import AGENTS, AgentConfig
-from xtra.agents.curl.config import CurlConfig
+from xtra.agents.config import AnyAgentConfig
 from xtra.agents.efficientzero.config import EfficientZeroConfig
-from xtra.config import Config
+from xtra.agents.registry import AGENTS, LearningAgentConfig
+from xtra.config import ChosenBy, Config
 from xtra.envs.config import EnvironmentConfig
 from xtra.protocol.protocols import PROTOCOLS
+from xtra.registry import forgotten_at_registration
 from xtra.stages.config import EvaluationConfig, TrainingConfig
 from xtra.suite.presets import PRESETS, SIZES
 from xtra.suite.spec import MethodSpec, SuiteSpec
 from xtra.transfer.config import COMPONENTS, LearningRateConfig, TransferConfig
+from xtra.transfer.registry import PRETRAINING
 
 DEFAULT_AGENT = "efficientzero"
 
@@ -29,32 +32,13 @@ RESERVED = {
 }
 """Paths that no `set` may address, and what to use instead."""
 
-PRETRAINING: dict[str, tuple[str, ...]] = {
-    "efficientzero": ("none", "distillation", "multi_task", "cloning"),
-    "curl": ("none", "multi_task"),
-    "cloning": ("cloning",),
-    "random": ("none",),
-}
-"""How each agent's network can be pretrained."""
-
-AGENT_DEFAULTS: dict[str, dict[str, Any]] = {
-    "cloning": {"transfer.pretraining.method": "cloning"},
-    "curl": {
-        # Its own batch of 32 for each of four source games.
-        "transfer.pretraining.batch_size": 128,
-        # It has no dynamics.
-        "transfer.start.components": ["representation", "prediction", "projection"],
-    },
-}
-"""Where an agent's defaults differ from those of the configuration."""
-
 
 class MethodConfig(Config):
     """Everything that decides what a method does, but for its game and its seed."""
 
     environment: EnvironmentConfig = EnvironmentConfig()
     """How the game is shown to the agent and cut into episodes."""
-    agent: AgentConfig = EfficientZeroConfig()
+    agent: AnyAgentConfig = EfficientZeroConfig()
     """The agent and all its constants."""
     training: TrainingConfig = TrainingConfig()
     """Budget and intervals of training."""
@@ -69,7 +53,7 @@ class MethodConfig(Config):
         """A transition is sampled once the steps its targets look at are there: they must fit into run and replay."""
         if not self.learns_online:
             return self
-        agent = cast("EfficientZeroConfig | CurlConfig", self.agent)
+        agent = cast("LearningAgentConfig", self.agent)
         num_envs = agent.acting.num_envs
         num_needed = num_envs * (agent.window + 1)
         settings = {"training.env_steps": self.training.env_steps, "agent.replay.capacity": agent.replay.capacity}
@@ -83,11 +67,8 @@ class MethodConfig(Config):
 
     @model_validator(mode="after")
     def _view_fits_the_agent(self) -> Self:
-        """EfficientZero's network, which cloning shares, takes three channels; CURL's needs room for its strides and crops."""
-        if self.environment.color == "gray" and self.agent.name in ("efficientzero", "cloning"):
-            raise ValueError(f"environment.color is gray; agent {self.agent.name} sees rgb")
-        if isinstance(self.agent, CurlConfig):
-            self.agent.check_frame_size(self.environment.frame_size)
+        """Refuses frames that the agent's network does not take."""
+        self.agent.check_view(self.environment)
         return self
 
     @model_validator(mode="after")
@@ -96,8 +77,9 @@ class MethodConfig(Config):
         method, name = self.transfer.pretraining.method, self.agent.name
         if self.transfer.init_from is not None:
             self._check_imported()
-        elif method not in PRETRAINING[name]:
-            raise ValueError(f"transfer.pretraining.method is {method}; agent {name} takes {', '.join(PRETRAINING[name])}")
+        elif method not in pretraining_methods(name):
+            taken = ", ".join(pretraining_methods(name))
+            raise ValueError(f"transfer.pretraining.method is {method}; agent {name} takes {taken}")
         if self.transfer.cross_tasks.enabled and name != "efficientzero":
             raise ValueError(f"transfer.cross_tasks.enabled is true; agent {name} has no cross-tasks, efficientzero has")
         if self.transfer.zero_shot and method == "none" and self.transfer.init_from is None:
@@ -114,8 +96,8 @@ class MethodConfig(Config):
                 f"transfer.init_from names a network, and transfer.pretraining.method is {method}, which makes another: "
                 "one of them must be none"
             )
-        if self.agent.name == "random":
-            raise ValueError("transfer.init_from names a network; agent random has none")
+        if not AGENTS[self.agent.name].has_network:
+            raise ValueError(f"transfer.init_from names a network; agent {self.agent.name} has none")
 
     @model_validator(mode="after")
     def _parts_of_transfer_fit(self) -> Self:
@@ -157,21 +139,45 @@ class MethodConfig(Config):
     @property
     def learns_online(self) -> bool:
         """Whether the target is trained on; else a pretrained network, or none, is evaluated."""
-        return isinstance(self.agent, EfficientZeroConfig | CurlConfig) and not self.transfer.zero_shot
+        return AGENTS[self.agent.name].learner is not None and not self.transfer.zero_shot
+
+
+def pretraining_methods(agent: str) -> tuple[str, ...]:
+    """How an agent's network can be pretrained; one that has a network and never learns online must be."""
+    registered = AGENTS[agent]
+    untrained = () if registered.has_network and registered.learner is None else ("none",)
+    return (*untrained, *(name for name, objective in PRETRAINING.items() if agent in objective.factories))
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """A setting: its field, the class that has it, and, where that is the configuration of something that a name chooses, the
+    path of that name and the names that choose it."""
+
+    info: FieldInfo
+    owner: type[BaseModel]
+    chosen_by: str = ""
+    names: frozenset[str] = frozenset()
 
 
 @cache
-def leaves(agent: str) -> Mapping[str, FieldInfo]:
-    """The fields of a method's configuration that can be set, by dotted path, for a method that uses `agent`."""
-    fields = {path: info for name in MethodConfig.model_fields for path, info in _walk(_block(agent, name), name)}
-    return {path: info for path, info in fields.items() if path not in RESERVED}
+def leaves(agent: str) -> Mapping[str, Leaf]:
+    """What can be set for a method that uses `agent`, by dotted path; of ways of transfer, what any of them has."""
+    fields: dict[str, Leaf] = {}
+    for name, info in MethodConfig.model_fields.items():
+        block = AGENTS[agent].config if name == "agent" else cast("type[BaseModel]", info.annotation)
+        fields |= dict(_walk(block, name))
+    return {path: leaf for path, leaf in fields.items() if path not in RESERVED}
+
+
+forgotten_at_registration(leaves.cache_clear)
 
 
 def leaf_schemas(agent: str) -> dict[str, Any]:
     """The JSON Schema of each of those fields, by dotted path."""
-    blocks = {path.rpartition(".")[0] for path in leaves(agent)}
-    schemas = {block: _block(agent, block).model_json_schema()["properties"] for block in blocks}
-    return {path: schemas[path.rpartition(".")[0]][path.rpartition(".")[2]] for path in leaves(agent)}
+    owners = {leaf.owner for leaf in leaves(agent).values()}
+    schemas = {owner: owner.model_json_schema()["properties"] for owner in owners}
+    return {path: schemas[leaf.owner][path.rpartition(".")[2]] for path, leaf in leaves(agent).items()}
 
 
 def agent_of(spec: SuiteSpec, method: MethodSpec) -> str:
@@ -197,16 +203,29 @@ def resolve(spec: SuiteSpec, method: MethodSpec) -> MethodConfig:
 
     Raises pydantic.ValidationError for values that are wrong, alone or together.
     """
-    agent = agent_of(spec, method)
-    known = leaves(agent)
-    merged = {path: value for layer in layers(spec, method) for path, value in layer.items() if path in known}
-    return configure(agent, merged)
+    agent, merged = agent_of(spec, method), merged_settings(spec, method)
+    return configure(agent, {path: value for path, value in merged.items() if foreign_to(agent, path, merged) is None})
+
+
+def merged_settings(spec: SuiteSpec, method: MethodSpec) -> dict[str, Any]:
+    """The settings of all layers that the method's agent has."""
+    known = leaves(agent_of(spec, method))
+    return {path: value for layer in layers(spec, method) for path, value in layer.items() if path in known}
+
+
+def foreign_to(agent: str, path: str, settings: Mapping[str, Any]) -> str | None:
+    """Whose field a setting is, where it is that of another way of transfer than `settings` choose; None if it can be used."""
+    leaf = leaves(agent)[path]
+    if not leaf.names:
+        return None
+    name = {**AGENTS[agent].defaults, **settings}.get(leaf.chosen_by, leaves(agent)[leaf.chosen_by].info.default)
+    return None if name in leaf.names else " or ".join(sorted(leaf.names))
 
 
 def configure(agent: str, settings: Mapping[str, Any]) -> MethodConfig:
     """Defaults with `settings` in their places. JSON mode: lists are read as tuples where the configuration has tuples."""
     tree: dict[str, Any] = {"agent": {"name": agent}}
-    for path, value in {**AGENT_DEFAULTS.get(agent, {}), **settings}.items():
+    for path, value in {**AGENTS[agent].defaults, **settings}.items():
         *blocks, leaf = path.split(".")
         target = tree
         for block in blocks:
@@ -229,19 +248,24 @@ def protocol_label(spec: SuiteSpec, config: MethodConfig) -> str:
     return protocol.label({path: value_at(config, path) for path in protocol.settings})
 
 
-def _block(agent: str, path: str) -> type[BaseModel]:
-    """The class of the block at `path`; under `agent`, that of the agent of this name."""
-    first, *rest = path.split(".")
-    block: Any = AGENTS[agent] if first == "agent" else MethodConfig.model_fields[first].annotation
-    for name in rest:
-        block = block.model_fields[name].annotation
-    return cast("type[BaseModel]", block)
-
-
-def _walk(block: type[BaseModel], prefix: str) -> Iterator[tuple[str, FieldInfo]]:
+def _walk(block: type[BaseModel], prefix: str) -> Iterator[tuple[str, Leaf]]:
     for name, info in block.model_fields.items():
         path = f"{prefix}.{name}"
-        if isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel):
-            yield from _walk(info.annotation, path)
-        else:
-            yield path, info
+        if not (isinstance(info.annotation, type) and issubclass(info.annotation, BaseModel)):
+            yield path, Leaf(info, block)
+            continue
+        yield from _walk(info.annotation, path)
+        choice = next((one for one in info.metadata if isinstance(one, ChosenBy)), None)
+        if choice is not None:
+            yield from _chosen(choice, info.annotation, path)
+
+
+def _chosen(choice: ChosenBy, default: type[BaseModel], prefix: str) -> Iterator[tuple[str, Leaf]]:
+    """The fields that only configurations of some of the registered ways have."""
+    owners: dict[str, set[str]] = {}
+    for name, entry in choice.registry.items():
+        for leaf in entry.config.model_fields.keys() - default.model_fields.keys():
+            owners.setdefault(leaf, set()).add(name)
+    for leaf, names in owners.items():
+        config = choice.registry[min(names)].config
+        yield f"{prefix}.{leaf}", Leaf(config.model_fields[leaf], config, f"{prefix}.{choice.field}", frozenset(names))

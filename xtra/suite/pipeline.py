@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from xtra.agents.config import CloningConfig
-from xtra.agents.curl.config import CurlConfig
 from xtra.agents.efficientzero.config import ActingConfig, EfficientZeroConfig, TargetConfig
+from xtra.agents.registry import LearningAgentConfig
 from xtra.config import Config
 from xtra.envs.config import EnvironmentConfig
 from xtra.networks.imported import imported_job
@@ -31,6 +31,7 @@ from xtra.suite.method import MethodConfig, resolve
 from xtra.suite.presets import PRESETS, SMOKE
 from xtra.suite.spec import OTHER_TARGETS, MethodSpec, SuiteSpec
 from xtra.transfer.config import FinetuningConfig, LearningRateConfig
+from xtra.transfer.registry import PRETRAINING
 
 Inputs = dict[str, tuple[str, ...]]
 """Role to the keys of the jobs that fill it."""
@@ -119,9 +120,7 @@ class Pipeline:
         if pretraining.method == "cloning" and isinstance(agent, EfficientZeroConfig):
             # What is cloned does not depend on how it is finetuned.
             agent = CloningConfig(network=agent.network, optimizer=agent.optimizer)
-        follows_teacher = pretraining.method == "distillation" or (
-            pretraining.method == "cloning" and pretraining.cloning_target == "teacher"
-        )
+        follows_teacher = PRETRAINING[pretraining.method].follows_teacher(pretraining)
         if pretraining.method == "distillation" and isinstance(agent, EfficientZeroConfig):
             agent = _distilled(agent)
         inputs = {"dataset": sources.datasets}
@@ -130,7 +129,7 @@ class Pipeline:
         config = PretrainConfig(
             games=sources.games,
             environment=self.view(""),
-            agent=agent,  # type: ignore[arg-type]
+            agent=agent,
             pretraining=pretraining,
             teacher=self.transfer.teacher if follows_teacher else None,
             evaluation=self._config.evaluation,
@@ -148,7 +147,7 @@ class Pipeline:
         return job
 
     def _train(self, target: str, seed: int, sources: Sources, pretrained: Job | None) -> Job:
-        assert isinstance(self._config.agent, EfficientZeroConfig | CurlConfig)
+        assert isinstance(self._config.agent, LearningAgentConfig)
         transfer = self.transfer
         inputs: Inputs = {} if pretrained is None else {"pretrained": (pretrained.key,)}
         if transfer.crosses_sources or transfer.retention.method == "ewc":

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from xtra.agents.registry import AGENTS
+
 
 @dataclass(frozen=True)
 class Preset:
@@ -24,8 +26,8 @@ class Preset:
     """What jobs ask for, by stage, where the suite's `resources` does not say. Stages not named here ask for one core."""
 
     def settings_for(self, agent: str) -> dict[str, Any]:
-        """Everything this preset sets for a method that uses `agent`. Cloning has EfficientZero's network and optimiser."""
-        return {**self.settings, **self.agents.get("efficientzero" if agent == "cloning" else agent, {})}
+        """Everything this preset sets for a method that uses `agent`."""
+        return {**self.settings, **self.agents.get(AGENTS[agent].presets_of or agent, {})}
 
 
 _CURL = {

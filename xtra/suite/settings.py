@@ -13,8 +13,9 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from xtra.agents.config import AGENTS
-from xtra.suite.diagnostics.errors import Location, Problem, shown
+from xtra.agents.registry import AGENTS
+from xtra.config import NameIn
+from xtra.suite.diagnostics.errors import Location, Problem, nearest, shown
 from xtra.suite.diagnostics.validation import expected
 from xtra.suite.method import RESERVED, configure, leaf_schemas, leaves
 from xtra.suite.spec import SuiteFile
@@ -55,15 +56,17 @@ def _likeness(a: str, b: str) -> float:
 
 
 def _value_complaint(path: str, value: Any, agent: str) -> tuple[str, str] | None:
+    leaf = leaves(agent)[path]
+    choice = {leaf.chosen_by: min(leaf.names)} if leaf.names else {}
     try:
-        configure(agent, {path: value})
+        configure(agent, {**choice, path: value})
     except ValidationError as error:
-        parts, info = tuple(path.split(".")), leaves(agent)[path]
+        parts, info = tuple(path.split(".")), leaf.info
         for detail in error.errors():
-            location = _without_tags(detail["loc"], parts)
+            location = detail["loc"]
             if location[: len(parts)] == parts:
-                reason = expected(detail) if location == parts else _kind(info.annotation)
-                return f"{path}: {shown(value)} is not {reason}", _describe(path, info)
+                reason = expected(detail) if location == parts else _kind(info)
+                return f"{path}: {shown(value)} is not {reason}", _value_remedy(path, value, info)
     return None
 
 
@@ -88,15 +91,9 @@ def _path_complaint(path: str, agents: Collection[str], also: Iterable[str]) -> 
     return f"unknown setting {shown(path)}", remedy
 
 
-def _without_tags(location: tuple[int | str, ...], parts: tuple[str, ...]) -> tuple[int | str, ...]:
-    """Pydantic puts the union's tag (`agent.efficientzero.search`) into the location; dotted paths do not have it."""
-    tagged = len(location) > 1 and location[0] == "agent" and location[1] in AGENTS and location[1] != parts[1]
-    return (location[0], *location[2:]) if tagged else location
-
-
 def _describe(path: str, info: FieldInfo) -> str:
     bounds = [f"{sign} {getattr(m, name)}" for m in info.metadata for kind, name, sign in _BOUNDS if isinstance(m, kind)]
-    kind = " ".join([_kind(info.annotation), *([" and ".join(bounds)] if bounds else [])])
+    kind = " ".join([_kind(info), *([" and ".join(bounds)] if bounds else [])])
     default = info.get_default(call_default_factory=True, validated_data={})
     return f"{path} is {kind}; its default is {_plain(default)}"
 
@@ -105,16 +102,28 @@ _BOUNDS: tuple[tuple[type, str, str], ...] = ((Ge, "ge", ">="), (Gt, "gt", ">"),
 _KINDS: dict[Any, str] = {int: "an integer", float: "a number", bool: "true or false", str: "a text"}
 
 
-def _kind(annotation: Any) -> str:
+def _value_remedy(path: str, value: Any, info: FieldInfo) -> str:
+    """The name that was meant, where the setting is a name and one is near; else what the setting is."""
+    choice = next((one for one in info.metadata if isinstance(one, NameIn)), None)
+    close = nearest(value, choice.names) if choice is not None and isinstance(value, str) else None
+    return _describe(path, info) if close is None else f"did you mean {close}?"
+
+
+def _kind(info: FieldInfo) -> str:
+    choice = next((one for one in info.metadata if isinstance(one, NameIn)), None)
+    return _kind_of(info.annotation) if choice is None else "one of " + ", ".join(choice.names)
+
+
+def _kind_of(annotation: Any) -> str:
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Literal:
         return "one of " + ", ".join(str(argument) for argument in arguments)
     if origin is tuple and Ellipsis not in arguments:
-        return f"a list of {len(arguments)} values, each {_kind(arguments[0])}"
+        return f"a list of {len(arguments)} values, each {_kind_of(arguments[0])}"
     if origin in (tuple, list):
-        return f"a list, each value {_kind(arguments[0])}"
+        return f"a list, each value {_kind_of(arguments[0])}"
     if origin in (typing.Union, types.UnionType):
-        return " or ".join("null" if argument is type(None) else _kind(argument) for argument in arguments)
+        return " or ".join("null" if argument is type(None) else _kind_of(argument) for argument in arguments)
     return _KINDS.get(annotation, str(annotation))
 
 

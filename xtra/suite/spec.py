@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, JsonValue
 
-from xtra.agents.config import AGENTS
+from xtra.agents.registry import AGENTS
 from xtra.config import Config
 from xtra.protocol.games import GAMES
 from xtra.protocol.protocols import PROTOCOLS

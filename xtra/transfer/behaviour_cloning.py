@@ -25,7 +25,8 @@ from xtra.protocol.games import NUM_ACTIONS
 from xtra.replay.config import ReplayConfig
 from xtra.rng import derive_seed
 from xtra.transfer.offline_batches import TaskSample, TaskSampler
-from xtra.transfer.tasks import LabelledTask, Task
+from xtra.transfer.registry import PretrainingSetup
+from xtra.transfer.tasks import LabelledTask, Task, load_labelled_tasks, load_tasks
 
 REPLAY = ReplayConfig()
 """No priority is ever set, so transitions are drawn uniformly."""
@@ -89,3 +90,15 @@ class BehaviourCloning:
         if isinstance(task, LabelledTask):
             return task.labels.teacher_policies[slots]
         return np.eye(NUM_ACTIONS, dtype=np.float32)[task.replay.actions[slots, one.sample.envs]]
+
+
+def make_behaviour_cloning(setup: PretrainingSetup) -> BehaviourCloning:
+    """Makes the imitation of the games' teachers where they are followed, else of whoever played."""
+    agent = setup.agent
+    assert isinstance(agent, CloningConfig)
+    tasks: Sequence[Task]
+    if setup.teacher is not None:
+        tasks = load_labelled_tasks(setup.games, setup.datasets, setup.labels, REPLAY, window=0)
+    else:
+        tasks = load_tasks(setup.games, setup.datasets, REPLAY, window=0)
+    return BehaviourCloning(agent, setup.environment.frame_size, tasks, setup.pretraining.batch_size, setup.run)

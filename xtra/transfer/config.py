@@ -6,11 +6,12 @@ Sources of the values: [P] Xu et al., 2023; [C] its released finetuning code; [o
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
-from xtra.config import Config
+from xtra.config import ChosenBy, Config, NameIn
+from xtra.transfer.registry import PRETRAINING, STARTS, TASK_WEIGHTS, PretrainingObjective, StartProcedure, TaskWeighting
 
 Component = Literal["representation", "dynamics", "prediction", "projection"]
 """Parts of a network. CURL's: the encoder is its representation, the value heads its prediction, the contrastive head its
@@ -53,7 +54,7 @@ class TeacherConfig(Config):
 class PretrainingConfig(Config):
     """The multi-task network that finetuning starts from."""
 
-    method: Literal["none", "distillation", "multi_task", "cloning"] = "none"
+    method: Annotated[str, NameIn(PRETRAINING, ("none",))] = "none"
     """From teachers ([P]); by each game's own reanalysed targets, as the paper's comparison (for CURL: pooled Q-learning); by
     cloning behaviour; or not at all."""
     updates: int = Field(120_000, ge=1)
@@ -67,6 +68,9 @@ class PretrainingConfig(Config):
 class StartConfig(Config):
     """The weights that finetuning starts from."""
 
+    method: Annotated[str, NameIn(STARTS)] = "pretrained"
+    """How the weights are made: from the pretrained ones, whole, shrunk or with fresh heads, as the fields below say; or by what
+    a plugin registers."""
     components: tuple[Component, ...] = COMPONENTS
     """Components that are loaded; the others are initialised anew. [C]: all."""
     frozen: tuple[Component, ...] = ()
@@ -80,6 +84,12 @@ class StartConfig(Config):
     batch_norm: Literal["pretrained", "target"] = "pretrained"
     """Batch-norm statistics at the first update: those loaded ([C]), or averages over batches of the target's own frames
     (Schneider et al., 2020)."""
+
+    @model_serializer(mode="wrap")
+    def _serialize(self, fields_of: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leaves the default method out, so that jobs from before there were others keep their keys."""
+        fields: dict[str, Any] = fields_of(self)
+        return {name: value for name, value in fields.items() if (name, value) != ("method", PRETRAINED.name)}
 
     @model_validator(mode="after")
     def _frozen_heads_are_not_reset(self) -> Self:
@@ -132,7 +142,7 @@ class CrossTaskConfig(Config):
 class TaskWeightConfig(Config):
     """Weights of the cross-tasks in the loss."""
 
-    method: Literal["periodic_similarity", "mean_similarity", "uniform"] = "periodic_similarity"
+    method: Annotated[str, NameIn(TASK_WEIGHTS)] = "periodic_similarity"
     """Share of measured updates in which a task's gradient points with the target's ([P], [C]); the mean cosine, a negative one
     as 0, with no threshold; or `initial` for all tasks throughout: unitary scalarisation (Kurin et al., 2022), the headline
     control."""
@@ -169,6 +179,38 @@ class RetentionConfig(Config):
     """Transitions of each source game that EWC's Fisher information is averaged over, once before training. [ours]."""
 
 
+DISTILLATION = PretrainingObjective(
+    name="distillation",
+    config=PretrainingConfig,
+    factories={"efficientzero": "xtra.transfer.student:make_distilled_student"},
+    follows_teacher=lambda config: True,
+)
+MULTI_TASK = PretrainingObjective(
+    name="multi_task",
+    config=PretrainingConfig,
+    factories={
+        "efficientzero": "xtra.transfer.student:make_multi_task_student",
+        "curl": "xtra.transfer.pooled_curl:make_pooled_curl",
+    },
+)
+CLONING = PretrainingObjective(
+    name="cloning",
+    config=PretrainingConfig,
+    # What is cloned does not depend on how it is finetuned: EfficientZero's jobs are those of agent `cloning`.
+    factories=dict.fromkeys(("efficientzero", "cloning"), "xtra.transfer.behaviour_cloning:make_behaviour_cloning"),
+    follows_teacher=lambda config: config.cloning_target == "teacher",
+)
+PRETRAINED = StartProcedure("pretrained", StartConfig, "xtra.transfer.start:starting_weights")
+PERIODIC_SIMILARITY = TaskWeighting("periodic_similarity", TaskWeightConfig, "xtra.transfer.task_weights:PeriodicSimilarity")
+MEAN_SIMILARITY = TaskWeighting("mean_similarity", TaskWeightConfig, "xtra.transfer.task_weights:MeanSimilarity")
+UNIFORM = TaskWeighting("uniform", TaskWeightConfig, "xtra.transfer.task_weights:UniformWeights")
+
+AnyPretrainingConfig = Annotated[PretrainingConfig, ChosenBy(PRETRAINING, "method")]
+AnyStartConfig = Annotated[StartConfig, ChosenBy(STARTS, "method")]
+AnyTaskWeightConfig = Annotated[TaskWeightConfig, ChosenBy(TASK_WEIGHTS, "method")]
+"""The settings of whatever their `method` names."""
+
+
 class TransferConfig(Config):
     """Everything between the source games and the target."""
 
@@ -176,18 +218,18 @@ class TransferConfig(Config):
     """Offline data."""
     teacher: TeacherConfig = TeacherConfig()
     """Teachers."""
-    pretraining: PretrainingConfig = PretrainingConfig()
+    pretraining: AnyPretrainingConfig = Field(default_factory=PretrainingConfig)
     """The pretrained network."""
     init_from: str | None = None
     """The file of a network that `xtra-bench export` wrote, in place of one pretrained here. Its path is relative to the suite's
     directory; on the command line, to the current one."""
-    start: StartConfig = StartConfig()
+    start: AnyStartConfig = Field(default_factory=StartConfig)
     """What of it is used."""
     learning_rates: LearningRateConfig = LearningRateConfig()
     """How fast each component learns."""
     cross_tasks: CrossTaskConfig = CrossTaskConfig()
     """Offline tasks beside the target."""
-    task_weights: TaskWeightConfig = TaskWeightConfig()
+    task_weights: AnyTaskWeightConfig = Field(default_factory=TaskWeightConfig)
     """Their weights."""
     retention: RetentionConfig = RetentionConfig()
     """Penalties on forgetting."""
@@ -210,13 +252,13 @@ class FinetuningConfig(Config):
 
     sources: tuple[str, ...] = ()
     """The games of inputs `dataset` and `label`, in their order; empty where neither is read."""
-    start: StartConfig | None = None
+    start: AnyStartConfig | None = None
     """What is loaded from input `pretrained`."""
     learning_rates: LearningRateConfig | None = None
     """How fast each component learns; null for one rate."""
     cross_tasks: CrossTaskConfig | None = None
     """What is mixed into every update."""
-    task_weights: TaskWeightConfig | None = None
+    task_weights: AnyTaskWeightConfig | None = None
     """How it is weighed."""
     teacher: TeacherConfig | None = None
     """How labels become targets."""

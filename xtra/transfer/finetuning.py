@@ -25,17 +25,19 @@ from xtra.agents.efficientzero.losses import Losses, total_loss, unroll_losses
 from xtra.agents.efficientzero.optimizer import Optimizer
 from xtra.agents.factory import load_weights, make_learner
 from xtra.agents.interface import Learner, TrainingRun
-from xtra.config import Config
+from xtra.agents.registry import AgentConfig
 from xtra.cuda_graphs import graphed
 from xtra.envs.config import EnvironmentConfig
+from xtra.registry import load_object
 from xtra.replay.buffer import ReplayBuffer
 from xtra.rng import derive_seed
 from xtra.transfer.config import FinetuningConfig, LossTerm, TaskWeightConfig
 from xtra.transfer.mixture import Mixture, NothingMixedIn, SourceBatches, TargetBatches
 from xtra.transfer.offline_batches import OfflineBatches, TaskBatch, TaskSampler
+from xtra.transfer.registry import STARTS
 from xtra.transfer.retention import Retention, make_retention
-from xtra.transfer.start import estimating_batch_norm, starting_weights
-from xtra.transfer.task_weights import TaskWeights, cosine, gradient
+from xtra.transfer.start import estimating_batch_norm
+from xtra.transfer.task_weights import cosine, gradient, make_task_weights
 from xtra.transfer.tasks import LabelledTask, Task, TeacherTargets, load_labelled_tasks, load_tasks
 
 BATCH_NORM_PASSES = 10
@@ -81,7 +83,7 @@ class FinetuningLearner(EfficientZeroLearner):
         weights = finetuning.task_weights or TaskWeightConfig(method="uniform")
         self.mixture = self._make_mixture()
         self._games = self._mixed_games(environment.game)
-        self.weights = TaskWeights(weights, self._games)
+        self.weights = make_task_weights(weights, self._games)
         self._measured_config, self._clamp = only_terms(config, weights.terms), weights.gradient_clamp
         self._retention: Retention | None = None
         if finetuning.learning_rates is not None:
@@ -251,7 +253,7 @@ class FinetuningLearner(EfficientZeroLearner):
 
 
 def make_finetuning_learner(
-    agent: Config,
+    agent: AgentConfig,
     environment: EnvironmentConfig,
     finetuning: FinetuningConfig,
     inputs: Mapping[str, tuple[Path, ...]],
@@ -265,7 +267,8 @@ def make_finetuning_learner(
         learner = make_learner(agent, environment, run)
     if finetuning.start is not None:
         (directory,) = inputs["pretrained"]
-        weights = starting_weights(load_weights(directory, run.device), learner.network_state(), finetuning.start)
+        make = load_object(STARTS[finetuning.start.method].factory)
+        weights = make(load_weights(directory, run.device), learner.network_state(), finetuning.start)
         learner.start_from(weights, finetuning.start.components, finetuning.start.frozen)
     return learner
 

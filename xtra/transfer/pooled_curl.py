@@ -17,7 +17,8 @@ from xtra.agents.curl.losses import priorities
 from xtra.agents.interface import TrainingRun
 from xtra.envs.config import EnvironmentConfig
 from xtra.transfer.offline_batches import TaskSampler
-from xtra.transfer.tasks import Task
+from xtra.transfer.registry import PretrainingSetup
+from xtra.transfer.tasks import Task, load_tasks
 
 
 class PooledCurl:
@@ -53,3 +54,11 @@ class PooledCurl:
     def network_state(self) -> dict[str, Any]:
         """Returns the learning network's weights."""
         return self._networks.network.state_dict()
+
+
+def make_pooled_curl(setup: PretrainingSetup) -> PooledCurl:
+    """Makes CURL's pretraining on the games' data."""
+    agent = setup.agent
+    assert isinstance(agent, CurlConfig)
+    tasks = load_tasks(setup.games, setup.datasets, agent.replay, agent.window)
+    return PooledCurl(agent, setup.environment, tasks, setup.pretraining.batch_size, setup.run)

@@ -26,7 +26,8 @@ from xtra.cuda_graphs import graphed
 from xtra.rng import derive_seed
 from xtra.transfer.config import TeacherConfig
 from xtra.transfer.offline_batches import OfflineBatches, TaskBatch, TaskSample, TaskSampler
-from xtra.transfer.tasks import LabelledTask, Task, TeacherTargets
+from xtra.transfer.registry import PretrainingSetup
+from xtra.transfer.tasks import LabelledTask, Task, TeacherTargets, load_labelled_tasks, load_tasks
 
 
 class Student(ABC):
@@ -169,3 +170,21 @@ class MultiTaskStudent(Student):
         seed = derive_seed(self._run.seed, task.game)
         planner = Planner(self._config.search, task.action_space, seed, self._run.num_threads)
         return TargetMaker(self._config, planner, seed)
+
+
+def make_distilled_student(setup: PretrainingSetup) -> DistilledStudent:
+    """Makes the student of the games' teachers."""
+    agent = setup.agent
+    assert isinstance(agent, EfficientZeroConfig)
+    assert setup.teacher is not None
+    tasks = load_labelled_tasks(setup.games, setup.datasets, setup.labels, agent.replay, agent.window)
+    frame_size, batch_size = setup.environment.frame_size, setup.pretraining.batch_size
+    return DistilledStudent(agent, frame_size, tasks, batch_size, setup.run, setup.teacher)
+
+
+def make_multi_task_student(setup: PretrainingSetup) -> MultiTaskStudent:
+    """Makes the student of the games' own reanalysed data."""
+    agent = setup.agent
+    assert isinstance(agent, EfficientZeroConfig)
+    tasks = load_tasks(setup.games, setup.datasets, agent.replay, agent.window)
+    return MultiTaskStudent(agent, setup.environment.frame_size, tasks, setup.pretraining.batch_size, setup.run)

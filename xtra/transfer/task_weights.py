@@ -14,13 +14,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from xtra.registry import load_object
 from xtra.transfer.config import TaskWeightConfig
+from xtra.transfer.registry import TASK_WEIGHTS
 
 Float = NDArray[np.float64]
 
 
 class TaskWeights:
-    """The weights of the tasks `games`, and the measurements that set them. Updates are numbered from 0."""
+    """The weights of the tasks `games`, and the measurements that set them. Updates are numbered from 0.
+
+    Subclasses say what a window's measurements come to: `weigh`.
+    """
 
     def __init__(self, config: TaskWeightConfig, games: Sequence[str]) -> None:
         self._config, self._games = config, tuple(games)
@@ -32,7 +37,12 @@ class TaskWeights:
         """Returns whether this update is inside a measuring window."""
         config = self._config
         since = update - config.start
-        return config.method != "uniform" and since >= 0 and since % config.interval < config.window
+        return since >= 0 and since % config.interval < config.window
+
+    def weigh(self, trials: Float, hits: Float, sums: Float) -> Float:
+        """Returns the tasks' weights `[T]` after a window. trials: updates in which a task was measured, at least 1; hits: those
+        whose cosine was above the threshold; sums: of the cosines; each `[T]`. A task never drawn in the window keeps its own."""
+        raise NotImplementedError
 
     def record(self, update: int, similarities: Float) -> None:
         """Counts this update's cosines `[T]`, NaN for a task without a sample. The window's last update sets the weights, which
@@ -58,19 +68,46 @@ class TaskWeights:
         trials = np.maximum(self._trials, 1)
         mean = self._sums / trials
         similarities = [m if num_trials else None for m, num_trials in zip(mean.tolist(), self._trials.tolist(), strict=True)]
-        if self._config.method == "mean_similarity":
-            measured = np.maximum(mean, 0.0)
-        elif self._config.smoothing:
-            # Both counters start at 1 in the released code, so that a task without a hit keeps a little weight.
-            measured = np.round((1 + self._hits) / (1 + self._trials), 2)
-        else:
-            measured = self._hits / trials
+        weights = self.weigh(trials, self._hits, self._sums)
         # A task that was never drawn in the window keeps the weight it had.
-        self.values = np.where(self._trials > 0, measured, self.values)
+        self.values = np.where(self._trials > 0, weights, self.values)
         for game, weight, similarity in zip(self._games, self.values.tolist(), similarities, strict=True):
             row = {"source_game": game, "updates": update + 1, "weight": weight, "gradient_similarity": similarity}
             self.rows.append(row)
         self._trials, self._hits, self._sums = (np.zeros(len(self._games)) for _ in range(3))
+
+
+def make_task_weights(config: TaskWeightConfig, games: Sequence[str]) -> TaskWeights:
+    """Makes the weights that the configuration's `method` names."""
+    made: TaskWeights = load_object(TASK_WEIGHTS[config.method].factory)(config, games)
+    return made
+
+
+class PeriodicSimilarity(TaskWeights):
+    """The share of a window's updates in which a task's gradient pointed with the target's (Xu et al., 2023)."""
+
+    def weigh(self, trials: Float, hits: Float, sums: Float) -> Float:
+        """Returns hits by trials. With smoothing both counters start at 1, as in the released code, so that a task without a hit
+        keeps a little weight."""
+        share: Float = np.round((1 + hits) / (1 + trials), 2) if self._config.smoothing else hits / trials
+        return share
+
+
+class MeanSimilarity(TaskWeights):
+    """The mean cosine, a negative one as 0."""
+
+    def weigh(self, trials: Float, hits: Float, sums: Float) -> Float:
+        """Returns the mean of each task's cosines, or 0."""
+        mean: Float = np.maximum(sums / trials, 0.0)
+        return mean
+
+
+class UniformWeights(TaskWeights):
+    """Weights that stay as they begin: unitary scalarisation (Kurin et al., 2022)."""
+
+    def measures(self, update: int) -> bool:
+        """Returns False: there is nothing to measure for."""
+        return False
 
 
 def gradient(loss: Tensor, parameters: Sequence[Tensor], clamp: float) -> Tensor:

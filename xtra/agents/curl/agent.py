@@ -112,6 +112,15 @@ class CurlLearner:
         return {"acting": (self, "act"), "batch": (self, "make_batch"), "update": (self, "update")}
 
 
+def make_player(
+    config: CurlConfig, environment: EnvironmentConfig, weights: Mapping[str, Tensor], *, seed: int, num_threads: int
+) -> CurlPlayer:
+    """A player with these weights, on the device that they are on."""
+    network = make_network(config, environment, seed, next(iter(weights.values())).device)
+    network.load_state_dict(weights)
+    return CurlPlayer(config, environment, network, seed)
+
+
 def make_network(config: CurlConfig, environment: EnvironmentConfig, seed: int, device: torch.device) -> CurlNetwork:
     """A network with weights drawn from the stream `network` of `seed`; the global generator is left as it was."""
     channels = config.network.frame_stack * (1 if environment.color == "gray" else 3)

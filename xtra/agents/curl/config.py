@@ -9,7 +9,9 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from xtra.agents.registry import Agent, LearningAgentConfig, LockStepConfig
 from xtra.config import Config
+from xtra.envs.config import EnvironmentConfig
 from xtra.replay.config import ReplayConfig
 
 PUBLISHED_MIN_FRAME_SIZE = 25
@@ -37,7 +39,7 @@ class CurlNetworkConfig(Config):
     """The atoms lie evenly on [-support, support]. [U]: 10."""
 
 
-class CurlActingConfig(Config):
+class CurlActingConfig(LockStepConfig):
     """Acting. Exploration is the noise of the noisy layers alone."""
 
     num_envs: int = Field(1, ge=1)
@@ -127,7 +129,7 @@ class CurlReplayConfig(ReplayConfig):
     """Updates begin when the replay holds this many transitions. [U]: 1,600."""
 
 
-class CurlConfig(Config):
+class CurlConfig(LearningAgentConfig):
     """CURL (Laskin et al., 2020) on data-efficient Rainbow (van Hasselt et al., 2019)."""
 
     name: Literal["curl"] = "curl"
@@ -150,6 +152,10 @@ class CurlConfig(Config):
         """Env steps after a transition that its targets look at."""
         return self.targets.td_steps
 
+    def check_view(self, environment: EnvironmentConfig) -> None:
+        """Raises ValueError for frames that are too small."""
+        self.check_frame_size(environment.frame_size)
+
     def check_frame_size(self, frame_size: int) -> None:
         """Raises ValueError, naming both settings, for square frames that its encoder or its crops leave nothing of."""
         if self.network.encoder == "data_efficient" and frame_size < PUBLISHED_MIN_FRAME_SIZE:
@@ -162,3 +168,17 @@ class CurlConfig(Config):
                 f"environment.frame_size is {frame_size}: agent.contrastive.crop_margin is {self.contrastive.crop_margin}, which "
                 "leaves nothing of a frame"
             )
+
+
+CURL = Agent(
+    name="curl",
+    config=CurlConfig,
+    player="xtra.agents.curl.agent:make_player",
+    learner="xtra.agents.curl.agent:CurlLearner",
+    defaults={
+        # Its own batch of 32 for each of four source games.
+        "transfer.pretraining.batch_size": 128,
+        # It has no dynamics.
+        "transfer.start.components": ["representation", "prediction", "projection"],
+    },
+)

@@ -227,6 +227,22 @@ def named_means(means: Tensor) -> dict[str, float]:
     return dict(zip(names, means.tolist(), strict=True))
 
 
+def make_player(
+    config: EfficientZeroConfig,
+    environment: EnvironmentConfig,
+    weights: Mapping[str, Tensor],
+    *,
+    seed: int,
+    num_threads: int,
+) -> EfficientZeroPlayer:
+    """A player with these weights, on the device that they are on."""
+    space = ActionSpace.of(config.network.action_space, environment.game)
+    device = next(iter(weights.values())).device
+    network = make_network(config.network, environment.frame_size, seed, device, space.size)
+    network.load_state_dict(weights)
+    return EfficientZeroPlayer(config, environment, inference_copy(network, config.precision), num_threads)
+
+
 def make_network(
     config: NetworkConfig, frame_size: int, seed: int, device: torch.device, num_actions: int = NUM_ACTIONS
 ) -> EfficientZeroNetwork:

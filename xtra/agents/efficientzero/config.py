@@ -10,7 +10,9 @@ from typing import Literal
 
 from pydantic import Field
 
+from xtra.agents.registry import Agent, LearningAgentConfig, LockStepConfig
 from xtra.config import Config
+from xtra.envs.config import EnvironmentConfig
 from xtra.replay.config import ReplayConfig
 from xtra.search.config import SearchConfig
 
@@ -55,7 +57,7 @@ class NetworkConfig(Config):
     """PyTorch's momentum of running statistics. [E]: 0.1."""
 
 
-class ActingConfig(Config):
+class ActingConfig(LockStepConfig):
     """Self-play."""
 
     num_envs: int = Field(4, ge=1)
@@ -137,7 +139,7 @@ class OptimizerConfig(Config):
     """Scale of the intensity noise 1 + s * clip(N(0, 1), -2, 2). [E]: 0.05."""
 
 
-class EfficientZeroConfig(Config):
+class EfficientZeroConfig(LearningAgentConfig):
     """EfficientZero (Ye et al., 2021): MuZero with value prefixes, self-supervised consistency and off-policy correction."""
 
     name: Literal["efficientzero"] = "efficientzero"
@@ -163,3 +165,21 @@ class EfficientZeroConfig(Config):
     def window(self) -> int:
         """Env steps after a transition that its targets look at: the unrolled ones, and the bootstrap after them."""
         return self.targets.num_unroll_steps + self.targets.td_steps
+
+    def check_view(self, environment: EnvironmentConfig) -> None:
+        """Raises ValueError for gray frames: the network takes three channels."""
+        check_rgb(self.name, environment)
+
+
+def check_rgb(agent: str, environment: EnvironmentConfig) -> None:
+    """Raises ValueError for another color than rgb."""
+    if environment.color != "rgb":
+        raise ValueError(f"environment.color is {environment.color}; agent {agent} sees rgb")
+
+
+EFFICIENTZERO = Agent(
+    name="efficientzero",
+    config=EfficientZeroConfig,
+    player="xtra.agents.efficientzero.agent:make_player",
+    learner="xtra.agents.efficientzero.agent:EfficientZeroLearner",
+)
