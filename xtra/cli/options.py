@@ -115,7 +115,8 @@ def load_plan(
 
 
 def load_plan_if_named(suite: Path | None, overrides: list[str] | None, seeds: str | None, only: list[str] | None) -> Plan | None:
-    """None without a suite. What would choose among its cells is refused then: a filter that is dropped means everything."""
+    """Loads a suite's plan; None without a suite, where options that choose among its cells are refused: a dropped filter means
+    everything."""
     if suite is None:
         refuse_unused_options({"--set": overrides, "--seeds": seeds, "--only": only}, "a suite FILE")
         return None

@@ -187,7 +187,7 @@ class _Stopwatch:
 
 
 def _die_with(parent: int) -> None:
-    """On Linux: SIGTERM when the launcher dies, however it dies, so that no worker outlives it unnoticed."""
+    """Sends this process SIGTERM when the launcher dies, however it dies, so that no worker outlives it unnoticed. Linux only."""
     if sys.platform == "linux":
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)

@@ -36,12 +36,12 @@ class Requirement:
 
 
 def any_size(game: str, frame_size: int) -> str | None:
-    """For families that can be shown on frames of any size."""
+    """Accepts every frame size, for families that can be shown on frames of any."""
     return None
 
 
 def multiple_of(cells: int) -> Callable[[str, int], str | None]:
-    """For families drawn on so many cells a side."""
+    """Makes a check of frame sizes, for families drawn on so many cells a side."""
 
     def problem(game: str, frame_size: int) -> str | None:
         return f"{game} is drawn on a multiple of {cells} pixels" if frame_size % cells else None
@@ -70,7 +70,7 @@ class Family:
 
 
 def family_problem(family: Family, others: Mapping[str, Family]) -> str | None:
-    """Why a family cannot be used beside the others; None if it can."""
+    """Explains why a family cannot be used beside the others; None if it can."""
     for name, ids in family.games.items():
         if not name.isalnum():
             return f"the game {name!r} has more than letters and digits in its name"

@@ -65,7 +65,7 @@ def find_game(name: str) -> Game:
 
 
 def is_game(name: str) -> bool:
-    """Whether a game has that name."""
+    """Tells whether a game has that name."""
     try:
         find_game(name)
     except UnknownGame:

@@ -1,4 +1,4 @@
-"""What is measured: benchmark protocols, pure data.
+"""Benchmark protocols: what is measured, as pure data.
 
 A protocol fixes the settings below, named by their path in a method's configuration. A suite may override one, but its rows then
 carry another protocol label (`atari100k+training.env_steps=50000`), and rows of different labels are never aggregated.
