@@ -48,8 +48,8 @@ def without_graphs() -> Iterator[None]:
 
 
 def graphed(function: Callable[P, R], device: torch.device, *, capturable: bool = True) -> Callable[P, R]:
-    """`function` on tensors of `device`, as a `GraphedFunction` if graphs are wanted there, else as it is. capturable: False if
-    it waits for the device or branches on its data."""
+    """Wraps `function` of tensors on `device` as a `GraphedFunction` if graphs are wanted there, else returns it as it is.
+    capturable: False if it waits for the device or branches on its data."""
     return GraphedFunction(function, CudaRecorder(device)) if capturable and graphs_are_wanted(device) else function
 
 

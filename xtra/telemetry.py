@@ -1,5 +1,5 @@
-"""What a job says while it runs: metrics as JSON lines (the record), the same for TensorBoard where it is installed, and progress
-as one small file (both for whoever watches).
+"""Telemetry of a running job: metrics as JSON lines (the record), the same for TensorBoard where it is installed, and progress as
+one small file (both for people who watch).
 
 All live in the job's work directory. Nothing that is computed depends on them.
 """
@@ -113,7 +113,7 @@ def read_progress(work: Path) -> Progress | None:
 
 
 class TensorBoard:
-    """Metrics as TensorBoard reads them, made anew from the JSON lines at each start: so a resumed job repeats no point."""
+    """Metrics as TensorBoard reads them, written again from the JSON lines at each start: so a resumed job repeats no point."""
 
     def __init__(self, directory: Path, metrics: Path) -> None:
         self._writer: Any = None

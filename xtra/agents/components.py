@@ -34,7 +34,7 @@ class ComponentNetwork(nn.Module):
                 raise ValueError(f"component {name} does not fit the network it is loaded into: {error}") from None
 
     def freeze(self, names: Collection[str]) -> None:
-        """No gradient reaches the named components, and they stay in evaluation mode whatever `train` says."""
+        """Freezes the named components: no gradient reaches them, and `train` leaves them in evaluation mode."""
         for name in names:
             self._component(name).requires_grad_(False).eval()
         self._frozen = frozenset(names)

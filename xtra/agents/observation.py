@@ -1,4 +1,4 @@
-"""Observations made of stored frames, with and without augmentation."""
+"""Observations from stored frames, with and without augmentation."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ def _known_key(store: Store, source: str) -> str:
 
 
 def _cell_key(plan: Plan, cell: str, pretrained: bool) -> tuple[str, str]:
-    """The job whose network is meant, and where it stands."""
+    """The job whose network is meant, and the suite and cell that it belongs to."""
     networks = {one.train_key: one.name for one in plan.cells}
     if len(networks) > 1:
         raise refusal(f"{cell!r} means {len(networks)} networks; name one: {next(iter(networks.values()))!r}")

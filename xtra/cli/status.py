@@ -140,7 +140,7 @@ def _print(console: Console, statuses: Sequence[JobStatus], prospect: Forecast, 
 def _print_queue(results: Path, keys: Collection[str]) -> bool:
     """Prints how many of these jobs SLURM has, if any were ever submitted. Returns whether it has any.
 
-    When SLURM does not answer, that is said, and False returned.
+    When SLURM does not answer, it prints so and returns False.
     """
     from collections import Counter
 

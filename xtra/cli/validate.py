@@ -1,4 +1,4 @@
-"""`xtra-bench validate` and `schema`: is this suite file in order, and by what can an editor tell?"""
+"""`xtra-bench validate` and `schema`: checks a suite file, and prints the schema by which an editor does."""
 
 from __future__ import annotations
 

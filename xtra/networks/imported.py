@@ -24,7 +24,7 @@ VERSION = 1
 
 
 class ImportedConfig(NetworkHeader):
-    """Stage `imported`: what the file says of its network, and which file it is."""
+    """Stage `imported`: the file's header, and which file it is."""
 
     sha256: str
     """Of the whole file."""

@@ -189,7 +189,8 @@ class LightZeroLoop:
 
 
 class LightZeroSearch:
-    """LightZero's `EfficientZeroMCTSCtree.search` itself, from its file; what that imports from elsewhere is stood in for."""
+    """LightZero's `EfficientZeroMCTSCtree.search` itself, from its file; what it imports from elsewhere is replaced by
+    stand-ins."""
 
     def __init__(self, size: SearchSize) -> None:
         tree = load_tree()

@@ -1,6 +1,6 @@
 """Offline tasks made on the spot, to measure finetuning with: random play of each source game, labelled alike everywhere.
 
-What is decoded for an update does not depend on who played or on what a teacher said, so neither does speed.
+What an update decodes depends neither on who played nor on a teacher's labels, so neither does speed.
 """
 
 from __future__ import annotations

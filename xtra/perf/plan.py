@@ -41,7 +41,7 @@ class Duration:
 
 @dataclass(frozen=True)
 class Measured:
-    """`submit`: deciding what goes into which array; what sbatch itself takes is the controller's affair.
+    """`submit`: deciding what goes into which array; what sbatch itself takes depends on the controller.
 
     submitted: jobs of the first launch; what exceeds the submit limit is left to later ones.  complete: jobs that `status` saw.
     """
@@ -62,7 +62,7 @@ class Measured:
 
 
 def measure(num_jobs: int, max_array_size: int = DEFAULT_MAX_ARRAY_SIZE, max_queued: int | None = None) -> Measured:
-    """Plans at least `num_jobs` jobs, decides how they would be submitted, and asks where they stand once all are complete."""
+    """Plans at least `num_jobs` jobs, decides how they would be submitted, and looks at their status once all are complete."""
     with tempfile.TemporaryDirectory() as directory:
         suite, store = Path(directory) / "simulated.yaml", Store(Path(directory) / "store")
         suite.write_text(_suite_text(num_jobs), encoding="utf-8")

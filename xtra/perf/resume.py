@@ -1,4 +1,5 @@
-"""Does a killed run end as if it had not been killed? Signals at random moments, each followed by a start anew.
+"""A test of exact resuming: does a killed run end as if it had not been killed? Signals at random moments, each followed by a
+restart.
 
 Every run's outputs (network, replay, curve, metrics) are compared byte for byte with those of a run that nobody disturbed.
 """
@@ -54,7 +55,7 @@ class Blow(NamedTuple):
 
 
 def report(num_kills: int, seed: int, kills_per_run: int | None = None) -> dict[str, Any]:
-    """Ends `num_kills` attempts in all, of one run as many as chance wants and `kills_per_run` allows, by SIGKILL or SIGTERM.
+    """Ends `num_kills` attempts in all by SIGKILL or SIGTERM, of one run a random number that `kills_per_run` bounds.
 
     Every other run has no checkpoint but by time and at a stop. Plain data; `different`: files that were not equal, by run.
     """

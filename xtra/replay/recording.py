@@ -1,4 +1,4 @@
-"""A run's whole replay as it is left on disk: segments, and one small file with what they do not tell.
+"""A run's whole replay as it is left on disk: segments, and one small file with the facts that they do not hold.
 
 It is read row by row, never whole: what a run saw may not fit in memory.
 """

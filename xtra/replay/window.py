@@ -1,4 +1,4 @@
-"""The steps after each sampled transition, read from the replay: the part of a batch that no network has a say in."""
+"""The steps after each sampled transition, read from the replay: the part of a batch that depends on no network."""
 
 from __future__ import annotations
 

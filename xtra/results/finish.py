@@ -1,4 +1,4 @@
-"""The end of a run: its rows become `report.html`; where nobody waits for it, a job collects the rows first.
+"""The end of a run: its rows become `report.html`; on a cluster, a job collects the rows first.
 
 `python -m xtra.results.finish REQUEST`. The request holds the plan's cells, so a suite edited since then changes nothing.
 """
@@ -35,7 +35,7 @@ def write_request(path: Path, store: Store, cells: Sequence[Cell], description: 
 
 
 def finish(path: Path) -> Path:
-    """Collects and reports what the request in a file says. Returns the report's path."""
+    """Collects and reports what the request in a file names. Returns the report's path."""
     request = FinishRequest.model_validate_json(path.read_bytes())
     collect(Store(request.store), request.cells, request.description, request.run_dir)
     return report([request.run_dir])

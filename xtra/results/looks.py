@@ -37,7 +37,7 @@ def _recorded(run_dir: Path) -> tuple[Seeds, ...]:
 
 
 def _runs_beside(run_dir: Path) -> Iterator[tuple[Path, RunRecord]]:
-    """The other runs of the directory. What another release wrote, or nobody can read, is passed over."""
+    """The other runs of the directory. Those that another release wrote, or that cannot be read, are passed over."""
     for path in sorted(run_dir.parent.glob("*/run.json")):
         if path.parent.name != run_dir.name:
             try:

@@ -54,7 +54,7 @@ def node_dtype(num_actions: int, layout: _native.Layout) -> np.dtype[Any]:
 
 
 class Memory:
-    """The tensors of one search. With `pools`, latents and states are kept by the engine, else by whoever calls it."""
+    """The tensors of one search. With `pools`, latents and states are kept by the engine, else by the caller."""
 
     def __init__(
         self, config: SearchConfig, output: ModelOutput, *, seeded: bool, device: torch.device, pools: bool = True
@@ -120,7 +120,7 @@ class Memory:
         return self.trees[:, offset : offset + 4].contiguous().view(torch.int32).squeeze(1)
 
     def statistics(self) -> RootStatistics:
-        """A copy of what the last step left."""
+        """Copies the statistics that the last step left."""
         return RootStatistics(self.visits.clone(), self.q.clone(), self.values.clone())
 
     def read_nodes(self) -> NDArray[Any]:

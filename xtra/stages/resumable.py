@@ -1,7 +1,8 @@
-"""The frame of every long stage: goes on from where an earlier attempt stopped, moves until nothing is due, leaves what was made.
+"""The frame of every long stage: it goes on from where an earlier attempt stopped, moves until nothing is due, and saves what was
+made.
 
-Checkpoints come when the stage says so, by time, and when the job is asked to stop. The moves and their order follow from the
-stage's state alone, so when checkpoints came changes no result.
+Checkpoints are made when the stage asks for one, by time, and when the job is asked to stop. The moves and their order follow
+from the stage's state alone, so when checkpoints came changes no result.
 """
 
 from __future__ import annotations

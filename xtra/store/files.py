@@ -1,4 +1,4 @@
-"""Files that are either whole or absent, whatever moment the process, the machine or the file server dies at."""
+"""Files that are either whole or absent, at whatever moment the process, the machine or the file server dies."""
 
 from __future__ import annotations
 

@@ -26,7 +26,8 @@ def shipped_suites() -> dict[str, Path]:
 
 
 def find_suite(named: Path) -> Path:
-    """The file meant: the path itself where something is; else, for a bare name, `suites/NAME.yaml` here, else the package's."""
+    """Finds the file of a suite: the path itself where something is; else, for a bare name, `suites/NAME.yaml` here, else the
+    package's."""
     if named.exists() or named.name != str(named):
         return named
     name = named.stem if named.suffix == ".yaml" else named.name

@@ -206,5 +206,5 @@ _SIZES = (("GB", 1.0), ("MB", 1e-3), ("KB", 1e-6))
 
 
 def _round(value: float) -> str:
-    """Two digits, more where they stand before the point."""
+    """Rounds to two digits, and to whole numbers above 10."""
     return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"

@@ -76,7 +76,7 @@ class SourceBatches:
         return self._offline.state()
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Sets what `state` returned; decoding starts anew."""
+        """Sets what `state` returned; decoding starts again."""
         self._offline.restore(state)
 
 

@@ -122,7 +122,7 @@ class OfflineBatches:
         return {"drawn": next_samples, "replays": self._sampler.state()}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Sets what `state` returned; decoding starts anew."""
+        """Sets what `state` returned; decoding starts again."""
         self._sampler.restore(state["replays"])
         next_samples = state["drawn"]
         self._next = None if next_samples is None else [TaskSample(task, Sample(*arrays)) for task, *arrays in next_samples]

@@ -1,5 +1,5 @@
 """The start of finetuning: pretrained weights, whole, shrunk towards a fresh network, or with fresh heads; and batch-norm
-statistics estimated anew on the target's frames."""
+statistics estimated again on the target's frames."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def starting_weights(pretrained: Mapping[str, Tensor], fresh: Mapping[str, Tenso
 
 @contextmanager
 def estimating_batch_norm(network: nn.Module) -> Iterator[None]:
-    """Inside, forward passes in training mode make the running statistics anew, as plain averages over the passes (Schneider et
-    al., 2020). Layers in evaluation mode, such as those of frozen components, keep theirs."""
+    """Inside, forward passes in training mode compute the running statistics from scratch, as plain averages over the passes
+    (Schneider et al., 2020). Layers in evaluation mode, such as those of frozen components, keep theirs."""
     layers = [m for m in network.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d) and m.training]
     momenta = [layer.momentum for layer in layers]
     passes: dict[nn.Module, int] = dict.fromkeys(layers, 0)

@@ -1,7 +1,7 @@
 """Offline tasks: a source game's transitions, its teacher's labels, and the targets that are made of both (Xu et al., 2023,
 section 3).
 
-These targets are a function of the dataset and its labels alone: no search and no network is asked for them.
+These targets are a function of the dataset and its labels alone: they need neither a search nor a network.
 """
 
 from __future__ import annotations

@@ -98,7 +98,7 @@ class DelayedTarget:
             self.next_network.load_state_dict(source.state_dict())
 
     def reset(self, source: EfficientZeroNetwork) -> None:
-        """Starts anew from `source`."""
+        """Makes both copies those of `source`."""
         refresh(self.network, source, self._precision)
         self.next_network.load_state_dict(source.state_dict())
 

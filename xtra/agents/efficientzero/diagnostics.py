@@ -52,7 +52,7 @@ def policy_rows(
     planner: Planner,
     update: int,
 ) -> list[Row]:
-    """Returns what can be said of policies at the batch's first observations `[B, ...]`.
+    """Measures policies at the batch's first observations `[B, ...]`.
 
     network: the acting one. The rows:
 

@@ -129,7 +129,7 @@ class UnrolledModules:
         return whole.index_copy_(0, rows, outputs)
 
     def over(self, module: Callable[[Tensor], Tensor], steps: Sequence[Tensor], mask: Tensor) -> Tensor:
-        """Applies the module to K inputs `[B, ...]`, of which mask `[B, K]` tells what counts. Returns `[B, K, X]`."""
+        """Applies the module to K inputs `[B, ...]`, of which those count that mask `[B, K]` selects. Returns `[B, K, X]`."""
         if not self.episode_only:
             return torch.stack([module(step) for step in steps], dim=1)
         outputs = self.once(module, mask.t().flatten(), torch.cat(list(steps)))

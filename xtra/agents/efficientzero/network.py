@@ -18,8 +18,8 @@ from xtra.search import ModelOutput
 
 
 class BatchNorm2d(nn.BatchNorm2d):
-    """PyTorch's, but that `num_batches_tracked` stays 0: with a fixed momentum nobody reads it, and counting is a kernel for each
-    of the 200 calls of an update."""
+    """PyTorch's, but that `num_batches_tracked` stays 0: with a fixed momentum it is never read, and counting is a kernel for
+    each of the 200 calls of an update."""
 
     def forward(self, input: Tensor) -> Tensor:
         return normalize_batch(self, input)
@@ -117,7 +117,7 @@ class Representation(nn.Module):
 
 
 class ActionConv2d(nn.Conv2d):
-    """A padded 3x3 convolution of a latent `[B, C, H, H]` and planes that tell the actions `[B]` taken there, without bias."""
+    """A padded 3x3 convolution of a latent `[B, C, H, H]` and planes that encode the actions `[B]` taken there, without bias."""
 
     def __init__(self, channels: int, num_actions: int, encoding: str) -> None:
         self.num_actions, self._one_hot = num_actions, encoding == "one_hot_planes"

@@ -74,7 +74,7 @@ class Optimizer:
     def restore(self, state: dict[str, Any]) -> None:
         """Sets what `state` returned.
 
-        How the optimiser runs is the device's affair, not the state's: Adam's counters, too, go where these flags send them.
+        How the optimiser runs follows from the device, not from the state; these flags decide where Adam's counters lie, too.
         """
         flags = ("lr", "fused", "capturable")
         own = [{name: group[name] for name in flags if name in group} for group in self._optimizer.param_groups]

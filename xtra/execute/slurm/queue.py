@@ -29,7 +29,7 @@ SILENCES = {
 
 
 class SlurmError(Exception):
-    """A SLURM command failed or could not be run; the message says, without a full stop, what is unknown or undone, and why."""
+    """A SLURM command failed or could not be run; the message, without a full stop, names what is unknown or undone, and why."""
 
 
 class NoSlurmError(SlurmError):
@@ -96,7 +96,7 @@ class Submissions:
         return sorted(paths, key=lambda path: path.stat().st_mtime)
 
     def _elements(self, job_name: str) -> list[list[str]] | None:
-        """The keys in each element of a submission; None for one of another store, or a record that says something else."""
+        """The keys in each element of a submission; None for one of another store, or where the record disagrees."""
         try:
             record = json.loads((self.directory / job_name.removeprefix(NAME_PREFIX) / "submission.json").read_bytes())
             # Schema 1 knew no elements of several jobs.

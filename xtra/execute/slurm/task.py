@@ -38,7 +38,7 @@ class SlurmTask:
         self.environment = dict(environment)
 
     def __call__(self, store_root: str, logs: Mapping[str, str]) -> None:
-        """`logs`: where each job's words go, by its key."""
+        """`logs`: the file that each job's output goes to, by its key."""
         statuses = self._run(store_root, logs)
         if 128 + signal.SIGTERM in statuses.values():
             time.sleep(LAST_SECONDS)
