@@ -10,7 +10,19 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from xtra_analysis.drawing import MAX_COLUMNS, Look, add_legend, label_steps, legend_handles, looks, new_figure, xtra_style
+from xtra_analysis.drawing import (
+    MAX_COLUMNS,
+    Curve,
+    Look,
+    add_legend,
+    draw_band,
+    draw_curves,
+    label_steps,
+    legend_handles,
+    looks,
+    new_figure,
+    xtra_style,
+)
 from xtra_analysis.findings import Findings
 from xtra_analysis.page import Column, Picture, Section, Table
 from xtra_analysis.text import number, short
@@ -29,8 +41,7 @@ def plot_task_weights(table: pd.DataFrame) -> Figure:
         figure = new_figure(max(2.6 * width, 5.5), 2.1 * height + 0.8)
         panels = figure.subplots(height, width, squeeze=False, sharex=True, sharey=True)
         for axes, game in zip(panels.flat, games, strict=False):
-            for source, part in table[table["game"] == game].groupby("source_game"):
-                _draw_source(axes, part, drawn[str(source)])
+            _draw_sources(axes, table[table["game"] == game], drawn)
             axes.set_title(short(game, 20))
             axes.set_ylim(-0.04, max(1.0, float(table["weight"].max())) + 0.04)
             label_steps(axes)
@@ -43,10 +54,13 @@ def plot_task_weights(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def _draw_source(axes: Axes, part: pd.DataFrame, look: Look) -> None:
-    over_seeds = part.groupby("updates")["weight"].agg(["mean", "min", "max"])
-    axes.plot(over_seeds.index, over_seeds["mean"], color=look.color, marker=look.marker, markersize=3.5, linewidth=1.4)
-    axes.fill_between(over_seeds.index, over_seeds["min"], over_seeds["max"], color=look.color, alpha=0.12, linewidth=0)
+def _draw_sources(axes: Axes, rows: pd.DataFrame, drawn: dict[str, Look]) -> None:
+    curves = []
+    for source, part in rows.groupby("source_game"):
+        over_seeds = part.groupby("updates")["weight"].agg(estimate="mean", low="min", high="max")
+        draw_band(axes, over_seeds.index, over_seeds, str(source), drawn[str(source)])
+        curves.append(Curve(str(source), list(over_seeds.index), list(over_seeds["estimate"])))
+    draw_curves(axes, curves, drawn)
 
 
 def plot_gradient_similarity(table: pd.DataFrame) -> Figure:

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Any, Literal
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from numpy.typing import NDArray
 
-from xtra_analysis.text import short
+from xtra_analysis.text import method_class, short
 
 INK = "#1f2933"
 MUTED = "#7b8794"
@@ -29,11 +35,15 @@ FIXED = {
     "human": "#52606d",
 }
 PALETTE = (
-    "#117733", "#882255", "#44aa99", "#ddaa33", "#aa4499", "#56a0d3",
-    "#999933", "#cc6677", "#6b4fa0", "#8c5a2b", "#00798c", "#3d5a1e",
+    "#79b224", "#6b1515", "#3fa7d6", "#a33cc7", "#276b15", "#dda514",
+    "#d92b93", "#00897b", "#4f46dd", "#8c5a2b", "#431f4c", "#e59a82",
 )  # fmt: skip
-"""After Paul Tol's muted scheme, darkened for thin lines on white."""
+"""Spread over hue and lightness."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "d")
+DASHES: tuple[Any, ...] = ("-", (0, (4.5, 1.2)), (0, (1.4, 1.1)))
+"""Lines of the first methods that share a colour, of the second, of the third."""
+LEAST_DISTANCE = 0.12
+"""By `color_distance`: colours of methods that stand together differ at least so much, as long as the palette allows."""
 
 
 MAX_COLUMNS = 4
@@ -44,25 +54,96 @@ LEAST_SPAN = 0.1
 
 @dataclass(frozen=True)
 class Look:
-    """How a method is drawn."""
+    """How a method is drawn; `dash` is a line style of matplotlib's."""
 
     color: str
     marker: str
+    dash: Any = "-"
+
+
+_COMPANY: ContextVar[tuple[str, ...]] = ContextVar("company", default=())
+
+
+@contextmanager
+def in_company(methods: Sequence[str]) -> Iterator[None]:
+    """Inside, methods look as they do among all of these, whichever of them a figure shows."""
+    token = _COMPANY.set(tuple(methods))
+    try:
+        yield
+    finally:
+        _COMPANY.reset(token)
 
 
 def looks(methods: Sequence[str]) -> dict[str, Look]:
-    """A look for each method; equal names look equal in every report, whatever the order of the methods."""
-    taken: set[int] = set()
+    """A look for each method: no two of one colour and dash, and colours as unlike as the palette allows.
+
+    Equal sets of names look equal in every report, whatever their order. A name keeps its look in other company too where nothing
+    stands in the way.
+    """
+    company = _COMPANY.get()
+    together = company if set(methods) <= set(company) else methods
     result: dict[str, Look] = {}
-    for name in sorted(methods, key=str.casefold):
-        place = zlib.crc32(name.casefold().encode()) % len(PALETTE)
-        fixed = FIXED.get(name.casefold())
-        if fixed is None:
-            while place in taken and len(taken) < len(PALETTE):
-                place = (place + 1) % len(PALETTE)
-            taken.add(place)
-        result[name] = Look(fixed or PALETTE[place], MARKERS[place % len(MARKERS)])
+    chosen = [color for name in together if (color := FIXED.get(name.casefold()))]
+    for name in sorted(together, key=str.casefold):
+        first = zlib.crc32(name.casefold().encode()) % len(PALETTE)
+        color = FIXED.get(name.casefold())
+        if color is None:
+            color = _unlike(chosen, PALETTE[first:] + PALETTE[:first])
+            chosen.append(color)
+        dash = DASHES[(chosen.count(color) - 1) % len(DASHES)]
+        result[name] = Look(color, _unused([look.marker for look in result.values()], MARKERS[first:] + MARKERS[:first]), dash)
     return {name: result[name] for name in methods}
+
+
+def _unlike(taken: Sequence[str], candidates: Sequence[str]) -> str:
+    """The first candidate that differs enough from all taken colours; else the one that differs most of those used least."""
+
+    def nearest(color: str) -> float:
+        return min((color_distance(color, other) for other in taken), default=1.0)
+
+    fewest = min(taken.count(color) for color in candidates)
+    unused = [color for color in candidates if taken.count(color) == fewest]
+    return next((color for color in unused if nearest(color) >= LEAST_DISTANCE), max(unused, key=nearest))
+
+
+def _unused(taken: Sequence[str], candidates: Sequence[str]) -> str:
+    return min(candidates, key=taken.count)
+
+
+@cache
+def color_distance(one: str, other: str) -> float:
+    """How unlike two colours look, to most people and to those with deuteranopia, whichever is less.
+
+    Euclidean in OKLab (Ottosson, 2020), where black and white are 1 apart; deuteranopia after Machado et al. (2009).
+    """
+    difference = _oklab(one) - _oklab(other)
+    return float(np.linalg.norm(difference, axis=-1).min())
+
+
+@cache
+def _oklab(color: str) -> NDArray[np.float64]:
+    """OKLab of a colour as most people see it and as those with deuteranopia do: (2, 3)."""
+    encoded = np.array(to_rgb(color))
+    linear = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
+    seen = np.stack([linear, np.clip(DEUTERANOPIA @ linear, 0.0, 1.0)])
+    return np.asarray(np.cbrt(seen @ RGB_TO_LMS.T) @ LMS_TO_OKLAB.T)
+
+
+DEUTERANOPIA = np.array([[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]])
+RGB_TO_LMS = np.array(
+    [
+        [0.4122214708, 0.5363325363, 0.0514459929],
+        [0.2119034982, 0.6806995451, 0.1073969566],
+        [0.0883024619, 0.2817188376, 0.6299787005],
+    ]
+)
+LMS_TO_OKLAB = np.array(
+    [
+        [0.2104542553, 0.7936177850, -0.0040720468],
+        [1.9779984951, -2.4285922050, 0.4505937099],
+        [0.0259040371, 0.7827717662, -0.8086757660],
+    ]
+)
 
 
 RC: dict[Any, Any] = {
@@ -119,30 +200,82 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
+def mark(artist: Artist, method: str) -> None:
+    """Says whose artist it is, so that the page can hide a method."""
+    artist.set_gid(method_class(method))
+
+
+NARROWEST, WIDEST, WIDENING, WEAK = 1.6, 3.4, 0.7, 0.9
+"""Line widths in points: of the top one of several lines; of the lowest and of a line over the next above, at most; of lines that
+are not stressed."""
+MARKS_PER_LINE = 6
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A method's line on one panel: `x` and `y` of equal length."""
+
+    method: str
+    x: Sequence[float]
+    y: Sequence[float]
+
+
+def draw_curves(
+    axes: Axes,
+    curves: Sequence[Curve],
+    drawn: Mapping[str, Look],
+    emphasis: Sequence[str] | None = None,
+    drawstyle: Literal["default", "steps-post"] = "default",
+) -> None:
+    """Draws lines of which none hides another: each is narrower than those below it, and marked at other places.
+
+    emphasis: methods with wide lines (None: all); the others lie above them, thin.
+    """
+    strong = [curve for curve in curves if emphasis is None or curve.method in emphasis]
+    weak = [curve for curve in curves if curve not in strong]
+    widening = min(WIDENING, (WIDEST - NARROWEST) / max(1, len(strong) - 1))
+    widths = [NARROWEST + widening * above for above in reversed(range(len(strong)))]
+    for place, (curve, width) in enumerate([*zip(strong, widths, strict=True), *((curve, WEAK) for curve in weak)]):
+        look = drawn[curve.method]
+        step = max(1, len(curve.x) // MARKS_PER_LINE)
+        (line,) = axes.plot(
+            curve.x, curve.y, color=look.color, linestyle=look.dash, linewidth=width, drawstyle=drawstyle, marker=look.marker,
+            markersize=2.6 + 1.3 * width, markeredgecolor="white", markeredgewidth=0.5,
+            markevery=(place * step // len(curves), step), zorder=2 + 0.01 * place,
+        )  # fmt: skip
+        mark(line, curve.method)
+
+
+def draw_band(
+    axes: Axes, x: Iterable[float], part: pd.DataFrame, method: str, look: Look, step: Literal["post"] | None = None
+) -> None:
+    """Fills between `low` and `high` of a method."""
+    mark(axes.fill_between(list(x), part["low"], part["high"], color=look.color, alpha=0.13, linewidth=0, step=step), method)
+
+
 def interval_rows(axes: Axes, rows: pd.DataFrame, methods: list[str]) -> None:
     """Points with intervals, one row per method, the first on top."""
     drawn = looks(methods)
     for row in rows.itertuples(index=False):
-        place, look = methods.index(row.method), drawn[row.method]
-        axes.plot([row.low, row.high], [place, place], color=look.color, linewidth=1.3, solid_capstyle="butt")
-        axes.plot(
-            [row.percentile_low, row.percentile_high],
-            [place, place],
-            color=look.color,
-            linewidth=4.5,
-            alpha=0.35,
-            solid_capstyle="butt",
-        )
-        axes.plot(
-            row.estimate,
-            place,
-            marker=look.marker,
-            color=look.color,
-            markersize=6.5,
-            markeredgecolor="white",
-            markeredgewidth=0.7,
-        )
+        place, look = [methods.index(row.method)] * 2, drawn[row.method]
+        bounds: dict[str, Any] = {"color": look.color, "solid_capstyle": "butt"}
+        point: dict[str, Any] = {
+            "marker": look.marker,
+            "color": look.color,
+            "markersize": 6.5,
+            "markeredgecolor": "white",
+            "markeredgewidth": 0.7,
+        }
+        artists = [
+            *axes.plot([row.low, row.high], place, linewidth=1.3, **bounds),
+            *axes.plot([row.percentile_low, row.percentile_high], place, linewidth=4.5, alpha=0.35, **bounds),
+            *axes.plot(row.estimate, place[0], **point),
+        ]
+        for artist in artists:
+            mark(artist, row.method)
     axes.set_yticks(range(len(methods)), labels=[short(method) for method in methods])
+    for tick, method in zip(axes.yaxis.get_major_ticks(), methods, strict=True):
+        mark(tick.label1, method)
     axes.set_ylim(len(methods) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
@@ -155,19 +288,28 @@ def reference_line(axes: Axes, at: float, vertical: bool = True) -> None:
     draw(at, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), zorder=0.5)
 
 
-def legend_handles(drawn: dict[str, Look], markers: bool = True) -> list[Line2D]:
-    """A line for each method, with its marker if lines have them."""
-    return [
-        Line2D([], [], color=look.color, marker=look.marker if markers else None, label=short(method), markeredgecolor="white")
-        for method, look in drawn.items()
-    ]
+def legend_handles(drawn: Mapping[str, Look]) -> list[Line2D]:
+    """A line with its marker for each method."""
+    handles = []
+    for method, look in drawn.items():
+        line = Line2D(
+            [], [], color=look.color, linestyle=look.dash, marker=look.marker, label=short(method), markeredgecolor="white"
+        )
+        mark(line, method)
+        handles.append(line)
+    return handles
 
 
-def add_legend(figure: Figure, handles: Sequence[Line2D]) -> None:
-    """Above the panels, in as many columns as the longest label allows."""
+def add_legend(
+    figure: Figure, handles: Sequence[Line2D], place: Literal["outside upper left", "outside right center"] = "outside upper left"
+) -> None:
+    """Above the panels, in as many columns as the longest label allows, or at the right in one."""
     longest = max(len(str(handle.get_label())) for handle in handles)
     columns = max(1, min(len(handles), int(figure.get_figwidth() / (0.55 + 0.085 * longest))))
-    figure.legend(handles=handles, loc="outside upper left", ncols=columns)
+    legend = figure.legend(handles=handles, loc=place, ncols=columns if "upper" in place else 1)
+    for handle, line, text in zip(handles, legend.get_lines(), legend.get_texts(), strict=True):
+        for artist in (line, text):
+            artist.set_gid(handle.get_gid())
 
 
 def label_steps(axes: Axes) -> None:

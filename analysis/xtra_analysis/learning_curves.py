@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -17,11 +17,15 @@ from xtra_analysis.comparison import mean_ratio
 from xtra_analysis.drawing import (
     FAINT,
     MAX_COLUMNS,
+    Curve,
     Look,
     add_legend,
+    draw_band,
+    draw_curves,
     label_steps,
     legend_handles,
     looks,
+    mark,
     new_figure,
     reference_line,
     widen,
@@ -123,13 +127,17 @@ def plot_learning_curves(
 
 
 def _draw_game(axes: Axes, rows: pd.DataFrame, value: str, drawn: dict[str, Look], strong: Sequence[str]) -> None:
-    for method, part in rows.groupby("method", sort=False):
-        color, stressed = drawn[str(method)].color, method in strong
-        for _, run in part.groupby("seed") if stressed else ():
-            ordered = run.sort_values("env_steps")
-            axes.plot(ordered["env_steps"], ordered[value], color=color, linewidth=0.7, alpha=0.3)
-        average = part.groupby("env_steps")[value].mean()
-        axes.plot(average.index, average, color=color, linewidth=2.0 if stressed else 0.9, zorder=3 if stressed else 2)
+    for _, run in rows[rows["method"].isin(list(strong))].groupby(["method", "seed"], sort=False):
+        ordered = run.sort_values("env_steps")
+        method = str(run["method"].iloc[0])
+        (line,) = axes.plot(ordered["env_steps"], ordered[value], color=drawn[method].color, linewidth=0.7, alpha=0.3, zorder=1.5)
+        mark(line, method)
+    means = rows.groupby(["method", "env_steps"], sort=False)[value].mean().reset_index()
+    curves = [
+        Curve(str(method), list(part["env_steps"]), list(part[value]))
+        for method, part in means.sort_values("env_steps", kind="stable").groupby("method", sort=False)
+    ]
+    draw_curves(axes, curves, drawn, strong)
     label_steps(axes)
     widen(axes)
     axes.locator_params(axis="y", nbins=4)
@@ -152,10 +160,12 @@ def plot_efficiency(
         axes = figure.subplots()
         for method in (name for name in methods if name not in strong):
             part = points[points["method"] == method]
-            axes.plot(part[x], part["estimate"], color=FAINT, linewidth=1.0)
-        for method in strong:
-            part = points[points["method"] == method]
-            draw_band(axes, part[x], part, drawn[method])
+            (line,) = axes.plot(part[x], part["estimate"], color=FAINT, linewidth=1.0, zorder=3)
+            mark(line, method)
+        parts = {method: points[points["method"] == method] for method in strong}
+        for method, part in parts.items():
+            draw_band(axes, part[x], part, method, drawn[method])
+        draw_curves(axes, [Curve(name, list(part[x]), list(part["estimate"])) for name, part in parts.items()], drawn)
         if reference is not None:
             reference_line(axes, reference, vertical=False)
         label_steps(axes)
@@ -166,11 +176,3 @@ def plot_efficiency(
             handles.append(Line2D([], [], color=FAINT, linewidth=1.0, label="other methods"))
         add_legend(figure, handles)
     return figure
-
-
-def draw_band(axes: Axes, x: Iterable[float], part: pd.DataFrame, look: Look) -> None:
-    """A line through `estimate` with the interval `low` … `high` around it."""
-    places = list(x)
-    marker = look.marker if len(places) <= 12 else None
-    axes.plot(places, part["estimate"], color=look.color, marker=marker, markeredgecolor="white", markeredgewidth=0.6)
-    axes.fill_between(places, part["low"], part["high"], color=look.color, alpha=0.14, linewidth=0)

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import io
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
-from xml.etree import ElementTree
 
-import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from xtra_analysis.drawing import xtra_style
+from xtra_analysis.svg import to_svg
 
 
 @dataclass(frozen=True)
@@ -81,53 +77,3 @@ class Section:
     name: str
     title: str
     blocks: Sequence[Table | Picture | Paragraph] = field(default_factory=list)
-
-
-SVG = "http://www.w3.org/2000/svg"
-XLINK = "http://www.w3.org/1999/xlink"
-COORDINATES = ("d", "x", "y", "width", "height", "transform", "points")
-_LONG_NUMBER = re.compile(r"-?\d+\.\d{3,}")
-_REFERENCE = re.compile(r"url\(#([^)]+)\)")
-
-
-def to_svg(figure: Figure, name: str, alt: str) -> str:
-    """The figure as an SVG element with ids of its own (prefix `name`), a text for screen readers, and no date.
-
-    Raises nothing for odd labels: they are text nodes, escaped by the XML writer.
-    """
-    buffer = io.BytesIO()
-    with xtra_style():
-        mpl.rcParams["svg.hashsalt"] = name
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    root = ElementTree.fromstring(buffer.getvalue())
-    for unwanted in [child for child in root if child.tag.endswith("metadata")]:
-        root.remove(unwanted)
-    for parent in list(root.iter()):
-        for sheet in [child for child in parent if child.tag == f"{{{SVG}}}style"]:
-            parent.remove(sheet)  # it would style the whole page
-    for element in root.iter():
-        _prefix_ids(element, name)
-        _shorten_numbers(element)
-    root.set("role", "img")
-    root.set("aria-label", alt)
-    root.set("style", "stroke-linejoin: round; stroke-linecap: butt")
-    ElementTree.register_namespace("", SVG)
-    ElementTree.register_namespace("xlink", XLINK)
-    return ElementTree.tostring(root, encoding="unicode")
-
-
-def _prefix_ids(element: ElementTree.Element, prefix: str) -> None:
-    for key, value in element.attrib.items():
-        if key == "id":
-            element.set(key, f"{prefix}-{value}")
-        elif key in ("href", f"{{{XLINK}}}href") and value.startswith("#"):
-            element.set(key, f"#{prefix}-{value[1:]}")
-        elif "url(#" in value:
-            element.set(key, _REFERENCE.sub(lambda match: f"url(#{prefix}-{match[1]})", value))
-
-
-def _shorten_numbers(element: ElementTree.Element) -> None:
-    """A hundredth of a point is finer than any screen; matplotlib's six decimals double the page."""
-    for key in COORDINATES:
-        if key in element.attrib:
-            element.set(key, _LONG_NUMBER.sub(lambda match: f"{float(match[0]):.2f}", element.attrib[key]))

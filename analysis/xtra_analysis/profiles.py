@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from xtra_analysis.bootstrap import generator, joint_distribution
 from xtra_analysis.columns import sample_text
-from xtra_analysis.drawing import legend_handles, looks, new_figure, xtra_style
+from xtra_analysis.drawing import Curve, add_legend, draw_band, draw_curves, legend_handles, looks, new_figure, xtra_style
 from xtra_analysis.findings import Findings
 from xtra_analysis.matrices import Array, games_with_values, is_ragged, runs_per_game, score_matrix
 from xtra_analysis.page import Picture, Section
@@ -58,18 +58,18 @@ def share_above(scores: Array, thresholds: Array) -> Array:
 def plot_profiles(table: pd.DataFrame, emphasis: Sequence[str] | None = None) -> Figure:
     """Of `performance_profiles`' rows: share of runs above each score; bands for the methods of `emphasis` (default: all)."""
     methods = list(dict.fromkeys(table["method"]))
-    strong = set(methods if emphasis is None else emphasis)
+    strong = methods if emphasis is None else list(emphasis)
     drawn = looks(methods)
     with xtra_style():
         figure = new_figure(7.6, 4.2)
         axes = figure.subplots()
-        for method in methods:
-            part, color = table[table["method"] == method], drawn[method].color
-            axes.step(part["threshold"], part["share"], where="post", color=color, linewidth=2.0 if method in strong else 1.0)
-            if method in strong:
-                axes.fill_between(part["threshold"], part["low"], part["high"], step="post", color=color, alpha=0.14, linewidth=0)
+        parts = {method: table[table["method"] == method] for method in methods}
+        for method in (name for name in methods if name in strong):
+            draw_band(axes, parts[method]["threshold"], parts[method], method, drawn[method], step="post")
+        curves = [Curve(name, list(part["threshold"]), list(part["share"])) for name, part in parts.items()]
+        draw_curves(axes, curves, drawn, strong, drawstyle="steps-post")
         axes.set(xlabel="Normalized score τ", ylabel="Share of runs above τ", ylim=(-0.02, 1.02))
-        figure.legend(handles=legend_handles(drawn, markers=False), loc="outside right center")
+        add_legend(figure, legend_handles(drawn), "outside right center")
     return figure
 
 

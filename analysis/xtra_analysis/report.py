@@ -16,6 +16,7 @@ from xtra_analysis.comparison import comparison_section
 from xtra_analysis.costs import efficiency_section
 from xtra_analysis.cross_tasks import cross_tasks_section
 from xtra_analysis.diagnostics import diagnostics_section
+from xtra_analysis.drawing import in_company
 from xtra_analysis.equivalence import equivalence_section
 from xtra_analysis.findings import Findings
 from xtra_analysis.games import games_section
@@ -62,8 +63,9 @@ def write_report(source: Study | Sequence[Path], out: Path, seed: int = 0) -> Pa
     """
     study = source if isinstance(source, Study) else read_study([Path(run) for run in source])
     findings = analyse(study, seed)
-    first = overview_section(findings)
-    sections = [section for make in SECTIONS if (section := make(findings)) is not None]
+    with in_company(study.methods):
+        first = overview_section(findings)
+        sections = [section for make in SECTIONS if (section := make(findings)) is not None]
     out.mkdir(parents=True, exist_ok=True)
     _write_files(study, [first, *sections], out)
     page = out / "report.html"

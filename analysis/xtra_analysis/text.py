@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import zlib
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -128,6 +129,14 @@ def label(text: object) -> str:
 def short(name: str, length: int = 30) -> str:
     """A name for a label: cut where it is too long for any figure."""
     return name if len(name) <= length else name[: length - 1] + "…"
+
+
+METHOD_CLASS = re.compile("m-[0-9a-f]{8}")
+
+
+def method_class(method: str) -> str:
+    """The class of everything on a page that shows a method alone, made of characters that neither CSS nor XML minds."""
+    return f"m-{zlib.crc32(method.encode()):08x}"
 
 
 def setting(value: JsonValue) -> str:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from xtra_analysis.aggregates import estimate, mean
 from xtra_analysis.bootstrap import generator
 from xtra_analysis.columns import GAMES, METHOD, SEEDS, spoken
-from xtra_analysis.drawing import interval_rows, label_steps, looks, new_figure, xtra_style
+from xtra_analysis.drawing import interval_rows, label_steps, looks, mark, new_figure, xtra_style
 from xtra_analysis.findings import Findings, TimeToThreshold
 from xtra_analysis.intervals import joint_estimate
 from xtra_analysis.matrices import Array, game_means, games_with_values, score_matrix
@@ -107,14 +107,11 @@ def plot_time_to_threshold(estimates: pd.DataFrame, runs: pd.DataFrame) -> Figur
         interval_rows(axes, estimates, methods)
         for (method, reached), part in runs.groupby(["method", "reached"], sort=False):
             color, place = drawn[method].color, methods.index(method) + RUN_OFFSET
-            axes.scatter(
-                part["env_steps"],
-                [place] * len(part),
-                s=18,
-                facecolors=color if reached else "none",
-                edgecolors=color,
-                linewidths=0.9,
-                alpha=0.7,
+            # Runs of one env step lie below one another.
+            rows = place + 0.09 * part.groupby("env_steps").cumcount()
+            fill = color if reached else "none"
+            mark(
+                axes.scatter(part["env_steps"], rows, s=18, facecolors=fill, edgecolors=color, linewidths=0.9, alpha=0.7), method
             )
         label_steps(axes)
         axes.set_xlabel("Env steps")
