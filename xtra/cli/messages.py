@@ -10,6 +10,8 @@ import typer
 from xtra.suite.diagnostics.errors import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from xtra.store.errors import UnreadableError
     from xtra.store.store import Store
     from xtra.suite.plan import Plan
@@ -47,9 +49,14 @@ def readable_keys(store: Store) -> list[str]:
     """The store's jobs; names on stderr the directories that cannot be listed, and leaves them out."""
     unreadable: list[UnreadableError] = []
     keys = store.keys(unreadable)
-    for fault in unreadable:
-        typer.echo(f"error: {printable(str(fault))}", err=True)
+    print_unreadable(unreadable)
     return keys
+
+
+def print_unreadable(faults: Iterable[UnreadableError]) -> None:
+    """Names on stderr what cannot be read, and is left out."""
+    for fault in faults:
+        typer.echo(f"error: {printable(str(fault))}", err=True)
 
 
 def make_directory_of(out: Path) -> None:

@@ -60,9 +60,12 @@ def begin_run(results: Path, plan: Plan) -> Path:
     return directory
 
 
-def recorded_cells(results: Path) -> Iterator[Cell]:
-    """The cells of every run under `results/runs`. What another release wrote, or a kill cut short, is passed over."""
-    for path in sorted((results / "runs").glob(f"*/{PLAN_FILE}")):
+def recorded_cells(results: Path, run: str = "*") -> Iterator[Cell]:
+    """The cells of every run under `results/runs`, or of those whose directories the glob `run` matches.
+
+    What another release wrote, or a kill cut short, is passed over.
+    """
+    for path in sorted((results / "runs").glob(f"{run}/{PLAN_FILE}")):
         try:
             cells = [Cell(**cell) for cell in json.loads(path.read_bytes())["cells"]]
             yield from (cell for cell in cells if cell.name.isprintable())
