@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,7 +19,6 @@ from xtra.cli.main import app
 from xtra.envs.config import EnvironmentConfig
 from xtra.envs.make import make_evaluation_environment
 from xtra.envs.vector import FrameStacks
-from xtra.rng import derive_seed
 from xtra.store.store import Store
 
 SUITE: dict[str, Any] = {
@@ -226,4 +226,15 @@ def test_play_shows_a_shared_network(exported: dict[str, Path], results: Path, t
     refused = CliRunner().invoke(app, ["play", str(exported["pretrained"])])
     assert refused.exit_code == 2
     assert "say which one" in refused.output
-    assert derive_seed(0, "evaluation") != 0
+
+
+def test_the_guide_runs_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    guide = (Path(__file__).resolve().parents[2] / "docs" / "python.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", guide, re.DOTALL)
+    assert len(blocks) == 3
+    exec("\n".join(blocks), {})
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == "3 ['EfficientZero/Catch/0', 'Random/Catch/0']"
+    assert printed[1].startswith("True ")
+    assert (tmp_path / printed[1].partition(" ")[2]).is_file()

@@ -1,4 +1,4 @@
-"""`xtra-bench play`: a video of what a found agent does."""
+"""`xtra-bench play`: a video of what a trained agent does."""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -15,7 +17,7 @@ from xtra.stages.registry import STAGES
 from xtra.suite.diagnostics.document import DataPath, Document, Problems
 from xtra.suite.diagnostics.errors import Problem, shown, suggest
 from xtra.suite.diagnostics.validation import own_message
-from xtra.suite.method import agent_of, foreign_to, leaves, merged_settings, resolve
+from xtra.suite.method import agent_of, foreign_to, leaves, merged_settings, resolve, value_at
 from xtra.suite.overrides import Override
 from xtra.suite.presets import PRESETS, SIZES
 from xtra.suite.settings import setting_problem
@@ -168,6 +170,30 @@ def settings_of_others(spec: SuiteSpec, document: Document) -> Problems:
                 path: DataPath = ("methods", index, "set", setting)
                 message = f"{setting} is a setting of {users}, and {chosen_by} is not"
                 yield path, Problem(document.key_location(path), message, f"set {chosen_by} to {users}, or leave this out")
+
+
+def protocols(spec: SuiteSpec, document: Document) -> Problems:
+    """Reports methods that are measured otherwise than the rest, whose scores no report would put beside the others'.
+
+    Only for suites with no other problem.
+    """
+    fixed = PROTOCOLS[spec.protocol].settings
+    measured = [{path: value_at(resolve(spec, method), path) for path in fixed} for method in spec.methods]
+    for path in sorted(fixed):
+        counts = Counter(json.dumps(one[path]) for one in measured)
+        usual = counts.most_common(1)[0][0]
+        for index, method in enumerate(spec.methods):
+            value = json.dumps(measured[index][path])
+            if value == usual:
+                continue
+            own = ("methods", index, "set", path)
+            place = own if path in method.set else ("methods", index, "name")
+            message = (
+                f"{shown(method.name)}: {path} is {value}, and {usual} for other methods; protocol {spec.protocol} owns it, and "
+                "scores that were measured differently are never compared"
+            )
+            remedy = "move it to the suite's `set`, so that all methods are measured alike, or the method to a suite of its own"
+            yield place, Problem(document.location(place), message, remedy)
 
 
 def runs_without_updates(spec: SuiteSpec, document: Document) -> Problems:
