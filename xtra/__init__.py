@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from xtra.api.agents import LoadError
-    from xtra.api.player import RootStatistics, TrainedPlayer, load
+    from xtra.api.player import SearchStatistics, TrainedPlayer, load
     from xtra.api.suites import Run, games, plan, run
     from xtra.suite.diagnostics.errors import SuiteError
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _MODULES = {
     "LoadError": "xtra.api.agents",
     "TrainedPlayer": "xtra.api.player",
-    "RootStatistics": "xtra.api.player",
+    "SearchStatistics": "xtra.api.player",
     "Run": "xtra.api.suites",
     "SuiteError": "xtra.suite.diagnostics.errors",
     "games": "xtra.api.suites",
@@ -37,8 +37,8 @@ _MODULES = {
 
 __all__ = [
     "LoadError",
-    "RootStatistics",
     "Run",
+    "SearchStatistics",
     "SuiteError",
     "TrainedPlayer",
     "__version__",

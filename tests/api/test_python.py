@@ -131,14 +131,14 @@ def test_act_takes_the_action_that_the_search_prefers(run: xtra.Run, results: Pa
         (0, 3, 4),
     )
     frames = first_frames(player, 6)
-    found = player.search(frames)
-    assert found.visit_counts.shape == found.action_weights.shape == (6, len(found.action_ids))
-    assert (found.visit_counts.sum(1) == 4).all()
-    assert found.root_values.shape == (6,)
-    assert (player.act(frames) == found.actions).all()
-    assert set(found.actions.tolist()) <= {0, 3, 4}
-    unknown = ~np.isin(found.action_ids, player.action_ids)
-    assert not found.visit_counts[:, unknown].any()
+    result = player.search(frames)
+    assert result.visit_counts.shape == result.action_weights.shape == (6, len(result.action_ids))
+    assert (result.visit_counts.sum(1) == 4).all()
+    assert result.root_values.shape == (6,)
+    assert (player.act(frames) == result.actions).all()
+    assert set(result.actions.tolist()) <= {0, 3, 4}
+    unknown = ~np.isin(result.action_ids, player.action_ids)
+    assert not result.visit_counts[:, unknown].any()
 
 
 def test_what_searches_nothing_says_so(run: xtra.Run, results: Path) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from xtra.agents.interface import Player
 
 
-class RootStatistics(NamedTuple):
+class SearchStatistics(NamedTuple):
     """What a search from N observations found, over A actions."""
 
     action_ids: NDArray[np.int64]
@@ -71,8 +71,8 @@ class TrainedPlayer:
         """
         return self._player.play(self._checked(frames), env_step)
 
-    def search(self, frames: NDArray[np.uint8]) -> RootStatistics:
-        """Returns what the tree search from N observations found. frames: as for `act`.
+    def search(self, frames: NDArray[np.uint8]) -> SearchStatistics:
+        """Returns what the tree search from N observations result. frames: as for `act`.
 
         Raises TypeError for an agent that acts without a search.
         """
@@ -80,13 +80,13 @@ class TrainedPlayer:
 
         if not isinstance(self._player, EfficientZeroPlayer):
             raise TypeError(f"agent {self.agent} acts without a search; efficientzero searches")
-        found, space = self._player.search(self._checked(frames)), self._player.space
-        return RootStatistics(
+        result, space = self._player.search(self._checked(frames)), self._player.space
+        return SearchStatistics(
             np.array(space.ids),
-            found.visit_counts.cpu().numpy(),
-            found.action_weights.cpu().numpy(),
-            found.root_values.cpu().numpy(),
-            space.to_ids(found.actions.cpu().numpy()),
+            result.visit_counts.cpu().numpy(),
+            result.action_weights.cpu().numpy(),
+            result.root_values.cpu().numpy(),
+            space.to_ids(result.actions.cpu().numpy()),
         )
 
     def evaluate(self, num_episodes: int = 10, seed: int | None = None) -> list[Episode]:

@@ -50,11 +50,11 @@ def play(
 
     if out.suffix not in FORMATS:
         raise refusal(f"--out {out}: the name of a video ends in {' or '.join(FORMATS)}")
-    found = _agent_source(source, game, results)
+    agent = _agent_source(source, game, results)
     make_directory_of(out)  # Before the episode is played, which may take minutes.
-    config = found.config
+    config = agent.config
     played = scenes(
-        TrainedPlayer(found).agent_player,
+        TrainedPlayer(agent).agent_player,
         config.environment,
         seed=derive_seed(config.seed, "evaluation") if seed is None else seed,
         max_episode_env_steps=max_env_steps or config.evaluation.max_episode_env_steps,
