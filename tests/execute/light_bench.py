@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from xtra.execute.budget import Budget
 from xtra.execute.local import LocalQueue, QueueState
 from xtra.execute.machine import Machine
 from xtra.store.job import Job, Resources
@@ -39,8 +40,8 @@ class Bench:
         self.store.add(job)
         return job
 
-    def queue(self, *jobs: Job, cpus: int = 2) -> LocalQueue:
-        return LocalQueue(self.store, {job.key: job for job in jobs}, Machine(cpus, 1000.0), self.stages)
+    def queue(self, *jobs: Job, cpus: int = 2, budget: Budget | None = None) -> LocalQueue:
+        return LocalQueue(self.store, {job.key: job for job in jobs}, Machine(cpus, 1000.0), self.stages, budget)
 
     def run(self, *jobs: Job, cpus: int = 2) -> dict[str, QueueState]:
         """Runs the jobs to the end; where each one stands then, by name."""

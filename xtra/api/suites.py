@@ -83,6 +83,7 @@ def run(
     only: Sequence[str] = (),
     results: str | PathLike[str] = "results",
     workers: int | None = None,
+    budget: str | None = None,
     report: bool = True,
     observe: Callable[[LocalQueue], None] | None = None,
 ) -> Run:
@@ -91,12 +92,14 @@ def run(
     suite, set, seeds, only: as in `plan`.
     results: holds the store of jobs and the directories of runs.
     workers: cores to use at once; all of this machine's if not given.
+    budget: wall-clock time, such as `6h`: starts no job that would not end in it, judged by finished jobs of the same kind.
     report: whether to write the report.
     observe: called ten times a second with the queue, whose `states` say where each job stands.
 
     Interrupted, the same call goes on where it stopped. A job that fails or diverges leaves its cells incomplete. Raises
     SuiteError as `plan` does.
     """
+    from xtra.execute.budget import Budget, parse_duration
     from xtra.execute.garbage import reopen_stripped
     from xtra.execute.local import LocalQueue
     from xtra.execute.machine import Machine
@@ -106,6 +109,7 @@ def run(
     from xtra.results.finish import report as write_report
     from xtra.store.store import Store
     from xtra.suite.library import find_suite
+    from xtra.suite.summary import finished_costs
 
     planned, root = plan(suite, set=set, seeds=seeds, only=only), Path(results)
     require_extras(planned)
@@ -114,7 +118,8 @@ def run(
     import_networks(store, planned)
     reopen_stripped(store, planned.jobs)
     directory = begin_run(root, planned)
-    LocalQueue(store, planned.jobs, Machine.this(workers)).run(observe or (lambda queue: None))
+    limit = None if budget is None else Budget(parse_duration(budget), finished_costs(store))
+    LocalQueue(store, planned.jobs, Machine.this(workers), budget=limit).run(observe or (lambda queue: None))
     statuses = collect(store, planned.cells, description, directory)
     return Run(
         directory,

@@ -20,6 +20,7 @@ PLAIN_SECONDS = 30.0
 MEANING = {
     QueueState.ELSEWHERE: "elsewhere: another process computes it",
     QueueState.BLOCKED: "blocked: a job it needs has failed or diverged",
+    QueueState.LEFT: "left: it would not end within the budget, or a job it needs would not",
 }
 """Of the states that do not explain themselves."""
 

@@ -37,6 +37,7 @@ SHOWN_FAILURES = 10
 """Failing jobs that are listed; `xtra-bench logs` shows them all."""
 
 PROSPECTS = {
+    "missing": "the same command goes on",
     "failed": "the same command tries what failed once more",
     "diverged": "what diverged is not tried again, and `xtra-bench logs` shows its last words",
 }
@@ -62,6 +63,14 @@ def run(
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="With slurm: stay until the jobs are over, then report.")] = False,
     workers: Annotated[int | None, typer.Option(min=1, help="Cores to use at once; all of this machine's if not given.")] = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Wall-clock time, such as 6h, 90m or 1.5d: starts no job that would not end in it, judged by finished jobs of "
+            "the same kind, and stops what runs longer. The same command goes on.",
+        ),
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be run, and run nothing.")] = False,
     rerun: Annotated[
         list[str] | None,
@@ -93,9 +102,10 @@ def run(
 
     console, store = Console(markup=False, emoji=False, highlight=False), Store(results / "store")
     if executor is not Executor.LOCAL:
-        refuse_unused_options({"--workers": workers}, "--executor local")
+        refuse_unused_options({"--workers": workers, "--budget": budget}, "--executor local")
     if executor is not Executor.SLURM:
         refuse_unused_options({"--profile": profile}, "--executor slurm")
+    seconds = _seconds(budget)
     plan = load_plan(suite, overrides, seeds, only, trust_plugins)
     require_extras(plan)
     print_warnings(plan)
@@ -111,7 +121,7 @@ def run(
             console.print(f"{key} is run again: its replay was dropped, and a dataset needs it")
         if executor is Executor.LOCAL:
             begin_run(results, plan)
-            _execute(plan, store, workers, console)
+            _execute(plan, store, workers, seconds, console)
         elif not _launch(plan, description, results, profile, wait, console):
             return
         _conclude(plan, description, results, console, no_report)
@@ -197,21 +207,33 @@ def _launch(plan: Plan, description: RunDescription, results: Path, profile: Pat
         raise typer.Exit(130) from None
 
 
-def _execute(plan: Plan, store: Store, workers: int | None, console: Console) -> None:
-    """Runs the jobs on this machine. Ctrl-C stops the workers, and from here on a signal to end does what Ctrl-C does."""
+def _seconds(budget: str | None) -> float | None:
+    from xtra.execute.budget import parse_duration
+
+    try:
+        return None if budget is None else parse_duration(budget)
+    except ValueError as error:
+        raise refusal(f"--budget: {error}") from None
+
+
+def _execute(plan: Plan, store: Store, workers: int | None, seconds: float | None, console: Console) -> None:
+    """Runs the jobs on this machine, for `seconds` at most. Ctrl-C stops the workers, and from here on a signal to end does what
+    Ctrl-C does."""
     import signal
 
     from xtra.cli.progress import LiveView, PlainView
+    from xtra.execute.budget import Budget
     from xtra.execute.local import LocalQueue, QueueState
     from xtra.execute.machine import Machine
     from xtra.execute.status import last_words, plan_labels
+    from xtra.suite.summary import finished_costs
 
     view = LiveView if console.is_terminal else PlainView
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
             signal.signal(number, signal.default_int_handler)
     machine = Machine.this(workers)
-    queue = LocalQueue(store, plan.jobs, machine)
+    queue = LocalQueue(store, plan.jobs, machine, budget=None if seconds is None else Budget(seconds, finished_costs(store)))
     _print_shortages(machine, [plan.jobs[key] for key in queue.keys_in(QueueState.WAITING)], console)
     labels = plan_labels(plan)
     try:
@@ -239,6 +261,24 @@ def _print_outcome(queue: LocalQueue, plan: Plan, console: Console) -> None:
         console.print(f"failed: {labels[key]}: {printable(reason)}\n        xtra-bench logs {key}", soft_wrap=True)
     if len(failed) > SHOWN_FAILURES:
         console.print(f"... and {len(failed) - SHOWN_FAILURES} more: xtra-bench logs")
+    _print_left(queue, plan, console)
+
+
+def _print_left(queue: LocalQueue, plan: Plan, console: Console) -> None:
+    """Prints which jobs the budget had no room for, and what they will cost."""
+    from collections import Counter
+
+    from xtra.cli.messages import counted
+    from xtra.execute.local import QueueState
+    from xtra.suite.summary import estimate, estimate_sentence, finished_costs
+
+    left = queue.keys_in(QueueState.LEFT)
+    if left:
+        stages = Counter(plan.jobs[key].stage for key in left)
+        listed = ", ".join(f"{count} {stage}" for stage, count in stages.items())
+        cost = estimate(plan, plan.jobs.keys() - set(left), finished_costs(queue.store))
+        console.print(f"{counted(len(left), 'job')} left for which --budget had no room ({listed})", soft_wrap=True)
+        console.print(estimate_sentence(cost, len(left)), soft_wrap=True)
 
 
 def _conclude(plan: Plan, description: RunDescription, results: Path, console: Console, no_report: bool) -> None:

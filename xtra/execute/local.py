@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 
+from xtra.execute.budget import Budget
 from xtra.execute.machine import Allocation, Machine
 from xtra.execute.worker import STAGES, Exit
 from xtra.store.claim import holder_of
@@ -37,6 +38,7 @@ class QueueState(StrEnum):
     """The state of a job in the queue.
 
     starting: its worker has not claimed it yet. elsewhere: another process has. blocked: a job it needs failed or diverged.
+    left: it, or a job that it needs, would not end within the budget.
     """
 
     WAITING = "waiting"
@@ -47,9 +49,10 @@ class QueueState(StrEnum):
     DIVERGED = "diverged"
     FAILED = "failed"
     BLOCKED = "blocked"
+    LEFT = "left"
 
 
-OVER = frozenset({QueueState.COMPLETE, QueueState.DIVERGED, QueueState.FAILED, QueueState.BLOCKED})
+OVER = frozenset({QueueState.COMPLETE, QueueState.DIVERGED, QueueState.FAILED, QueueState.BLOCKED, QueueState.LEFT})
 
 
 @dataclass(frozen=True)
@@ -59,28 +62,33 @@ class _Worker:
 
 
 class LocalQueue:
-    """Runs `jobs` (in topological order) within what `machine` can bear. `states` says where each one stands."""
+    """Runs `jobs` (in topological order) within what `machine` can bear, and within `budget` if there is one. `states` says where
+    each one stands."""
 
-    def __init__(self, store: Store, jobs: Mapping[str, Job], machine: Machine, stages: str = STAGES) -> None:
+    def __init__(
+        self, store: Store, jobs: Mapping[str, Job], machine: Machine, stages: str = STAGES, budget: Budget | None = None
+    ) -> None:
         self.store = store
         self.jobs = jobs
         self._machine = machine
+        self._budget = budget
         self.states: dict[str, QueueState] = {}
         self._stages = stages
         self._workers: dict[str, _Worker] = {}
         self._began = time.time()
         self._looked_elsewhere = 0.0
         self.interrupted: list[str] = []
-        """Jobs that Ctrl-C stopped; the last line of each one's log says from where it will go on."""
+        """Jobs that Ctrl-C or the end of the budget stopped; the last line of each one's log says from where it will go on."""
         self._order = critical_first(jobs)
         for key, job in jobs.items():
             store.add(job)
             self.states[key] = self._finished_state(key) or QueueState.WAITING
 
     def run(self, observe: Callable[[LocalQueue], None]) -> None:
-        """Returns when nothing is left to do. `observe` is called at every tick. An exception stops the workers first."""
+        """Returns when nothing is left to do, or the budget is spent. `observe` is called at every tick. An exception stops the
+        workers first."""
         try:
-            while not OVER.issuperset(self.states.values()):
+            while not OVER.issuperset(self.states.values()) and not (self._budget and self._budget.spent):
                 self._reap()
                 self._look_at_claims()
                 self._look_elsewhere()
@@ -92,6 +100,7 @@ class LocalQueue:
             raise
         finally:
             self._stop_workers()
+        self._leave_unfinished()
         observe(self)
 
     def keys_in(self, state: QueueState) -> list[str]:
@@ -111,10 +120,28 @@ class LocalQueue:
             if self.states[key] is not QueueState.WAITING:
                 continue
             inputs = {self.states.get(input_key, QueueState.COMPLETE) for input_key in self.jobs[key].input_keys}
-            if inputs & (OVER - {QueueState.COMPLETE}):
+            if inputs & (OVER - {QueueState.COMPLETE, QueueState.LEFT}):
                 self.states[key] = QueueState.BLOCKED
+            elif QueueState.LEFT in inputs:
+                self.states[key] = QueueState.LEFT
             elif inputs <= {QueueState.COMPLETE}:
-                self._start(key)
+                if self._fits_budget(key):
+                    self._start(key)
+                else:
+                    self.states[key] = QueueState.LEFT
+
+    def _fits_budget(self, key: str) -> bool:
+        return self._budget is None or self._budget.fits(self.jobs[key], self.store.seconds_spent(key))
+
+    def _leave_unfinished(self) -> None:
+        """Where the budget was spent: what was stopped, and what had not begun, is left for another time."""
+        for key in self.keys_in(QueueState.RUNNING):
+            self.states[key] = self._finished_state(key) or QueueState.LEFT
+            if self.states[key] is QueueState.LEFT:
+                self.interrupted.append(key)
+        for key, state in self.states.items():
+            if state not in OVER:
+                self.states[key] = self._finished_state(key) or QueueState.LEFT
 
     def _start(self, key: str) -> None:
         """Starts a worker, unless the machine is full or another process has the job."""
@@ -158,6 +185,10 @@ class LocalQueue:
                 self.states[key] = QueueState.ELSEWHERE
             else:
                 self.states[key] = self._finished_state(key) or QueueState.FAILED
+            if self._budget is not None and self.states[key] in (QueueState.COMPLETE, QueueState.DIVERGED):
+                manifest = self.store.manifest(key)
+                assert manifest is not None
+                self._budget.learn(self.jobs[key], manifest.seconds)
             if self.states[key] is QueueState.FAILED and not self.store.error_file(key).exists():
                 write_text_atomically(self.store.error_file(key), _how_it_ended(status))
 

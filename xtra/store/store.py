@@ -91,6 +91,13 @@ class Store:
         """Returns the file of what the job printed, all attempts one after another."""
         return self.work(key) / "log.txt"
 
+    def seconds_spent(self, key: str) -> float:
+        """What the job has taken so far over all attempts, less than a heartbeat short where it was killed; 0 if not begun."""
+        try:
+            return float((self.work(key) / SECONDS).read_text(encoding="ascii"))
+        except (OSError, ValueError):
+            return 0.0
+
     def keys(self, unreadable: list[UnreadableError] | None = None) -> list[str]:
         """Every job that was ever added, in order.
 
