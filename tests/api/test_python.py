@@ -191,7 +191,6 @@ def test_what_leads_to_no_agent_is_told_with_what_does(run: xtra.Run, results: P
     [
         ({"game": "Catchh"}, "did you mean 'Catch'"),
         ({"which": "EfficientZero/Catch/0"}, "holds one network"),
-        ({"game": "Breakout"}, "cannot play Breakout"),
     ],
 )
 def test_a_file_is_refused_what_it_cannot_play(exported: dict[str, Path], arguments: dict[str, str], message: str) -> None:
@@ -207,6 +206,10 @@ def test_a_network_of_one_games_actions_is_not_given_a_game_of_others(tmp_path: 
 
     with pytest.raises(xtra.LoadError, match="knows the 6 actions of Pong alone"):
         _evaluation(train.config, "Breakout", (), "a.safetensors")
+    shared = {**train.config, "agent": {**train.config["agent"], "network": {"action_space": "ale18"}}}
+    assert _evaluation(shared, "Breakout", (), "a.safetensors").environment.game == "Breakout"
+    with pytest.raises(xtra.LoadError, match="cannot play Catch: .*multiple of 10 pixels"):
+        _evaluation(shared, "Catch", (), "a.safetensors")
     assert _evaluation(train.config, None, (), "a.safetensors").environment.game == "Pong"
 
 
