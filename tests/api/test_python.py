@@ -208,7 +208,7 @@ def test_a_network_of_one_games_actions_is_not_given_a_game_of_others(tmp_path: 
         _evaluation(train.config, "Breakout", (), "a.safetensors")
     shared = {**train.config, "agent": {**train.config["agent"], "network": {"action_space": "ale18"}}}
     assert _evaluation(shared, "Breakout", (), "a.safetensors").environment.game == "Breakout"
-    with pytest.raises(xtra.LoadError, match="cannot play Catch: .*multiple of 10 pixels"):
+    with pytest.raises(xtra.LoadError, match=r"cannot play Catch: .*multiple of 10 pixels"):
         _evaluation(shared, "Catch", (), "a.safetensors")
     assert _evaluation(train.config, None, (), "a.safetensors").environment.game == "Pong"
 
