@@ -56,6 +56,7 @@ def plan(
     set: Mapping[str, Any] | None = None,
     seeds: Iterable[int] | None = None,
     only: Sequence[str] = (),
+    trust_plugins: bool = False,
 ) -> Plan:
     """Returns what a suite comes to: `jobs` by key, inputs first, and `cells`, one for each method, game and seed. Runs nothing.
 
@@ -63,6 +64,7 @@ def plan(
     set: settings by dotted path, such as `{"agent.search.num_simulations": 16}`, or fields of the suite.
     seeds: in place of the suite's.
     only: globs for method/game/seed, such as `"EfficientZero/*/0"`; all cells if none is given.
+    trust_plugins: run the code that the suite names under `plugins`, now and as long as it is the same.
 
     Raises SuiteError with every mistake in the suite, its place and its remedy.
     """
@@ -71,7 +73,7 @@ def plan(
     from xtra.suite.plan import plan as make_plan
 
     overrides = [f"{path}={json.dumps(value)}" for path, value in (set or {}).items()]
-    spec = load_suite(find_suite(Path(suite)), overrides, None if seeds is None else list(seeds))
+    spec = load_suite(find_suite(Path(suite)), overrides, None if seeds is None else list(seeds), trust_plugins=trust_plugins)
     return make_plan(spec).only(only)
 
 
@@ -81,6 +83,7 @@ def run(
     set: Mapping[str, Any] | None = None,
     seeds: Iterable[int] | None = None,
     only: Sequence[str] = (),
+    trust_plugins: bool = False,
     results: str | PathLike[str] = "results",
     workers: int | None = None,
     budget: str | None = None,
@@ -89,7 +92,7 @@ def run(
 ) -> Run:
     """Runs what is missing of a suite on this machine, collects its rows and writes the report: `xtra-bench run` without a word.
 
-    suite, set, seeds, only: as in `plan`.
+    suite, set, seeds, only, trust_plugins: as in `plan`.
     results: holds the store of jobs and the directories of runs.
     workers: cores to use at once; all of this machine's if not given.
     budget: wall-clock time, such as `6h`: starts no job that would not end in it, judged by finished jobs of the same kind.
@@ -111,7 +114,7 @@ def run(
     from xtra.suite.library import find_suite
     from xtra.suite.summary import finished_costs
 
-    planned, root = plan(suite, set=set, seeds=seeds, only=only), Path(results)
+    planned, root = plan(suite, set=set, seeds=seeds, only=only, trust_plugins=trust_plugins), Path(results)
     require_extras(planned)
     description = describe(planned, find_suite(Path(suite)).read_text(encoding="utf-8"))  # before it is edited meanwhile
     store = Store(root / "store")
