@@ -18,12 +18,14 @@ from xtra.execute.slurm.arrays import JobArray, kinds, submit_arrays
 from xtra.execute.slurm.launch import SlurmLauncher
 from xtra.execute.slurm.profile import ProfileError, SlurmProfile, load_profile
 from xtra.execute.slurm.queue import QueueEntry, SlurmError, Submissions
-from xtra.execute.slurm.request import parameters
+from xtra.execute.slurm.request import parameters, sbatch_script
 from xtra.execute.slurm.task import SlurmTask
 from xtra.execute.snapshot import take_snapshot
 from xtra.store.job import Job, Resources
 from xtra.store.store import State
-from xtra.suite.resources import SlurmSettings
+from xtra.suite.diagnostics.errors import SuiteError
+from xtra.suite.load import load_suite
+from xtra.suite.resources import INSTEAD, SlurmSettings
 
 
 def job(name: str, *before: Job, stage: str = "train", cpus: int = 1, sharers: int = 0) -> Job:
@@ -181,6 +183,22 @@ def test_one_that_fails_beside_another_leaves_the_readers_of_the_other_their_cha
             ":2:24: stages.train.max_running: 0 is not at least 1 for example: max_running: 64",
         ),
         ("max_queued: 0", ":1:13: max_queued: 0 is not at least 2 "),
+        (
+            "default: {sbatch: {nice: 1, time: 60}}",
+            ":1:29: sbatch's time is set by xtra-bench; in its place write `hours` of the stage, in the suite's `resources` ",
+        ),
+        (
+            "stages: {train: {sbatch: {cpus_per_task: 4}}}",
+            ":1:27: sbatch's cpus-per-task is set by xtra-bench; in its place write `cpus` of the stage,",
+        ),
+        (
+            "default: {sbatch: {--mail-type: FAIL}}",
+            ":1:20: '--mail-type' is not the long name of an option, without dashes, such as mail-type ",
+        ),
+        (
+            "default: {sbatch: {gres: 'gpu:a100:1'}}",
+            ":1:1: sbatch's gres asks for GPUs; in its place write `gpus` of the stage, in the suite's `resources`, and ",
+        ),
         ("default: [", ":1:11: not YAML: expected the node content, but found '<stream end>' "),
         ("- a", ":1:1: the file: ['a'] is not a mapping "),
     ],
@@ -216,6 +234,44 @@ def test_who_runs_a_suite_wins_over_who_wrote_it_and_both_over_the_default(tmp_p
     evaluate = profile.of("evaluate", of_suite)
     assert (evaluate.account, evaluate.partition, evaluate.constraint, evaluate.qos) == ("lab", "cpu", None, "normal")
     assert load_profile(None).of("train", Resources()) == SlurmSettings()
+
+
+@pytest.mark.parametrize("option", sorted(INSTEAD))
+def test_every_option_that_is_made_here_is_refused_in_a_suite_too_with_the_key_to_use(option: str, tmp_path: Path) -> None:
+    suite = (Path(__file__).resolve().parents[2] / "suites" / "catch.yaml").read_text()
+    path = tmp_path / "suite.yaml"
+    path.write_text(f"{suite}\nresources:\n  evaluate:\n    slurm:\n      sbatch:\n        {option}: 1\n")
+    with pytest.raises(SuiteError) as caught:
+        load_suite(path)
+    (problem,) = caught.value.problems
+    assert problem.location.text == f"        {option}: 1"
+    assert problem.location.column == 9
+    assert problem.message == f"sbatch's {option} is set by xtra-bench; in its place write {INSTEAD[option]}"
+
+
+def test_every_option_that_a_script_gets_from_us_is_one_that_a_profile_cannot_set(tmp_path: Path) -> None:
+    site = SlurmSettings(partition="p", account="a", qos="q", constraint="c", gpu_type="a100")
+    script = sbatch_script(parameters(Resources(gpus=2), 1, site, "afterok:1"), 3, tmp_path, "name")
+    options = {line.removeprefix("#SBATCH --").partition("=")[0] for line in script.splitlines() if line.startswith("#SBATCH")}
+    assert options - {"wckey"} <= INSTEAD.keys()
+    assert "#SBATCH --gpus-per-node=a100:2" in script.splitlines()
+
+
+def test_a_profile_is_checked_and_told_by_stage(tmp_path: Path) -> None:
+    path = tmp_path / "site.yaml"
+    path.write_text(
+        "default: {partition: gpu, sbatch: {mail-type: FAIL}}\nstages: {evaluate: {partition: cpu}}\nmax_queued: 50\n"
+    )
+    done = CliRunner().invoke(app, ["profile", "check", str(path)])
+    assert done.exit_code == 0, done.output
+    assert "evaluate: partition cpu, mail-type FAIL" in done.output.splitlines()
+    assert "max_queued: 50" in done.output.splitlines()
+    path.write_text("default: {sbatch: {array: 1-5}, partiton: gpu}")
+    done = CliRunner().invoke(app, ["profile", "check", str(path)])
+    assert done.exit_code == 2
+    assert "2 problems" in done.output
+    assert "`max_running`" in done.output
+    assert "did you mean 'partition'" in done.output
 
 
 def test_an_absent_profile_is_said_to_be_absent(tmp_path: Path) -> None:
@@ -283,6 +339,53 @@ def test_what_suite_and_stage_ask_for_reaches_sbatch(slurm: SlurmLauncher, tmp_p
     script = (tmp_path / "script").read_text().splitlines()
     assert {"#SBATCH --partition=gpu", "#SBATCH --nice=5", "#SBATCH --cpus-per-task=2", "#SBATCH --array=0-1%2"} <= set(script)
     assert "module load cuda" in script
+
+
+def test_what_would_be_submitted_is_what_is_submitted(bench: Any, slurm: SlurmLauncher, tmp_path: Path) -> None:
+    put_program(tmp_path / "bin", "sbatch", f"cat $1 >> '{tmp_path}/scripts'; echo; echo Submitted batch job 12")
+    asked = Resources(gpus=1, slurm={"gpu_type": "a100", "sbatch": {"reservation": "course"}})
+    jobs = [Job("train", 1, {"name": name}, resources=asked) for name in "abc"]
+    readers = [Job("evaluate", 1, {"name": job.config["name"]}, {"network": (job.key,)}) for job in jobs]
+    planned = slurm.dry_run(plan(*jobs, *readers))
+    assert [(array.stage, array.elements, array.num_jobs) for array in planned.arrays] == [
+        ("train", 3, 3),
+        ("evaluate", 3, 3),
+        ("report", 1, 1),
+    ]
+    assert [array.request["dependency"] for array in planned.arrays[1:]] == ["aftercorr:new0", "afterany:new0:new1"]
+    slurm.submit(plan(*jobs, *readers))
+    submitted = (tmp_path / "scripts").read_text()
+    printed = "\n".join(sbatch_script(array.request, 3, slurm.directory / "x", "x") for array in planned.arrays[:2])
+
+    def stable(text: str) -> list[str]:
+        changing = ("--job-name", "--output", "srun ", "--dependency")
+        return [line for line in text.splitlines() if line and not any(word in line for word in changing)]
+
+    assert stable(printed) == stable(submitted)
+    assert "#SBATCH --gpus-per-node=a100:1" in stable(printed)
+    assert "#SBATCH --reservation=course" in stable(printed)
+
+
+def test_a_dry_run_shows_the_options_and_print_sbatch_the_scripts(
+    slurm: SlurmLauncher, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    profile = tmp_path / "site.yaml"
+    profile.write_text("default: {partition: long}\nstages: {report: {partition: short}}\n")
+    asked = ["run", "catch", "--executor", "slurm", "--profile", str(profile), "--only", "EfficientZero", "--seeds", "0-2"]
+    shown = CliRunner().invoke(app, [*asked, "--dry-run"])
+    assert shown.exit_code == 0, shown.output
+    (train,) = [line for line in shown.output.splitlines() if line.startswith("new0: 3 elements of train: ")]
+    assert {"--partition=long", "--cpus-per-task=1", "--array=0-2%3"} <= set(train.split())
+    (report,) = [line for line in shown.output.splitlines() if " of report: " in line]
+    assert {"--partition=short", "--dependency=afterany:new0:new1"} <= set(report.split())
+    scripts = CliRunner().invoke(app, [*asked, "--print-sbatch"])
+    assert scripts.exit_code == 0, scripts.output
+    assert scripts.output.count("#!/bin/bash") == 3
+    assert "#SBATCH --dependency=aftercorr:new0" in scripts.output.splitlines()
+    assert not (tmp_path / "results").exists()
+    refused = CliRunner().invoke(app, ["run", "catch", "--print-sbatch"])
+    assert "--print-sbatch means nothing without --executor slurm" in refused.output
 
 
 def test_jobs_that_sbatch_refused_wait_and_what_it_took_before_is_told(bench: Any, slurm: SlurmLauncher, tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ COMMANDS = {
     "status": "status:status",
     "logs": "logs:logs",
     "cancel": "slurm:cancel",
+    "profile": "profile:app",
     "gc": "gc:gc",
     "report": "report:report",
     "compare": "report:compare",

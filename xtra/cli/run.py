@@ -72,6 +72,9 @@ def run(
         ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be run, and run nothing.")] = False,
+    print_sbatch: Annotated[
+        bool, typer.Option("--print-sbatch", help="With slurm: print the scripts that sbatch would get, and submit nothing.")
+    ] = False,
     rerun: Annotated[
         list[str] | None,
         typer.Option(
@@ -104,14 +107,15 @@ def run(
     if executor is not Executor.LOCAL:
         refuse_unused_options({"--workers": workers, "--budget": budget}, "--executor local")
     if executor is not Executor.SLURM:
-        refuse_unused_options({"--profile": profile}, "--executor slurm")
+        refuse_unused_options({"--profile": profile, "--print-sbatch": print_sbatch}, "--executor slurm")
     seconds = _seconds(budget)
     plan = load_plan(suite, overrides, seeds, only, trust_plugins)
     require_extras(plan)
     print_warnings(plan)
     again = plan.selected_with_dependents(rerun or (), "--rerun")
-    if dry_run:
-        _show(plan, cached_keys(plan, store) - again.keys(), executor, workers, results, profile, console)
+    if dry_run or print_sbatch:
+        cached = cached_keys(plan, store) - again.keys()
+        _show(plan, cached, executor, workers, results, profile, console, scripts=print_sbatch)
         return
     try:
         description = describe(plan, suite.read_text(encoding="utf-8"))  # Now: the file may be edited while jobs run.
@@ -157,15 +161,21 @@ def _show(
     results: Path,
     profile: Path | None,
     console: Console,
+    scripts: bool,
 ) -> None:
-    """What would be run, and where; fails as the run itself would before its first job."""
+    """Prints what would be run, and where, or (`scripts`) nothing but sbatch's scripts; fails as the run itself would before its
+    first job."""
     from xtra.cli.plan import print_plan
 
     if executor is Executor.SLURM:
-        from xtra.cli.slurm import dry_run, print_submitted
+        from xtra.cli.slurm import dry_run, print_arrays, print_scripts, print_submitted
 
         submitted = dry_run(plan, results, profile)
+        if scripts:
+            print_scripts(submitted, results)
+            return
         print_plan(plan, cached)
+        print_arrays(submitted, console)
         print_submitted(submitted, console, "to be submitted")
     else:
         from xtra.execute.machine import Machine

@@ -23,9 +23,10 @@ from xtra.cli.options import (
     load_plan_if_named,
 )
 from xtra.execute.slurm import queue as slurm_queue
-from xtra.execute.slurm.launch import LaunchResult, SlurmLauncher
+from xtra.execute.slurm.launch import LaunchResult, PlannedArray, SlurmLauncher
 from xtra.execute.slurm.profile import ProfileError, load_profile
 from xtra.execute.slurm.queue import NoSlurmError, SlurmError, Submissions
+from xtra.execute.slurm.request import sbatch_script
 from xtra.execute.status import job_statuses
 from xtra.execute.suite_run import begin_run
 from xtra.results.describe import RunDescription
@@ -35,6 +36,9 @@ from xtra.suite.plan import Plan
 
 PROFILE_VARIABLE = "XTRA_SLURM_PROFILE"
 """Names the profile of a command that is given none."""
+
+INTERNAL_OPTIONS = frozenset({"--error", "--job-name", "--open-mode", "--output", "--signal", "--wckey"})
+"""What sbatch is told that says nothing of the site; `--print-sbatch` shows it too."""
 
 WAIT_SECONDS = 2.0
 """Between two looks at the queue while waiting."""
@@ -66,6 +70,29 @@ def dry_run(plan: Plan, results: Path, profile: Path | None) -> LaunchResult:
     """What `launch` would submit, after everything that it would check."""
     with _slurm_errors_refused():
         return _launcher(results, profile).dry_run(plan.jobs)
+
+
+def print_arrays(planned: LaunchResult, console: Console) -> None:
+    """Prints a line for each array: its number, which stands for its SLURM id, what it runs, and the options that sbatch gets."""
+    for number, array in enumerate(planned.arrays):
+        jobs = f" ({counted(array.num_jobs, 'job')})" if array.num_jobs != array.elements else ""
+        options = " ".join(line for line in _options(array) if line.partition("=")[0] not in INTERNAL_OPTIONS)
+        console.print(f"new{number}: {counted(array.elements, 'element')} of {array.stage}{jobs}: {options}", soft_wrap=True)
+
+
+def print_scripts(planned: LaunchResult, results: Path) -> None:
+    """Prints the scripts that sbatch would get. `newN` stands for what is known once the N-th is submitted."""
+    for number, array in enumerate(planned.arrays):
+        typer.echo(f"# new{number}: {counted(array.elements, 'element')} of {array.stage}")
+        folder = results.resolve() / "slurm" / f"new{number}"
+        typer.echo(sbatch_script(array.request, array.elements, folder, f"{slurm_queue.NAME_PREFIX}new{number}"))
+    if not planned.arrays:
+        typer.echo("# nothing is left to submit")
+
+
+def _options(array: PlannedArray) -> list[str]:
+    script = sbatch_script(array.request, array.elements, Path(), "")
+    return [line.removeprefix("#SBATCH ") for line in script.splitlines() if line.startswith("#SBATCH ")]
 
 
 def _launcher(results: Path, profile: Path | None) -> SlurmLauncher:

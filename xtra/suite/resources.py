@@ -6,12 +6,60 @@ Resources are never part of what a job is: more cores do not make another result
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Annotated, Any, Self
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 
 from xtra.config import Config
 from xtra.store.job import Resources
+
+_RESOURCES = "`{}` of the stage, in the suite's `resources`"
+_BESIDE = "the key `{}` beside `sbatch`"
+_ONE_TASK = "nothing: a job is one task on one node"
+_OURS = "nothing: {}"
+
+INSTEAD = {
+    "array": _BESIDE.format("max_running") + ", which says how many elements of an array run at once",
+    "dependency": _OURS.format("a job waits for the jobs that it reads"),
+    "time": _RESOURCES.format("hours"),
+    "time-min": _RESOURCES.format("hours"),
+    "cpus-per-task": _RESOURCES.format("cpus"),
+    "cpus-per-gpu": _RESOURCES.format("cpus"),
+    "mem": _RESOURCES.format("memory_gb"),
+    "mem-per-cpu": _RESOURCES.format("memory_gb"),
+    "mem-per-gpu": _RESOURCES.format("memory_gb"),
+    "gpus": _RESOURCES.format("gpus") + ", and `gpu_type` beside `sbatch`",
+    "gpus-per-node": _RESOURCES.format("gpus") + ", and `gpu_type` beside `sbatch`",
+    "gpus-per-task": _RESOURCES.format("gpus") + ", and `gpu_type` beside `sbatch`",
+    "partition": _BESIDE.format("partition"),
+    "account": _BESIDE.format("account"),
+    "qos": _BESIDE.format("qos"),
+    "constraint": _BESIDE.format("constraint"),
+    "nodes": _ONE_TASK,
+    "ntasks": _ONE_TASK,
+    "ntasks-per-node": _ONE_TASK,
+    "job-name": _OURS.format("jobs are found in the queue by their names"),
+    "output": _OURS.format("`xtra-bench logs` shows what a job printed"),
+    "error": _OURS.format("`xtra-bench logs` shows what a job printed"),
+    "open-mode": _OURS.format("`xtra-bench logs` shows what a job printed"),
+    "signal": _OURS.format("a job is told before its time limit, saves and is requeued"),
+    "requeue": _OURS.format("a job is told before its time limit, saves and is requeued"),
+    "no-requeue": _OURS.format("a job is told before its time limit, saves and is requeued"),
+    "kill-on-invalid-dep": _OURS.format("what can never start leaves the queue"),
+    "wrap": _OURS.format("`setup` beside `sbatch` has lines that run before the job"),
+    "parsable": _OURS.format("sbatch's answer is read here"),
+}
+"""Options of sbatch that are made here, and what to write in their place."""
+
+
+def _free_option(name: str) -> str:
+    """Raises ValueError for an option that would collide with one of ours, or that is not a long name."""
+    plain = name.replace("_", "-").strip()
+    if plain.startswith("-") or len(plain) < 2:
+        raise ValueError(f"{name!r} is not the long name of an option, without dashes, such as mail-type")
+    if plain in INSTEAD:
+        raise ValueError(f"sbatch's {plain} is set by xtra-bench; in its place write {INSTEAD[plain]}")
+    return name
 
 
 class SlurmSettings(Config):
@@ -25,12 +73,22 @@ class SlurmSettings(Config):
     """Quality of service."""
     constraint: str | None = Field(None, examples=["a100"])
     """Features that nodes must have."""
+    gpu_type: str | None = Field(None, pattern=r"^[A-Za-z0-9_.-]+$", examples=["a100"])
+    """Kind of GPU, by the cluster's name for it (`scontrol show node` lists them under Gres); of jobs that ask for GPUs."""
     max_running: int = Field(256, ge=1, examples=[64])
     """Elements of one array that run at once."""
-    sbatch: dict[str, str | int] = Field(default_factory=dict, examples=[{"nice": 100}])
+    sbatch: dict[Annotated[str, AfterValidator(_free_option)], str | int] = Field(
+        default_factory=dict, examples=[{"mail-type": "FAIL", "reservation": "course"}]
+    )
     """Any other option of sbatch, by its long name."""
     setup: tuple[str, ...] = Field((), examples=[["module load cuda"]])
     """Shell lines before the job."""
+
+    @model_validator(mode="after")
+    def _gpus_are_asked_for_once(self) -> Self:
+        if str(self.sbatch.get("gres", "")).startswith("gpu"):
+            raise ValueError(f"sbatch's gres asks for GPUs; in its place write {INSTEAD['gpus']}")
+        return self
 
 
 def combine(layers: Iterable[SlurmSettings]) -> SlurmSettings:

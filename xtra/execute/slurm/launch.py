@@ -47,11 +47,25 @@ REQUEUES = 1_000
 """Time limits that a job may reach, each time going on from its checkpoint."""
 
 
+@dataclass(frozen=True)
+class PlannedArray:
+    """An array that would be submitted. request: what it would ask for, in submitit's words (`request.parameters`).
+
+    elements: their number; num_jobs: that of the jobs in them.
+    """
+
+    stage: str
+    elements: int
+    num_jobs: int
+    request: Mapping[str, Any]
+
+
 @dataclass
 class LaunchResult:
     """What a launch did with each job.
 
     held: not submitted, because another process computes it or an input, or the queue is full.  blocked: an input has diverged.
+    arrays: of a launch that is only simulated, what would be submitted, in that order, the job that reports last.
     """
 
     new: dict[str, str] = field(default_factory=dict)
@@ -59,6 +73,7 @@ class LaunchResult:
     finished: list[str] = field(default_factory=list)
     held: list[str] = field(default_factory=list)
     blocked: list[str] = field(default_factory=list)
+    arrays: list[PlannedArray] = field(default_factory=list)
     calls: int = 0
 
 
@@ -95,16 +110,23 @@ class SlurmLauncher:
         return self.simulate(jobs)
 
     def simulate(self, jobs: Mapping[str, Job]) -> LaunchResult:
-        """What `dry_run` tells, also on a machine without SLURM if the profile says how large an array may be."""
+        """What `dry_run` tells, also on a machine without SLURM if the profile says how large an array may be.
+
+        An array's number in the order of submission, from 0, stands for its SLURM id: `new0`.
+        """
         self._array_size = self._array_size or self.profile.max_array_size or max_array_size()
         done, missing = self._sort(jobs)
         numbers = itertools.count()
 
         def number_elements(array: JobArray) -> list[str]:
-            number = next(numbers)
-            return [f"new{number}_{index}" for index in range(len(array.elements))]
+            number, elements = next(numbers), array.elements
+            done.arrays.append(PlannedArray(elements[0][0].stage, len(elements), sum(map(len, elements)), self._request(array)))
+            return [f"new{number}_{index}" for index in range(len(elements))]
 
         self._submit_missing(missing, done, number_elements)
+        if done.arrays:
+            awaited = [*done.new.values(), *(entry.slurm_id for entry in done.queued.values())]
+            done.arrays.append(PlannedArray(REPORT, 1, 1, self._conclusion_request(awaited)))
         return done
 
     def _check(self) -> None:
@@ -154,21 +176,27 @@ class SlurmLauncher:
 
     def _submit_array(self, bootstrap: Path, array: JobArray) -> list[str]:
         """One call of sbatch. Returns the SLURM id of each element."""
-        first = array.elements[0][0]
-        asked, site = first.resources, self.profile.of(first.stage, first.resources)
+        asked = array.elements[0][0].resources
         logs = [{job.key: str(self.store.log_file(job.key)) for job in element} for element in array.elements]
         task = SlurmTask([sys.executable, str(bootstrap), WORKER, "--stages", self._stages], {} if asked.gpus else NO_GPU)
-        request = parameters(asked, max(map(len, array.elements)), site, array.dependency)
+        request = self._request(array)
         return self._sbatch([list(element) for element in logs], request, task, [str(self.store.root)] * len(logs), logs)
+
+    def _request(self, array: JobArray) -> dict[str, Any]:
+        first = array.elements[0][0]
+        site = self.profile.of(first.stage, first.resources)
+        return parameters(first.resources, max(map(len, array.elements)), site, array.dependency)
 
     def submit_conclusion(self, request: Path, after: Sequence[str]) -> None:
         """Submits a launch's last job: collects and reports when the jobs of SLURM ids `after` are over, however they ended."""
         bootstrap = take_snapshot(self.directory / "code")
+        command = CommandFunction([sys.executable, str(bootstrap), CONCLUDE])
+        self._sbatch([], self._conclusion_request(after), command, [str(request)])
+
+    def _conclusion_request(self, after: Sequence[str]) -> dict[str, Any]:
         arrays = sorted({slurm_id.partition("_")[0] for slurm_id in after})
         asked = Resources(hours=1.0)
-        options = parameters(asked, 1, self.profile.of(REPORT, asked), f"afterany:{':'.join(arrays)}")
-        command = CommandFunction([sys.executable, str(bootstrap), CONCLUDE])
-        self._sbatch([], options, command, [str(request)])
+        return parameters(asked, 1, self.profile.of(REPORT, asked), f"afterany:{':'.join(arrays)}")
 
     def _sbatch(
         self, elements: Sequence[Sequence[str]], asked: dict[str, Any], task: Callable[..., Any], *columns: Sequence[Any]

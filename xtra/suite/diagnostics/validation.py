@@ -86,6 +86,10 @@ def _problem(document: Document, root: type[BaseModel], detail: ErrorDetails) ->
     if kind == "extra_forbidden":
         key = str(path[-1])
         return Problem(document.key_location(path), f"unknown key {shown(key)}", suggest(key, model.model_fields, "keys"))
+    if kind == "value_error" and isinstance(detail["input"], dict):
+        return Problem(document.key_location(path), own_message(detail))
+    if path and path[-1] == "[key]":  # pydantic's name for a mapping's key, as opposed to its value
+        return Problem(document.key_location(path[:-1]), own_message(detail))
     if kind == "missing":
         return Problem(document.location(path[:-1]), f"missing key {shown(str(path[-1]))}", example)
     if kind in ("too_short", "string_too_short") or (detail["input"] is None and document.left_out(path)):
