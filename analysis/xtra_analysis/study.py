@@ -211,6 +211,9 @@ def _read_table(runs: Sequence[Path], table: CsvTable) -> pd.DataFrame:
         try:
             frames.append(pd.DataFrame(read_csv(table, path), columns=list(table.columns)))
         except FileNotFoundError:
+            if table.optional:
+                frames.append(pd.DataFrame(columns=list(table.columns)))
+                continue
             raise InputError(f"{run} has no {table.file_name}. Collect the run again.") from None
         except (ValueError, TypeError) as error:
             raise InputError(f"{path}: {error}. Collect the run again.") from error
@@ -274,6 +277,7 @@ def _with_planned_cells(records: Sequence[RunRecord], scores: pd.DataFrame) -> p
         for method in record.methods
         for game in record.games
         for seed in record.seeds
+        if game not in method.left_out
         if (record.protocol, method.name, game, seed) not in present
     }
     if not absent:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from xtra.results.collect import collect
 from xtra.results.describe import RunDescription
 from xtra.results.run_record import MethodRecord, RunFields, read_run_record
 from xtra.store.job import Job
-from xtra.store.rows import CURVES, DIAGNOSTICS, EPISODES, PLASTICITY, SCORES, SOURCE_SCORES, TASK_WEIGHTS, Cell, read_csv
+from xtra.store.rows import CURVES, DIAGNOSTICS, EPISODES, PLASTICITY, PROBES, SCORES, SOURCE_SCORES, TASK_WEIGHTS, Cell, read_csv
 from xtra.store.store import Store
 
 FIELDS = RunFields(
@@ -111,6 +112,20 @@ def test_a_pretrained_networks_scores_stand_beside_those_of_the_runs_it_learned_
     rows = read_csv(SOURCE_SCORES, tmp_path / "source_scores.csv")
     assert {(row["source_game"], row["score"], row["data_score"]) for row in rows} == {("Pong", 2.0, 3.5), ("Krull", 7.0, None)}
     assert {row["pretrain_key"] for row in rows} == {pretrain.key}
+
+
+def test_what_was_measured_before_finetuning_stands_in_rows_of_its_own(store: Store, tmp_path: Path) -> None:
+    cell, probe = finish_cell(store), Job("probe", 1, {"game": "Catch"})
+    measured = [
+        {"source_game": "Pong", "predictor": name, "value": v, "seconds": 0.5} for name, v in (("cka", 0.7), ("logme", None))
+    ]
+    finish(store, probe, probes=measured)
+    collect(store, [replace(cell, probe_key=probe.key)], DESCRIPTION, tmp_path)
+    rows = read_csv(PROBES, tmp_path / "probes.csv")
+    assert [(row["method"], row["game"], row["source_game"], row["predictor"], row["value"], row["seconds"]) for row in rows] == [
+        ("EfficientZero", "Catch", "Pong", "cka", 0.7, 0.5),
+        ("EfficientZero", "Catch", "Pong", "logme", None, 0.5),
+    ]
 
 
 def test_cells_without_a_result_are_named_with_the_reason(store: Store, tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from xtra.store.rows import (
     DIAGNOSTICS,
     EPISODES,
     PLASTICITY,
+    PROBES,
     SCORES,
     SOURCE_SCORES,
     TASK_WEIGHTS,
@@ -54,6 +55,7 @@ def collect(store: Store, cells: Sequence[Cell], description: RunDescription, ru
         (TASK_WEIGHTS, (row for result in results for row in result.rows("train", "task_weights.json"))),
         (PLASTICITY, (row for result in results for row in result.rows("train", "plasticity.json"))),
         (DIAGNOSTICS, (row for result in results for row in result.rows("train", "diagnostics.json"))),
+        (PROBES, (row for result in results for row in result.rows("probe", "probes.json"))),
         (COSTS, _costs(reader, cells)),
         (SOURCE_SCORES, _source_scores(reader, results)),
     )
@@ -137,7 +139,8 @@ class _CellResult:
         return {column: getattr(self.cell, column) for column in CELL}
 
     def _output(self, role: str, file_name: str) -> Any:
-        key = self.cell.evaluate_key if role == "evaluate" else self.cell.train_key
+        keys = {"evaluate": self.cell.evaluate_key, "train": self.cell.train_key, "probe": self.cell.probe_key}
+        key = keys[role]
         return None if key is None else self._reader.output(key, file_name)
 
     def _status(self) -> str:

@@ -80,6 +80,7 @@ def _method(plan: Plan, method: MethodSpec, cell: Cell) -> MethodRecord:
         description=method.description,
         group=method.group,
         transfer=_transfer(plan.spec, method, config),
+        left_out=tuple(game for game in plan.spec.targets if game not in plan.spec.targets_of(method)),
         identity=_identity(plan, method, config, cell),
     )
 

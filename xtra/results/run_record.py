@@ -62,6 +62,8 @@ class MethodRecord(_Record):
     """Methods of one group are draws of one thing, such as random source games."""
     transfer: TransferRecord | None = None
     """None for a method without source games."""
+    left_out: tuple[str, ...] = ()
+    """Of the run's games those that this method is not run on, because it learned from them."""
     identity: Identity | None = None
     """None for rows that were not computed here."""
 

@@ -8,7 +8,7 @@ from xtra.agents.config import AnyAgentConfig, AnyLearningAgentConfig
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.config import Config
 from xtra.envs.config import EnvironmentConfig
-from xtra.transfer.config import AnyPretrainingConfig, DataConfig, FinetuningConfig, TeacherConfig, TeacherPolicy
+from xtra.transfer.config import AnyPretrainingConfig, DataConfig, FinetuningConfig, ProbesConfig, TeacherConfig, TeacherPolicy
 
 
 class TrainingConfig(Config):
@@ -135,3 +135,20 @@ class PretrainConfig(Config):
     """Intra-op threads of torch."""
     seed: int = Field(ge=0)
     """Seed of every random stream."""
+
+
+class ProbeConfig(Config):
+    """Stage `probe`: what foretells how well the network of input `pretrained` will transfer to one game."""
+
+    environment: EnvironmentConfig
+    """The target game, of which input `target` holds random play."""
+    games: tuple[str, ...] = Field(min_length=1, max_length=1)
+    """The one game that the network was pretrained on, whose data are input `dataset`."""
+    agent: EfficientZeroConfig
+    """The agent whose network it is."""
+    probes: ProbesConfig
+    """Which predictors, and what they are measured on."""
+    num_threads: int = Field(ge=1)
+    """Intra-op threads of torch."""
+    seed: int = Field(ge=0)
+    """Seed of the network's play and of the batch whose gradients are compared."""

@@ -1,7 +1,7 @@
 """Result rows: the tables a suite run leaves, their columns, and how they are read and written.
 
 One CSV file per table under `results/runs/<run>/`. Returns are raw; normalising and averaging happen in `xtra_analysis` alone.
-Rows come in a fixed order and hold no time, path or duration (except `costs`), so equal results are equal files.
+Rows come in a fixed order and hold no time, path or duration (except `costs` and `probes`), so equal results are equal files.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -42,6 +42,7 @@ class Cell:
 
     train_key: the job whose network is scored; None for an agent that is not trained.
     evaluate_key: the job that leaves the cell's episodes.
+    probe_key: the job that measured what foretells its transfer; None where nothing was asked.
     """
 
     suite: str
@@ -53,6 +54,7 @@ class Cell:
     seed: int
     train_key: str | None
     evaluate_key: str
+    probe_key: str | None = None
 
     @property
     def name(self) -> str:
@@ -62,7 +64,13 @@ class Cell:
     @property
     def keys(self) -> tuple[str, ...]:
         """Returns its jobs' keys, in the order they run."""
-        return (self.evaluate_key,) if self.train_key is None else (self.train_key, self.evaluate_key)
+        return tuple(key for key in (self.probe_key, self.train_key, self.evaluate_key) if key is not None)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Returns its fields, of `probe_key` only where there is one."""
+        fields = asdict(self)
+        return fields if self.probe_key is not None else {name: fields[name] for name in fields if name != "probe_key"}
 
     def matches(self, glob: str) -> bool:
         """Tells whether `method`, `method/game` or `method/game/seed` is this one: each part literally, or by `*`, `?`,
@@ -192,13 +200,27 @@ class SourceScoreRow(CellRow):
     pretrain_key: str
 
 
+class ProbeRow(CellRow):
+    """One row per (cell with probes, predictor): what foretold, before finetuning, the transfer from `source_game` to `game`.
+
+    predictor: such as `cka`; all are defined in `xtra.stages.probe`. value: the larger, the more transfer it expects; empty where
+    it is not defined. seconds: what it took to measure, parts shared with others included.
+    """
+
+    source_game: str
+    predictor: str
+    value: OptionalFinite
+    seconds: Annotated[Finite, Field(ge=0)]
+
+
 @dataclass(frozen=True)
 class CsvTable:
-    """A kind of row and the columns that identify one."""
+    """A kind of row and the columns that identify one. optional: runs collected before it existed have no such file."""
 
     name: str
     row: type[BaseModel]
     key: tuple[str, ...]
+    optional: bool = False
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -225,7 +247,8 @@ TASK_WEIGHTS = CsvTable("task_weights", TaskWeightRow, (*CELL_KEY, "source_game"
 PLASTICITY = CsvTable("plasticity", PlasticityRow, (*CELL_KEY, "env_steps"))
 DIAGNOSTICS = CsvTable("diagnostics", DiagnosticRow, (*CELL_KEY, "env_steps", "quantity", "unroll_step"))
 SOURCE_SCORES = CsvTable("source_scores", SourceScoreRow, (*CELL_KEY, "source_game"))
-TABLES = (SCORES, EPISODES, CURVES, COSTS, TASK_WEIGHTS, PLASTICITY, DIAGNOSTICS, SOURCE_SCORES)
+PROBES = CsvTable("probes", ProbeRow, (*CELL_KEY, "source_game", "predictor"), optional=True)
+TABLES = (SCORES, EPISODES, CURVES, COSTS, TASK_WEIGHTS, PLASTICITY, DIAGNOSTICS, SOURCE_SCORES, PROBES)
 
 
 def to_csv(table: CsvTable, rows: Iterable[Mapping[str, Any]]) -> str:

@@ -29,6 +29,8 @@ def sources(spec: SuiteSpec, document: Document) -> Problems:
             config = resolve(spec, method)
         except ValidationError:
             continue  # reported by `combinations`
+        if config.transfer.probes.predictors:
+            yield from _pairs(spec, method, index, document)
         if config.transfer.needs_sources:
             yield from _games(spec, method, index, document)
             yield from _source_method(spec, method, config, index, document)
@@ -46,15 +48,29 @@ def _games(spec: SuiteSpec, method: MethodSpec, index: int, document: Document) 
         if len(spec.targets) < 2:
             yield path, Problem(document.location(path), "there is no other target to learn from", "name source games")
     else:
-        yield from _listed(spec, path, listed, document)
+        yield from _listed(spec, method, path, listed, document)
 
 
-def _listed(spec: SuiteSpec, path: DataPath, listed: tuple[str, ...], document: Document) -> Problems:
-    protocol = PROTOCOLS[spec.protocol]
+def _pairs(spec: SuiteSpec, method: MethodSpec, index: int, document: Document) -> Problems:
+    """Reports a method with probes and another number of source games than one: its rows could not name the pair."""
+    listed = spec.inherited(method, "sources") or ()
+    num_sources = len(spec.targets) - 1 if listed == (OTHER_TARGETS,) else len(listed)
+    if listed and num_sources != 1:
+        message = f"{shown(method.name)} has probes, which are of one source and one target, and {num_sources} source games"
+        yield _at(document, index, message, "make a method of each source game, or leave transfer.probes.predictors out")
+
+
+def _listed(spec: SuiteSpec, method: MethodSpec, path: DataPath, listed: tuple[str, ...], document: Document) -> Problems:
+    protocol, targets = PROTOCOLS[spec.protocol], spec.targets_of(method)
+    if not targets:
+        yield path, Problem(document.location(path), f"{shown(method.name)} has no target beside its sources", "name another")
     for index, game in enumerate(listed):
         here: DataPath = (*path, index)
-        if game in spec.targets:
-            remedy = "leave it out of one of the two; sources: [other_targets] leaves each target out of its own sources"
+        if game in targets:
+            remedy = (
+                "leave it out of one of the two; sources: [other_targets] leaves each target out of its own sources, "
+                "targets: other_than_sources leaves the method out on these targets"
+            )
             message = f"{game} is a target: its data would be known before it is learned"
             yield here, Problem(document.location(here), message, remedy)
         elif game in listed[:index]:

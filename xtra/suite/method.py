@@ -119,6 +119,18 @@ class MethodConfig(Config):
             raise ValueError(f"transfer.task_weights.window is {weights.window}, longer than its interval of {weights.interval}")
         return self
 
+    @model_validator(mode="after")
+    def _probes_fit_the_agent(self) -> Self:
+        """A model is unrolled as far as it is trained, and no further."""
+        if isinstance(self.agent, EfficientZeroConfig):
+            trained = self.agent.targets.num_unroll_steps
+            steps = [int(name.partition(".")[2]) for name in self.transfer.probes.predictors if "_fit." in name]
+            if max(steps, default=0) > trained:
+                raise ValueError(
+                    f"transfer.probes.predictors names unroll step {max(steps)}; agent.targets.num_unroll_steps is {trained}"
+                )
+        return self
+
     def _check_what_pretraining_alone_allows(self) -> None:
         """Settings that would change nothing without a pretrained network, or with an agent that does not read them."""
         transfer = self.transfer
@@ -127,9 +139,12 @@ class MethodConfig(Config):
             "transfer.start.reset_heads": transfer.start.reset_heads,
             "transfer.start.batch_norm": transfer.start.batch_norm != "pretrained",
             "transfer.retention.method": transfer.retention.method != "none",
+            "transfer.probes.predictors": bool(transfer.probes.predictors),
             "transfer.learning_rates": transfer.learning_rates != LearningRateConfig(),
         }
         pretrained = transfer.init_from is not None or transfer.pretraining.method != "none"
+        if transfer.probes.predictors and transfer.init_from is not None:
+            raise ValueError("transfer.probes.predictors is set; of a network from a file the source game's data are not known")
         for path, is_used in used.items():
             if is_used and not pretrained and path != "transfer.learning_rates":
                 raise ValueError(f"{path} is set, but nothing is pretrained that it could change")

@@ -3,6 +3,7 @@
     train(g) → dataset(g) → teacher(g) → label(g)     per source game g, with a pretraining seed
     dataset(*), label(*) → pretrain
     pretrain, dataset(*), label(*) → train(target, seed) → evaluate
+    pretrain, dataset(source), dataset(target, at random) → probe(target, seed)     of one source, where predictors are named
 
 In place of pretrain stands `imported` where a method starts from a file. Only what the method's `transfer` asks for exists; what
 does not depend on target, seed or method is one job wherever it is used.
@@ -24,13 +25,21 @@ from xtra.networks.imported import imported_job
 from xtra.networks.network_file import read_network_file
 from xtra.plugins import plugins_of
 from xtra.search.config import SearchConfig
-from xtra.stages.config import DatasetConfig, EvaluateConfig, LabelConfig, PretrainConfig, TrainConfig, TrainTeacherConfig
+from xtra.stages.config import (
+    DatasetConfig,
+    EvaluateConfig,
+    LabelConfig,
+    PretrainConfig,
+    ProbeConfig,
+    TrainConfig,
+    TrainTeacherConfig,
+)
 from xtra.stages.registry import STAGES
 from xtra.store.job import Job, Resources
 from xtra.suite.method import MethodConfig, resolve
 from xtra.suite.presets import PRESETS, SMOKE
 from xtra.suite.spec import OTHER_TARGETS, MethodSpec, SuiteSpec
-from xtra.transfer.config import FinetuningConfig, LearningRateConfig
+from xtra.transfer.config import DataConfig, FinetuningConfig, LearningRateConfig
 from xtra.transfer.registry import PRETRAINING
 
 Inputs = dict[str, tuple[str, ...]]
@@ -39,11 +48,13 @@ Inputs = dict[str, tuple[str, ...]]
 
 @dataclass
 class CellJobs:
-    """The jobs of one cell, and the keys of its result. network_key: whose network is scored; None for an agent without one."""
+    """The jobs of one cell, and the keys of its result. network_key: whose network is scored; None for an agent without one.
+    probe_key: what was measured before finetuning; None where no predictor is named."""
 
     jobs: list[Job] = field(default_factory=list)
     network_key: str | None = None
     evaluate_key: str = ""
+    probe_key: str | None = None
 
 
 class Pipeline:
@@ -59,9 +70,10 @@ class Pipeline:
     def cell_jobs(self, target: str, seed: int) -> CellJobs:
         """Everything that the cell (method, target, seed) stands on."""
         sources, network = self._prepared(self._source_games(target), self._spec.pretrain_seed(seed))
+        probes = [] if network is None or not self.transfer.probes.predictors else self._probes(target, seed, sources, network)
         if self._config.learns_online:
             network = self._train(target, seed, sources, network)
-        made = CellJobs([*sources.jobs])
+        made = CellJobs([*sources.jobs, *probes], probe_key=probes[-1].key if probes else None)
         inputs: Inputs = {}
         if network is not None:
             made.jobs.append(network)
@@ -145,6 +157,23 @@ class Pipeline:
         job = imported_job(read_network_file(path))
         self.files[job.key] = path
         return job
+
+    def _probes(self, target: str, seed: int, sources: Sources, pretrained: Job) -> list[Job]:
+        """Random play of the target, and the probe that reads it."""
+        assert isinstance(self._config.agent, EfficientZeroConfig)
+        view, probes = self.view(target), self.transfer.probes
+        play = DatasetConfig(environment=view, data=DataConfig(policy="random"), env_steps=probes.env_steps, seed=seed)
+        played = self.job("dataset", play, {})
+        config = ProbeConfig(
+            environment=view,
+            games=sources.games,
+            agent=self._config.agent,
+            probes=probes,
+            num_threads=self._config.training.num_threads,
+            seed=seed,
+        )
+        inputs = {"pretrained": (pretrained.key,), "dataset": sources.datasets, "target": (played.key,)}
+        return [played, self.job("probe", config, inputs)]
 
     def _train(self, target: str, seed: int, sources: Sources, pretrained: Job | None) -> Job:
         assert isinstance(self._config.agent, LearningAgentConfig)

@@ -6,7 +6,7 @@ Names (of suites, of methods) stay in the cells. A job knows only its configurat
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -42,7 +42,7 @@ class Plan:
     @property
     def id(self) -> str:
         """A short digest of every cell, the suite's name and version among them: two plans with one id fill one table."""
-        return digest([asdict(cell) for cell in self.cells])[:ID_DIGITS]
+        return digest([cell.identity for cell in self.cells])[:ID_DIGITS]
 
     def only(self, globs: Iterable[str], asked_by: str = "--only") -> Plan:
         """The plan of those cells that one of `globs` matches, and the jobs they stand on.
@@ -83,7 +83,7 @@ class Plan:
 
 
 def plan(spec: SuiteSpec) -> Plan:
-    """The jobs and cells of a suite that `load_suite` accepted: methods × games × seeds, in the file's order."""
+    """The jobs and cells of a suite that `load_suite` accepted: methods × their games × seeds, in the file's order."""
     jobs: dict[str, Job] = {}
     cells: list[Cell] = []
     files: dict[str, Path] = {}
@@ -91,12 +91,12 @@ def plan(spec: SuiteSpec) -> Plan:
         config = resolve(spec, method)
         label = protocol_label(spec, config)
         pipeline = Pipeline(spec, method, config)
-        for game in spec.targets:
+        for game in spec.targets_of(method):
             for seed in spec.seeds:
                 of_cell = pipeline.cell_jobs(game, seed)
                 jobs.update({job.key: job for job in of_cell.jobs})
                 identity = (spec.suite, spec.version, label, method.name, config.agent.name, game, seed)
-                cells.append(Cell(*identity, of_cell.network_key, of_cell.evaluate_key))
+                cells.append(Cell(*identity, of_cell.network_key, of_cell.evaluate_key, of_cell.probe_key))
         files.update(pipeline.files)
     return Plan(spec, topological(jobs), tuple(cells), files)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, JsonValue
 
@@ -58,6 +58,9 @@ class MethodSpec(Config):
     """A preset of its own, in place of the suite's."""
     sources: tuple[SourceName, ...] | None = Field(None, min_length=1, examples=[["Carnival", "Phoenix"]])
     """Source games of its own, in place of the suite's; inherited from `base`."""
+    targets: Literal["all", "other_than_sources"] | None = None
+    """On which of the suite's targets it is run: all of them, or those that are not among its own source games, so that one list
+    of games can be sources and targets of one another; inherited from `base`, else all."""
     source_method: str | None = Field(None, examples=["EfficientZero"])
     """The method whose runs make its offline data and shape its teachers, in place of the suite's; inherited from `base`."""
     group: str | None = Field(None, min_length=1, max_length=60, examples=["XTRA, random sources"])
@@ -143,6 +146,14 @@ class SuiteSpec(SuiteFile):
         """A method's value of a field that it takes from its bases, and they from the suite, where it has none of its own."""
         values = [getattr(link, field) for link in self.chain(method)]
         return next((value for value in reversed(values) if value is not None), getattr(self, field))
+
+    def targets_of(self, method: MethodSpec) -> tuple[str, ...]:
+        """The targets that a method is run on."""
+        chosen = [link.targets for link in self.chain(method) if link.targets is not None]
+        if not chosen or chosen[-1] == "all":
+            return self.targets
+        sources = self.inherited(method, "sources") or ()
+        return tuple(game for game in self.targets if game not in sources)
 
     def chain(self, method: MethodSpec) -> tuple[MethodSpec, ...]:
         """The method and its bases, the furthest base first. Only for suites whose bases exist and form no cycle."""

@@ -24,6 +24,32 @@ TeacherPolicy = Literal["network", "search"]
 LossTerm = Literal["value_prefix", "policy", "value", "consistency"]
 
 
+Predictor = Literal[
+    "zero_shot_return",
+    "value_prefix_fit.1",
+    "value_prefix_fit.2",
+    "value_prefix_fit.3",
+    "value_prefix_fit.4",
+    "value_prefix_fit.5",
+    "consistency_fit.1",
+    "consistency_fit.2",
+    "consistency_fit.3",
+    "consistency_fit.4",
+    "consistency_fit.5",
+    "gradient_cosine.representation",
+    "gradient_cosine.dynamics",
+    "gradient_cosine.prediction",
+    "gradient_cosine.projection",
+    "reward_probe",
+    "action_probe",
+    "logme",
+    "cka",
+    "picture_similarity",
+    "action_overlap",
+]
+"""What foretells transfer; `xtra.stages.probe` tells how each is measured. The number after a fit is the unroll step."""
+
+
 class DataConfig(Config):
     """The part of a source run that becomes an offline dataset."""
 
@@ -179,6 +205,21 @@ class RetentionConfig(Config):
     """Transitions of each source game that EWC's Fisher information is averaged over, once before training. [ours]."""
 
 
+class ProbesConfig(Config):
+    """What is measured of a pretrained network on the target before it is finetuned, to foretell how well it will transfer."""
+
+    predictors: tuple[Predictor, ...] = ()
+    """Measured for every pair of a source and a target; empty for none. Written down before the runs, since each is tested."""
+    env_steps: int = Field(1_000, ge=100)
+    """Env steps of random play on the target that they are measured on. [ours]."""
+    transitions: int = Field(512, ge=16)
+    """Transitions of either game that measures of pictures, latents and the model's fit read, spread evenly. [ours]."""
+    episodes: int = Field(8, ge=1)
+    """Games that the network plays for its zero-shot return. [ours]."""
+    episode_env_steps: int = Field(1_000, ge=1)
+    """Env steps after which these are cut. [ours]."""
+
+
 DISTILLATION = PretrainingObjective(
     name="distillation",
     config=PretrainingConfig,
@@ -233,6 +274,8 @@ class TransferConfig(Config):
     """Their weights."""
     retention: RetentionConfig = RetentionConfig()
     """Penalties on forgetting."""
+    probes: ProbesConfig = ProbesConfig()
+    """What foretells transfer; it changes nothing that is trained."""
     zero_shot: bool = False
     """Evaluate the pretrained network on the target as it is, without any training there."""
 
