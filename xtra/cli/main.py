@@ -33,6 +33,8 @@ COMMANDS = {
     "gc": "gc:gc",
     "report": "report:report",
     "compare": "report:compare",
+    "certify": "certify:certify",
+    "verify": "certify:verify",
     "play": "play:play",
     "export": "networks:export_network",
     "import": "networks:import_network",

@@ -51,6 +51,7 @@ def hardware() -> dict[str, Any]:
     return {
         "host": platform.node(),
         "cpu": _cpu_name(),
+        "instruction_set": instruction_set(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "memory_gb": round(psutil.virtual_memory().total / 2**30, 1),
         "device": _device(),
@@ -88,13 +89,33 @@ def _git(*arguments: str) -> str | None:
     return done.stdout.strip()
 
 
+def instruction_set() -> str:
+    """The vector instructions that torch computes with on this processor: avx512, avx2 or default; the machine's kind elsewhere.
+
+    Sums come out otherwise in the last bits with another.
+    """
+    if capability := os.environ.get("ATEN_CPU_CAPABILITY"):  # torch's own switch
+        return capability
+    flags = {flag for line in _cpu_lines("flags")[:1] for flag in line.split()}
+    if {"avx512f", "avx512bw", "avx512vl", "avx512dq", "fma"} <= flags:
+        return "avx512"
+    if {"avx2", "fma"} <= flags:
+        return "avx2"
+    return "default" if flags else platform.machine()
+
+
 def _cpu_name() -> str:
+    names = _cpu_lines("model name")
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _cpu_lines(field: str) -> list[str]:
+    """What Linux says of each core in this field."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
-        return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+        return []
+    return [line.partition(":")[2].strip() for line in lines if line.startswith(field)]
 
 
 def _device() -> str:

@@ -1,0 +1,248 @@
+"""A certificate: what a study's rows were made from, kept beside them, so that anybody can make some of it again and compare.
+
+It names every job that the rows stand on, with its whole configuration, the hash of every file that it left, how long it took and
+on what; and the hash of every file of the study.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from xtra.config import Config
+from xtra.store.errors import StoreError
+from xtra.store.files import sha256, write_text_atomically
+from xtra.store.job import Job, Resources, canonical_json
+from xtra.store.manifest import Manifest
+from xtra.store.rows import SCORES, read_csv
+from xtra.store.store import Store
+
+FILE_NAME = "certificate.json"
+
+UNHASHED = frozenset({FILE_NAME, "HOW.md"})
+"""Files of a study that may change: the certificate itself, and what is told of the study."""
+
+SCHEMA_VERSION = 1
+
+
+class CertificateError(Exception):
+    """Raised for a study that cannot be certified, or a certificate that cannot be read; the message says why."""
+
+
+class ComputedOn(Config):
+    """What can change the bits of a result, or explain that they changed."""
+
+    cpu: str
+    """The processor's name."""
+    instruction_set: str | None
+    """See `xtra.store.provenance.instruction_set`; null for jobs of releases that did not record it."""
+    device: str
+    """The GPU, or cpu."""
+    python: str
+    """The version of Python."""
+    packages: dict[str, str | None]
+    """The versions of packages."""
+    git_commit: str | None
+    """The commit of the code."""
+    git_dirty: bool | None
+    """Whether the code differed from that commit."""
+
+    def differences(self, other: ComputedOn) -> list[str]:
+        """What of it can give other bits, each as `torch 2.12 there, 2.13 here`; `self` is there. A commit is no such thing: what
+        a job is says which version of its stage made it."""
+        pairs = {"device": (self.device, other.device), "Python": (self.python, other.python)}
+        if self.instruction_set is None:
+            pairs["processor"] = (self.cpu, other.cpu)
+        else:
+            pairs["instruction set"] = (self.instruction_set, str(other.instruction_set))
+        for name in sorted((self.packages.keys() | other.packages.keys()) - {"xtra-bench"}):
+            pairs[name] = (str(self.packages.get(name)), str(other.packages.get(name)))
+        return [f"{name} {there} there, {here} here" for name, (there, here) in pairs.items() if there != here]
+
+
+class CertifiedJob(Config):
+    """A job and what it left."""
+
+    key: str
+    """Its key."""
+    status: str
+    """complete or diverged."""
+    seconds: float
+    """What it took."""
+    computed_on: int
+    """Where in the certificate's list what it was computed on stands."""
+    files: dict[str, str]
+    """The SHA-256 of every file that it left, by path."""
+    dropped: tuple[str, ...]
+    """Directories that were given up since, to free room."""
+    job: dict[str, Any]
+    """What it computes: stage, version, configuration, inputs, resources."""
+
+    def to_job(self) -> Job:
+        """The job. Raises CertificateError if what it computes is not what its key names."""
+        record = self.job
+        inputs = {role: tuple(keys) for role, keys in record["inputs"].items()}
+        plugins = record.get("plugins", {})
+        job = Job(record["stage"], record["version"], record["config"], inputs, Resources(**record["resources"]), plugins)
+        if job.key != self.key:
+            raise CertificateError(f"the certificate's job {self.key} was altered: what it computes has the key {job.key}")
+        return job
+
+
+class Certificate(Config):
+    """The contents of `certificate.json`."""
+
+    schema_version: int
+    """Raised when a field changes meaning."""
+    files: dict[str, str]
+    """The SHA-256 of every file of the study, by name, but for `UNHASHED`."""
+    computed_on: tuple[ComputedOn, ...]
+    """What the jobs were computed on, each once."""
+    unfinished: tuple[str, ...]
+    """Jobs of cells that have no score, which have no result to certify."""
+    jobs: tuple[CertifiedJob, ...]
+    """Every job with a result, inputs before what reads them."""
+
+
+def certify(study: Path, store: Store) -> Certificate:
+    """Makes the certificate of a study from its rows and the store that they came from, and writes it beside them.
+
+    Every byte in the store is read. Raises CertificateError, and StoreError for a result that was altered or lost since.
+    """
+    rows = _score_rows(study)
+    finished, unfinished = _ancestry(store, rows)
+    environments: list[ComputedOn] = []
+    jobs = []
+    for job, manifest in finished:
+        environment = computed_on(manifest.provenance)
+        if environment not in environments:
+            environments.append(environment)
+        files = {name: record.sha256 for name, record in sorted(manifest.files.items())}
+        place, dropped = environments.index(environment), tuple(sorted(manifest.dropped))
+        jobs.append(
+            CertifiedJob(
+                key=job.key, status=manifest.status, seconds=manifest.seconds, computed_on=place,
+                files=files, dropped=dropped, job=job.to_record(),
+            )
+        )  # fmt: skip
+    certificate = Certificate(
+        schema_version=SCHEMA_VERSION,
+        files=hashes(study),
+        computed_on=tuple(environments),
+        unfinished=tuple(unfinished),
+        jobs=tuple(jobs),
+    )
+    write_text_atomically(study / FILE_NAME, _text(certificate))
+    return certificate
+
+
+def read_certificate(study: Path) -> Certificate:
+    """Reads a study's certificate. Raises CertificateError."""
+    path = study / FILE_NAME
+    try:
+        record = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise CertificateError(f"{study} has no {FILE_NAME}; `xtra-bench certify` makes one where the results are") from None
+    except OSError as error:
+        raise CertificateError(f"{path}: {error.strerror}") from None
+    except ValueError:
+        raise CertificateError(f"{path} is not JSON (cut short?)") from None
+    if isinstance(record, dict) and record.get("schema_version") != SCHEMA_VERSION:
+        raise CertificateError(f"{path}: schema_version {record.get('schema_version')!r}, this release reads {SCHEMA_VERSION}")
+    try:
+        return Certificate.model_validate_json(json.dumps(record))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise CertificateError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+
+
+def hashes(study: Path) -> dict[str, str]:
+    """The SHA-256 of every file of a study that a certificate answers for, by its path there."""
+    files = sorted(path for path in study.rglob("*") if path.is_file())
+    named = {path.relative_to(study).as_posix(): path for path in files}
+    return {name: sha256(path) for name, path in named.items() if name not in UNHASHED}
+
+
+def computed_on(provenance: Mapping[str, Any]) -> ComputedOn:
+    """What of a manifest's provenance a certificate keeps."""
+    machine = provenance["hardware"]
+    return ComputedOn(
+        cpu=machine["cpu"],
+        instruction_set=machine.get("instruction_set"),
+        device=machine["device"],
+        python=provenance["python"],
+        packages=dict(provenance["packages"]),
+        git_commit=provenance["git_commit"],
+        git_dirty=provenance["git_dirty"],
+    )
+
+
+def certified_scores(study: Path) -> dict[str, float]:
+    """The scores of a study's rows by the key of the evaluation. Raises CertificateError."""
+    return {row["evaluate_key"]: row["score"] for row in _score_rows(study) if row["score"] is not None}
+
+
+def _score_rows(study: Path) -> list[dict[str, Any]]:
+    try:
+        rows = read_csv(SCORES, study / SCORES.file_name)
+    except OSError:
+        raise CertificateError(f"{study} is no study: it has no {SCORES.file_name}, as the directory of a run has") from None
+    except ValueError as error:
+        raise CertificateError(str(error)) from None
+    if not rows or any(row["evaluate_key"] is None for row in rows):
+        raise CertificateError(f"{study / SCORES.file_name} names no jobs that it came from")
+    return rows
+
+
+def _ancestry(store: Store, rows: Sequence[Mapping[str, Any]]) -> tuple[list[tuple[Job, Manifest]], list[str]]:
+    """Every job that the rows stand on, inputs first: those with a result, verified, and the keys of those without one."""
+    finished: list[tuple[Job, Manifest]] = []
+    unfinished: list[str] = []
+    jobs: dict[str, Job] = {}
+    for row in rows:
+        for key in filter(None, (row["train_key"], row["evaluate_key"])):
+            try:
+                jobs |= {job.key: job for job in _with_ancestors(store, key, jobs)}
+            except StoreError:
+                if row["status"] in ("complete", "diverged"):
+                    raise
+                unfinished.append(key)
+    required = {row["evaluate_key"] for row in rows if row["status"] == "complete"}
+    for key, job in jobs.items():
+        manifest = store.verify(key)
+        if manifest is not None:
+            finished.append((job, manifest))
+        elif key in required:
+            raise CertificateError(f"{key} has a score in {SCORES.file_name}, and no result in {store.root}")
+        else:
+            unfinished.append(key)
+    return finished, list(dict.fromkeys(unfinished))
+
+
+def _with_ancestors(store: Store, key: str, known: Mapping[str, Job]) -> Iterator[Job]:
+    if key not in known:
+        job = store.job(key)
+        for needed in job.input_keys:
+            yield from _with_ancestors(store, needed, known)
+        yield job
+
+
+def _text(certificate: Certificate) -> str:
+    """JSON with a line for each job, so that a change of one is a change of one line."""
+    record = certificate.model_dump(mode="json")
+    jobs = ",\n".join(canonical_json(job) for job in record.pop("jobs"))
+    return f'{json.dumps(record, indent=1, sort_keys=True)[:-2]},\n "jobs": [\n{jobs}\n]}}\n'
+
+
+def altered_files(study: Path, certificate: Certificate) -> Iterable[str]:
+    """The study's files that are not as they were certified, a sentence each."""
+    here = hashes(study)
+    for name, digest in certificate.files.items():
+        if name not in here:
+            yield f"{name} is missing"
+        elif here[name] != digest:
+            yield f"{name} was altered since"
