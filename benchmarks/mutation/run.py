@@ -99,9 +99,9 @@ def sample(settings: dict[str, Any], seed: int) -> tuple[list[Mutant], dict[str,
     drawn, populations = [], {}
     for name, stratum in settings["strata"].items():
         files = sorted(path for root in stratum["files"] for path in ROOT.glob(root))
-        found = [(file, i) for file in files for i in range(len(find_mutations(file)[1]))]
-        populations[name] = len(found)
-        chosen = random.Random(f"{seed}/{name}").sample(found, min(stratum["mutants"], len(found)))
+        places = [(file, i) for file in files for i in range(len(find_mutations(file)[1]))]
+        populations[name] = len(places)
+        chosen = random.Random(f"{seed}/{name}").sample(places, min(stratum["mutants"], len(places)))
         drawn.append([mutant for place in chosen if (mutant := make_mutant(name, *place))])
     return [mutant for turn in zip_longest(*drawn) for mutant in turn if mutant], populations
 
