@@ -21,7 +21,7 @@ from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
 from xtra.replay.buffer import ReplayBuffer
 from xtra.rng import derive_seed, stream
-from xtra.search import dirichlet_noise, search
+from xtra.search import dirichlet_noise, gumbel_noise, search
 
 NUM_ACTIONS = 18
 
@@ -244,7 +244,7 @@ def searched_policies(
     seed: int,
     update: int,
 ) -> dict[tuple[int, int], NDArray[np.float32]]:
-    """By sample and step: the visit shares of a search with the delayed network, of the first share of the batch."""
+    """By sample and step: the policy that a search with the delayed network finds, of the first share of the batch."""
     steps = config.targets.num_unroll_steps + 1
     among = [(i, k) for i in range(round(config.targets.reanalyze_fraction * len(places))) for k in range(steps)]
     if not among:
@@ -253,7 +253,8 @@ def searched_policies(
     valid = torch.zeros(len(among), NUM_ACTIONS, dtype=torch.bool)
     valid[:, list(action_ids)] = True
     seeds = torch.from_numpy(rng.integers(2**63, size=len(among), dtype=np.int64))
-    noise = dirichlet_noise(rng, valid, config.search.dirichlet_alpha)
+    gumbel = config.search.policy == "gumbel"
+    noise = gumbel_noise(rng, valid) if gumbel else dirichlet_noise(rng, valid, config.search.dirichlet_alpha)
     out = {}
     for j, (i, k) in enumerate(among):
         p = places[i]
