@@ -31,14 +31,14 @@ class Config(BaseModel):
 
 @dataclass(frozen=True, eq=False)
 class NameIn:
-    """For `Annotated[str, NameIn(registry)]`: a text that names an entry of a registry, or is one of `others`."""
+    """A mark of names: `Annotated[str, NameIn(registry)]` is a text that names an entry of a registry, or is one of `others`."""
 
     registry: Registry[Any]
     others: tuple[str, ...] = ()
 
     @property
     def names(self) -> list[str]:
-        """What is valid, by now."""
+        """Returns the names that are valid by now."""
         return [*self.others, *self.registry]
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -55,8 +55,8 @@ class NameIn:
 
 @dataclass(frozen=True, eq=False)
 class ChosenBy:
-    """For `Annotated[Block, ChosenBy(registry, field)]`: a block of settings whose class is the `config` of the entry that its
-    own field names; `Block` itself where the field is left out or names none."""
+    """A mark of chosen classes: `Annotated[Block, ChosenBy(registry, field)]` is a block of settings whose class is the `config`
+    of the entry that its own field names; `Block` itself where the field is left out or names none."""
 
     registry: Registry[Any]
     field: str

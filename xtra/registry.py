@@ -1,4 +1,5 @@
-"""What packages and plugins contribute, looked up by name at first use: our own things in the same way as anybody's.
+"""Registries of what packages and plugins contribute, looked up by name at first use: our own things in the same way as
+anybody's.
 
 A registry begins with what the entry points of its group lead to; plugins that a suite names add to it (`xtra.plugins`).
 """
@@ -22,12 +23,12 @@ OURS = "xtra-bench"
 
 
 class RegistrationError(Exception):
-    """What a package or a plugin registers cannot be used; the message names it and says what to do."""
+    """Raised for what a package or a plugin registers and cannot be used; the message names it and says what to do."""
 
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a registered thing comes from: a distribution and its version, or a plugin, which has none; and the SHA-256 of the
+    """The origin of a registered thing: a distribution and its version, or a plugin, which has none; and the SHA-256 of the
     source that defines it."""
 
     name: str
@@ -38,7 +39,7 @@ class Origin:
 
     @property
     def identity(self) -> str:
-        """What a job's key holds of it, beside its name."""
+        """Returns what a job's key holds of it, beside its name."""
         return ", ".join(filter(None, [self.version, f"source sha256:{self.source_sha256}"]))
 
 
@@ -78,7 +79,7 @@ class Registry(Mapping[str, T], Generic[T]):
         return len(self._entries)
 
     def origin(self, name: str) -> Origin | None:
-        """Where an entry comes from, as part of a job's identity; None for our own, and for a name that is not registered."""
+        """Returns an entry's origin, as part of a job's identity; None for our own, and for a name that is not registered."""
         return self._entries[name].origin() if name in self._entries else None
 
     def add(self, value: T, origin: Origin) -> None:
@@ -96,14 +97,14 @@ class Registry(Mapping[str, T], Generic[T]):
 
     @cached_property
     def _entries(self) -> dict[str, _Entry[T]]:
-        """What the entry points of the group lead to."""
-        found: dict[str, EntryPoint] = {}
+        """Loads what the entry points of the group lead to."""
+        by_name: dict[str, EntryPoint] = {}
         for one in sorted(entry_points(group=self._group), key=lambda one: one.name):
-            if one.name in found:
-                names = sorted(_distribution(each).name for each in (found[one.name], one))
+            if one.name in by_name:
+                names = sorted(_distribution(each).name for each in (by_name[one.name], one))
                 raise RegistrationError(f"{' and '.join(names)} both register {one.name!r}; uninstall one")
-            found[one.name] = one
-        entries = {name: self._load(one) for name, one in found.items()}
+            by_name[one.name] = one
+        entries = {name: self._load(one) for name, one in by_name.items()}
         if not any(entry.by == OURS for entry in entries.values()):
             raise RegistrationError(f"{OURS} registers nothing in {self._group}: install this version of it again")
         # Of two that clash, the guest is named.
@@ -135,7 +136,7 @@ class Registry(Mapping[str, T], Generic[T]):
 
 
 def load_object(reference: str) -> Any:
-    """What `module:name` names; the module is imported now."""
+    """Returns what `module:name` names; the module is imported now."""
     module, _, name = reference.partition(":")
     return getattr(import_module(module), name)
 
@@ -197,7 +198,7 @@ class Derived(Mapping[str, T], Generic[T]):
 
 
 def source_sha256(package: str) -> str:
-    """Of a top-level module's code: names and contents of its Python files, or of its own where it is one file."""
+    """Hashes a top-level module's code: names and contents of its Python files, or of its own where it is one file."""
     digest = hashlib.sha256()
     for name, path in sorted(source_files(package).items()):
         digest.update(f"{name}\0".encode() + hashlib.sha256(path.read_bytes()).digest())

@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 
 from xtra.execute.worker import Exit, run_job
 from xtra.stages.config import TrainConfig
-from xtra.stages.train import Budget
+from xtra.stages.train import TrainingBudget
 from xtra.store.store import Store
 from xtra.suite.load import load_suite
 from xtra.suite.method import configure
@@ -30,7 +30,7 @@ def test_scratch_at_equal_compute_makes_the_updates_of_pretraining_and_finetunin
     for cell in made.cells:
         config = TrainConfig.model_validate_json(json.dumps(made.jobs[cell.train_key or ""].config))
         training = config.training
-        budget = Budget(training.env_steps, training.final_updates, training.updates_per_env_step, 2_000)
+        budget = TrainingBudget(training.env_steps, training.final_updates, training.updates_per_env_step, 2_000)
         updates[cell.method] = budget.num_updates
         if cell.method == EQUAL_COMPUTE[1]:
             # 2.44897 x (100,000 - 2,000): all but one of them while the target is played.

@@ -1,4 +1,4 @@
-"""Which agent is meant by a path and a name: of a job, of a cell of a run, or of an exported network's file."""
+"""Agents named by a path and a name: of a job, of a cell of a run, or of an exported network's file."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def _of_job(store: Store, job: Job, game: str | None) -> AgentSource:
 
 
 def _evaluation(fields: Mapping[str, Any], game: str | None, games: Sequence[str], source: str) -> EvaluateConfig:
-    """How an agent with these settings is evaluated on `game`: by default on the one that it learned."""
+    """Returns how an agent with these settings is evaluated on `game`: by default on the one that it learned."""
     own: str = fields["environment"]["game"]
     chosen = game or own
     if not chosen:

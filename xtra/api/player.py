@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class SearchStatistics(NamedTuple):
-    """What a search from N observations found, over A actions."""
+    """Statistics of a search from N observations over A actions."""
 
     action_ids: NDArray[np.int64]
     """`[A]`: which action (of ALE's 18) each column is; those that the game does not understand are never visited."""
@@ -109,8 +109,8 @@ class TrainedPlayer:
         frames = np.asarray(frames)
         expected = (self.frame_stack, *self.frame_shape)
         if frames.ndim != 5 or frames.shape[1:] != expected or frames.dtype != np.uint8:
-            wanted = ", ".join(map(str, ("N", *expected)))
-            raise ValueError(f"frames is {list(frames.shape)} {frames.dtype}; {self.agent} on {self.game} takes [{wanted}] uint8")
+            shape = ", ".join(map(str, ("N", *expected)))
+            raise ValueError(f"frames is {list(frames.shape)} {frames.dtype}; {self.agent} on {self.game} takes [{shape}] uint8")
         return frames
 
     def __repr__(self) -> str:

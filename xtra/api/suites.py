@@ -17,11 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Run:
-    """What a run left.
+    """The results of a run.
 
-    directory: holds `scores.csv`, `episodes.csv`, `curves.csv`, `costs.csv` and `run.json`.
-    statuses: by cell (`XTRA/Catch/0`): `complete`, `failed`, `diverged` or `missing`.
-    report: the page; None where none was asked for.
+    directory: holds `scores.csv`, `episodes.csv`, `curves.csv`, `costs.csv` and `run.json`. statuses: by cell (`XTRA/Catch/0`):
+    `complete`, `failed`, `diverged` or `missing`. report: the page; None where none was asked for.
     """
 
     directory: Path

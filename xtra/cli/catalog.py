@@ -14,7 +14,7 @@ from xtra.cli.options import PluginOption, ResultsOption
 
 
 class Kind(StrEnum):
-    """What can be listed."""
+    """The kinds of things that can be listed."""
 
     SUITES = "suites"
     GAMES = "games"

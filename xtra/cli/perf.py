@@ -188,7 +188,7 @@ GAMES = {"tiny": ("catch", "Catch", ("CatchInverted", "CatchWide", "CatchRising"
 ATARI = "atari100k", "Pong", ("Breakout", "Boxing", "Carnival", "Phoenix", "Assault", "Centipede", "DemonAttack", "Alien")
 
 
-class Agent(StrEnum):
+class LearningAgent(StrEnum):
     """Agents that learn online."""
 
     efficientzero = "efficientzero"
@@ -200,7 +200,7 @@ def measure_training(
     what: Annotated[
         str, typer.Argument(metavar="SUITE-OR-PRESET", help="A suite file, or a preset such as small or efficientzero.")
     ],
-    agent: Annotated[Agent, typer.Option(help="The agent that trains.")] = Agent.efficientzero,
+    agent: Annotated[LearningAgent, typer.Option(help="The agent that trains.")] = LearningAgent.efficientzero,
     crossed: Annotated[
         int, typer.Option("--cross-tasks", metavar="N", min=0, help="Finetune with N offline tasks in every update.")
     ] = 0,
@@ -226,7 +226,7 @@ def measure_training(
     """
     from xtra.perf.train import report
 
-    if crossed and agent is not Agent.efficientzero:
+    if crossed and agent is not LearningAgent.efficientzero:
         raise typer.BadParameter(f"cross-tasks need agent efficientzero, not {agent}")
     measured = report(_config(what, agent, crossed, overrides or []), updates, warm_up, transitions, peak_tflops)
     typer.echo(json.dumps(measured, indent=2) if as_json else render_training(measured))

@@ -67,7 +67,7 @@ def launch(plan: Plan, description: RunDescription, results: Path, profile: Path
 
 
 def dry_run(plan: Plan, results: Path, profile: Path | None) -> LaunchResult:
-    """What `launch` would submit, after everything that it would check."""
+    """Tells what `launch` would submit, after everything that it would check."""
     with _slurm_errors_refused():
         return _launcher(results, profile).dry_run(plan.jobs)
 

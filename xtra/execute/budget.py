@@ -27,8 +27,10 @@ class Budget:
         return time.monotonic() >= self._deadline
 
     def fits(self, job: Job, done_seconds: float) -> bool:
-        """Whether a job that has taken `done_seconds` before will end in time. One of a kind that has never finished is given the
-        chance: nobody knows better."""
+        """Tells whether a job that has taken `done_seconds` before will end in time.
+
+        A job of a kind that has never finished is given the chance, as there is nothing to judge it by.
+        """
         expected = self._expected.get(self._kind(job), 0.0)
         return time.monotonic() + max(0.0, expected - done_seconds) < self._deadline
 

@@ -134,7 +134,7 @@ class LocalQueue:
         return self._budget is None or self._budget.fits(self.jobs[key], self.store.seconds_spent(key))
 
     def _leave_unfinished(self) -> None:
-        """Where the budget was spent: what was stopped, and what had not begun, is left for another time."""
+        """Leaves what was stopped, and what had not begun, for another time, once the budget is spent."""
         for key in self.keys_in(QueueState.RUNNING):
             self.states[key] = self._finished_state(key) or QueueState.LEFT
             if self.states[key] is QueueState.LEFT:

@@ -30,7 +30,7 @@ from xtra.perf.offline_tasks import keep_frames_as_in_a_study, make_inputs
 from xtra.replay.buffer import ReplayBuffer
 from xtra.stages.config import TrainConfig
 from xtra.stages.context import StageContext
-from xtra.stages.train import Budget, OnlineTraining
+from xtra.stages.train import OnlineTraining, TrainingBudget
 from xtra.telemetry import Telemetry
 from xtra.transfer.config import FinetuningConfig, TaskWeightConfig
 from xtra.transfer.finetuning import FinetuningLearner
@@ -136,7 +136,7 @@ def projected_hours(config: TrainConfig, parts: dict[str, Any], mean_measurement
     The time of no part counts with the env steps; gradients are taken as measured from the first interval on.
     """
     training, first, seconds = config.training, config.agent.replay.min_transitions, parts["seconds"]
-    budget = Budget(FULL_ENV_STEPS, training.final_updates, training.updates_per_env_step, first)
+    budget = TrainingBudget(FULL_ENV_STEPS, training.final_updates, training.updates_per_env_step, first)
     of_env_steps = sum(value for part, value in seconds.items() if part in WITH_ENV_STEPS)
     env_step = of_env_steps / parts["env_steps"]
     update = (sum(seconds.values()) - of_env_steps) / parts["updates"] * (1 + mean_measurement_cost)

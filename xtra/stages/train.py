@@ -46,7 +46,7 @@ def run(config: TrainConfig, context: StageContext) -> None:
 
 
 @dataclasses.dataclass(frozen=True)
-class Budget:
+class TrainingBudget:
     """Counts of a run: its rows and updates, and how many updates are due after how many env steps."""
 
     env_steps: int
@@ -79,7 +79,7 @@ class OnlineTraining:
         self._log = ReplayLog(context.work / "replay")
         agent, training = config.agent, config.training
         self._num_envs = agent.acting.num_envs
-        self.budget = Budget(
+        self.budget = TrainingBudget(
             # Rows are whole: a budget that N does not divide is rounded up.
             env_steps=-(-training.env_steps // self._num_envs) * self._num_envs,
             final_updates=training.final_updates,

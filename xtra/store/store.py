@@ -92,7 +92,8 @@ class Store:
         return self.work(key) / "log.txt"
 
     def seconds_spent(self, key: str) -> float:
-        """What the job has taken so far over all attempts, less than a heartbeat short where it was killed; 0 if not begun."""
+        """Returns the seconds that the job has taken so far over all attempts, less than a heartbeat short where it was killed; 0
+        if not begun."""
         try:
             return float((self.work(key) / SECONDS).read_text(encoding="ascii"))
         except (OSError, ValueError):

@@ -84,7 +84,10 @@ def _append(document: Document, methods: list[object], included: Document) -> No
 
 
 def _append_plugins(document: Document, included: Document) -> None:
-    """Its methods may need them. Both suites lie in one directory, so a reference means the same in either."""
+    """Appends the included suite's plugins, which its methods may need.
+
+    Both suites lie in one directory, so a reference means the same in either.
+    """
     own, others = document.data.setdefault("plugins", []), included.data.get("plugins", [])
     for index, reference in enumerate(others if isinstance(own, list) and isinstance(others, list) else ()):
         if reference not in own:

@@ -43,7 +43,8 @@ class StartProcedure:
 
 @dataclass(frozen=True)
 class PretrainingObjective:
-    """What one network learns from all source games' data, as it is registered. Block `transfer.pretraining`."""
+    """A pretraining objective as it is registered: what one network learns from all source games' data. Block
+    `transfer.pretraining`."""
 
     name: str
     config: type[PretrainingConfig]
@@ -69,7 +70,7 @@ class PretrainingSetup:
 
 
 def _problem(entry: Any, others: Mapping[str, Any]) -> str | None:
-    """Why a way of transfer cannot be used; None if it can."""
+    """Explains why a way of transfer cannot be used; None if it can."""
     fields = entry.config.model_fields
     if "method" not in fields:
         return f"{entry.config.__name__} has no field `method`; derive it from the configuration of what is built in"

@@ -62,9 +62,9 @@ class PlannedArray:
 
 @dataclass
 class LaunchResult:
-    """What a launch did with each job.
+    """The fate of each job in a launch.
 
-    held: not submitted, because another process computes it or an input, or the queue is full.  blocked: an input has diverged.
+    held: not submitted, because another process computes it or an input, or the queue is full. blocked: an input has diverged.
     arrays: of a launch that is only simulated, what would be submitted, in that order, the job that reports last.
     """
 
@@ -105,12 +105,12 @@ class SlurmLauncher:
         return done
 
     def dry_run(self, jobs: Mapping[str, Job]) -> LaunchResult:
-        """What `submit` would do now, without doing or writing any of it. Raises SlurmError."""
+        """Tells what `submit` would do now, without doing or writing any of it. Raises SlurmError."""
         self._check()
         return self.simulate(jobs)
 
     def simulate(self, jobs: Mapping[str, Job]) -> LaunchResult:
-        """What `dry_run` tells, also on a machine without SLURM if the profile says how large an array may be.
+        """Tells what `dry_run` does, also on a machine without SLURM if the profile says how large an array may be.
 
         An array's number in the order of submission, from 0, stands for its SLURM id: `new0`.
         """
@@ -139,7 +139,7 @@ class SlurmLauncher:
         self._array_size = self._array_size or self.profile.max_array_size or max_array_size()
 
     def _sort(self, jobs: Mapping[str, Job]) -> tuple[LaunchResult, dict[str, Job]]:
-        """What has to be submitted and finds room in the queue, and what has not to."""
+        """Sorts jobs into those that have to be submitted and find room in the queue, and the others."""
         entries = self.submissions.entries()
         done = LaunchResult(queued={key: entry for key, entry in entries if key in jobs})
         missing: dict[str, Job] = {}

@@ -34,7 +34,7 @@ class SlurmProfile(Config):
     What does not fit is submitted by a later `run`."""
 
     def of(self, stage: str, asked: Resources) -> SlurmSettings:
-        """What holds for the jobs of a stage that ask for these resources."""
+        """Returns the settings of a stage's jobs that ask for these resources."""
         of_suite = SlurmSettings.model_validate_json(json.dumps(asked.slurm))
         return combine([self.default, of_suite, *([self.stages[stage]] if stage in self.stages else [])])
 

@@ -1,4 +1,4 @@
-"""What an array asks SLURM for, in submitit's words and in sbatch's."""
+"""The request of an array to SLURM, in submitit's words and in sbatch's."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SIGNAL_SECONDS = 90
 
 
 def parameters(asked: Resources, num_jobs: int, site: SlurmSettings, dependency: str | None) -> dict[str, Any]:
-    """For elements of `num_jobs` jobs side by side: GPUs are shared, cores and memory are not.
+    """Returns submitit's parameters for elements of `num_jobs` jobs side by side: GPUs are shared, cores and memory are not.
 
     `kill-on-invalid-dep`: what can never start leaves the queue.
     """
