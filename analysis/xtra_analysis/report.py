@@ -32,6 +32,7 @@ from xtra_analysis.sources import sources_section
 from xtra_analysis.study import Study, read_study
 from xtra_analysis.text import counted
 from xtra_analysis.time_to_threshold import time_to_threshold_section
+from xtra_analysis.transferability import transferability_section
 
 SECTIONS = (
     time_to_threshold_section,
@@ -44,6 +45,7 @@ SECTIONS = (
     ablations_section,
     sources_section,
     cross_tasks_section,
+    transferability_section,
     diagnostics_section,
     published_section,
     precision_section,

@@ -1,0 +1,111 @@
+"""From a study's rows to pairs of a source and a target game: what each gained, and what was known of it beforehand.
+
+A method with probes stands for its one source game. Arrays are `[T, S, R]`, targets by sources by seeds, NaN where a run is
+missing or a game would be its own source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from xtra_analysis.matrices import Array
+from xtra_analysis.study import Study
+
+EARLY_SHARE = 0.05
+"""Of the budget of env steps, after which the early gain is read."""
+EARLY_GAIN = "early_gain"
+OWN_SCORE = "own_score"
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Gains `[T, S, R]` of all pairs, predictors of them and the mean seconds that each takes for one pair.
+
+    gains: area under the learning curve less that of the run from scratch with the same seed, in normalized score.
+    """
+
+    targets: tuple[str, ...]
+    sources: tuple[str, ...]
+    seeds: tuple[int, ...]
+    gains: Array
+    predictors: Mapping[str, Array]
+    seconds: Mapping[str, float]
+
+
+def read_pairs(study: Study) -> Pairs | None:
+    """The pairs of a study; None where nothing was probed, or there is no run from scratch to compare with."""
+    probes, curves = study.tables["probes"], study.tables["curves"]
+    if probes.empty or study.baseline is None or curves.empty:
+        return None
+    source_of = probes.drop_duplicates("method").set_index("method")["source_game"]
+    axes = (
+        tuple(sorted(probes["game"].unique())),
+        tuple(sorted(source_of.unique())),
+        tuple(sorted(probes["seed"].unique().tolist())),
+    )
+    gains = _gains(areas(curves), source_of, study.baseline)
+    if gains.empty:
+        return None
+    named = probes.rename(columns={"source_game": "source"})
+    measured = {str(name): _array(part, axes) for name, part in named.groupby("predictor", sort=False)}
+    measured[OWN_SCORE] = _own_scores(study.tables["source_scores"], source_of, axes)
+    measured[EARLY_GAIN] = _array(_gains(early_scores(curves), source_of, study.baseline), axes)
+    seconds = {str(name): float(value) for name, value in probes.groupby("predictor", sort=False)["seconds"].mean().items()}
+    seconds[EARLY_GAIN] = EARLY_SHARE * finetuning_seconds(study)
+    return Pairs(*axes, gains=_array(gains, axes), predictors=measured, seconds=seconds)
+
+
+def areas(curves: pd.DataFrame) -> pd.DataFrame:
+    """The area under each run's learning curve, as its mean height from the first evaluation to the last: columns `method`,
+    `game`, `seed`, `value`. A curve of one point has its height."""
+    rows = []
+    for run, part in curves.dropna(subset=["normalized"]).groupby(["method", "game", "seed"], sort=False):
+        steps, heights = (part.sort_values("env_steps")[name].to_numpy(float) for name in ("env_steps", "normalized"))
+        width = steps[-1] - steps[0]
+        rows.append((*run, float(np.trapezoid(heights, steps) / width) if width else float(heights[-1])))
+    return pd.DataFrame(rows, columns=["method", "game", "seed", "value"])
+
+
+def early_scores(curves: pd.DataFrame) -> pd.DataFrame:
+    """Each run's score at its first evaluation after EARLY_SHARE of its env steps; columns as of `areas`."""
+    known = curves.dropna(subset=["normalized"])
+    budget = known.groupby(["method", "game", "seed"])["env_steps"].transform("max")
+    late = known[known["env_steps"] >= EARLY_SHARE * budget].sort_values("env_steps", kind="stable")
+    first = late.groupby(["method", "game", "seed"], sort=False).head(1)
+    return first[["method", "game", "seed", "normalized"]].rename(columns={"normalized": "value"})
+
+
+def finetuning_seconds(study: Study) -> float:
+    """What one finetuning of a probed method took on average; NaN where no costs are known."""
+    costs, probed = study.tables["costs"], set(study.tables["probes"]["method"])
+    trained = costs[(costs["stage"] == "train") & costs["method"].isin(probed)]
+    own = trained[trained["key"].isin(set(study.scores["train_key"]))]
+    return float(own.drop_duplicates("key")["seconds"].mean())
+
+
+def _gains(values: pd.DataFrame, source_of: pd.Series, baseline: str) -> pd.DataFrame:
+    """Values of the probed methods less the baseline's of the same game and seed: columns `game`, `source`, `seed`, `value`."""
+    scratch = values[values["method"] == baseline].set_index(["game", "seed"])["value"].rename("scratch")
+    probed = values[values["method"].isin(source_of.index)].join(scratch, on=["game", "seed"], how="inner")
+    return probed.assign(source=probed["method"].map(source_of), value=probed["value"] - probed["scratch"])
+
+
+def _own_scores(scores: pd.DataFrame, source_of: pd.Series, axes: tuple[tuple[str, ...], ...]) -> Array:
+    """What each pair's pretrained network scores on its own game."""
+    probed = scores[scores["method"].isin(source_of.index)]
+    return _array(probed.rename(columns={"source_game": "source", "normalized": "value"}), axes)
+
+
+def _array(rows: pd.DataFrame, axes: tuple[tuple[object, ...], ...]) -> Array:
+    """Rows with columns `game`, `source`, `seed`, `value` as `[T, S, R]`."""
+    values = np.full([len(axis) for axis in axes], np.nan)
+    places = [{name: place for place, name in enumerate(axis)} for axis in axes]
+    for row in rows[["game", "source", "seed", "value"]].itertuples(index=False):
+        here = tuple(place.get(name) for place, name in zip(places, row[:3], strict=True))
+        if None not in here:
+            values[here] = row.value
+    return values
