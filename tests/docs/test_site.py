@@ -9,7 +9,9 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from xtra_analysis.time_to_threshold import env_steps_to_threshold
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -87,3 +89,13 @@ def test_the_speed_of_the_search_is_what_was_measured() -> None:
     assert len(rows) == 3
     for row in rows:
         assert f"| {row} |" in (DOCS / "search.md").read_text(encoding="utf-8")
+
+
+def test_the_readme_is_short_and_tells_what_the_committed_rows_say() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert len(text.split()) < 900
+    # Where the rows are measured again, the figure is drawn again, too: python docs/site/figure.py
+    curves = pd.read_csv(ROOT / "results" / "ours" / "catch_transfer" / "curves.csv")
+    steps = env_steps_to_threshold(curves, 0.8).groupby("method")["env_steps"].mean()
+    assert f"after {steps['XTRA']:,.0f} env steps on the mean" in text
+    assert f"after {steps['EfficientZero']:,.0f}" in " ".join(text.split())

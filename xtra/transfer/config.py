@@ -1,7 +1,7 @@
 """The settings of transfer, by the question they answer: where source data come from, how a network is pretrained, what
 finetuning starts from, what is mixed in, how it is weighed, what is held back. No torch here.
 
-Sources of the values: [P] Xu et al., 2023; [C] its released finetuning code; [ours] where neither says (`README.md`, choices).
+Sources of the values: [P] Xu et al., 2023; [C] its released finetuning code; [ours] where neither says (docs/fidelity.md).
 """
 
 from __future__ import annotations
