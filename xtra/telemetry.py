@@ -1,5 +1,5 @@
-"""Telemetry of a running job: metrics as JSON lines (the record), the same for TensorBoard where it is installed, and progress as
-one small file (both for people who watch).
+"""Telemetry of a running job: metrics as JSON lines (the record), the same for TensorBoard where it is installed and for Weights
+& Biases where a project is named, and progress as one small file (all for people who watch).
 
 All live in the job's work directory. Nothing that is computed depends on them.
 """
@@ -10,19 +10,32 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 COUNTERS = ("env_steps", "updates")
 """What metrics are drawn over, each under a heading of its own: after the last env step updates go on alone."""
 
+PROJECT_VARIABLE = "XTRA_WANDB_PROJECT"
+"""Names the project of Weights & Biases that metrics go to; without it they go to none."""
+
+
+class Curves(Protocol):
+    """Shows metrics to people."""
+
+    def add(self, values: Mapping[str, Any]) -> None:
+        """Takes one line of the metrics."""
+
+    def close(self) -> None:
+        """Writes what is still held back."""
+
 
 class Telemetry:
-    """Writes `metrics.jsonl`, `tensorboard/` (with the extra `tensorboard`) and `progress.json` under `directory`.
+    """Writes `metrics.jsonl`, `tensorboard/` and `wandb/` (with the extras of these names) and `progress.json` under `directory`.
 
     After a resume, `rewind` drops the metric lines that the interrupted attempt wrote past its last checkpoint.
     """
@@ -32,15 +45,18 @@ class Telemetry:
         self._metrics = directory / "metrics.jsonl"
         self._started = time.monotonic()
         self._last_progress = 0.0
-        self._curves: TensorBoard | None = None
+        self._curves: list[Curves] | None = None
 
     def metrics(self, **values: Any) -> None:
         """Appends one line. Values are JSON scalars; by convention `updates` and `env_steps` say when."""
         if self._curves is None:
-            self._curves = TensorBoard(self.directory / "tensorboard", self._metrics)
+            self._curves = [TensorBoard(self.directory / "tensorboard", self._metrics)]
+            if project := os.environ.get(PROJECT_VARIABLE):
+                self._curves.append(WeightsAndBiases(self.directory, self._metrics, project))
         with self._metrics.open("a", encoding="utf-8") as file:
             file.write(json.dumps(values, sort_keys=True) + "\n")
-        self._curves.add(values)
+        for curves in self._curves:
+            curves.add(values)
 
     def size(self) -> int:
         """Bytes of metrics written so far; stored in checkpoints for `rewind`."""
@@ -50,6 +66,8 @@ class Telemetry:
         """Cuts the metrics back to `size` bytes."""
         if self._metrics.exists() and self._metrics.stat().st_size > size:
             os.truncate(self._metrics, size)
+        for curves in self._curves or ():
+            curves.close()
         self._curves = None
 
     def progress(
@@ -120,17 +138,83 @@ class TensorBoard:
         if find_spec("tensorboard") is not None:
             shutil.rmtree(directory, ignore_errors=True)
             self._writer = import_module("tensorboard.summary").Writer(str(directory))
-            for line in metrics.read_text(encoding="utf-8").splitlines() if metrics.exists() else ():
-                self._write(json.loads(line))
+            for values in _lines(metrics):
+                self._write(values)
 
     def add(self, values: Mapping[str, Any]) -> None:
-        """One line of the metrics: every figure over every counter in it."""
+        """Draws every figure of one line of the metrics over every counter in it."""
         if self._writer is not None:
             self._write(values)
             self._writer.flush()
+
+    def close(self) -> None:
+        """Nothing is held back."""
 
     def _write(self, values: Mapping[str, Any]) -> None:
         for counter in COUNTERS:
             for name, value in values.items() if counter in values else ():
                 if name not in COUNTERS and isinstance(value, int | float):
                     self._writer.add_scalar(f"by_{counter}/{name}", value, values[counter])
+
+
+class WeightsAndBiases:
+    """Metrics as a run of Weights & Biases, whose id is the job's key: offline unless `WANDB_MODE` says otherwise.
+
+    As for TensorBoard all lines are written again at each start; line i is step i, so that a run which is on the server already
+    takes up where it was. A tracker that fails is given up with a word in the log: no result depends on it.
+    """
+
+    def __init__(self, directory: Path, metrics: Path, project: str) -> None:
+        self._run: Any = None
+        self._step = 0
+        try:
+            wandb = import_module("wandb")
+            shutil.rmtree(directory / "wandb", ignore_errors=True)
+            self._run = wandb.init(
+                project=project,
+                id=directory.parent.name,
+                name=directory.parent.name,
+                config=_job_record(directory.parent),
+                dir=str(directory),
+                mode=os.environ.get("WANDB_MODE", "offline"),
+                resume="allow",
+                settings=wandb.Settings(console="off", silent=True, disable_git=True, save_code=False),
+            )
+        except Exception as error:  # whatever a tracker raises
+            self._give_up(error)
+        for values in _lines(metrics):
+            self.add(values)
+
+    def add(self, values: Mapping[str, Any]) -> None:
+        """Logs one line of the metrics."""
+        if self._run is not None:
+            try:
+                self._run.log(dict(values), step=self._step)
+                self._step += 1
+            except Exception as error:  # whatever a tracker raises
+                self._give_up(error)
+
+    def close(self) -> None:
+        """Ends the run on this machine."""
+        if self._run is not None:
+            self._run.finish()
+
+    def _give_up(self, error: Exception) -> None:
+        self._run = None
+        remedy = ": pip install 'xtra-bench[wandb]'" if isinstance(error, ModuleNotFoundError) else ""
+        print(f"{PROJECT_VARIABLE} is set, and Weights & Biases fails: {type(error).__name__}: {error}{remedy}", flush=True)
+
+
+def _lines(metrics: Path) -> Iterator[Mapping[str, Any]]:
+    """What the metrics hold so far."""
+    for line in metrics.read_text(encoding="utf-8").splitlines() if metrics.exists() else ():
+        yield json.loads(line)
+
+
+def _job_record(directory: Path) -> Mapping[str, Any]:
+    """What the job computes; nothing where that is not known."""
+    try:
+        record: Mapping[str, Any] = json.loads((directory / "job.json").read_bytes())
+        return record
+    except (OSError, ValueError):
+        return {}

@@ -22,6 +22,7 @@ DRIVER = Path("/proc/driver/nvidia/version")
 EXTRAS = {
     "minatar": "protocol minatar: pip install 'xtra-bench[minatar]'",
     "tensorboard": "curves in TensorBoard: pip install 'xtra-bench[tensorboard]'",
+    "wandb": "metrics in Weights & Biases: pip install 'xtra-bench[wandb]'",
 }
 """Packages that are not needed, by name, and what they are for."""
 
