@@ -55,7 +55,7 @@ def _estimates(study: Study, seed: int) -> Findings:
 
 
 def _within_scale(study: Study, table: pd.DataFrame) -> pd.DataFrame:
-    """Where 1 is the game's maximum, no interval reaches beyond it (nor below a gap of zero)."""
+    """Clips intervals at the game's maximum where that is 1 (and at a gap of zero)."""
     if not study.scale.bounded:
         return table
     gap = table["statistic"] == "optimality_gap" if "statistic" in table else pd.Series(data=False, index=table.index)

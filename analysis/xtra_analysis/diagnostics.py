@@ -1,4 +1,4 @@
-"""How training went inside: what an agent has learned of its targets, with warnings where it seems to have learned nothing."""
+"""The inside of training: what an agent has learned of its targets, with warnings where it seems to have learned nothing."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def warnings_about(frame: pd.DataFrame) -> list[str]:
 
 
 def diagnostics_section(findings: Findings) -> Section | None:
-    """What the last evaluation during training says of losses, policies and searches."""
+    """Shows losses, policies and searches at the last evaluation during training."""
     table = findings.study.tables["diagnostics"]
     if table.empty:
         return None

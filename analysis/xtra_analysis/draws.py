@@ -1,4 +1,4 @@
-"""How far methods that are draws of one thing (random source sets) differ, and how much of that seeds alone would bring about."""
+"""Spread of methods that are draws of one thing (random source sets), and the part of it that seeds alone would bring about."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _seed_error(matrix: Array, counts: NDArray[np.intp]) -> float:
 
 
 def spread_sentence(findings: Findings, group: str | None) -> str:
-    """How far the draws of a group differ, and what of that their seeds explain."""
+    """Tells how far the draws of a group differ, and how much of that their seeds explain."""
     row = findings.draw_spread.set_index("group").loc[group]
     opening = (
         f"{group}: {counted(int(row['num_draws']), 'draw')} scored {number(row['lowest'])} to {number(row['highest'])} "
@@ -96,7 +96,7 @@ def spread_sentence(findings: Findings, group: str | None) -> str:
 
 
 def draw_unit(findings: Findings) -> str:
-    """What a draw's score is told in."""
+    """Names the unit of a draw's score."""
     return f"× {findings.study.ratio_baseline}" if findings.study.ratio_baseline else "normalized score"
 
 

@@ -1,4 +1,4 @@
-"""What a report states: a study and its estimates."""
+"""Findings of a report: a study and its estimates."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from xtra_analysis.study import Study
 
 @dataclass(frozen=True)
 class TimeToThreshold:
-    """When `score` was reached: by each run, by each method on average, and how many env steps sooner or later than the baseline.
+    """The env steps until `score` was reached: by each run, by each method on average, and how much sooner or later than the
+    baseline.
 
-    budget: the env steps after which the last evaluation was made.
-    `differences` is empty where there is no baseline with a learning curve.
+    budget: the env steps after which the last evaluation was made. `differences` is empty where there is no baseline with a
+    learning curve.
     """
 
     score: float
@@ -29,7 +30,7 @@ class TimeToThreshold:
         return rows.iloc[0] if len(rows) else None
 
     def counts(self, method: str) -> tuple[int, int]:
-        """How many runs of a method reached the score, and how many there are."""
+        """Counts the runs of a method that reached the score, and all of them."""
         reached = self.runs.loc[self.runs["method"] == method, "reached"]
         return int(reached.sum()), len(reached)
 

@@ -67,7 +67,7 @@ def _games(findings: Findings, counted_games: set[str], reason: str) -> str:
 
 
 def _verdict(findings: Findings, primary: str, ratio: pd.Series) -> str:
-    """What interval and rank test say together, where they are over the same games."""
+    """Words what interval and rank test say together, where they are over the same games."""
     clear = ratio["low"] > 1 or ratio["high"] < 1
     improvement = findings.estimate(primary, "probability_of_improvement")
     p_value = float(improvement["p_holm"]) if improvement is not None else float("nan")

@@ -51,7 +51,7 @@ def runs_per_game(matrix: Array) -> tuple[int, int]:
 
 
 def is_ragged(scores: Array) -> bool:
-    """Whether some game has fewer runs than another. Padding is in the same place in every matrix of a stack."""
+    """Tells whether some game has fewer runs than another. Padding is in the same place in every matrix of a stack."""
     return bool(np.isnan(scores.reshape(-1, *scores.shape[-2:])[0]).any())
 
 

@@ -37,7 +37,7 @@ def _iqm(part: pd.DataFrame) -> float:
 
 
 def missing_line(findings: Findings) -> Paragraph:
-    """Which cells have no score, by name where there are few."""
+    """Tells which cells have no score, by name where there are few."""
     missing = findings.study.missing
     if missing.empty:
         return Paragraph(f"Nothing is missing: all {counted(len(findings.study.scores), 'run')} have a score.")

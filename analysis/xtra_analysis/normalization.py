@@ -22,11 +22,11 @@ MOST_GAMES = 4
 
 @dataclass(frozen=True)
 class Scale:
-    """What normalised scores mean.
+    """The meaning of normalised scores.
 
     meaning: in words. endpoints: for each game the raw scores that become 0 and 1; None if scores are taken as given.
-    unknown_games: games that are left out of normalised scores, because nobody knows their endpoints.
-    bounded: whether no score can be above 1.
+    unknown_games: games that are left out of normalised scores, because nobody knows their endpoints. bounded: whether no score
+    can be above 1.
     """
 
     meaning: str
@@ -42,7 +42,7 @@ class Scale:
         return ((scores - low) / (high - low)).astype("float64")
 
     def complaint(self, games: list[str]) -> str | None:
-        """Which of these games it does not know, and what to do about them; None if it knows all."""
+        """Tells which of these games it does not know, and what to do about them; None if it knows all."""
         if self.endpoints is None:
             return None
         unknown = [game for game in games if game not in self.endpoints and game not in self.unknown_games]

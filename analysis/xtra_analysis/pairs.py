@@ -1,4 +1,4 @@
-"""From a study's rows to pairs of a source and a target game: what each gained, and what was known of it beforehand.
+"""Pairs of a source and a target game, from a study's rows: what each gained, and what was known of it beforehand.
 
 A method with probes stands for its one source game. Arrays are `[T, S, R]`, targets by sources by seeds, NaN where a run is
 missing or a game would be its own source.
@@ -80,7 +80,7 @@ def early_scores(curves: pd.DataFrame) -> pd.DataFrame:
 
 
 def finetuning_seconds(study: Study) -> float:
-    """What one finetuning of a probed method took on average; NaN where no costs are known."""
+    """Returns the mean seconds of a finetuning of a probed method; NaN where no costs are known."""
     costs, probed = study.tables["costs"], set(study.tables["probes"]["method"])
     trained = costs[(costs["stage"] == "train") & costs["method"].isin(probed)]
     own = trained[trained["key"].isin(set(study.scores["train_key"]))]
@@ -95,7 +95,7 @@ def _gains(values: pd.DataFrame, source_of: pd.Series, baseline: str) -> pd.Data
 
 
 def _own_scores(scores: pd.DataFrame, source_of: pd.Series, axes: tuple[tuple[str, ...], ...]) -> Array:
-    """What each pair's pretrained network scores on its own game."""
+    """Returns what each pair's pretrained network scores on its own game."""
     probed = scores[scores["method"].isin(source_of.index)]
     return _array(probed.rename(columns={"source_game": "source", "normalized": "value"}), axes)
 

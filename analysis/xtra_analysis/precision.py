@@ -1,4 +1,4 @@
-"""What a study of this size can see, and how many seeds it would need to see less."""
+"""Precision of a study of this size: the differences that it can see, and the seeds that smaller ones would need."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the numbers are made, and what made them: for a reader who wants to know before believing them."""
+"""Provenance of the numbers: how they are made, and what made them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def method_section(findings: Findings) -> Section:
 
 @dataclass(frozen=True)
 class ProvenanceEntry:
-    """Where one run, or scores of others, came from, as pairs for the page. `suite_text` is empty where there was no suite."""
+    """The origin of one run, or of scores of others, as pairs for the page. `suite_text` is empty where there was no suite."""
 
     name: str
     facts: Sequence[tuple[str, str]]
@@ -53,7 +53,7 @@ class ProvenanceEntry:
 
 
 def provenance(study: Study) -> list[ProvenanceEntry]:
-    """What the page says of where the rows come from."""
+    """Describes for the page where the rows come from."""
     if study.origin is None:
         return [_run_provenance(record) for record in study.records]
     facts = (*study.origin.facts, ("Normalized scores", study.scale.meaning))

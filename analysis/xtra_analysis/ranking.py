@@ -1,4 +1,5 @@
-"""How well something orders the source games of each target by the gain that they will bring, and how sure that is.
+"""Ranking of the source games of each target by the gain that they will bring: how well a predictor does it, and how sure that
+is.
 
 In the shapes: T targets, S sources, R seeds. Gains and what is measured of pairs are `[T, S, R]`, NaN where a game would be its
 own source or a run is missing; a ranking is `[..., T, S]`, the larger the better. Only the order within a target counts.
@@ -49,7 +50,7 @@ def static_ranking(gains: Array) -> Array:
 
 
 def ranking_of(predictor: Predictor, gains: Array, seeds: NDArray[np.intp]) -> Array:
-    """What a predictor says of each pair, `[B, T, S]`, from the seeds of each of B draws `[B, R]`."""
+    """Returns a predictor's value of each pair, `[B, T, S]`, from the seeds of each of B draws `[B, R]`."""
     return predictor(over_seeds(gains, seeds)) if callable(predictor) else over_seeds(predictor, seeds)
 
 
@@ -115,8 +116,11 @@ def noise_ceiling(gains: Array, random: np.random.Generator) -> float:
 
 
 def gain_lost(ranking: Array, gains: Array) -> float:
-    """What is lost by taking the source that a ranking `[T, S]` puts first: the best source's gain less that one's, mean over
-    targets. Sources that share the first place are drawn from, so a constant loses what a random choice does."""
+    """Computes what is lost by taking the source that a ranking `[T, S]` puts first: the best source's gain less that one's, mean
+    over targets.
+
+    Sources that share the first place are drawn from, so a constant loses what a random choice does.
+    """
     known = ~np.isnan(gains) & ~np.isnan(ranking)
     scores = np.where(known, ranking, -np.inf)
     first = known & (scores == scores.max(1, keepdims=True))

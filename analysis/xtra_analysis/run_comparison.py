@@ -38,14 +38,12 @@ MOST_UNPAIRED = 4
 
 @dataclass(frozen=True)
 class RunComparison:
-    """What `compare_runs` finds.
+    """The results of `compare_runs`.
 
-    refusal: why the scores are not compared; the frames are empty then.
-    unchanged: methods of which every run is the same job with the same score; the frames but `pairs` are without them.
-    pairs: one row per (method, game, seed) with a score in both.
+    refusal: why the scores are not compared; the frames are empty then. unchanged: methods of which every run is the same job
+    with the same score; the frames but `pairs` are without them. pairs: one row per (method, game, seed) with a score in both.
     games: one row per (method, game), the mean difference of raw scores. overall: one per method, that of normalised ones.
-    `p_holm` corrects for all rows of a frame.
-    unpaired: cells that have a score in one run alone.
+    `p_holm` corrects for all rows of a frame. unpaired: cells that have a score in one run alone.
     """
 
     before: RunRecord
@@ -84,7 +82,7 @@ def compare_runs(before: Path, after: Path, seed: int = 0) -> RunComparison:
 
 
 def _refusal(before: RunRecord, after: RunRecord) -> str | None:
-    """Why scores of these runs must not be compared; None if they may be."""
+    """Explains why scores of these runs must not be compared; None if they may be."""
     if before.protocol != after.protocol:
         return f"their protocols differ ({before.protocol} and {after.protocol}), so they measure different things"
     if before.suite == after.suite and before.suite_version != after.suite_version:
@@ -151,7 +149,7 @@ def _corrected(rows: Sequence[dict[str, object]], columns: list[str]) -> pd.Data
 
 
 def comparison_text(comparison: RunComparison) -> str:
-    """What the command prints: differences, the table of games, a sentence for each method."""
+    """Writes what the command prints: differences, the table of games, a sentence for each method."""
     blocks = [_differences_text(comparison)]
     if comparison.refusal is not None:
         return "\n\n".join([*blocks, f"The scores are not compared: {comparison.refusal}."])

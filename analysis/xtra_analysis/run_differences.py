@@ -1,4 +1,4 @@
-"""What differs between two runs: their suites and settings, the code that made their results, and the machines."""
+"""Differences between two runs: their suites and settings, the code that made their results, and the machines."""
 
 from __future__ import annotations
 

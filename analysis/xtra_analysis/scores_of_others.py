@@ -130,7 +130,7 @@ def _check_curves(curves: Mapping[tuple[object, ...], tuple[str, Row]], runs: se
 
 
 def _record(rows: list[Row], origin: ScoresOrigin, baseline: str | None, question: str | None) -> RunRecord:
-    """What `run.json` says of a run, as far as scores can tell."""
+    """Makes the record that `run.json` would hold of a run, as far as scores can tell."""
     methods = list(dict.fromkeys(row["method"] for row in rows))
     if baseline is not None and baseline not in methods:
         near = nearest(baseline, methods)

@@ -1,4 +1,4 @@
-"""Where offline data and pretrained networks come from, and what pretrained networks score on their own games."""
+"""Sources of a study: where offline data and pretrained networks come from, and what these score on their own games."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def sources_section(findings: Findings) -> Section | None:
 
 
 def _coverage(methods: Sequence[MethodRecord]) -> str:
-    """What varies with a run's seed, and so what its intervals speak of."""
+    """Tells what varies with a run's seed, and so what its intervals cover."""
     seeds = sorted({seed for method in methods if method.transfer for seed in method.transfer.pretrain_seeds})
     if len(seeds) == 1:
         return (

@@ -31,7 +31,7 @@ MOST_DIFFERENCES = 3
 
 @dataclass(frozen=True)
 class ScoresOrigin:
-    """Where scores come from that no run of this package left: a name, and facts as pairs for the page."""
+    """The origin of scores that no run of this package left: a name, and facts as pairs for the page."""
 
     name: str
     facts: tuple[tuple[str, str], ...]
@@ -95,7 +95,7 @@ class Study:
 
     @property
     def looks(self) -> int:
-        """How often growing sets of these seeds were tested, this time included."""
+        """Counts how often growing sets of these seeds were tested, this time included."""
         seen: set[int] = set()
         looks = 0
         for seeds in (*self.earlier_seeds, self.record.seeds):
@@ -189,7 +189,7 @@ def _refuse_mixture(runs: Sequence[Path], records: Sequence[RunRecord]) -> None:
 
 
 def _difference(known: MethodRecord, method: MethodRecord) -> str | None:
-    """What two methods of one name differ in, the first one's value first; None if they are one method."""
+    """Returns what two methods of one name differ in, the first one's value first; None if they are one method."""
     if known.agent != method.agent:
         return f"agent is {known.agent} there and {method.agent} here"
     if known.identity is None or method.identity is None:

@@ -43,7 +43,7 @@ class SyntheticMethod:
 
     @property
     def transfer(self) -> dict[str, Any] | None:
-        """As `run.json` tells it."""
+        """Returns its transfer as `run.json` holds it."""
         if not (self.head_start or self.cross_tasks):
             return None
         return {

@@ -36,7 +36,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Field:
-    """What a column holds: `parse` returns a value or raises ValueError, whose text says what is wrong with it."""
+    """The content of a column: `parse` returns a value or raises ValueError, whose text says what is wrong with it."""
 
     parse: Callable[[Any], Any]
 
@@ -208,7 +208,7 @@ def _check_header(path: Path, header: Sequence[str], fields: Mapping[str, Field]
 
 
 def _namesake(column: str, header: Sequence[str]) -> str:
-    """Which column might be the one that is missing."""
+    """Finds the column that might be the one that is missing."""
     folded = {name.casefold(): name for name in header if name}
     other = next((folded[name] for name in OTHER_NAMES.get(column, ()) if name in folded), None) or nearest(
         column, folded.values()

@@ -1,4 +1,4 @@
-"""How numbers and names look on a page.
+"""Numbers and names as they look on a page.
 
 Numbers have enough digits to be useful and no more, with an en dash where there is none. Of names, characters that no page or SVG
 file may hold become U+FFFD.
@@ -97,7 +97,7 @@ def runs(fewest: int, most: int) -> str:
 
 
 def each(fewest: int, most: int) -> str:
-    """How many seeds stand behind each game: "1 seed each", "3–5 seeds each"."""
+    """Tells how many seeds each game has: "1 seed each", "3–5 seeds each"."""
     return f"{runs(fewest, most)} {'seed' if most == 1 else 'seeds'} each"
 
 

@@ -1,4 +1,4 @@
-"""Which predictors tell, before finetuning, which game to start from; how sure that is; and what each costs."""
+"""Transferability: which predictors tell, before finetuning, which game to start from; how sure that is; and what each costs."""
 
 from __future__ import annotations
 

@@ -19,3 +19,15 @@ def test_no_two_classes_have_one_name() -> None:
                 homes[node.name].append(str(path.relative_to(ROOT)))
     assert len(homes) > 100
     assert {name: paths for name, paths in homes.items() if len(paths) > 1} == {}
+
+
+def test_no_local_is_called_by_a_bare_participle() -> None:
+    """`found` and its like say that something happened to a value, not what it is."""
+    bare = {"found", "wanted", "theirs", "said", "told", "sought", "meant"}
+    names = [
+        f"{path.relative_to(ROOT)}:{node.lineno} {name}"
+        for path, module in MODULES
+        for node in ast.walk(module)
+        if (name := node.arg if isinstance(node, ast.arg) else node.id if isinstance(node, ast.Name) else "") in bare
+    ]
+    assert names == []

@@ -1,4 +1,4 @@
-"""How a game is shown to an agent and cut into episodes."""
+"""Settings of an environment: how a game is shown to an agent and cut into episodes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a configuration to a running environment."""
+"""Environments made from their configuration."""
 
 from __future__ import annotations
 

@@ -49,12 +49,11 @@ class Emulators(Protocol):
 
 @dataclass(frozen=True)
 class Step:
-    """What N actions led to, each field `[N, ...]`.
+    """The results of N actions, each field `[N, ...]`.
 
     frames: what the agent sees next; the first frame of a new game where `episode_end`. final_frames: what the actions led to,
-    the last frame of the old game where `episode_end`. terminal: the trajectory to learn from
-    ends here (a game over, a cut, or a lost life where that counts). episode_end: the game itself ended or was cut. truncated: it
-    was cut.
+    the last frame of the old game where `episode_end`. terminal: the trajectory to learn from ends here (a game over, a cut, or a
+    lost life where that counts). episode_end: the game itself ended or was cut. truncated: it was cut.
     """
 
     frames: Frames

@@ -23,9 +23,9 @@ from xtra.suite.summary import duration
 
 @dataclass(frozen=True)
 class Draw:
-    """What is to be run again. drawn: the jobs that were drawn; jobs: they and all their ancestors, inputs first.
+    """The jobs to be run again. drawn: those that were drawn; jobs: they and all their ancestors, inputs first.
 
-    seconds: what `jobs` took when they were certified, one after another.  eligible: how many jobs could have been drawn.
+    seconds: what `jobs` took when they were certified, one after another. eligible: how many jobs could have been drawn.
     excluded: why others could not, by key.
     """
 
@@ -129,7 +129,7 @@ def _differing(one: CertifiedJob, files: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _why_not(key: str, jobs: Mapping[str, Job], certified: Mapping[str, CertifiedJob], seconds: float) -> str:
-    """Why a job cannot be drawn; nothing if it can."""
+    """Explains why a job cannot be drawn; nothing if it can."""
     ancestors, missing = _ancestors(key, jobs)
     if missing:
         return f"{missing}, on which it stands, is not certified"

@@ -34,7 +34,7 @@ class CertificateError(Exception):
 
 
 class ComputedOn(Config):
-    """What can change the bits of a result, or explain that they changed."""
+    """The software and hardware that can change the bits of a result, or explain that they changed."""
 
     cpu: str
     """The processor's name."""
@@ -52,8 +52,10 @@ class ComputedOn(Config):
     """Whether the code differed from that commit."""
 
     def differences(self, other: ComputedOn) -> list[str]:
-        """What of it can give other bits, each as `torch 2.12 there, 2.13 here`; `self` is there. A commit is no such thing: what
-        a job is says which version of its stage made it."""
+        """Lists what of it can give other bits, each as `torch 2.12 there, 2.13 here`; `self` is there.
+
+        A commit is no such thing: a job states which version of its stage made it.
+        """
         pairs = {"device": (self.device, other.device), "Python": (self.python, other.python)}
         if self.instruction_set is None:
             pairs["processor"] = (self.cpu, other.cpu)
@@ -168,7 +170,7 @@ def hashes(study: Path) -> dict[str, str]:
 
 
 def computed_on(provenance: Mapping[str, Any]) -> ComputedOn:
-    """What of a manifest's provenance a certificate keeps."""
+    """Returns what of a manifest's provenance a certificate keeps."""
     machine = provenance["hardware"]
     return ComputedOn(
         cpu=machine["cpu"],

@@ -128,8 +128,8 @@ class Pair:
     def pictures(self) -> Measured:
         """Yields how alike the two games look on average."""
         started = time.monotonic()
-        ours, theirs = (self._frames(game) for game in (self._target, self._source))
-        yield "picture_similarity", picture_similarity(ours, theirs), time.monotonic() - started
+        of_target, of_source = (self._frames(game) for game in (self._target, self._source))
+        yield "picture_similarity", picture_similarity(of_target, of_source), time.monotonic() - started
 
     def actions(self) -> Measured:
         """Yields how far the two games have the same actions."""
@@ -201,11 +201,11 @@ class Probing:
         return True
 
     def checkpoint_due(self) -> bool:
-        """Never: time alone decides."""
+        """Returns False: time alone decides."""
         return False
 
     def position(self) -> str:
-        """How many are measured."""
+        """Tells how many are measured."""
         return f"{len(self._rows)} predictors"
 
     def state(self) -> dict[str, Any]:

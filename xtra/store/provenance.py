@@ -110,7 +110,7 @@ def _cpu_name() -> str:
 
 
 def _cpu_lines(field: str) -> list[str]:
-    """What Linux says of each core in this field."""
+    """Returns what Linux says of each core in this field."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -90,22 +90,22 @@ def _load_plugins(document: Document, directory: Path, trusted: bool) -> None:
         return  # reported with the rest of the file's shape
     located = {reference: document.location(("plugins", index)) for index, reference in enumerate(references)}
     problems: list[Problem] = []
-    found: dict[str, plugins.Plugin] = {}
+    by_reference: dict[str, plugins.Plugin] = {}
     for reference, location in located.items():
         try:
-            found[reference] = plugins.find(reference, directory)
-            if not trusted and not plugins.is_trusted(found[reference]):
+            by_reference[reference] = plugins.find(reference, directory)
+            if not trusted and not plugins.is_trusted(by_reference[reference]):
                 problems.append(Problem(location, f"{reference} is code that you have not trusted: none of it was run", CONSENT))
         except plugins.PluginError as error:
             problems.append(Problem(location, str(error), error.remedy))
-    for reference, plugin in found.items() if not problems else ():
+    for reference, plugin in by_reference.items() if not problems else ():
         try:
             plugins.load(plugin)
         except plugins.PluginError as error:
             problems.append(Problem(located[reference], str(error), error.remedy))
     if problems:
         raise SuiteError([*document.problems, *problems, *(problem for _, problem in validation_problems(document, SuiteFile))])
-    for plugin in found.values():
+    for plugin in by_reference.values():
         plugins.trust(plugin)
 
 

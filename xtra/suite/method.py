@@ -158,7 +158,7 @@ class MethodConfig(Config):
 
 
 def pretraining_methods(agent: str) -> tuple[str, ...]:
-    """How an agent's network can be pretrained; one that has a network and never learns online must be."""
+    """Returns the ways in which an agent's network can be pretrained; one that has a network and never learns online must be."""
     registered = AGENTS[agent]
     untrained = () if registered.has_network and registered.learner is None else ("none",)
     return (*untrained, *(name for name, objective in PRETRAINING.items() if agent in objective.factories))
@@ -177,7 +177,7 @@ class Leaf:
 
 @cache
 def leaves(agent: str) -> Mapping[str, Leaf]:
-    """What can be set for a method that uses `agent`, by dotted path; of ways of transfer, what any of them has."""
+    """Returns what can be set for a method that uses `agent`, by dotted path; of ways of transfer, what any of them has."""
     fields: dict[str, Leaf] = {}
     for name, info in MethodConfig.model_fields.items():
         block = AGENTS[agent].config if name == "agent" else cast("type[BaseModel]", info.annotation)

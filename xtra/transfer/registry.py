@@ -56,8 +56,8 @@ class PretrainingObjective:
 
 @dataclass(frozen=True)
 class PretrainingSetup:
-    """What a pretraining objective is made from. datasets, labels: directories, one per game; no labels where no teacher is
-    followed. environment: the games' common view; it names none."""
+    """The inputs of a pretraining objective. datasets, labels: directories, one per game; no labels where no teacher is followed.
+    environment: the games' common view; it names none."""
 
     agent: AgentConfig
     environment: EnvironmentConfig

@@ -1,4 +1,4 @@
-"""What foretells, before any finetuning, how well a network will transfer: measures of features, pictures and actions.
+"""Transferability: measures of features, pictures and actions that foretell, before any finetuning, how well a network transfers.
 
 Each is a function of arrays alone, and larger where more transfer is expected. In the shapes: N observations of the target game,
 D features of each, the latents that a pretrained network makes of them.

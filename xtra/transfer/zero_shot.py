@@ -1,5 +1,5 @@
-"""What a pretrained network's own losses say of a target game that it has never seen: how far its model holds there, and whether
-the target pulls it where its source games do.
+"""Losses of a pretrained network on a target game that it has never seen: how far its model holds there, and whether the target
+pulls it where its source games do.
 
 Nothing is learned: the network is read as finetuning would find it before the first update.
 """
@@ -35,7 +35,7 @@ CHUNK = 128
 
 @dataclass(frozen=True)
 class ModelFit:
-    """How well the unrolled model tells what follows, by unroll step: `[K]` each, means over the transitions that have such a
+    """The fit of the unrolled model to what follows, by unroll step: `[K]` each, means over the transitions that have such a
     step, NaN where none has.
 
     value_prefix: the mean log-likelihood of the value prefix, at most 0. consistency: the mean cosine, in [-1, 1], of the
@@ -90,10 +90,10 @@ def gradient_cosines(
     losses = [_loss(network, game, config, seed, num_threads) for game in (target, source)]
     cosines: dict[Component, float] = {}
     for component in COMPONENTS:
-        ours, theirs = (
+        of_target, of_source = (
             gradient(loss, list(trained.get_submodule(component).parameters()), clamp=torch.inf) for trained, loss in losses
         )
-        cosines[component] = cosine(ours, theirs)
+        cosines[component] = cosine(of_target, of_source)
     return cosines
 
 
