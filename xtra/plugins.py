@@ -17,15 +17,16 @@ import traceback
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib import import_module
+from functools import cache
+from importlib import import_module, metadata
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from xtra.agents.registry import AGENTS
-from xtra.protocol.families import FAMILIES
-from xtra.registry import Origin, RegistrationError, Registry, source_sha256
+from xtra.protocol.families import FAMILIES, games_in
+from xtra.registry import Origin, RegistrationError, Registry, forgotten_at_registration, load_object, source_sha256
 from xtra.store.files import write_text_atomically
 from xtra.store.job import Job
 from xtra.transfer.registry import PRETRAINING, STARTS, TASK_WEIGHTS
@@ -108,6 +109,7 @@ def load(plugin: Plugin) -> None:
         if loaded.sha256 != plugin.sha256:
             raise PluginError(f"another {plugin.name} has been loaded by this process", "give one of the two another name")
         return
+    known_ids = _gymnasium_ids()
     try:
         module = import_module(plugin.module) if plugin.source is None else _run(plugin, plugin.source)
     except Exception as error:  # somebody's code: whatever it raises
@@ -117,7 +119,7 @@ def load(plugin: Plugin) -> None:
     brought = [
         (registry, value) for registry in REGISTRIES for value in vars(module).values() if isinstance(value, registry.kind)
     ]
-    if not brought:
+    if not brought and _gymnasium_ids() == known_ids:
         kinds = ", ".join(registry.kind.__name__ for registry in REGISTRIES)
         raise PluginError(f"{plugin.name} registers nothing", f"it needs one of {kinds} at its top level; see docs/extending.md")
     try:
@@ -126,6 +128,12 @@ def load(plugin: Plugin) -> None:
     except RegistrationError as error:
         raise PluginError(str(error)) from None
     LOADED[plugin.name] = plugin
+
+
+def _gymnasium_ids() -> set[str]:
+    """The environments that Gymnasium knows by now: a plugin may register some there."""
+    registry = getattr(sys.modules.get("gymnasium"), "registry", {})
+    return set(registry)
 
 
 def _run(plugin: Plugin, source: bytes) -> ModuleType:
@@ -168,7 +176,22 @@ def _origins(config: Any) -> dict[str, Origin]:
         for registry in REGISTRIES:
             origins = [registry.origin(name) for name in registry.names_in(key, value)]
             named |= {origin.name: origin for origin in origins if origin is not None}
+        packages = {load_object(family.package_of)(game) for family, game in games_in(key, value) if family.package_of}
+        named |= {origin.name: origin for origin in map(_package_origin, packages)}
     return named
+
+
+@cache
+def _package_origin(package: str) -> Origin:
+    """Where an installed package comes from, or the plugin that it is."""
+    if f"{package}.py" in LOADED:
+        plugin = LOADED[f"{package}.py"]
+        return Origin(plugin.name, "", plugin.sha256, package)
+    name = metadata.packages_distributions().get(package, [package])[0]
+    return Origin(name, metadata.version(name), source_sha256(package), package)
+
+
+forgotten_at_registration(_package_origin.cache_clear)
 
 
 def keep(store_root: Path, jobs: Iterable[Job]) -> None:

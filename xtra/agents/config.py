@@ -7,9 +7,10 @@ from typing import Annotated, Literal
 from pydantic import field_validator
 
 from xtra.agents.efficientzero.config import NetworkConfig, OptimizerConfig, check_rgb
-from xtra.agents.registry import AGENTS, Agent, AgentConfig, LearningAgentConfig
+from xtra.agents.registry import AGENTS, Agent, AgentConfig, LearningAgentConfig, refuse_own_actions
 from xtra.config import ChosenBy
 from xtra.envs.config import EnvironmentConfig
+from xtra.protocol.games import Game
 
 IMPORTED_FILE = "network.safetensors"
 """What a job leaves whose network came from elsewhere, where one that trains leaves `network.pt`."""
@@ -42,6 +43,10 @@ class CloningConfig(AgentConfig):
     def check_view(self, environment: EnvironmentConfig) -> None:
         """Raises ValueError for gray frames, which EfficientZero's network does not take."""
         check_rgb(self.name, environment)
+
+    def check_actions(self, game: Game) -> None:
+        """Raises ValueError for a game with actions of its own."""
+        refuse_own_actions(self.name, game)
 
 
 CLONING = Agent(

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from xtra.config import Config, NameIn
 from xtra.envs.config import EnvironmentConfig
+from xtra.protocol.games import Game
 from xtra.registry import Registry, named_by
 from xtra.replay.config import ReplayConfig
 
@@ -62,6 +63,9 @@ class AgentConfig(Config):
     def check_view(self, environment: EnvironmentConfig) -> None:
         """Raises ValueError, naming the settings, for a view of the game that the agent cannot use."""
 
+    def check_actions(self, game: Game) -> None:
+        """Raises ValueError for a game whose actions the agent cannot tell apart."""
+
 
 class LockStepConfig(Config):
     """What an agent that learns online says of its environments."""
@@ -82,3 +86,9 @@ class LearningAgentConfig(AgentConfig):
     def window(self) -> int:
         """Env steps after a transition that its targets look at."""
         raise NotImplementedError
+
+
+def refuse_own_actions(agent: str, game: Game) -> None:
+    """Raises ValueError for a game with actions of its own, for agents that know ALE's alone."""
+    if not game.speaks_ale:
+        raise ValueError(f"{game.name} has {len(game.action_ids)} actions of its own; agent {agent} knows ALE's 18 alone")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from xtra.envs.config import EnvironmentConfig
 from xtra.envs.make import make_emulators, make_training_environment
 from xtra.envs.vector import Step, VectorEnvironment
-from xtra.protocol.games import NUM_ACTIONS
+from xtra.protocol.games import find_game
 
 NUM_ENVS, NUM_STEPS, STOP = 3, 110, 57
 """Copies, steps of a comparison, and the step at which a run is stopped and restored."""
@@ -56,19 +56,19 @@ def _shapes(config: EnvironmentConfig) -> str:
 
 
 def _finite(config: EnvironmentConfig) -> str:
-    steps = _play(_started(config, seed=0), _actions())
+    steps = _play(_started(config, seed=0), _actions(config))
     return "" if all(np.isfinite(step.rewards).all() for step in steps) else "a reward is not a finite number"
 
 
 def _repeatable(config: EnvironmentConfig) -> str:
-    one, other = (_play(_started(config, seed=3), _actions()) for _ in range(2))
+    one, other = (_play(_started(config, seed=3), _actions(config)) for _ in range(2))
     return _difference(one, other, ("frames", *COURSE))
 
 
 def _own_frames(config: EnvironmentConfig) -> str:
     emulators = make_emulators(config, NUM_ENVS)
     frames = emulators.reset(np.ones(NUM_ENVS, np.bool_), np.arange(NUM_ENVS))
-    for row in _actions()[:20]:
+    for row in _actions(config)[:20]:
         kept = frames.copy()
         following = emulators.step(row).frames
         if not np.array_equal(frames, kept):
@@ -79,7 +79,7 @@ def _own_frames(config: EnvironmentConfig) -> str:
 
 def _restorable(config: EnvironmentConfig) -> str:
     original, restored = _started(config, seed=5), make_training_environment(config, NUM_ENVS, seed=5)
-    before, after = _actions()[:STOP], _actions()[STOP:]
+    before, after = _actions(config)[:STOP], _actions(config)[STOP:]
     seen = _play(original, before)[-1].frames
     if not np.array_equal(restored.restore(original.state()), seen):
         return f"played again up to step {STOP}, the frames are others"
@@ -90,12 +90,12 @@ def _independent(config: EnvironmentConfig) -> str:
     alone, together = make_emulators(config, 1), make_emulators(config, NUM_ENVS)
     seeds, everywhere = np.array([11, 22, 33]), np.ones(NUM_ENVS, np.bool_)
     together.reset(everywhere, seeds + 1)
-    for row in _actions()[:25]:
+    for row in _actions(config)[:25]:
         together.step(row)
     first = together.reset(np.array([False, True, False]), seeds)[1]
     if not np.array_equal(first, alone.reset(np.ones(1, np.bool_), seeds[1:2])[0]):
         return "after a reset the first frame depends on what was played before"
-    for number, row in enumerate(_actions()[25:]):
+    for number, row in enumerate(_actions(config)[25:]):
         a, b = together.step(row), alone.step(row[1:2])
         if (a.rewards[1], a.game_over[1], a.life_lost[1]) != (b.rewards[0], b.game_over[0], b.life_lost[0]):
             return f"step {number} after a reset depends on the other copies or on what was played before"
@@ -108,7 +108,7 @@ def _independent(config: EnvironmentConfig) -> str:
 
 def _same_course_in_every_view(config: EnvironmentConfig) -> str:
     view = config.model_copy(update={"color": "gray" if config.color == "rgb" else "rgb"})
-    one, other = (_play(_started(shown, seed=2), _actions()) for shown in (config, view))
+    one, other = (_play(_started(shown, seed=2), _actions(config)) for shown in (config, view))
     return _difference(one, other, COURSE)
 
 
@@ -123,9 +123,9 @@ PROMISES: Mapping[str, Callable[[EnvironmentConfig], str]] = {
 }
 
 
-def _actions() -> NDArray[np.int64]:
-    """`[NUM_STEPS, NUM_ENVS]`: ids of all 18, since a game is also given those it does not understand."""
-    return np.random.default_rng(0).integers(NUM_ACTIONS, size=(NUM_STEPS, NUM_ENVS))
+def _actions(config: EnvironmentConfig) -> NDArray[np.int64]:
+    """`[NUM_STEPS, NUM_ENVS]`: of all ids, since a game is also given those of the 18 that it does not understand."""
+    return np.random.default_rng(0).integers(find_game(config.game).num_actions, size=(NUM_STEPS, NUM_ENVS))
 
 
 def _started(config: EnvironmentConfig, seed: int) -> VectorEnvironment:

@@ -15,6 +15,12 @@ LUMINANCE = np.array([299, 587, 114])
 def to_frames(pictures: NDArray[np.uint8], config: EnvironmentConfig) -> Frames:
     """Pictures `[N, 10, 10, 3]` as frames `[N, H, W, C]`."""
     if config.color == "gray":
-        pictures = ((pictures @ LUMINANCE + 500) // 1000).astype(np.uint8)[..., None]
+        pictures = to_gray(pictures)
     scale = config.frame_size // CELLS
     return pictures.repeat(scale, axis=1).repeat(scale, axis=2)
+
+
+def to_gray(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Returns the luminance `[..., 1]` of pictures `[..., 3]`."""
+    luminance: NDArray[np.uint8] = ((pictures @ LUMINANCE + 500) // 1000).astype(np.uint8)
+    return luminance[..., None]

@@ -9,11 +9,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from xtra.protocol.protocols import Protocol
+from xtra.protocol.protocols import ANY_FAMILY, Protocol
 from xtra.registry import Registry
 
-LAST_ACTION = 17
-"""The last of ALE's action ids."""
+NUM_ALE_ACTIONS = 18
+"""ALE's action ids are 0 to 17."""
+
+MAX_ACTIONS = 128
+"""Of any game: as many as the search's trees hold."""
 
 GROUP = "xtra_bench.environments"
 """The group of entry points, each of which leads to a `Family` of its own name."""
@@ -55,7 +58,7 @@ class Family:
 
     name: str
     games: Mapping[str, tuple[int, ...]]
-    """The games' names, each with the ids (of ALE's 18) that it understands, in ascending order."""
+    """The games' names, each with the ids (of `num_actions`) that it understands, in ascending order."""
     emulators: str
     """`module:name` of what makes `xtra.envs.vector.Emulators` of an EnvironmentConfig and a number of copies."""
     protocols: tuple[Protocol, ...]
@@ -65,21 +68,33 @@ class Family:
     ends_by_itself: bool = False
     """Whether every episode ends within tens of steps, whatever is done."""
     requires: Requirement | None = None
+    num_actions: int | None = None
+    """How many actions the ids of its games number, where they are its own; None where they are ALE's 18, which games of many
+    families share. Networks learn the family's own with `agent.network.action_space: declared`."""
+    find: str = ""
+    """For a family whose games are not listed but made, and called `FAMILY:...`: `module:name` of a function from such a name to
+    the number of its actions, which are its own. It raises UnknownGame."""
+    package_of: str = ""
+    """For a family whose games are other packages' code: `module:name` of a function from a game's name to that code's top-level
+    module, whose version and source then are part of the game's jobs."""
     check_flavour: Callable[[str], None] | None = None
     """Raises UnknownGame where `GAME@...` is no flavour of its game; None for a family without flavours."""
 
 
 def family_problem(family: Family, others: Mapping[str, Family]) -> str | None:
     """Explains why a family cannot be used beside the others; None if it can."""
+    num_actions = NUM_ALE_ACTIONS if family.num_actions is None else family.num_actions
+    if not 1 <= num_actions <= MAX_ACTIONS:
+        return f"it declares {num_actions} actions; 1 to {MAX_ACTIONS} can be searched"
     for name, ids in family.games.items():
         if not name.isalnum():
             return f"the game {name!r} has more than letters and digits in its name"
-        if not ids or list(ids) != sorted(set(ids)) or ids[0] < 0 or ids[-1] > LAST_ACTION:
-            return f"{name} understands {list(ids)}; at least one id of 0 to {LAST_ACTION}, in ascending order, each once"
-    if not family.games or not family.protocols:
+        if not ids or list(ids) != sorted(set(ids)) or ids[0] < 0 or ids[-1] >= num_actions:
+            return f"{name} understands {list(ids)}; at least one id of 0 to {num_actions - 1}, in ascending order, each once"
+    if not (family.games or family.find) or not family.protocols:
         return "it needs at least one game and one protocol"
     for protocol in family.protocols:
-        if protocol.family != family.name:
+        if protocol.family not in (family.name, ANY_FAMILY):
             return f"its protocol {protocol.name} measures family {protocol.family!r}"
     for other in others.values():
         shared = family.games.keys() & other.games.keys() or {p.name for p in family.protocols} & {
@@ -90,11 +105,19 @@ def family_problem(family: Family, others: Mapping[str, Family]) -> str | None:
     return None
 
 
-def families_in(key: str, value: Any) -> Iterator[str]:
-    """The families of the games that a job's configuration names under `key`."""
+def games_in(key: str, value: Any) -> Iterator[tuple[Family, str]]:
+    """The games, each with its family, that a job's configuration names under `key`."""
     names = [value] if isinstance(value, str) else value if isinstance(value, list | tuple) else ()
-    if key in ("game", "games", "sources"):
-        yield from (family.name for family in FAMILIES.values() for name in names if str(name).partition("@")[0] in family.games)
+    for name in map(str, names) if key in ("game", "games", "sources") else ():
+        prefix, colon, _ = name.partition(":")
+        for family in FAMILIES.values():
+            if (colon and family.find and family.name == prefix) or name.partition("@")[0] in family.games:
+                yield family, name
+
+
+def families_in(key: str, value: Any) -> Iterator[str]:
+    """The names of those games' families."""
+    yield from (family.name for family, _ in games_in(key, value))
 
 
 FAMILIES = Registry(GROUP, Family, family_problem, families_in)

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from xtra.agents.registry import AGENTS, LearningAgentConfig
 from xtra.protocol.families import FAMILIES, UnknownGame
 from xtra.protocol.games import GAMES, find_game, is_game
-from xtra.protocol.protocols import PROTOCOLS
+from xtra.protocol.protocols import ANY_FAMILY, PROTOCOLS
 from xtra.stages.registry import STAGES
 from xtra.suite.diagnostics.document import DataPath, Document, Problems
 from xtra.suite.diagnostics.errors import Problem, shown, suggest
@@ -106,9 +106,9 @@ def families(spec: SuiteSpec, document: Document) -> Problems:
     """Reports targets of another family than the protocol measures."""
     protocol = PROTOCOLS.get(spec.protocol)
     for index, target in enumerate(spec.targets):
-        if protocol is None or not is_game(target) or find_game(target).family == protocol.family:
+        if protocol is None or not is_game(target) or protocol.family in (ANY_FAMILY, find_game(target).family):
             continue
-        fitting = [p.name for p in PROTOCOLS.values() if p.family == find_game(target).family]
+        fitting = [p.name for p in PROTOCOLS.values() if p.family in (ANY_FAMILY, find_game(target).family)]
         message = f"{target} is a game of family {find_game(target).family}; protocol {protocol.name} measures {protocol.family}"
         path = ("targets", index)
         yield path, Problem(document.location(path), message, f"protocols for it: {', '.join(fitting)}")
@@ -157,6 +157,19 @@ def combinations(spec: SuiteSpec, document: Document) -> Problems:
             for detail in error.errors():
                 setting = [".".join(str(part) for part in detail["loc"])] if detail["loc"] else []
                 yield path, Problem(document.location(path), ": ".join([shown(method.name), *setting, own_message(detail)]))
+
+
+def actions(spec: SuiteSpec, document: Document) -> Problems:
+    """Reports methods whose agent cannot tell a target's, or a source's, actions apart."""
+    for index, method in enumerate(spec.methods):
+        config = resolve(spec, method)
+        sources = spec.inherited(method, "sources") if config.transfer.needs_sources else None
+        for game in (*spec.targets_of(method), *(name for name in sources or () if name != OTHER_TARGETS)):
+            try:
+                config.agent.check_actions(find_game(game))
+            except ValueError as error:
+                path: DataPath = ("methods", index, "name")
+                yield path, Problem(document.location(path), f"{shown(method.name)}: {error}")
 
 
 def settings_of_others(spec: SuiteSpec, document: Document) -> Problems:
@@ -217,7 +230,7 @@ def warnings(spec: SuiteSpec) -> Iterator[str]:
         config = resolve(spec, method)
         longest, budget = config.environment.max_episode_env_steps, config.training.env_steps
         measures_curve = config.learns_online and config.training.curve_episodes > 0
-        ends_by_itself = FAMILIES[PROTOCOLS[spec.protocol].family].ends_by_itself
+        ends_by_itself = all(FAMILIES[find_game(target).family].ends_by_itself for target in spec.targets)
         if measures_curve and not ends_by_itself and longest > LONG_EPISODES * budget:
             yield (
                 f"{method.name}: training takes {budget:,} env steps, one episode of its curve may take {longest:,}; "

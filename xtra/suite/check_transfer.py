@@ -12,7 +12,6 @@ from xtra.envs.config import VIEW
 from xtra.networks.compatibility import differences
 from xtra.networks.network_file import NetworkFileError, read_network_file
 from xtra.protocol.games import find_game
-from xtra.protocol.protocols import PROTOCOLS
 from xtra.suite.diagnostics.document import DataPath, Document, Problems
 from xtra.suite.diagnostics.errors import Location, Problem, nearest, shown
 from xtra.suite.method import MethodConfig, resolve
@@ -61,7 +60,8 @@ def _pairs(spec: SuiteSpec, method: MethodSpec, index: int, document: Document) 
 
 
 def _listed(spec: SuiteSpec, method: MethodSpec, path: DataPath, listed: tuple[str, ...], document: Document) -> Problems:
-    protocol, targets = PROTOCOLS[spec.protocol], spec.targets_of(method)
+    targets = spec.targets_of(method)
+    families = {find_game(target).family for target in targets}
     if not targets:
         yield path, Problem(document.location(path), f"{shown(method.name)} has no target beside its sources", "name another")
     for index, game in enumerate(listed):
@@ -75,8 +75,8 @@ def _listed(spec: SuiteSpec, method: MethodSpec, path: DataPath, listed: tuple[s
             yield here, Problem(document.location(here), message, remedy)
         elif game in listed[:index]:
             yield here, Problem(document.location(here), f"duplicate source {shown(game)}", "name each once")
-        elif find_game(game).family != protocol.family:
-            message = f"{game} is a game of family {find_game(game).family}; the targets are of family {protocol.family}"
+        elif find_game(game).family not in families or len(families) > 1:
+            message = f"{game} is a game of family {find_game(game).family}; the targets are of {' and '.join(sorted(families))}"
             yield here, Problem(document.location(here), message, "one network sees them all: name games of one family")
 
 

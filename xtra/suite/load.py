@@ -143,7 +143,8 @@ def _content_problems(
         reported += [*check_transfer.sources(changed, document)]
         reported += check_transfer.network_files(changed, document)
         if not reported:
-            reported += [*check.protocols(changed, document), *check.runs_without_updates(changed, document)]
+            reported += [*check.actions(changed, document), *check.protocols(changed, document)]
+            reported += [*check.runs_without_updates(changed, document)]
     known_locations = {problem.location for problem in document.problems}
     return [
         problem

@@ -23,7 +23,7 @@ def _one_of(names: Iterable[str]) -> Callable[[dict[str, Any]], None]:
 
 def _games(*others: str) -> Callable[[dict[str, Any]], None]:
     """The same for names of games."""
-    return lambda schema: schema.update(anyOf=[{"enum": sorted([*GAMES, *others])}, FLAVOUR])
+    return lambda schema: schema.update(anyOf=[{"enum": sorted([*GAMES, *others])}, FLAVOUR, MADE])
 
 
 SUITE_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
@@ -33,6 +33,8 @@ MAX_SEED = 2**31 - 1
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 FLAVOUR = {"pattern": "^[A-Za-z0-9]+@[a-z]+=[0-9]+(,[a-z]+=[0-9]+)*$"}
 """Flavours of games are too many to list."""
+MADE = {"pattern": "^[a-z_0-9]+:.+$"}
+"""Games of families that do not list them."""
 GameName = Annotated[str, Field(json_schema_extra=_games())]
 OTHER_TARGETS = "other_targets"
 """In place of source games: for each target, all other targets (leave one out)."""

@@ -9,9 +9,10 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from xtra.agents.registry import Agent, LearningAgentConfig, LockStepConfig
+from xtra.agents.registry import Agent, LearningAgentConfig, LockStepConfig, refuse_own_actions
 from xtra.config import Config
 from xtra.envs.config import EnvironmentConfig
+from xtra.protocol.games import Game
 from xtra.replay.config import ReplayConfig
 
 PUBLISHED_MIN_FRAME_SIZE = 25
@@ -155,6 +156,10 @@ class CurlConfig(LearningAgentConfig):
     def check_view(self, environment: EnvironmentConfig) -> None:
         """Raises ValueError for frames that are too small."""
         self.check_frame_size(environment.frame_size)
+
+    def check_actions(self, game: Game) -> None:
+        """Raises ValueError for a game with actions of its own."""
+        refuse_own_actions(self.name, game)
 
     def check_frame_size(self, frame_size: int) -> None:
         """Raises ValueError, naming both settings, for square frames that its encoder or its crops leave nothing of."""

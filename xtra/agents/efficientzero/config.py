@@ -13,6 +13,7 @@ from pydantic import Field
 from xtra.agents.registry import Agent, LearningAgentConfig, LockStepConfig
 from xtra.config import Config
 from xtra.envs.config import EnvironmentConfig
+from xtra.protocol.games import Game
 from xtra.replay.config import ReplayConfig
 from xtra.search.config import SearchConfig
 
@@ -31,10 +32,10 @@ class NetworkConfig(Config):
     """Residual blocks per encoder stage. [E]: 1; XTRA's code [C]: 4."""
     latent_scaling: Literal["none", "min_max"] = "none"
     """What keeps latents in bounds as the model is unrolled: nothing ([E], [C]), or each latent scaled to [0, 1] (MuZero)."""
-    action_space: Literal["game", "ale18"] = "ale18"
-    """The actions that policy and dynamics tell apart: the game's own, in their order ([E]), or ALE's 18 for every game ([C]), as
-    whatever is transferred needs it. On Breakout `scalar_plane` gives RIGHT and LEFT 0.50 and 0.75 by the former, 0.17 and 0.22
-    by the latter."""
+    action_space: Literal["game", "ale18", "declared"] = "ale18"
+    """The actions that policy and dynamics tell apart: the game's own, in their order ([E]); ALE's 18 for every game ([C]), as
+    whatever is transferred needs it; or as many as the game's family declares, which for Atari are the 18. On Breakout
+    `scalar_plane` gives RIGHT and LEFT 0.50 and 0.75 by the first, 0.17 and 0.22 by the second."""
     action_encoding: Literal["scalar_plane", "one_hot_planes"] = "scalar_plane"
     """How dynamics sees an action: one plane of its index / the number of actions ([E], [C]), or a plane for each action, of
     which one is set (MuZero). Among ALE's 18 the former tells RIGHT (3) from LEFT (4) by 0.06, which costs small networks
@@ -169,6 +170,14 @@ class EfficientZeroConfig(LearningAgentConfig):
     def check_view(self, environment: EnvironmentConfig) -> None:
         """Raises ValueError for gray frames: the network takes three channels."""
         check_rgb(self.name, environment)
+
+    def check_actions(self, game: Game) -> None:
+        """Raises ValueError for ALE's action space and a game with actions of its own."""
+        if self.network.action_space == "ale18" and not game.speaks_ale:
+            raise ValueError(
+                f"{game.name} has {len(game.action_ids)} actions of its own, not ALE's: set agent.network.action_space to "
+                "declared"
+            )
 
 
 def check_rgb(agent: str, environment: EnvironmentConfig) -> None:
