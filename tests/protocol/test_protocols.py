@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xtra.protocol.games import GAMES
-from xtra.protocol.protocols import PROTOCOLS, Protocol
+from xtra.protocol.families import FAMILIES
+from xtra.protocol.protocols import ANY_FAMILY, PROTOCOLS, Protocol
 
 MEASURES = st.sampled_from(sorted(PROTOCOLS)).flatmap(
     lambda name: st.tuples(
@@ -37,4 +37,4 @@ def test_sticky_atari_differs_from_atari_in_the_sticky_actions_alone() -> None:
 
 
 def test_every_family_of_games_has_a_protocol() -> None:
-    assert {game.family for game in GAMES.values()} == {protocol.family for protocol in PROTOCOLS.values()}
+    assert FAMILIES.keys() | {ANY_FAMILY} == {protocol.family for protocol in PROTOCOLS.values()}
