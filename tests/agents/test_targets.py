@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
 from xtra.agents.efficientzero.agent import temperature
 from xtra.agents.efficientzero.batch import TensorBatch
@@ -16,7 +17,8 @@ from xtra.agents.efficientzero.losses import Losses, Masks, total_loss, unroll_l
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
 from xtra.agents.efficientzero.optimizer import learning_rate
 from xtra.agents.efficientzero.planning import Planner
-from xtra.agents.efficientzero.targets import TargetMaker, td_horizon, value_prefix_targets, value_targets
+from xtra.agents.efficientzero.targets import TargetMaker, mixed_values, td_horizon, value_prefix_targets, value_targets
+from xtra.agents.observation import to_observations
 from xtra.protocol.games import ActionSpace
 from xtra.replay.buffer import ReplayBuffer, Sample
 from xtra.replay.window import Window
@@ -121,6 +123,55 @@ def test_reanalysis_replaces_policies_for_its_share_of_the_batch_and_only_within
     assert policies[0, :2, [0, 3, 4]].sum() == pytest.approx(2.0)
     assert policies[1, 0, 17] == policies[1, 1, 17] == 1.0
     assert policies[:, 2].sum() == 0.0
+
+
+def test_mixed_values_are_n_step_returns_early_and_of_new_transitions_and_searched_ones_of_the_rest() -> None:
+    config = TargetConfig(value_target="mixed", mixed_start=100, mixed_recent=10)
+    n_step, searched = np.array([[1, 2], [3, 4], [5, 6]], np.float32), np.array([[10, 20], [30, 40], [50, 60]], np.float32)
+    age = np.array([0, 9, 10])
+    assert mixed_values(n_step, searched, age, 99, config).tolist() == [[1, 2], [3, 4], [5, 6]]
+    assert mixed_values(n_step, searched, age, 100, config).tolist() == [[1, 2], [3, 4], [50, 60]]
+
+
+def test_a_batch_with_mixed_values_takes_them_from_the_searches_that_make_its_policies() -> None:
+    config = tiny(targets={"value_target": "mixed", "mixed_start": 7, "mixed_recent": 6})
+    replay = ReplayBuffer(config.replay, 1, (10, 10, 3), 18, window=4, expected_transitions=20)
+    rng = np.random.default_rng(0)
+    for _ in range(12):
+        frame = rng.integers(256, size=(1, 10, 10, 3), dtype=np.uint8)
+        replay.append(
+            frame, np.array([3]), np.ones(1, np.float32), np.zeros(1, bool), np.eye(18, dtype=np.float32)[[3]], np.zeros(1)
+        )
+    network = EfficientZeroNetwork(config.network, 10).eval()
+    torch.nn.init.normal_(network.prediction.value_head[-1].weight, generator=torch.Generator().manual_seed(0))
+    planner = Planner(config.search, ActionSpace.of("ale18", "Catch"), 0, 1)
+    # Of twelve transitions, row 5 is six old and row 6 five: the one is searched, the other not.
+    sample = Sample(np.array([5, 6]), np.array([0, 0]), np.ones(2, np.float32))
+    n_step = tiny(targets={"value_target": "n_step"})
+    plain, early, late = (
+        TargetMaker(settings, planner, 0).make(replay, sample, network, update)
+        for settings, update in ((n_step, 7), (config, 6), (config, 7))
+    )
+    assert early.values.tolist() == TargetMaker(n_step, planner, 0).make(replay, sample, network, 6).values.tolist()
+    assert late.values[1].tolist() == plain.values[1].tolist()
+    rows, steps = np.divmod(np.arange(6), 3)
+    stacks = replay.stacks(sample.rows[rows] + steps, 0 * rows, 2)
+    found = planner.explore(network, to_observations(stacks, torch.device("cpu")), "reanalyze", 7).root_values.numpy()
+    np.testing.assert_allclose(late.values[0], found[:3], atol=1e-6)
+    assert np.abs(late.values[0] - plain.values[0]).max() > 0.01
+    assert late.policies.tolist() == plain.policies.tolist()
+
+
+@pytest.mark.parametrize("other", [{"reanalyze_fraction": 0.5}, {"reanalysis": "per_period"}])
+def test_mixed_values_need_every_position_searched(other: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match="needs every position searched"):
+        TargetConfig.model_validate({"value_target": "mixed", **other})
+
+
+def test_settings_of_mixed_values_are_part_of_a_job_only_where_there_are_any() -> None:
+    plain, mixed = TargetConfig().model_dump(), TargetConfig(value_target="mixed").model_dump()
+    assert mixed.keys() - plain.keys() == {"value_target", "mixed_start", "mixed_recent"}
+    assert TargetConfig.model_validate(mixed) == TargetConfig(value_target="mixed")
 
 
 def test_the_state_after_the_end_is_taught_value_zero_and_nothing_else() -> None:

@@ -18,7 +18,7 @@ from xtra.stages.train import TrainingBudget
 from xtra.store.store import Store
 from xtra.suite.load import load_suite
 from xtra.suite.method import configure
-from xtra.suite.plan import plan
+from xtra.suite.plan import closure, plan
 
 CONTROLS = Path(__file__).parents[2] / "suites" / "controls.yaml"
 EQUAL_COMPUTE = ("Scratch, pretraining's updates after", "Scratch, pretraining's updates throughout")
@@ -41,10 +41,26 @@ def test_scratch_at_equal_compute_makes_the_updates_of_pretraining_and_finetunin
     assert {count for method, count in updates.items() if method not in EQUAL_COMPUTE} == {120_000}
 
 
+def test_version_2_is_an_agent_like_any_other_that_plays_the_sources_teaches_and_learns() -> None:
+    made = plan(load_suite(CONTROLS))
+    (cell,) = [cell for cell in made.cells if (cell.method, cell.game, cell.seed) == ("XTRA on EfficientZero V2", "Hero", 0)]
+    trained = made.jobs[cell.train_key or ""]
+    jobs = [made.jobs[key] for key in closure(made.jobs, [trained.key])]
+    agents = {job.stage: job.config["agent"] for job in jobs if job.stage != "dataset"}
+    assert set(agents) == {"train", "teacher", "label", "pretrain"}
+    assert {agent["network"]["support"] for agent in agents.values()} == {25}  # 51 bins
+    assert {agent["optimizer"]["consistency_weight"] for agent in agents.values()} == {5.0}
+    search = {name: agents["train"]["search"][name] for name in ("policy", "num_simulations", "max_considered_actions")}
+    assert search == {"policy": "gumbel", "num_simulations": 16, "max_considered_actions": 4}
+    assert all(agents[stage]["targets"]["value_target"] == "mixed" for stage in ("train", "teacher"))
+    # A student follows its teachers: how it would make targets of its own is no part of it.
+    assert "value_target" not in agents["pretrain"]["targets"]
+
+
 def test_every_arm_is_a_job_of_its_own() -> None:
     made = plan(load_suite(CONTROLS))
     keys = [cell.train_key for cell in made.cells if (cell.game, cell.seed) == ("Hero", 0)]
-    assert len(keys) == len(set(keys)) == 15
+    assert len(keys) == len(set(keys)) == 17
 
 
 def test_an_arm_reads_of_the_sources_what_it_needs_and_nothing_else() -> None:
@@ -100,4 +116,4 @@ def test_every_arm_runs_and_learns_something_else(tmp_path: Path) -> None:
         assert json.loads((store.out(cell.evaluate_key) / "summary.json").read_text())["num_episodes"] == 2
     # Of size smoke nothing is learned after the last env step: that arm is EfficientZero's own job.
     assert networks.pop(EQUAL_COMPUTE[0]) == networks["EfficientZero"]
-    assert len(set(networks.values())) == len(networks) == 14
+    assert len(set(networks.values())) == len(networks) == 16

@@ -1,14 +1,14 @@
 """Every constant of EfficientZero, with its source.
 
-Sources: [E] EfficientZero's released code, [C] XTRA's released code, [P] the papers; where they differ, docs/fidelity.md
-says what we took.
+Sources: [E] EfficientZero's released code, [V] EfficientZero V2's, [C] XTRA's released code, [P] the papers; where they differ,
+docs/fidelity.md says what we took.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from xtra.agents.registry import Agent, LearningAgentConfig, LockStepConfig
 from xtra.config import Config
@@ -86,6 +86,14 @@ class TargetConfig(Config):
     """Off-policy correction: one step less per this many transitions of age, at least 1. [E]: 30,000."""
     value_source: Literal["network", "search"] = "network"
     """Bootstrap from the target network's value ([E] default) or from its search's root value (the paper's description)."""
+    value_target: Literal["n_step", "mixed"] = "n_step"
+    """What values are trained towards: n-step returns ([E]); or, from update `mixed_start` on and for all but the newest
+    transitions, the value that reanalysis finds for the state itself (Wang et al., 2024, "mixed value target")."""
+    mixed_start: int = Field(30_000, ge=0)
+    """Update from which on targets are mixed. [V]: 30,000."""
+    mixed_recent: int = Field(5_000, ge=0)
+    """Transitions, counted back from the newest, that keep n-step returns: the policy that played them is still the agent's. [V]:
+    5,000."""
     reanalyze_fraction: float = Field(1.0, ge=0.0, le=1.0)
     """Share of a batch whose policy targets are searched anew with the target network. [E]: 0.99; [C]: 1.0."""
     reanalysis: Literal["each_draw", "per_period"] = "each_draw"
@@ -97,6 +105,23 @@ class TargetConfig(Config):
     """Which losses stop at the end of an episode: all ([E]), or consistency alone ([C])."""
     clip_rewards: bool = True
     """Train on the sign of rewards. [E]: yes. Scores are always raw."""
+
+    @model_serializer(mode="wrap")
+    def _serialize(self, fields_of: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leaves out what only mixed targets have where there are none, so that jobs from before there were any keep their
+        keys."""
+        fields: dict[str, Any] = fields_of(self)
+        of_mixture = () if self.value_target == "mixed" else ("value_target", "mixed_start", "mixed_recent")
+        return {name: value for name, value in fields.items() if name not in of_mixture}
+
+    @model_validator(mode="after")
+    def _mixed_targets_are_searched(self) -> Self:
+        if self.value_target == "mixed" and (self.reanalyze_fraction < 1.0 or self.reanalysis != "each_draw"):
+            raise ValueError(
+                f"targets.value_target is mixed, which needs every position searched: reanalyze_fraction is "
+                f"{self.reanalyze_fraction} and must be 1, reanalysis is {self.reanalysis} and must be each_draw"
+            )
+        return self
 
 
 class OptimizerConfig(Config):

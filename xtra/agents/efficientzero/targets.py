@@ -47,6 +47,17 @@ def value_targets(rewards: Float, bootstrap: Float, horizon: Int, discount: floa
     return targets.astype(np.float32)
 
 
+def mixed_values(n_step: Float, searched: Float, age: Int, update: int, config: TargetConfig) -> Float:
+    """Returns the mixed value target `[B, K + 1]` of EfficientZero V2 (Wang et al., 2024): n-step returns until update
+    `mixed_start`, and after it for the newest `mixed_recent` transitions; for all others what a search of the state found.
+
+    n_step, searched: `[B, K + 1]`. age: `[B]`, as in `td_horizon`.
+    """
+    if update < config.mixed_start:
+        return n_step
+    return np.where((age < config.mixed_recent)[:, None], n_step, searched)
+
+
 def td_horizon(age: Int, config: TargetConfig) -> Int:
     """Shortens the bootstrap's horizon by one step per `td_steps_decay` transitions of age, to 1 at least (off-policy
     correction).
@@ -103,15 +114,19 @@ class TargetMaker:
         window = Window(replay, sample, self._num_steps + config.td_steps)
         # Every observation that is needed is a run of these, so each frame is read once.
         frames = self._read(replay, window, next(target.parameters()).device)
-        horizon = td_horizon((replay.num_rows - 1 - sample.rows) * replay.num_envs, config)
+        age = (replay.num_rows - 1 - sample.rows) * replay.num_envs
+        horizon = td_horizon(age, config)
         # Policies first: a search tells its root's value, too.
-        policies = self._policy_targets(replay, window, frames, target, update)
+        policies, root_values = self._policy_targets(replay, window, frames, target, update)
         bootstrap = self._bootstrap(window, frames, horizon, target, update)
+        values = value_targets(window.rewards(config.clip_rewards), bootstrap, horizon, self._config.search.discount)
+        if config.value_target == "mixed":
+            values = mixed_values(values, root_values, age, update, config)
         return assemble(
             self._config,
             window,
             sample.weights,
-            values=value_targets(window.rewards(config.clip_rewards), bootstrap, horizon, self._config.search.discount),
+            values=values,
             policies=policies,
             space=self._planner.space,
             padding=stream(self._seed, "padding-actions", update),
@@ -142,11 +157,12 @@ class TargetMaker:
 
     def _policy_targets(
         self, replay: ReplayBuffer, window: Window, frames: Tensor, target: EfficientZeroNetwork, update: int
-    ) -> Float:
-        """Returns `[B, K + 1, A]`: the stored search policies, in the first `reanalyze_fraction` of the batch the target
-        network's; 0 past the end."""
+    ) -> tuple[Float, Float]:
+        """Returns policies `[B, K + 1, A]`: the stored search policies, in the first `reanalyze_fraction` of the batch the target
+        network's; 0 past the end. And the root values `[B, K + 1]` of the searches made now, 0 elsewhere."""
         steps = slice(0, self._num_steps)
         inside, policies = window.inside[:, steps], replay.policies[window.slots[:, steps], window.envs[:, steps]]
+        root_values = np.zeros(inside.shape, np.float32)
         alive: Mask = inside[: round(self._config.targets.reanalyze_fraction * len(inside))]
         places = window.rows[: len(alive), steps], window.envs[: len(alive), steps]
         searched = self._to_compute(None if self._memos is None else self._memos.policies, alive, places, frames.device, update)
@@ -155,6 +171,7 @@ class TargetMaker:
             rows = np.ravel_multi_index(searched, alive.shape)
             result = self._planner.explore(target, observations, "reanalyze", update, among=alive.size, rows=rows)
             policies[searched] = result.action_weights.cpu().numpy()
+            root_values[searched] = result.root_values.cpu().numpy()
             if self._memos is not None:
                 period, there = self._period(update), (places[0][searched], places[1][searched])
                 of_search = self._config.targets.value_source == "search"
@@ -163,7 +180,7 @@ class TargetMaker:
                 self._memos.values.keep(there, period, values.cpu().numpy())
         if self._memos is not None:
             policies[: len(alive)] = self._memos.policies.read(places)
-        return np.where(inside[..., None], policies, np.float32(0))
+        return np.where(inside[..., None], policies, np.float32(0)), root_values
 
     def _bootstrap(self, window: Window, frames: Tensor, horizon: Int, target: EfficientZeroNetwork, update: int) -> Float:
         """Returns `[B, K + 1]`: the target network's (or its search's) value of the step `horizon` after each; 0 past the end."""
