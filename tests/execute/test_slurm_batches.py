@@ -16,9 +16,8 @@ from xtra.cli.main import app
 from xtra.execute.machine import NO_GPU
 from xtra.execute.slurm.arrays import JobArray, kinds, submit_arrays
 from xtra.execute.slurm.launch import SlurmLauncher
-from xtra.execute.slurm.profile import ProfileError, SlurmProfile, load_profile
+from xtra.execute.slurm.profile import ProfileError, SlurmProfile, load_profile, parameters, sbatch_script
 from xtra.execute.slurm.queue import QueueEntry, SlurmError, Submissions
-from xtra.execute.slurm.request import parameters, sbatch_script
 from xtra.execute.slurm.task import SlurmTask
 from xtra.execute.snapshot import take_snapshot
 from xtra.store.job import Job, Resources

@@ -10,7 +10,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from xtra.cli.doctor import render
+from xtra.cli.checks import render_findings
 from xtra.cli.main import app
 from xtra.perf import doctor
 from xtra.perf.doctor import Finding
@@ -57,7 +57,8 @@ def test_the_command_tells_a_line_for_each_topic_or_json() -> None:
 
 def test_advice_stands_below_what_it_is_about() -> None:
     assert (
-        render([Finding("GPU", "none", "buy one"), Finding("threads", "4")]) == "GPU      none\n         -> buy one\nthreads  4"
+        render_findings([Finding("GPU", "none", "buy one"), Finding("threads", "4")])
+        == "GPU      none\n         -> buy one\nthreads  4"
     )
 
 

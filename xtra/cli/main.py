@@ -23,13 +23,13 @@ from xtra.suite.diagnostics.errors import SuiteError
 COMMANDS = {
     "run": "run:run",
     "plan": "plan:plan",
-    "validate": "validate:validate",
+    "validate": "checks:validate",
     "new": "catalog:new",
     "list": "catalog:list_names",
     "status": "status:status",
     "logs": "logs:logs",
     "cancel": "slurm:cancel",
-    "profile": "profile:app",
+    "profile": "checks:profile_app",
     "gc": "gc:gc",
     "report": "report:report",
     "compare": "report:compare",
@@ -38,10 +38,10 @@ COMMANDS = {
     "play": "play:play",
     "export": "networks:export_network",
     "import": "networks:import_network",
-    "schema": "validate:schema",
+    "schema": "checks:schema",
     "perf": "perf:app",
-    "doctor": "doctor:doctor",
-    "check-environment": "check_environment:check_environment",
+    "doctor": "checks:doctor",
+    "check-environment": "checks:check_environment",
 }
 """In the order of `--help`: the module in `xtra.cli` and the function, or group of commands, in it."""
 

@@ -24,9 +24,8 @@ from xtra.cli.options import (
 )
 from xtra.execute.slurm import queue as slurm_queue
 from xtra.execute.slurm.launch import LaunchResult, PlannedArray, SlurmLauncher
-from xtra.execute.slurm.profile import ProfileError, load_profile
+from xtra.execute.slurm.profile import ProfileError, load_profile, sbatch_script
 from xtra.execute.slurm.queue import NoSlurmError, SlurmError, Submissions
-from xtra.execute.slurm.request import sbatch_script
 from xtra.execute.status import job_statuses
 from xtra.execute.suite_run import begin_run
 from xtra.results.describe import RunDescription

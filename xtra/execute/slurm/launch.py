@@ -26,9 +26,8 @@ from submitit.core.utils import CommandFunction, FailedJobError, FailedSubmissio
 
 from xtra.execute.machine import NO_GPU
 from xtra.execute.slurm.arrays import JobArray, submit_arrays
-from xtra.execute.slurm.profile import REPORT, SlurmProfile
+from xtra.execute.slurm.profile import REPORT, SlurmProfile, parameters
 from xtra.execute.slurm.queue import NAME_PREFIX, NoSlurmError, QueueEntry, SlurmError, Submissions, max_array_size
-from xtra.execute.slurm.request import parameters
 from xtra.execute.slurm.task import SlurmTask
 from xtra.execute.snapshot import take_snapshot
 from xtra.execute.worker import STAGES
