@@ -51,7 +51,7 @@ def ablations_section(findings: Findings) -> Section | None:
     frame = table.drop(columns=["p_value", "p_holm"]).merge(improvement[["method", "p_value", "p_holm"]], on="method", how="left")
     columns = [
         METHOD,
-        Column("Change", lambda row: percent(row.estimate - 1)),
+        Column("Change", lambda row: percent(row.estimate - 1), value=lambda row: row.estimate),
         Column("95 % interval", lambda row: f"{percent(row.low - 1)} to {percent(row.high - 1)}"),
         Column("p, corrected", lambda row: probability(row.p_holm)),
         SEEDS,
@@ -67,6 +67,7 @@ def ablations_section(findings: Findings) -> Section | None:
             f"Horizontal bars: mean change of score of each variant against {findings.primary}. Ratios: {spoken(table)}",
             f"Mean over games of the score over {findings.primary}'s, as a change in per cent. Thin line: 95 % interval that "
             f"allows for few seeds; thick line: rliable's. {sample_text(table)}",
+            table,
         ),
         Table("ablations", f"Change against {findings.primary}", frame, columns, notes),
     ]

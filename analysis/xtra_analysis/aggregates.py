@@ -179,11 +179,14 @@ def aggregates_section(findings: Findings) -> Section | None:
         f"Points with intervals for four aggregates of the normalized score of each method. IQM: {spoken(iqm)}",
         "Thin line: 95 % interval that allows for few seeds. Thick line: rliable's percentile interval, too narrow at few seeds. "
         + sample_text(findings.estimates),
+        findings.estimates,
     )
     columns = [METHOD]
     for statistic, heading in TITLES.items():
         columns += estimate_columns(statistic, heading)
-    notes = ["Seeds are per game. The CSV file has rliable's intervals too."]
+    notes = ["Seeds are per game."]
     wide = wide_estimates(findings.estimates)
-    table = Table("aggregates", "Aggregates", wide, [*columns, SEEDS, GAMES], notes, csv=findings.estimates)
+    table = Table(
+        "aggregates", "Aggregates", wide, [*columns, SEEDS, GAMES], notes, findings.estimates, "with rliable's intervals"
+    )
     return Section("aggregates", "Aggregate scores", [Paragraph(lead), picture, table])

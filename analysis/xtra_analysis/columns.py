@@ -12,6 +12,8 @@ from xtra_analysis.text import NONE, number, runs, span
 
 METHOD = Column("Method", lambda row: row.method, numeric=False)
 GAMES = Column("Games", lambda row: str(row.num_games))
+LOWER_IS_BETTER = "optimality_gap"
+"""The one statistic of which this holds."""
 SEEDS = Column("Seeds", lambda row: runs(row.min_runs, row.max_runs))
 
 
@@ -66,4 +68,7 @@ def estimate_columns(statistic: str, heading: str) -> list[Column]:
     def interval(row: Any) -> str:
         return span(getattr(row, f"{statistic}_low"), getattr(row, f"{statistic}_high"))
 
-    return [Column(heading, estimate), Column("95 % interval", interval)]
+    def value(row: Any) -> float:
+        return float(getattr(row, f"{statistic}_estimate")) * (-1.0 if statistic == LOWER_IS_BETTER else 1.0)
+
+    return [Column(heading, estimate, value=value), Column("95 % interval", interval)]

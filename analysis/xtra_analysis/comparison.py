@@ -171,6 +171,7 @@ def _overall(findings: Findings, baseline: str) -> Picture:
         f"Left: mean over games of the ratio to {baseline}; beyond the dashed line is better. {sample_text(ratios)} "
         f"Right: chance that a run of the method beats a run of {baseline} on the same game. {sample_text(chances)} "
         "Thin line: 95 % interval that allows for few seeds; thick: rliable's.",
+        pd.concat([ratios, chances]),
     )
 
 
@@ -189,7 +190,7 @@ def _table(findings: Findings) -> Table:
     ]
     notes = [
         "p: stratified permutation test of the ranks on which P(better) is built, exact at any number of seeds. "
-        "Corrected: Holm's method, for all methods compared here. The CSV file has rliable's intervals too."
+        "Corrected: Holm's method, for all methods compared here."
     ]
     if findings.study.looks > 1:
         notes.append(looks_note(findings.study))
@@ -197,7 +198,7 @@ def _table(findings: Findings) -> Table:
         notes.append("A mean of ratios leans upwards, by about (relative spread)² / seeds; the 95 % interval allows for it.")
     frame = wide.merge(tests, on="method", how="left")
     title = "Ratios and probability of improvement" if findings.study.ratio_baseline else "Probability of improvement"
-    return Table("comparison", title, frame, columns, notes, csv=findings.comparison)
+    return Table("comparison", title, frame, columns, notes, findings.comparison, "with rliable's intervals")
 
 
 def looks_note(study: Study) -> str:

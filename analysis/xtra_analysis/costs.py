@@ -90,6 +90,7 @@ def efficiency_section(findings: Findings) -> Section | None:
                 plot_efficiency(points, emphasis=findings.emphasis),
                 f"Line chart: interquartile mean of the normalized score over env steps. At the end: {spoken(points)}",
                 f"IQM of the normalized score over env steps. {band_text(points)}",
+                points,
                 wide=False,
             )
         )
@@ -113,6 +114,7 @@ def _costs(findings: Findings) -> list[Table | Picture]:
                 f"Line chart: interquartile mean of the normalized score over {label}, one line per method.",
                 f"The same over {label} of one run. A method that builds on other jobs starts later, by its share of their cost; "
                 "time within training is taken to pass evenly.",
+                timed,
                 wide=False,
             )
         )
@@ -127,10 +129,8 @@ def _run_cost_table(costs: pd.DataFrame) -> Table:
         Column("On", lambda row: row.device, numeric=False),
         Column("Runs", lambda row: str(row.num_runs)),
     ]
-    notes = [
-        "Mean of a method's runs. A job that several runs stand on counts with each run's share. The CSV file is in seconds."
-    ]
-    return Table("costs", "What one run costs", costs, columns, notes)
+    notes = ["Mean of a method's runs. A job that several runs stand on counts with each run's share."]
+    return Table("costs", "What one run costs", costs, columns, notes, csv_note="in seconds")
 
 
 def _spent(kind: str, row: Any) -> str:
@@ -147,4 +147,4 @@ def _stage_cost_table(costs: pd.DataFrame) -> Table:
         Column("On", lambda row: row.device, numeric=False),
     ]
     notes = ["Each job once, whoever computed it. A source run that is also a run of this study is listed under training."]
-    return Table("stage_costs", "What the whole study cost", costs, columns, notes)
+    return Table("stage_costs", "What the whole study cost", costs, columns, notes, csv_note="in seconds")

@@ -19,6 +19,7 @@ from xtra_analysis.drawing import (
     draw_curves,
     label_steps,
     legend_handles,
+    legend_height,
     looks,
     new_figure,
     xtra_style,
@@ -34,14 +35,15 @@ def plot_task_weights(table: pd.DataFrame) -> Figure:
     Bands reach from the lowest to the highest seed.
     """
     games, sources = sorted(table["game"].unique()), sorted(table["source_game"].unique())
-    drawn = looks(sources)
+    drawn, points = looks(sources), weights_over_seeds(table)
     width = min(len(games), MAX_COLUMNS)
     height = math.ceil(len(games) / width)
     with xtra_style():
-        figure = new_figure(max(2.6 * width, 5.5), 2.1 * height + 0.8)
+        inches = max(2.6 * width, 5.5)
+        figure = new_figure(inches, 2.1 * height + 0.8 + legend_height(drawn, inches))
         panels = figure.subplots(height, width, squeeze=False, sharex=True, sharey=True)
         for axes, game in zip(panels.flat, games, strict=False):
-            _draw_sources(axes, table[table["game"] == game], drawn)
+            _draw_sources(axes, points[points["game"] == game], drawn)
             axes.set_title(short(game, 20))
             axes.set_ylim(-0.04, max(1.0, float(table["weight"].max())) + 0.04)
             label_steps(axes)
@@ -57,10 +59,20 @@ def plot_task_weights(table: pd.DataFrame) -> Figure:
 def _draw_sources(axes: Axes, rows: pd.DataFrame, drawn: dict[str, Look]) -> None:
     curves = []
     for source, part in rows.groupby("source_game"):
-        over_seeds = part.groupby("updates")["weight"].agg(estimate="mean", low="min", high="max")
-        draw_band(axes, over_seeds.index, over_seeds, str(source), drawn[str(source)])
-        curves.append(Curve(str(source), list(over_seeds.index), list(over_seeds["estimate"])))
+        draw_band(axes, part["updates"], part, str(source), drawn[str(source)])
+        curves.append(Curve(str(source), list(part["updates"]), list(part["estimate"])))
     draw_curves(axes, curves, drawn)
+
+
+def weights_over_seeds(rows: pd.DataFrame) -> pd.DataFrame:
+    """Mean, lowest and highest weight over seeds of each (target game, source game) after each number of updates."""
+    grouped = rows.groupby(["game", "source_game", "updates"])["weight"]
+    return grouped.agg(estimate="mean", low="min", high="max", num_runs="size").reset_index()
+
+
+def mean_similarity(rows: pd.DataFrame) -> pd.DataFrame:
+    """Mean cosine over seeds and updates of each (target game, source game)."""
+    return rows.groupby(["game", "source_game"])["gradient_similarity"].mean().reset_index()
 
 
 def plot_gradient_similarity(table: pd.DataFrame) -> Figure:
@@ -68,7 +80,7 @@ def plot_gradient_similarity(table: pd.DataFrame) -> Figure:
 
     Each cell is the mean cosine over seeds and updates.
     """
-    matrix = table.pivot_table(index="source_game", columns="game", values="gradient_similarity", aggfunc="mean")
+    matrix = mean_similarity(table).pivot(index="source_game", columns="game", values="gradient_similarity")
     largest = max(0.05, float(matrix.abs().max().max()))
     with xtra_style():
         figure = new_figure(2.6 + 0.72 * matrix.shape[1], 1.5 + 0.42 * matrix.shape[0])
@@ -128,6 +140,7 @@ def _pictures(method: str, part: pd.DataFrame, place: int, wide: bool) -> list[P
         plot_task_weights(part),
         f"Line charts of {method}, one per target game: weight of each source game over updates.",
         f"{method}: how much each source game counts while finetuning; mean over seeds, bands from the lowest to the highest.",
+        weights_over_seeds(part),
         wide=wide,
         folded=place > 0,
     )
@@ -139,6 +152,7 @@ def _pictures(method: str, part: pd.DataFrame, place: int, wide: bool) -> list[P
         f"Heat map of {method}: mean cosine similarity of gradients, source games by target games.",
         f"{method}: cosine of the gradients of source and target game, mean over seeds and updates. "
         "Orange pulls the same way, purple against.",
+        mean_similarity(part),
         wide=wide,
         folded=place > 0,
     )
@@ -156,10 +170,9 @@ def _final_table(weights: pd.DataFrame, primary: str | None) -> Table:
         Column("Seeds", lambda row: str(row.num_runs)),
     ]
     notes = ["The last measurement of each run: mean ± standard deviation over seeds, their range, and the mean cosine then."]
-    if weights["method"].nunique() > 1:
-        notes.append(f"{shown} alone; the CSV file has every method.")
+    note = "of every method" if weights["method"].nunique() > 1 else ""
     frame = weights[weights["method"] == shown]
-    return Table("final_task_weights", f"Final task weights of {shown}", frame, columns, notes, csv=weights)
+    return Table("final_task_weights", f"Final task weights of {shown}", frame, columns, notes, weights, note)
 
 
 def _weight(row: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -304,12 +305,21 @@ def add_legend(
     figure: Figure, handles: Sequence[Line2D], place: Literal["outside upper left", "outside right center"] = "outside upper left"
 ) -> None:
     """Above the panels, in as many columns as the longest label allows, or at the right in one."""
-    longest = max(len(str(handle.get_label())) for handle in handles)
-    columns = max(1, min(len(handles), int(figure.get_figwidth() / (0.55 + 0.085 * longest))))
+    columns = _legend_columns([str(handle.get_label()) for handle in handles], figure.get_figwidth())
     legend = figure.legend(handles=handles, loc=place, ncols=columns if "upper" in place else 1)
     for handle, line, text in zip(handles, legend.get_lines(), legend.get_texts(), strict=True):
         for artist in (line, text):
             artist.set_gid(handle.get_gid())
+
+
+def legend_height(drawn: Mapping[str, Look], width: float) -> float:
+    """Inches that a legend above the panels of a figure of that width takes beyond its first row."""
+    labels = [short(method) for method in drawn]
+    return 0.2 * (math.ceil(len(labels) / _legend_columns(labels, width)) - 1)
+
+
+def _legend_columns(labels: Sequence[str], width: float) -> int:
+    return max(1, min(len(labels), int(width / (0.55 + 0.085 * max(map(len, labels))))))
 
 
 def label_steps(axes: Axes) -> None:

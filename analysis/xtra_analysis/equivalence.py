@@ -173,6 +173,7 @@ def _picture(name: str, reference: str, part: pd.DataFrame, margin: float) -> Pi
         plot_equivalence(part, margin),
         f"Points with intervals: area under the learning curve minus {reference}'s. {verdicts}.",
         f"Difference to {reference} with its 95 % interval. Shaded: less than the margin of {margin:g}.",
+        part,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -18,7 +19,7 @@ from xtra_analysis.comparison import RATIO_REPS, mean_ratio
 from xtra_analysis.drawing import new_figure, xtra_style
 from xtra_analysis.findings import Findings
 from xtra_analysis.intervals import LEVEL, joint_estimate
-from xtra_analysis.learning_curves import plot_learning_curves
+from xtra_analysis.learning_curves import mean_curves, plot_learning_curves
 from xtra_analysis.matrices import (
     Array,
     score_matrix,
@@ -123,6 +124,7 @@ def games_section(findings: Findings) -> Section | None:
                 plot_learning_curves(curves, emphasis=findings.emphasis),
                 "Small line charts, one per game: raw return over env steps for each method.",
                 "Raw return while learning, mean over seeds; the thinnest lines are single runs.",
+                mean_curves(curves),
             )
         )
     return Section("games", "Game by game", blocks)
@@ -139,7 +141,12 @@ def _score_table(study: Study) -> Table:
     methods = [name for name in study.methods if name in set(scores["method"])]
     cells = {(row.game, row.method): _score_text(row) for row in scores.itertuples()}
     columns = [Column("Game", lambda row: row.game, numeric=False)]
-    columns += [Column(name, partial(cell_text, cells, name)) for name in methods]
+    means = {(row.game, row.method): row.mean for row in scores.itertuples()}
+    learns = study.record.proves == "learning"
+    columns += [
+        Column(name, partial(cell_text, cells, name), value=partial(_mean, means, name) if learns else None, method=name)
+        for name in methods
+    ]
     wide = scores.pivot(index="game", columns="method", values=["mean", "std", "num_runs"])
     wide.columns = pd.Index([f"{method} {what}" for what, method in wide.columns])
     return Table(
@@ -148,7 +155,12 @@ def _score_table(study: Study) -> Table:
         wide.reset_index(),
         columns,
         ["Mean ± standard deviation over seeds (number of seeds). One seed has no deviation."],
+        best="across",
     )
+
+
+def _mean(means: Mapping[tuple[str, str], float], method: str, row: Any) -> float:
+    return means.get((row.game, method), float("nan"))
 
 
 def _score_text(row: Any) -> str:
@@ -162,6 +174,7 @@ def _heat_map(findings: Findings, baseline: str) -> Picture:
         plot_game_ratios(findings.game_ratios),
         f"Heat map of methods by games: mean score divided by {baseline}'s, orange above one, purple below.",
         f"Score over {baseline}'s in each game. Orange is better, purple worse; a star marks an unstable ratio.",
+        findings.game_ratios,
     )
 
 
@@ -175,5 +188,6 @@ def _ratio_table(findings: Findings) -> Table:
         Column("", lambda row: "unstable" if row.unstable else "", numeric=False),
     ]
     primary = findings.game_ratios[findings.game_ratios["method"] == findings.primary]
-    notes = [f"{findings.primary} alone; the CSV file has every method. Seeds: of the method / of the baseline."]
-    return Table("game_ratios", "Ratio in each game", primary, columns, notes, csv=findings.game_ratios)
+    notes = ["Seeds: of the method / of the baseline."]
+    title = f"{findings.primary}'s ratio in each game"
+    return Table("game_ratios", title, primary, columns, notes, findings.game_ratios, "of every method")

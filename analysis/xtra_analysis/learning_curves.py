@@ -24,6 +24,7 @@ from xtra_analysis.drawing import (
     draw_curves,
     label_steps,
     legend_handles,
+    legend_height,
     looks,
     mark,
     new_figure,
@@ -113,7 +114,8 @@ def plot_learning_curves(
     width = min(len(games), MAX_COLUMNS)
     height = math.ceil(len(games) / width)
     with xtra_style():
-        figure = new_figure(max(2.75 * width, 5.5), 2.25 * height + 0.55)
+        inches = max(2.75 * width, 5.5)
+        figure = new_figure(inches, 2.25 * height + 0.55 + legend_height(drawn, inches))
         panels = figure.subplots(height, width, squeeze=False)
         for axes, game in zip(panels.flat, games, strict=False):
             _draw_game(axes, curves[curves["game"] == game], value, drawn, methods if emphasis is None else emphasis)
@@ -126,16 +128,22 @@ def plot_learning_curves(
     return figure
 
 
+def mean_curves(curves: pd.DataFrame, value: str = "score") -> pd.DataFrame:
+    """The mean over seeds of each (method, game) at each number of env steps, of as many runs as were evaluated there."""
+    grouped = curves.groupby(["method", "game", "env_steps"], sort=False)[value]
+    means = grouped.agg(**{value: "mean", "num_runs": "size"}).reset_index()
+    return means.sort_values(["game", "env_steps"], kind="stable", ignore_index=True)
+
+
 def _draw_game(axes: Axes, rows: pd.DataFrame, value: str, drawn: dict[str, Look], strong: Sequence[str]) -> None:
     for _, run in rows[rows["method"].isin(list(strong))].groupby(["method", "seed"], sort=False):
         ordered = run.sort_values("env_steps")
         method = str(run["method"].iloc[0])
         (line,) = axes.plot(ordered["env_steps"], ordered[value], color=drawn[method].color, linewidth=0.7, alpha=0.3, zorder=1.5)
         mark(line, method)
-    means = rows.groupby(["method", "env_steps"], sort=False)[value].mean().reset_index()
     curves = [
         Curve(str(method), list(part["env_steps"]), list(part[value]))
-        for method, part in means.sort_values("env_steps", kind="stable").groupby("method", sort=False)
+        for method, part in mean_curves(rows, value).groupby("method", sort=False)
     ]
     draw_curves(axes, curves, drawn, strong)
     label_steps(axes)

@@ -35,6 +35,7 @@ def _figure(findings: Findings) -> Picture:
             f"At the end: {spoken(relative)}",
             f"{_figure_name(findings)}core over {baseline}'s final mean while learning, averaged over games. The dashed line is "
             f"where {baseline} ends. {band_text(relative)}",
+            relative,
             wide=False,
         )
     if len(points) and points.groupby("method")["env_steps"].nunique().max() > 1:
@@ -43,6 +44,7 @@ def _figure(findings: Findings) -> Picture:
             plot_efficiency(points, emphasis=findings.emphasis),
             f"Line chart: interquartile mean of the normalized score over env steps. At the end: {spoken(points)}",
             f"IQM of the normalized score while learning. {band_text(points)}",
+            points,
             wide=False,
         )
     iqm = findings.estimates[findings.estimates["statistic"] == "iqm"]
@@ -51,6 +53,7 @@ def _figure(findings: Findings) -> Picture:
         plot_aggregates(iqm),
         f"Points with intervals: interquartile mean of the normalized score. {spoken(iqm)}",
         "IQM of the normalized score. Thin line: 95 % interval that allows for few seeds; thick line: rliable's.",
+        iqm,
         wide=False,
     )
 
@@ -80,11 +83,15 @@ def _table(findings: Findings) -> Table:
     if len(ratios):
         baseline = str(findings.study.baseline)
         columns += [
-            Column(f"×\u00a0{baseline}", lambda row: "1" if row.method == baseline else number(row.estimate_ratio)),
+            Column(
+                f"×\u00a0{baseline}",
+                lambda row: "1" if row.method == baseline else number(row.estimate_ratio),
+                value=lambda row: 1.0 if row.method == baseline else row.estimate_ratio,
+            ),
             Column("95 % interval", lambda row: "" if row.method == baseline else span(row.low_ratio, row.high_ratio)),
         ]
     columns += [
-        Column("IQM", lambda row: number(row.estimate)),
+        Column("IQM", lambda row: number(row.estimate), value=lambda row: row.estimate),
         Column("95 % interval", lambda row: span(row.low, row.high)),
     ]
     counts = [SEEDS, GAMES] if iqm["num_games"].nunique() > 1 else [SEEDS]

@@ -83,5 +83,6 @@ def profiles_section(findings: Findings) -> Section | None:
         "Step chart: share of runs that score above a threshold, over the threshold, one line per method.",
         "A curve that lies higher is better everywhere; curves that cross mean that the order of the methods depends on which "
         f"games or runs count. Bands: rliable's pointwise 95 %. {sample_text(findings.profiles)}",
+        findings.profiles,
     )
     return Section("profiles", "Performance profiles", [picture])

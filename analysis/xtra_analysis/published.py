@@ -151,8 +151,16 @@ def _bars(scores: pd.DataFrame, findings: Findings) -> list[Table | Picture]:
             plot_published(ours, others),
             "Bar charts, one per game: our mean scores, then published ones; unverified ones are hatched.",
             "Mean raw score in each game; whiskers: standard deviation over seeds, if known. Hatched: recollected, unverified.",
+            _drawn(ours, others),
         )
     ]
+
+
+def _drawn(ours: pd.DataFrame, others: Sequence[PublishedScore]) -> pd.DataFrame:
+    """What the bars show."""
+    rows = [(row.game, row.method, "ours", row.mean, row.std) for row in ours.itertuples()]
+    rows += [(one.game, one.method, one.trust, one.score, one.std) for one in others]
+    return pd.DataFrame(rows, columns=["game", "method", "trust", "score", "std"])
 
 
 def _model_free(scores: pd.DataFrame, findings: Findings) -> list[Table | Picture]:

@@ -1,8 +1,11 @@
-"""`write_report`: one self-contained HTML file, and every table (CSV), figure (SVG) and row (Parquet) beside it."""
+"""`write_report`: one self-contained HTML file, and every table (CSV), figure (SVG, CSV) and row (Parquet) beside it."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -16,7 +19,7 @@ from xtra_analysis.comparison import comparison_section
 from xtra_analysis.costs import efficiency_section
 from xtra_analysis.cross_tasks import cross_tasks_section
 from xtra_analysis.diagnostics import diagnostics_section
-from xtra_analysis.drawing import in_company
+from xtra_analysis.drawing import in_company, looks
 from xtra_analysis.equivalence import equivalence_section
 from xtra_analysis.findings import Findings
 from xtra_analysis.games import games_section
@@ -30,7 +33,7 @@ from xtra_analysis.provenance import method_section, provenance
 from xtra_analysis.published import published_section
 from xtra_analysis.sources import sources_section
 from xtra_analysis.study import Study, read_study
-from xtra_analysis.text import counted
+from xtra_analysis.text import counted, method_class
 from xtra_analysis.time_to_threshold import time_to_threshold_section
 from xtra_analysis.transferability import transferability_section
 
@@ -79,9 +82,12 @@ def _render(findings: Findings, first: Section, sections: Sequence[Section]) -> 
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
     )
-    record = findings.study.record
+    record, script = findings.study.record, (HERE / "report.js").read_text(encoding="utf-8")
     return environment.get_template("report.html.j2").render(
         css=Markup((HERE / "report.css").read_text(encoding="utf-8")),
+        script=Markup(script),
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        switches=_switches(findings.study.methods),
         run=record,
         kicker=_kicker(findings.study),
         banners=list(_banners(record)),
@@ -89,8 +95,23 @@ def _render(findings: Findings, first: Section, sections: Sequence[Section]) -> 
         first=first,
         sections=sections,
         provenance=provenance(findings.study),
-        colophon="Made by xtra_analysis from result rows alone. Beside this file: tables (CSV), figures (SVG), rows (Parquet).",
+        colophon="Made by xtra_analysis from result rows alone. Beside it: tables (CSV), figures (SVG, CSV) and rows (Parquet).",
     )
+
+
+@dataclass(frozen=True)
+class Switch:
+    """Shows or hides a method: everything of its class `css`."""
+
+    method: str
+    css: str
+    color: str
+
+
+def _switches(methods: Sequence[str]) -> list[Switch]:
+    """One for each method where there are several."""
+    drawn = looks(methods)
+    return [Switch(name, method_class(name), drawn[name].color) for name in methods] if len(methods) > 1 else []
 
 
 def _banners(record: RunRecord) -> Iterator[str]:
@@ -119,9 +140,9 @@ def _write_files(study: Study, sections: Sequence[Section], out: Path) -> None:
     for section in sections:
         for block in section.blocks:
             if isinstance(block, Table):
-                frame = block.frame if block.csv is None else block.csv
-                frame.to_csv(out / "tables" / f"{block.name}.csv", index=False, lineterminator="\n")
+                (out / "tables" / f"{block.name}.csv").write_text(block.csv_text, encoding="utf-8")
             elif isinstance(block, Picture):
                 (out / "figures" / f"{block.name}.svg").write_text(block.svg, encoding="utf-8")
+                (out / "figures" / f"{block.name}.csv").write_text(block.csv_text, encoding="utf-8")
     for name, frame in study.tables.items():
         frame.to_parquet(out / "rows" / f"{name}.parquet", index=False)

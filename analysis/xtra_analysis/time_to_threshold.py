@@ -6,6 +6,8 @@ spent": the restricted mean of survival analysis (Royston and Parmar, 2013). It 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -182,6 +184,7 @@ def time_to_threshold_section(findings: Findings) -> Section | None:
             f"Points with intervals: mean env steps until a score of {times.score:g}. {spoken(times.estimates)}",
             f"Env steps until a score of {times.score:g}; left is sooner. Below each mean its runs, hollow ones never got "
             "there. Thin line: 95 % interval that allows for few seeds; thick line: rliable's.",
+            times.runs,
         ),
         _table(times, findings.study.baseline),
     ]
@@ -196,7 +199,11 @@ def _table(times: TimeToThreshold, baseline: str | None) -> Table:
     columns = [
         METHOD,
         Column("Runs that reached it", lambda row: f"{row.num_reached} of {row.num_runs}"),
-        Column("Env steps", lambda row: whole(row.estimate) if row.num_reached else "none did"),
+        Column(
+            "Env steps",
+            lambda row: whole(row.estimate) if row.num_reached else "none did",
+            value=lambda row: -row.estimate if row.num_reached else math.nan,
+        ),
         Column("95 % interval", lambda row: whole_span(row.low, row.high)),
     ]
     if len(times.differences):

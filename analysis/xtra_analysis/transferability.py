@@ -85,7 +85,7 @@ def transferability_section(findings: Findings) -> Section | None:
     blocks: list[Paragraph | Picture | Table] = [
         Paragraph(_question(pairs)),
         *(Paragraph(text) for text in verdicts(frame)),
-        Picture("predictors", plot_predictors(frame, ceiling), _spoken(frame), _caption(pairs, ceiling), wide=False),
+        Picture("predictors", plot_predictors(frame, ceiling), _spoken(frame), _caption(pairs, ceiling), frame, wide=False),
         _table(frame, pairs),
         Picture(
             "transfer_gains",
@@ -93,6 +93,7 @@ def transferability_section(findings: Findings) -> Section | None:
             "Heat map: gain of each target game from each source game.",
             "Gain over scratch of the same seed in area under the learning curve, in normalized score, mean over seeds. "
             "Orange gains, purple loses.",
+            mean_gains(pairs).rename_axis("source_game").reset_index(),
             folded=True,
         ),
     ]
@@ -142,15 +143,20 @@ def plot_predictors(frame: pd.DataFrame, ceiling: float) -> Figure:
     return figure
 
 
+def mean_gains(pairs: Pairs) -> pd.DataFrame:
+    """The mean gain over seeds of each source game (row) in each target game (column)."""
+    return pd.DataFrame(over_seeds(pairs.gains, np.arange(len(pairs.seeds))[None])[0].T, pairs.sources, pairs.targets)
+
+
 def plot_gains(pairs: Pairs) -> Figure:
     """A heat map of mean gains, source by target."""
-    gains = over_seeds(pairs.gains, np.arange(len(pairs.seeds))[None])[0].T
-    largest = max(0.05, float(np.nanmax(np.abs(gains))))
+    gains = mean_gains(pairs)
+    largest = max(0.05, float(gains.abs().max().max()))
     with xtra_style():
         figure = new_figure(2.8 + 0.72 * gains.shape[1], 1.6 + 0.42 * gains.shape[0])
         axes = figure.subplots()
         sns.heatmap(
-            pd.DataFrame(gains, pairs.sources, pairs.targets), ax=axes, annot=True, fmt=".2f", cmap="PuOr_r", vmin=-largest,
+            gains, ax=axes, annot=True, fmt=".2f", cmap="PuOr_r", vmin=-largest,
             vmax=largest, linewidths=1.5, linecolor="white", cbar_kws={"label": "Gain", "shrink": 0.85}, annot_kws={"size": 9},
         )  # fmt: skip
         axes.set(xlabel="Target game", ylabel="Source game")
@@ -203,7 +209,7 @@ def _caption(pairs: Pairs, ceiling: float) -> str:
 def _table(frame: pd.DataFrame, pairs: Pairs) -> Table:
     columns = [
         Column("Predictor", lambda row: title(row.predictor), numeric=False),
-        Column("Tau", lambda row: number(row.tau)),
+        Column("Tau", lambda row: number(row.tau), value=lambda row: row.tau),
         Column("95 % interval", lambda row: span(row.low, row.high)),
         Column("p (Holm)", lambda row: probability(row.p_holm)),
         Column("Over the static ranking", lambda row: "" if row.predictor == STATIC else number(row.difference)),

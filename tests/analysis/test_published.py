@@ -33,7 +33,7 @@ def test_curl_stands_beside_the_published_model_free_agents(make_run: MakeRun) -
     assert {"CURL (original paper value)", "DER (original paper value)", "DrQ(eps) (rliable re-evaluation)"} <= set(headings)
     assert "SPR (rliable re-evaluation)" in headings
     assert "DER+shift" not in " ".join(headings)
-    assert table.rows[0][headings.index("DER (original paper value)")] == "740"
+    assert table.texts[0][headings.index("DER (original paper value)")] == "740"
 
 
 def test_a_recollected_score_is_marked_among_verified_ones(make_run: MakeRun) -> None:
@@ -41,7 +41,7 @@ def test_a_recollected_score_is_marked_among_verified_ones(make_run: MakeRun) ->
     assert section is not None
     table = next(block for block in section.blocks if isinstance(block, Table))
     place = [column.heading for column in table.columns].index("CURL (original paper value)")
-    assert {row[0]: row[place].endswith("†") for row in table.rows} == {"Alien": False, "Pong": True}
+    assert {row[0]: row[place].endswith("†") for row in table.texts} == {"Alien": False, "Pong": True}
     assert any("recollected, unverified" in note for note in table.notes)
     assert table.csv is not None and set(table.csv["trust"]) == {"ours", "published", "secondary", "recollected"}
 

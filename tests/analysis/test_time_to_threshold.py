@@ -120,7 +120,7 @@ def test_where_no_run_reached_the_score_the_report_says_that_none_did(make_run: 
     section = time_to_threshold_section(findings)
     assert section is not None
     (table,) = (block for block in section.blocks if isinstance(block, Table))
-    assert [row[1:4] for row in table.rows] == [["0 of 6", "none did", "–"]] * 2
+    assert [row[1:4] for row in table.texts] == [["0 of 6", "none did", "–"]] * 2
 
 
 def test_the_order_of_runs_does_not_matter_where_one_counts_env_steps_to_a_score(make_run: MakeRun, tmp_path: Path) -> None:
