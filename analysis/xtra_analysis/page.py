@@ -44,7 +44,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Cell:
+class TableCell:
     """A row's text in one column, and whether it is the best it stands beside."""
 
     text: str
@@ -56,7 +56,7 @@ class Row:
     """A row of the page's table; `css` is the class of its method, if it has one."""
 
     css: str
-    cells: list[Cell]
+    cells: list[TableCell]
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Table:
         for place, row in enumerate(frame_rows):
             limits = highest if self.best == "down" else [highest[place]] * len(self.columns)
             cells = [
-                Cell(column.text(row), value == limit)
+                TableCell(column.text(row), value == limit)
                 for column, value, limit in zip(self.columns, values[place], limits, strict=True)
             ]
             rows.append(Row(method_class(row.method) if "method" in self.frame else "", cells))
