@@ -48,8 +48,10 @@ class PluginError(Exception):
 
 @dataclass(frozen=True)
 class Plugin:
-    """What a reference leads to, before any of its code has run. name: `my_games.py` for a file, else the module's. source: the
-    file's bytes; None for an installed module."""
+    """A plugin that a reference leads to, before any of its code has run.
+
+    name: `my_games.py` for a file, else the module's. source: the file's bytes; None for an installed module.
+    """
 
     name: str
     sha256: str
@@ -58,7 +60,7 @@ class Plugin:
 
     @property
     def module(self) -> str:
-        """What its code is imported as."""
+        """Name that its code is imported as."""
         return self.name.removesuffix(".py")
 
 
@@ -155,7 +157,7 @@ def _complaint(error: Exception, plugin: Plugin) -> str:
 
 
 def plugins_of(config: Any) -> dict[str, str]:
-    """What a job's configuration names that is not ours: the name of each plugin or distribution, and its identity."""
+    """Returns what a job's configuration names that is not ours: the name of each plugin or distribution, and its identity."""
     return {origin.name: origin.identity for _, origin in sorted(_origins(config).items())}
 
 
@@ -183,7 +185,7 @@ def _origins(config: Any) -> dict[str, Origin]:
 
 @cache
 def _package_origin(package: str) -> Origin:
-    """Where an installed package comes from, or the plugin that it is."""
+    """Returns where an installed package comes from, or the plugin that it is."""
     if f"{package}.py" in LOADED:
         plugin = LOADED[f"{package}.py"]
         return Origin(plugin.name, "", plugin.sha256, package)
@@ -221,13 +223,13 @@ def load_kept(store_root: Path, plugins: Mapping[str, str]) -> None:
 
 
 def trusted_file() -> Path:
-    """Where this user's consents are written down. Not beside suites or results, which other people send."""
+    """Returns the file of this user's consents. It is not beside suites or results, which other people send."""
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(state) / "xtra-bench" / "trusted-plugins.txt"
 
 
 def is_trusted(plugin: Plugin) -> bool:
-    """Whether the user has consented to run exactly this source before."""
+    """Tells whether the user has consented to run exactly this source before."""
     try:
         lines = trusted_file().read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -148,7 +148,7 @@ class TensorBoard:
             self._writer.flush()
 
     def close(self) -> None:
-        """Nothing is held back."""
+        """Closes the writer; nothing is held back."""
 
     def _write(self, values: Mapping[str, Any]) -> None:
         for counter in COUNTERS:
@@ -206,13 +206,13 @@ class WeightsAndBiases:
 
 
 def _lines(metrics: Path) -> Iterator[Mapping[str, Any]]:
-    """What the metrics hold so far."""
+    """Returns what the metrics hold so far."""
     for line in metrics.read_text(encoding="utf-8").splitlines() if metrics.exists() else ():
         yield json.loads(line)
 
 
 def _job_record(directory: Path) -> Mapping[str, Any]:
-    """What the job computes; nothing where that is not known."""
+    """Returns what the job computes; nothing where that is not known."""
     try:
         record: Mapping[str, Any] = json.loads((directory / "job.json").read_bytes())
         return record

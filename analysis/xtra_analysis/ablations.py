@@ -28,7 +28,7 @@ BOUNDS = ("estimate", "low", "high", "percentile_low", "percentile_high")
 
 
 def plot_ablations(table: pd.DataFrame) -> Figure:
-    """Of `compare`'s rows: how far each variant falls below (or rises above) the full method, in suite order."""
+    """Draws `compare`'s rows: how far each variant falls below (or rises above) the full method, in suite order."""
     rows = table[table["statistic"] == "mean_ratio"].reset_index(drop=True)
     methods = list(rows["method"])
     change = rows.assign(**{column: 100 * (rows[column] - 1) for column in BOUNDS})
@@ -43,7 +43,7 @@ def plot_ablations(table: pd.DataFrame) -> Figure:
 
 
 def ablations_section(findings: Findings) -> Section | None:
-    """What each variant loses or gains against the method the question is about."""
+    """Shows what each variant loses or gains against the method the question is about."""
     table = findings.ablations[findings.ablations["statistic"] == "mean_ratio"]
     if table.empty:
         return None

@@ -54,7 +54,7 @@ def median(scores: Array) -> Array:
 
 
 def optimality_gap(scores: Array) -> Array:
-    """How far the runs stay below 1 on average, what is above 1 counting as 1."""
+    """Computes how far the runs stay below 1 on average, what is above 1 counting as 1."""
     return np.asarray(1.0 - game_means(np.minimum(scores, 1.0)).mean(axis=-1))
 
 

@@ -23,13 +23,13 @@ def cell_text(texts: Mapping[tuple[str, str], str], method: str, row: Any) -> st
 
 
 def sample_text(rows: pd.DataFrame) -> str:
-    """How many games and seeds stand behind a figure's estimates."""
+    """Tells how many games and seeds a figure's estimates come from."""
     games = runs(int(rows["num_games"].min()), int(rows["num_games"].max()))
     return f"Games: {games}; seeds of each: {runs(int(rows['min_runs'].min()), int(rows['max_runs'].max()))}."
 
 
 def band_text(points: pd.DataFrame) -> str:
-    """What to say about the bands of a curve, or about their absence, and how many runs they come from."""
+    """Explains the bands of a curve, or their absence, and tells how many runs they come from."""
     if not points["low"].isna().all():
         bands = "Bands: 95 % intervals that allow for few seeds."
     elif points["max_runs"].max() > 1:

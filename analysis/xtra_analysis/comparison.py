@@ -113,7 +113,7 @@ def _compare_one(method: str, part: pd.DataFrame, baseline: str, reference: pd.D
 
 
 def plot_comparison(table: pd.DataFrame) -> Figure:
-    """Of `compare`'s rows: the mean ratio to the baseline (line at 1) and the probability of improvement (line at ½)."""
+    """Draws `compare`'s rows: the mean ratio to the baseline (line at 1) and the probability of improvement (line at ½)."""
     methods = list(dict.fromkeys(table["method"]))
     baseline = str(table["baseline"].iloc[0])
     panels = [
@@ -202,7 +202,7 @@ def _table(findings: Findings) -> Table:
 
 
 def looks_note(study: Study) -> str:
-    """Which seeds were looked at before, and what that does to p-values."""
+    """Tells which seeds were looked at before, and what that does to p-values."""
     before = "; ".join(", ".join(map(str, seeds)) for seeds in study.earlier_seeds)
     return (
         f"Seeds were added after results had been seen (seeds {before}): this is look {study.looks}, and corrected p-values are "
@@ -211,7 +211,8 @@ def looks_note(study: Study) -> str:
 
 
 def _game_columns(wide: pd.DataFrame) -> list[Column]:
-    """Over how many games; apart for ratios and for P(better) where some method has not the same of both."""
+    """Makes the columns of the numbers of games; apart for ratios and for P(better) where some method has not the same of
+    both."""
     if "mean_ratio_num_games" not in wide or (wide["mean_ratio_num_games"] == wide["probability_of_improvement_num_games"]).all():
         return [GAMES]
     return [

@@ -1,4 +1,4 @@
-"""What runs cost: seconds of training and of the jobs before it, learning curves over time, and what the study cost."""
+"""Costs of runs: seconds of training and of the jobs before it, learning curves over time, and what the study cost."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def seconds_per_run(study: Study) -> pd.DataFrame:
 
 
 def stage_costs(study: Study) -> pd.DataFrame:
-    """What the whole study cost by kind of job, each job once; `max_sharers` runs at most stand on one of them."""
+    """Adds up what the whole study cost by kind of job, each job once; `max_sharers` runs at most need one of them."""
     jobs = study.tables["costs"].sort_values("sharers", ascending=False, kind="stable").drop_duplicates("key")
     trained = set(study.scores["train_key"])
     kinds = jobs["stage"].where((jobs["stage"] != "train") | jobs["key"].isin(trained), "source")

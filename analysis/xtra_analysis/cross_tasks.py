@@ -1,4 +1,4 @@
-"""What cross-tasks did: task weights over time, where they ended, and how similar the gradients of the games are."""
+"""Cross-tasks: task weights over time, where they ended, and how similar the gradients of the games are."""
 
 from __future__ import annotations
 
@@ -102,7 +102,8 @@ BESIDE = 2
 
 
 def cross_tasks_section(findings: Findings) -> Section | None:
-    """For each method with cross-tasks: weights over updates, similarity of source and target; for all, the final weights."""
+    """Shows, for each method with cross-tasks, weights over updates and similarity of source and target; for all, the final
+    weights."""
     table = findings.study.tables["task_weights"]
     if table.empty:
         return None

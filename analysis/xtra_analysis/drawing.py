@@ -55,7 +55,7 @@ LEAST_SPAN = 0.1
 
 @dataclass(frozen=True)
 class Look:
-    """How a method is drawn; `dash` is a line style of matplotlib's."""
+    """The look of a method in figures; `dash` is a line style of matplotlib's."""
 
     color: str
     marker: str
@@ -113,7 +113,7 @@ def _unused(taken: Sequence[str], candidates: Sequence[str]) -> str:
 
 @cache
 def color_distance(one: str, other: str) -> float:
-    """How unlike two colours look, to most people and to those with deuteranopia, whichever is less.
+    """Measures how unlike two colours look, to most people and to those with deuteranopia, whichever is less.
 
     Euclidean in OKLab (Ottosson, 2020), where black and white are 1 apart; deuteranopia after Machado et al. (2009).
     """

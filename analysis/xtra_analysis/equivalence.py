@@ -36,7 +36,8 @@ EQUIVALENCE_COLUMNS = [
 
 @dataclass(frozen=True)
 class PairedTest:
-    """Of paired differences: their mean, its 95 % interval, and the p-values of "no difference" and of "the margin or more"."""
+    """A test of paired differences: their mean, its 95 % interval, and the p-values of "no difference" and of "the margin or
+    more"."""
 
     estimate: float
     low: float
@@ -136,7 +137,7 @@ def _verdict(row: object) -> str:
 
 
 def plot_equivalence(table: pd.DataFrame, margin: float) -> Figure:
-    """Of the rows of one reference: each method's difference with its 95 % interval; the margin is shaded."""
+    """Draws the rows of one reference: each method's difference with its 95 % interval; the margin is shaded."""
     methods = list(table["method"])
     bounds = table.assign(percentile_low=np.nan, percentile_high=np.nan)
     with xtra_style():

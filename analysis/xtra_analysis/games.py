@@ -82,7 +82,7 @@ UNSTABLE_MARK = " *"
 
 
 def plot_game_ratios(table: pd.DataFrame) -> Figure:
-    """Of `compare_games`' rows: a heat map of methods × games, the ratio in each cell, a star where it is unstable."""
+    """Draws `compare_games`' rows: a heat map of methods × games, the ratio in each cell, a star where it is unstable."""
     methods, games = list(dict.fromkeys(table["method"])), sorted(table["game"].unique())
     ratio = table.pivot(index="method", columns="game", values="estimate").reindex(index=methods, columns=games)
     unstable = table.pivot(index="method", columns="game", values="unstable").reindex(index=methods, columns=games)

@@ -15,7 +15,7 @@ from xtra_analysis.text import counted, number, span
 
 
 def overview_section(findings: Findings) -> Section:
-    """What is missing, the figure that answers the question, and the table of methods."""
+    """Shows what is missing, the figure that answers the question, and the table of methods."""
     blocks: list[Table | Picture | Paragraph] = [missing_line(findings), *incomplete_methods(findings)]
     if len(findings.estimates) or len(findings.relative_efficiency):
         blocks.append(_figure(findings))
@@ -65,7 +65,7 @@ def _figure_name(findings: Findings) -> str:
 
 
 def _count_table(findings: Findings) -> Table:
-    """How many runs of each method have a score: all that a run which proves the wiring can say."""
+    """Counts the runs of each method that have a score: all that a run which proves the wiring can show."""
     cells = findings.study.scores.assign(scored=lambda frame: frame["status"] == "complete")
     frame = cells.groupby("method", sort=False).agg(num_scored=("scored", "sum"), num_runs=("scored", "size")).reset_index()
     columns = [METHOD, Column("Runs with a score", lambda row: f"{row.num_scored} of {row.num_runs}")]

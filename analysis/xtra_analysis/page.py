@@ -1,4 +1,4 @@
-"""What a report is made of: sections of paragraphs, tables and pictures. The template draws them; text is escaped there."""
+"""Parts of a report: sections of paragraphs, tables and pictures. The template draws them; text is escaped there."""
 
 from __future__ import annotations
 

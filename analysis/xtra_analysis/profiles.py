@@ -56,7 +56,7 @@ def share_above(scores: Array, thresholds: Array) -> Array:
 
 
 def plot_profiles(table: pd.DataFrame, emphasis: Sequence[str] | None = None) -> Figure:
-    """Of `performance_profiles`' rows: share of runs above each score; bands for the methods of `emphasis` (default: all)."""
+    """Draws `performance_profiles`' rows: share of runs above each score; bands for the methods of `emphasis` (default: all)."""
     methods = list(dict.fromkeys(table["method"]))
     strong = methods if emphasis is None else list(emphasis)
     drawn = looks(methods)

@@ -157,7 +157,7 @@ def _bars(scores: pd.DataFrame, findings: Findings) -> list[Table | Picture]:
 
 
 def _drawn(ours: pd.DataFrame, others: Sequence[PublishedScore]) -> pd.DataFrame:
-    """What the bars show."""
+    """Tells what the bars show."""
     rows = [(row.game, row.method, "ours", row.mean, row.std) for row in ours.itertuples()]
     rows += [(one.game, one.method, one.trust, one.score, one.std) for one in others]
     return pd.DataFrame(rows, columns=["game", "method", "trust", "score", "std"])

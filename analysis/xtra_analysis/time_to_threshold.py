@@ -1,4 +1,4 @@
-"""After how many env steps a learning curve first reaches a set score.
+"""Time to threshold: the env steps after which a learning curve first reaches a set score.
 
 A run that never does counts with its whole budget, so a mean is over "env steps until the score was reached, or the budget was
 spent": the restricted mean of survival analysis (Royston and Parmar, 2013). It needs no guess about what lies beyond the budget.
@@ -64,7 +64,8 @@ def _first_crossing(steps: Array, scores: Array, score: float) -> tuple[float, b
 
 
 def estimate_time(runs: pd.DataFrame, budget: float, seed: int = 0) -> pd.DataFrame:
-    """Of the rows of `env_steps_to_threshold`: each method's mean over games of the mean over runs, as `estimate` gives it.
+    """Estimates from the rows of `env_steps_to_threshold` each method's mean over games of the mean over runs, as `estimate`
+    does.
 
     `num_reached` counts the runs that got there. No interval reaches below zero or beyond the budget.
     """
@@ -121,7 +122,8 @@ def plot_time_to_threshold(estimates: pd.DataFrame, runs: pd.DataFrame) -> Figur
 
 
 def threshold_sentence(findings: Findings) -> str | None:
-    """How many env steps sooner than the baseline the primary method reached the suite's score; None if that is not known."""
+    """Tells how many env steps sooner than the baseline the primary method reached the suite's score; None if that is not
+    known."""
     times = findings.time_to_threshold
     row = None if times is None else times.difference(findings.primary)
     if times is None or row is None:

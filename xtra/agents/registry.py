@@ -39,7 +39,7 @@ class Agent:
 
 
 def agent_problem(agent: Agent, others: Mapping[str, Agent]) -> str | None:
-    """Why an agent cannot be used; None if it can."""
+    """Explains why an agent cannot be used; None if it can."""
     try:
         config = agent.config()  # type: ignore[call-arg]
     except Exception as error:  # somebody's class: whatever it raises
@@ -55,7 +55,7 @@ AGENTS = Registry("xtra_bench.agents", Agent, agent_problem, named_by("agent", "
 
 
 class AgentConfig(Config):
-    """What every agent's configuration has."""
+    """The fields that every agent's configuration has."""
 
     name: Annotated[str, NameIn(AGENTS)]
     """The name that the agent is registered by; it tells the agents apart."""
@@ -68,7 +68,7 @@ class AgentConfig(Config):
 
 
 class LockStepConfig(Config):
-    """What an agent that learns online says of its environments."""
+    """The fields of an agent that learns online from environments in lock step."""
 
     num_envs: int
     """Environments stepped together."""

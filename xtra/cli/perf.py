@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 app = typer.Typer(name="perf", help="Measure speed on this machine.", no_args_is_help=True, add_completion=False)
 AsJson = Annotated[bool, typer.Option("--json", help="Print everything that was measured as JSON.")]
+Sizes = list[int] | None
+GAMES = {"tiny": ("catch", "Catch", ("CatchInverted", "CatchWide", "CatchRising"))}
+"""Protocol, target and sources of a preset's measurement where they are not Atari 100k's."""
+ATARI = "atari100k", "Pong", ("Breakout", "Boxing", "Carnival", "Phoenix", "Assault", "Centipede", "DemonAttack", "Alien")
 
 
 @app.callback()
@@ -83,9 +87,6 @@ def render_planning(measured: Measured) -> str:
 
 def _duration(duration: Duration) -> str:
     return f"{duration.seconds:6.2f} s ({duration.cpu_seconds:.2f} s of CPU)"
-
-
-Sizes = list[int] | None
 
 
 @app.command("search")
@@ -181,11 +182,6 @@ def _network(row: dict[str, Any]) -> str:
     split = " / ".join(f"{row[part]:.1f}" for part in ("tree_us", "glue_us", "network_us"))
     outside = f"{100 * row['outside_network_fraction']:.1f} % outside the network"
     return f"{row['simulations_per_second']:,.0f} simulations/s; {split} us; {outside}"
-
-
-GAMES = {"tiny": ("catch", "Catch", ("CatchInverted", "CatchWide", "CatchRising"))}
-"""Protocol, target and sources of a preset's measurement where they are not Atari 100k's."""
-ATARI = "atari100k", "Pong", ("Breakout", "Boxing", "Carnival", "Phoenix", "Assault", "Centipede", "DemonAttack", "Alien")
 
 
 class LearningAgent(StrEnum):

@@ -124,7 +124,7 @@ PROMISES: Mapping[str, Callable[[EnvironmentConfig], str]] = {
 
 
 def _actions(config: EnvironmentConfig) -> NDArray[np.int64]:
-    """`[NUM_STEPS, NUM_ENVS]`: of all ids, since a game is also given those of the 18 that it does not understand."""
+    """Draws `[NUM_STEPS, NUM_ENVS]` of all ids, since a game is also given those of the 18 that it does not understand."""
     return np.random.default_rng(0).integers(find_game(config.game).num_actions, size=(NUM_STEPS, NUM_ENVS))
 
 

@@ -95,7 +95,7 @@ class _Copy:
         self._environment.close()
 
     def _picture(self, observation: Any) -> Picture:
-        """`[H, W, 3]`."""
+        """Returns the picture `[H, W, 3]`."""
         picture: Picture = np.asarray(self._environment.render() if self._renders else observation, np.uint8)
         picture = picture[..., None] if picture.ndim == 2 else picture
         return np.ascontiguousarray(np.broadcast_to(picture, (*picture.shape[:2], 3)))
@@ -103,7 +103,7 @@ class _Copy:
 
 @cache
 def num_actions(name: str) -> int:
-    """How many actions the game of that name has. Raises UnknownGame for what cannot be played here, or not exactly again."""
+    """Counts the actions of the game of that name. Raises UnknownGame for what cannot be played here, or not exactly again."""
     parse_game(name)
     with _refusing(name):
         first = _Copy(name)
@@ -155,7 +155,7 @@ def _difference(one: list[tuple[Picture, float, bool]], other: list[tuple[Pictur
 
 
 def _spec(name: str) -> Any:
-    """What Gymnasium knows of the environment. Raises UnknownGame."""
+    """Returns what Gymnasium knows of the environment. Raises UnknownGame."""
     package, _, identifier = parse_game(name).id.rpartition(":")
     try:
         if package:

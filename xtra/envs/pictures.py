@@ -1,4 +1,4 @@
-"""How the small games' pictures of 10x10 cells become frames of the configured size and colour."""
+"""Frames of the small games: pictures of 10x10 cells in the configured size and colour."""
 
 from __future__ import annotations
 

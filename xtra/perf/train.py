@@ -37,6 +37,8 @@ from xtra.transfer.finetuning import FinetuningLearner
 
 FULL_ENV_STEPS = 100_000
 NEVER = 10**9
+WITH_ENV_STEPS = ("environment", "acting", "search", "other")
+"""Parts whose time grows with env steps; that of all others with updates."""
 
 
 def report(
@@ -148,10 +150,6 @@ def peak_memory_gb(device: torch.device) -> dict[str, float]:
     """Returns the peak memory of this process: on the host, and on the GPU."""
     host = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9  # Linux counts in kB
     return {"host": host} | ({"device": torch.cuda.max_memory_allocated(device) / 1e9} if device.type == "cuda" else {})
-
-
-WITH_ENV_STEPS = ("environment", "acting", "search", "other")
-"""Parts whose time grows with env steps; that of all others with updates."""
 
 
 class Seconds:

@@ -23,7 +23,8 @@ RESERVED = ("id", "render_mode")
 
 @dataclass(frozen=True)
 class GymnasiumGame:
-    """What a name says. id: as Gymnasium spells it, its package before it, but for the namespace's slash. kwargs: scalars."""
+    """The parts of a game's name. id: as Gymnasium spells it, its package before it, but for the namespace's slash. kwargs:
+    scalars."""
 
     id: str
     kwargs: Mapping[str, Any]

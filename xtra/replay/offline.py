@@ -32,10 +32,13 @@ from xtra.store.files import json_text, sha256
 
 SCHEMA_VERSION = 2
 """Raised whenever files of the version before can no longer be read."""
+PARTS = ("first third", "second third", "last third")
 META, CARD, FRAMES, OFFSETS, STEPS, EPISODES = "meta.json", "card.md", "frames.zst", "offsets.npy", "steps.npz", "episodes.npz"
 FINAL_FRAMES = "final_frames.npz"
 FILL_FRAMES = 1024
 """Frames decoded at a time when all are."""
+EpisodeSeed = Callable[[int, int], int]
+"""(environment, its episode number) to the seed of that game."""
 
 
 @dataclass(frozen=True)
@@ -171,10 +174,6 @@ def _arrays(path: Path) -> dict[str, NDArray[Any]]:
         return dict(file)
 
 
-EpisodeSeed = Callable[[int, int], int]
-"""(environment, its episode number) to the seed of that game."""
-
-
 def write_trajectories(
     directory: Path,
     recording: Recording,
@@ -261,9 +260,6 @@ def _episodes(
         starts.append(first)
     offsets = np.cumsum([0, *map(len, played)])
     return Episodes(np.array(seeds, np.int64), np.concatenate(played), offsets), numbers, starts
-
-
-PARTS = ("first third", "second third", "last third")
 
 
 def card_text(meta: dict[str, Any], steps: Transitions) -> str:

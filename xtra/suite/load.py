@@ -1,4 +1,4 @@
-"""From a suite file and the command line to a SuiteSpec: strict, and every mistake at once."""
+"""Loading of a suite, from a file and the command line: strict, and every mistake at once."""
 
 from __future__ import annotations
 

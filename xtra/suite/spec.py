@@ -1,4 +1,4 @@
-"""What a person writes: the suite file, field by field. Names are checked against what exists in `xtra.suite.check`."""
+"""The suite file as a person writes it, field by field. Names are checked against what exists in `xtra.suite.check`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from xtra.suite.resources import ResourcesSpec
 
 
 def _one_of(names: Iterable[str]) -> Callable[[dict[str, Any]], None]:
-    """For the JSON Schema alone, so that editors complete names; the loader's own check suggests the nearest one."""
+    """Restricts a field's values in the JSON Schema alone, so that editors complete names; the loader's check suggests the
+    nearest one."""
     return lambda schema: schema.update(enum=sorted(names))
 
 

@@ -206,7 +206,8 @@ class RetentionConfig(Config):
 
 
 class ProbesConfig(Config):
-    """What is measured of a pretrained network on the target before it is finetuned, to foretell how well it will transfer."""
+    """Probes: what is measured of a pretrained network on the target before it is finetuned, to foretell how well it will
+    transfer."""
 
     predictors: tuple[Predictor, ...] = ()
     """Measured for every pair of a source and a target; empty for none. Written down before the runs, since each is tested."""
