@@ -114,6 +114,13 @@ def test_a_run_leaves_rows_and_says_which_cells_are_complete(run: xtra.Run) -> N
     assert all(-1 <= score <= 1 for score in scores.values())
 
 
+def test_a_run_without_time_leaves_its_cells_missing_and_a_budget_that_is_none_is_refused(suite: Path, tmp_path: Path) -> None:
+    left = xtra.run(suite, seeds=[7], only=["Random"], results=tmp_path, budget="0s", report=False)
+    assert (left.complete, left.statuses) == (False, {"Random/Catch/7": "missing"})
+    with pytest.raises(ValueError, match="for example 6h"):
+        xtra.run(suite, seeds=[7], only=["Random"], results=tmp_path, budget="soon")
+
+
 def test_a_loaded_agent_plays_the_episodes_of_its_evaluation(run: xtra.Run, results: Path) -> None:
     for method in ("EfficientZero", "Random", "Pooled"):
         player = xtra.load(results, f"{method}/Catch/0")

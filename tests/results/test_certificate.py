@@ -179,6 +179,8 @@ def test_an_altered_setting_is_found_before_anything_runs(study: Path) -> None:
     def change(record: dict[str, Any]) -> None:
         record["jobs"][0]["job"]["config"]["seed"] = 99
 
+    in_no_time = command("verify", study, "--hours", 0)
+    assert (in_no_time.exit_code, "no job can be drawn; raise --hours" in in_no_time.output) == (2, True)
     edit(study, change)
     done = command("verify", study)
     assert done.exit_code == 2
