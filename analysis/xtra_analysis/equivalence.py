@@ -26,6 +26,7 @@ from xtra_analysis.text import NONE, number, probability, short, span
 
 LEVEL = 0.05
 """Of the tests after Holm's correction."""
+TITLE = "Better, worse or equivalent"
 POWER = 0.8
 """With which equal methods are found equivalent at the number of seeds that the table calls needed."""
 EQUIVALENCE_COLUMNS = [
@@ -153,8 +154,10 @@ def plot_equivalence(table: pd.DataFrame, margin: float) -> Figure:
 def equivalence_section(findings: Findings) -> Section | None:
     """Each method better, worse or equivalent to the baseline and to the method that the question is about."""
     table, margin = findings.equivalence, findings.study.record.equivalence_margin
-    if table.empty or margin is None:
+    if margin is None:
         return None
+    if table.empty:
+        return Section("equivalence", TITLE, [Paragraph(_nothing_to_judge(findings.study, margin), warning=True)])
     blocks: list[Table | Picture | Paragraph] = [
         Paragraph(
             f"Two methods are called equivalent if the areas under their learning curves differ by less than {margin:g}, which "
@@ -164,7 +167,18 @@ def equivalence_section(findings: Findings) -> Section | None:
     for place, (reference, part) in enumerate(table.groupby("reference", sort=False)):
         name = "equivalence" if place == 0 else f"equivalence_{place + 1}"
         blocks += [_picture(name, str(reference), part, margin), _table(name, str(reference), part)]
-    return Section("equivalence", "Better, worse or equivalent", blocks)
+    return Section("equivalence", TITLE, blocks)
+
+
+def _nothing_to_judge(study: Study, margin: float) -> str:
+    """Says why no two methods can be compared."""
+    curves = study.tables["curves"]
+    known = curves[curves["normalized"].notna()]
+    if len(curves) and known.empty:
+        why = "no game of this study has a reference score, so its scores cannot be normalised"
+    else:
+        why = "no two learning methods have curves with two seeds in common yet"
+    return f"The suite calls methods equivalent that are less than {margin:g} apart, but nothing can be judged: {why}."
 
 
 def _picture(name: str, reference: str, part: pd.DataFrame, margin: float) -> Picture:

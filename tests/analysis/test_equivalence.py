@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 from xtra_analysis import InputError, write_report
-from xtra_analysis.equivalence import areas, judge_equivalence, paired_test
+from xtra_analysis.analyse import analyse
+from xtra_analysis.equivalence import areas, equivalence_section, judge_equivalence, paired_test
+from xtra_analysis.page import Paragraph
 from xtra_analysis.study import read_study
 from xtra_analysis.synthetic import METHODS
 
@@ -97,6 +99,17 @@ def test_a_report_judges_each_learner_against_the_baseline_and_the_primary_metho
     assert set(table["verdict"]) == {"equivalent"}  # the margin is ten times a human's score
     page = write_report([run], tmp_path / "report").read_text(encoding="utf-8")
     assert "Better, worse or equivalent" in page and "suite sets on the normalised scale" in page
+
+
+def test_a_margin_that_nothing_can_be_judged_by_is_named(make_run: MakeRun, tmp_path: Path) -> None:
+    one_seed = make_run("run", seeds=range(1), equivalence_margin=0.1)
+    page = write_report([one_seed], tmp_path / "one").read_text(encoding="utf-8")
+    assert "no two learning methods have curves with two seeds in common yet" in page
+    study = read_study([make_run("other", seeds=range(3), equivalence_margin=0.1)])
+    study.tables["curves"]["normalized"] = np.nan
+    section = equivalence_section(analyse(study))
+    assert section is not None and isinstance(section.blocks[0], Paragraph)
+    assert "no game of this study has a reference score" in section.blocks[0].text
 
 
 def test_without_a_margin_nothing_is_judged(make_run: MakeRun, tmp_path: Path) -> None:
