@@ -66,37 +66,67 @@ def write_report(source: Study | Sequence[Path], out: Path, seed: int = 0) -> Pa
     source: run directories, or a study, such as `from_frame` makes of scores of others. Equal rows and seed give equal bytes.
     Raises InputError for runs that cannot be read or do not belong together.
     """
-    study = source if isinstance(source, Study) else read_study([Path(run) for run in source])
+    return save_report(make_report(source if isinstance(source, Study) else read_study([Path(run) for run in source]), seed), out)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What stands on a page: the estimates, the first screen, and the sections below it."""
+
+    findings: Findings
+    first: Section
+    sections: Sequence[Section]
+
+    @property
+    def kicker(self) -> str:
+        """What stands above the question."""
+        return _kicker(self.findings.study)
+
+    @property
+    def answer(self) -> str:
+        """The answer to the question."""
+        return answer(self.findings)
+
+    @property
+    def banners(self) -> list[str]:
+        """What must not be overlooked."""
+        return list(_banners(self.findings.study.record))
+
+
+def make_report(study: Study, seed: int = 0) -> Report:
+    """Analyses the study and puts its report together."""
     findings = analyse(study, seed)
     with in_company(study.methods):
         first = overview_section(findings)
-        sections = [section for make in SECTIONS if (section := make(findings)) is not None]
+        return Report(findings, first, [section for make in SECTIONS if (section := make(findings)) is not None])
+
+
+def save_report(report: Report, out: Path) -> Path:
+    """Writes the page and the files beside it, and returns the page's path."""
     out.mkdir(parents=True, exist_ok=True)
-    _write_files(study, [first, *sections], out)
+    _write_files(report.findings.study, [report.first, *report.sections], out)
     page = out / "report.html"
-    page.write_text(_render(findings, first, sections), encoding="utf-8")
+    study = report.findings.study
+    text = render(
+        "report.html.j2",
+        report=report,
+        run=study.record,
+        switches=_switches(study.methods),
+        provenance=provenance(study),
+        colophon="Made by xtra_analysis from result rows alone. Beside it: tables (CSV), figures (SVG, CSV) and rows (Parquet).",
+    )
+    page.write_text(text, encoding="utf-8")
     return page
 
 
-def _render(findings: Findings, first: Section, sections: Sequence[Section]) -> str:
+def render(template: str, **values: object) -> str:
+    """A page of a template, with the style and the script that all pages share, and the hash that lets this script alone run."""
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
     )
-    record, script = findings.study.record, (HERE / "report.js").read_text(encoding="utf-8")
-    return environment.get_template("report.html.j2").render(
-        css=Markup((HERE / "report.css").read_text(encoding="utf-8")),
-        script=Markup(script),
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        switches=_switches(findings.study.methods),
-        run=record,
-        kicker=_kicker(findings.study),
-        banners=list(_banners(record)),
-        answer=answer(findings),
-        first=first,
-        sections=sections,
-        provenance=provenance(findings.study),
-        colophon="Made by xtra_analysis from result rows alone. Beside it: tables (CSV), figures (SVG, CSV) and rows (Parquet).",
-    )
+    css, script = ((HERE / f"report.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
+    script_hash = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return environment.get_template(template).render(css=Markup(css), script=Markup(script), script_hash=script_hash, **values)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,210 @@
+"""A site of many runs: a gallery of their reports, and a leaderboard whose every number leads to its report and its rows."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from xtra_analysis.games import game_scores
+from xtra_analysis.matrices import InputError
+from xtra_analysis.page import MOST_ROWS, Picture
+from xtra_analysis.report import Report, make_report, render, save_report
+from xtra_analysis.study import Study, read_study
+from xtra_analysis.text import counted, listed, number, span
+
+ROWS = "scores.csv"
+"""Of a study, beside its report."""
+LEADERBOARD = "leaderboard.csv"
+MOST_NAMES = 3
+"""Games that the title of a leaderboard names."""
+LEADERBOARD_COLUMNS = [
+    "protocol", "games", "method", "study", "iqm", "low", "high", "num_games", "num_runs", "game", "score", "std", "num_seeds",
+    "report", "rows",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """A study on the site: the folder with its report, and what the gallery shows of it."""
+
+    folder: str
+    report: Report
+
+    @property
+    def study(self) -> Study:
+        return self.report.findings.study
+
+    @property
+    def question(self) -> str:
+        return self.study.record.question
+
+    @property
+    def page(self) -> str:
+        """Where its report is, seen from the site's page."""
+        return f"{self.folder}/report.html"
+
+    @property
+    def rows(self) -> str:
+        """Where its scores are."""
+        return f"{self.folder}/{ROWS}"
+
+    @property
+    def thumbnail(self) -> str | None:
+        """Its first figure as a link that holds the picture; None for a study without any."""
+        blocks = [block for section in (self.report.first, *self.report.sections) for block in section.blocks]
+        picture = next((block for block in blocks if isinstance(block, Picture)), None)
+        return None if picture is None else f"data:image/svg+xml;base64,{base64.b64encode(picture.svg.encode()).decode()}"
+
+    @property
+    def ranked(self) -> bool:
+        """Whether its scores say how good methods are."""
+        record = self.study.record
+        return record.proves == "learning" and not record.synthetic
+
+    @property
+    def group(self) -> tuple[str, tuple[str, ...]]:
+        """Protocol and games: only scores that have both in common stand in one leaderboard."""
+        return self.study.record.protocol, tuple(sorted(self.study.record.games))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A number of the leaderboard: whose it is, its text, whether it is the highest, and where it comes from."""
+
+    method: str
+    game: str
+    text: str
+    interval: str
+    seeds: str
+    best: bool
+    exhibit: Exhibit
+    anchor: str
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """The scores of all studies of one protocol and the same games, the best first: over all games, and in each."""
+
+    title: str
+    overall: Sequence[Entry]
+    games: Sequence[Entry]
+
+    @property
+    def folded(self) -> bool:
+        """Whether the page shows the first scores of games until one asks for all."""
+        return len(self.games) > MOST_ROWS
+
+
+def find_runs(places: Sequence[Path]) -> list[Path]:
+    """The run directories among the places and directly in them, in order of name. Raises InputError for a place with none."""
+    runs: list[Path] = []
+    for place in places:
+        inside = [place] if (place / "run.json").is_file() else sorted(path.parent for path in place.glob("*/run.json"))
+        if not inside:
+            raise InputError(f"{place} holds no run: neither it nor a directory in it has a run.json")
+        runs += inside
+    return list(dict.fromkeys(runs))
+
+
+def write_site(runs: Sequence[Path], out: Path, seed: int = 0) -> Path:
+    """Writes `out/index.html`, `out/leaderboard.csv` and for each run a folder with report and scores. Returns the page's path.
+
+    Each run is a study of its own. Runs that cannot be read are named on the page with the reason. Equal runs and seed give equal
+    bytes. Raises InputError where no run can be read.
+    """
+    exhibits: list[Exhibit] = []
+    unreadable: list[str] = []
+    for run in runs:
+        try:
+            study = read_study([run])
+        except InputError as error:
+            unreadable.append(str(error))
+            continue
+        exhibit = Exhibit(_folder(run.resolve().name, [one.folder for one in exhibits]), make_report(study, seed))
+        save_report(exhibit.report, out / exhibit.folder)
+        shutil.copyfile(run / ROWS, out / exhibit.rows)
+        exhibits.append(exhibit)
+    if not exhibits:
+        raise InputError("; ".join(unreadable) or "no run given")
+    table = _leaderboard_table(exhibits)
+    table.to_csv(out / LEADERBOARD, index=False, lineterminator="\n")
+    boards = [_leaderboard(group, table, exhibits) for group in dict.fromkeys(one.group for one in exhibits if one.ranked)]
+    page = out / "index.html"
+    page.write_text(
+        render("site.html.j2", exhibits=exhibits, boards=boards, unreadable=unreadable, csv=LEADERBOARD), encoding="utf-8"
+    )
+    return page
+
+
+def _folder(name: str, taken: Sequence[str]) -> str:
+    """A name for a run's folder that no other has."""
+    names = [name, *(f"{name}-{count}" for count in range(2, len(taken) + 3))]
+    return next(one for one in names if one not in taken)
+
+
+def _leaderboard_table(exhibits: Sequence[Exhibit]) -> pd.DataFrame:
+    """One row per (study, method) with the IQM over games, where it is known, and one per (study, method, game)."""
+    rows = [row for exhibit in exhibits if exhibit.ranked for row in _rows(exhibit)]
+    return pd.DataFrame(rows, columns=LEADERBOARD_COLUMNS)
+
+
+def _rows(exhibit: Exhibit) -> Iterator[dict[str, object]]:
+    protocol, games = exhibit.group
+    common = {"protocol": protocol, "games": " ".join(games), "study": exhibit.folder, "rows": exhibit.rows}
+    estimates = exhibit.report.findings.estimates
+    for row in estimates[estimates["statistic"] == "iqm"].to_dict("records"):
+        own = {name: row[name] for name in ("method", "low", "high", "num_games", "num_runs")}
+        yield common | own | {"iqm": row["estimate"], "report": f"{exhibit.page}#aggregates"}
+    for row in game_scores(exhibit.study).sort_values("game", kind="stable").to_dict("records"):
+        own = {
+            "method": row["method"],
+            "game": row["game"],
+            "score": row["mean"],
+            "std": row["std"],
+            "num_seeds": row["num_runs"],
+        }
+        yield common | own | {"report": f"{exhibit.page}#games"}
+
+
+def _leaderboard(group: tuple[str, tuple[str, ...]], table: pd.DataFrame, exhibits: Sequence[Exhibit]) -> Leaderboard:
+    protocol, games = group
+    own = table[(table["protocol"] == protocol) & (table["games"] == " ".join(games))]
+    known = {exhibit.folder: exhibit for exhibit in exhibits}
+    overall = own[own["iqm"].notna()].sort_values("iqm", ascending=False, kind="stable")
+    single = own[own["score"].notna()].sort_values(["game", "score"], ascending=[True, False], kind="stable")
+    names = listed(list(games)) if len(games) <= MOST_NAMES else counted(len(games), "game")
+    best = single.groupby("game")["score"].max()
+    return Leaderboard(
+        f"{protocol}: {names}",
+        [
+            Entry(
+                method=row.method,
+                game="",
+                text=number(row.iqm),
+                interval=span(row.low, row.high),
+                seeds=f"{row.num_runs / row.num_games:.3g}",
+                best=row.iqm == overall["iqm"].max(),
+                exhibit=known[row.study],
+                anchor=row.report,
+            )
+            for row in overall.itertuples()
+        ],
+        [
+            Entry(
+                method=row.method,
+                game=row.game,
+                text=number(row.score),
+                interval="" if pd.isna(row.std) else f"± {number(row.std)}",
+                seeds=f"{row.num_seeds:.0f}",
+                best=row.score == best[row.game],
+                exhibit=known[row.study],
+                anchor=row.report,
+            )
+            for row in single.itertuples()
+        ],
+    )
