@@ -69,6 +69,14 @@ def _run_provenance(record: RunRecord) -> ProvenanceEntry:
         entries.append(
             ("Set on the command line", ", ".join(f"{path}={_yaml(value)}" for path, value in record.command_line.items()))
         )
+    plugins = {
+        f"{name.removeprefix('plugin ')} ({identity})"
+        for method in record.methods
+        for name, identity in (method.identity.facts if method.identity else {}).items()
+        if name.startswith("plugin ")
+    }
+    if plugins:
+        entries.append(("Plugins", "; ".join(sorted(plugins))))
     entries += [
         ("Results made by", "; ".join(facts.made_by) or "not known"),
         (

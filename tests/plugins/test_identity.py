@@ -12,6 +12,7 @@ import pytest
 from xtra import plugins
 from xtra.execute.worker import Exit, run_job
 from xtra.plugins import plugins_of
+from xtra.results.describe import describe
 from xtra.store.job import Job, digest
 from xtra.store.store import Store
 from xtra.suite.load import load_suite
@@ -93,3 +94,16 @@ def test_a_worker_loads_the_file_that_the_store_keeps_and_no_other(directory: Pa
     assert run_job(str(store.root), key) is Exit.FAILED
     assert "is not the file that its directory is named after" in store.error_file(key).read_text()
     assert store.keys() == [key]
+
+
+def test_a_method_is_another_where_the_plugin_of_any_of_its_games_has_another_source(directory: Path) -> None:
+    text = (directory / "suite.yaml").read_text()
+    text = text.replace("protocol: corridor", "protocol: mixed").replace("[Corridor]", "[Catch, Corridor]")
+    (directory / "suite.yaml").write_text(text)
+    planned = plan(load_suite(directory / "suite.yaml", trust_plugins=True))
+    jobs = {key: replace(job, plugins=dict.fromkeys(job.plugins, "source sha256:0")) for key, job in planned.jobs.items()}
+    plain, other = (describe(one, "").fields.methods for one in (planned, replace(planned, jobs=jobs)))
+    for method, changed in zip(plain, other, strict=True):
+        assert method.identity is not None and changed.identity is not None
+        assert method.identity.facts["plugin my_games.py"] == f"source sha256:{plugins.LOADED['my_games.py'].sha256}"
+        assert method.identity.digest != changed.identity.digest

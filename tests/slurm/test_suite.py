@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ import pytest
 
 pytestmark = pytest.mark.slurm
 SUITES = Path(__file__).parents[2] / "suites"
+OPEN_HOUSE = Path(__file__).parents[1] / "plugins" / "open_house"
 
 
 @pytest.fixture(autouse=True)
@@ -79,3 +81,21 @@ def test_the_diverse_study_runs_whole_in_smoke_size(tmp_path: Path) -> None:
     rows = (found / "scores.csv").read_text().splitlines()[1:]
     assert len(rows) == 10
     assert all(",complete," in row for row in rows)
+
+
+def test_a_plugin_an_environment_of_gymnasium_and_a_flavour_run_on_slurm_as_on_one_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    runs = []
+    for name, executor in (("slurm", ["--executor", "slurm", "--wait"]), ("alone", [])):
+        directory = tmp_path / name
+        shutil.copytree(OPEN_HOUSE, directory, ignore=shutil.ignore_patterns("__pycache__"))
+        command = [sys.executable, "-c", "from xtra.cli.main import main; main()", "run", "open_house.yaml", "--trust-plugins"]
+        done = subprocess.run([*command, *executor], cwd=directory, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        runs.append((directory / done.stdout.strip().splitlines()[-1]).parent)
+        if executor:
+            assert list(directory.glob("results/slurm/code/*/gymnasium/__init__.py")), "the package did not travel"
+    for table in ("scores.csv", "episodes.csv", "curves.csv"):
+        assert (runs[0] / table).read_text() == (runs[1] / table).read_text()

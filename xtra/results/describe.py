@@ -104,13 +104,15 @@ def _identity(plan: Plan, method: MethodSpec, config: MethodConfig, cell: Cell) 
     alone."""
     jobs = closure(plan.jobs, cell.keys)
     versions: dict[str, Any] = {f"version of stage {job.stage}": job.version for job in jobs.values()}
-    for job in jobs.values():
-        versions |= {f"plugin {name}": origin for name, origin in job.plugins.items()}
+    own_cells = [one for one in plan.cells if one.method == method.name]
+    every_job = closure(plan.jobs, [key for one in own_cells for key in one.keys])
+    plugins = {f"plugin {name}": origin for job in every_job.values() for name, origin in sorted(job.plugins.items())}
+    versions |= plugins
     if config.agent.name == "random":
         # How it would see the game changes nothing that it does: what it scores is the protocol's affair alone.
         return Identity(digest=digest(versions)[:DIGEST_DIGITS], facts=versions)
     sources = dict(_source_facts(plan.spec, method, config))
-    essence = {"evaluation": _masked(jobs[cell.evaluate_key], jobs), "sources": sources}
+    essence = {"evaluation": _masked(jobs[cell.evaluate_key], jobs), "sources": sources, **plugins}
     facts = {"agent": cell.agent, **dict(_changed_settings(config, MethodConfig())), **sources, **versions}
     for job in jobs.values():
         if job.stage == "imported":
