@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 FILES = Path(__file__).parents[1] / "plugins" / "open_house"
-COMMAND = [str(Path(sys.executable).parent / "xtra-bench"), "run", "open_house.yaml", "--trust-plugins"]
+COMMAND = [str(Path(sys.executable).parent / "xtra-bench"), "run", "open_house.yaml", "--set", "training.checkpoint_interval=2"]
+CONSENTING = [*COMMAND, "--trust-plugins"]
 
 
 @pytest.fixture(autouse=True)
@@ -40,9 +41,9 @@ def tables(run: Path) -> dict[str, str]:
 
 
 def test_a_suite_of_an_open_house_goes_on_after_a_kill_and_its_report_names_the_plugins(tmp_path: Path) -> None:
-    undisturbed = finish(files(tmp_path / "undisturbed"), COMMAND)
+    undisturbed = finish(files(tmp_path / "undisturbed"), CONSENTING)
     killed = files(tmp_path / "killed")
-    launcher = subprocess.Popen(COMMAND, cwd=killed, stdout=subprocess.DEVNULL, start_new_session=True)
+    launcher = subprocess.Popen(CONSENTING, cwd=killed, stdout=subprocess.DEVNULL, start_new_session=True)
     deadline = time.monotonic() + 300
     while not list(killed.rglob("checkpoints/step-*")):
         assert time.monotonic() < deadline, "no checkpoint in five minutes"
@@ -51,7 +52,7 @@ def test_a_suite_of_an_open_house_goes_on_after_a_kill_and_its_report_names_the_
     os.killpg(launcher.pid, signal.SIGKILL)
     launcher.wait()
     # Consent was given, and the file that the jobs were planned with is kept: what is done to it now touches only new plans.
-    resumed = finish(killed, COMMAND[:-1])
+    resumed = finish(killed, COMMAND)
     assert tables(resumed) == tables(undisturbed)
     scores = tables(resumed)["scores.csv"]
     assert scores.count(",complete,") == 3
