@@ -27,6 +27,7 @@ from xtra_analysis.headline import answer
 from xtra_analysis.missing import missing_section
 from xtra_analysis.overview import overview_section
 from xtra_analysis.page import Picture, Section, Table
+from xtra_analysis.plasticity import plasticity_section
 from xtra_analysis.precision import precision_section
 from xtra_analysis.profiles import profiles_section
 from xtra_analysis.provenance import method_section, provenance
@@ -50,6 +51,7 @@ SECTIONS = (
     cross_tasks_section,
     transferability_section,
     diagnostics_section,
+    plasticity_section,
     published_section,
     precision_section,
     missing_section,
