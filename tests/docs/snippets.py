@@ -84,7 +84,7 @@ def run_block(block: Block, directory: Path) -> str:
 
 def run(command: list[str], directory: Path) -> str:
     environment = os.environ | {"PATH": f"{COMMANDS}{os.pathsep}{os.environ['PATH']}"}
-    done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, timeout=1800, check=False)
     assert done.returncode == 0, f"{command[-1]}\n{done.stdout}{done.stderr}"
     return done.stdout
 
