@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xtra.agents.efficientzero.config import EfficientZeroConfig
-from xtra.transfer.offline_batches import TaskSampler, shares
+from xtra.transfer.config import TeacherConfig
+from xtra.transfer.offline_batches import OfflineBatches, TaskSampler, shares
+from xtra.transfer.tasks import TeacherTargets
 
 from .small_tasks import AGENT, task
 
@@ -41,3 +43,20 @@ def test_a_game_without_a_turn_is_not_drawn() -> None:
     tasks = [task(CONFIG, game, seed) for seed, game in enumerate(("Catch", "CatchSlow", "CatchWide"))]
     sampler = TaskSampler(tasks, 2, CONFIG.replay, num_updates=100, seed=0)
     assert [[d.task for d in sampler.draw(update)] for update in range(3)] == [[0, 1], [0, 2], [1, 2]]
+
+
+def test_an_updates_samples_are_those_drawn_before_the_update_before_it_set_priorities() -> None:
+    tasks = [task(CONFIG, game, seed) for seed, game in enumerate(("Catch", "CatchSlow"))]
+    sampler = TaskSampler(tasks, 8, CONFIG.replay, num_updates=100, seed=0)
+    batches = OfflineBatches(tasks, TeacherTargets(CONFIG, TeacherConfig(), seed=0), sampler)
+    expected = sampler.draw(0)
+    for update in range(3):
+        ahead = sampler.draw(update + 1)
+        taken = batches.take(update)
+        for one, other in zip(taken, expected, strict=True):
+            np.testing.assert_array_equal(one.sample.rows, other.sample.rows)
+            np.testing.assert_array_equal(one.sample.weights, other.sample.weights)
+        batches.set_priorities(taken, np.linspace(1.0, 90.0, 8))
+        expected = ahead
+        again = [one.sample.rows.tolist() for one in sampler.draw(update + 1)]
+        assert again != [one.sample.rows.tolist() for one in ahead], "the new priorities would draw others"
