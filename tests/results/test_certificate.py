@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 import xtra
 from xtra.cli.main import app
+from xtra.execute import verification
 from xtra.execute.verification import Draw, draw
 from xtra.results.certificate import FILE_NAME, Certificate, CertifiedJob, ComputedOn, read_certificate
 from xtra.stages.registry import STAGES
@@ -289,3 +290,10 @@ def test_differences_between_machines_are_those_that_can_change_bits() -> None:
     assert MACHINE.differences(other) == ["torch 1 there, 2 here"]
     old = MACHINE.model_copy(update={"instruction_set": None})
     assert old.differences(other) == ["processor c there, d here", "torch 1 there, 2 here"]
+
+
+def test_how_long_parts_of_a_job_took_is_not_compared() -> None:
+    files = {"probes.json": "aa", "measured_seconds.json": "bb"}
+    certified = CertifiedJob(key="k", status="complete", seconds=1.0, computed_on=0, files=files, dropped=(), job={})
+    assert verification._differing(certified, files | {"measured_seconds.json": "cc"}) == ()
+    assert verification._differing(certified, files | {"probes.json": "cc"}) == ("probes.json",)

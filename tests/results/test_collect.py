@@ -116,15 +116,13 @@ def test_a_pretrained_networks_scores_stand_beside_those_of_the_runs_it_learned_
 
 def test_what_was_measured_before_finetuning_stands_in_rows_of_its_own(store: Store, tmp_path: Path) -> None:
     cell, probe = finish_cell(store), Job("probe", 1, {"game": "Catch"})
-    measured = [
-        {"source_game": "Pong", "predictor": name, "value": v, "seconds": 0.5} for name, v in (("cka", 0.7), ("logme", None))
-    ]
-    finish(store, probe, probes=measured)
+    measured = [{"source_game": "Pong", "predictor": name, "value": value} for name, value in (("cka", 0.7), ("logme", None))]
+    finish(store, probe, probes=measured, measured_seconds={"cka": 0.5, "logme": 0.25})
     collect(store, [replace(cell, probe_key=probe.key)], DESCRIPTION, tmp_path)
     rows = read_csv(PROBES, tmp_path / "probes.csv")
     assert [(row["method"], row["game"], row["source_game"], row["predictor"], row["value"], row["seconds"]) for row in rows] == [
         ("EfficientZero", "Catch", "Pong", "cka", 0.7, 0.5),
-        ("EfficientZero", "Catch", "Pong", "logme", None, 0.5),
+        ("EfficientZero", "Catch", "Pong", "logme", None, 0.25),
     ]
 
 

@@ -15,6 +15,7 @@ from xtra.execute.status import last_words
 from xtra.plugins import plugins_of
 from xtra.results.certificate import Certificate, CertifiedJob, certified_scores, computed_on
 from xtra.stages.registry import STAGES
+from xtra.store.files import SECONDS_FILE
 from xtra.store.job import Job
 from xtra.store.store import Store
 from xtra.suite.plan import closure
@@ -122,9 +123,10 @@ def compare_scores(study: Path, store: Store, jobs: Mapping[str, Job]) -> Iterat
 
 
 def _differing(one: CertifiedJob, files: Mapping[str, str]) -> tuple[str, ...]:
-    """Paths of files that were altered, lost or added, but for what was dropped before the study was certified."""
+    """Paths of files that were altered, lost or added, but for what was dropped before the study was certified and for
+    measured times."""
     names = sorted(one.files.keys() | files.keys())
-    kept = [name for name in names if name.partition("/")[0] not in one.dropped]
+    kept = [name for name in names if name.partition("/")[0] not in (*one.dropped, SECONDS_FILE)]
     return tuple(name for name in kept if one.files.get(name) != files.get(name))
 
 

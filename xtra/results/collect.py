@@ -19,7 +19,7 @@ from xtra.results.describe import RunDescription
 from xtra.results.looks import earlier_seeds
 from xtra.results.run_record import Provenance, RunRecord
 from xtra.store.errors import StoreError
-from xtra.store.files import json_text, write_text_atomically
+from xtra.store.files import SECONDS_FILE, json_text, write_text_atomically
 from xtra.store.job import Job
 from xtra.store.manifest import Manifest
 from xtra.store.provenance import software
@@ -55,7 +55,7 @@ def collect(store: Store, cells: Sequence[Cell], description: RunDescription, ru
         (TASK_WEIGHTS, (row for result in results for row in result.rows("train", "task_weights.json"))),
         (PLASTICITY, (row for result in results for row in result.rows("train", "plasticity.json"))),
         (DIAGNOSTICS, (row for result in results for row in result.rows("train", "diagnostics.json"))),
-        (PROBES, (row for result in results for row in result.rows("probe", "probes.json"))),
+        (PROBES, (row for result in results for row in result.probe_rows())),
         (COSTS, _costs(reader, cells)),
         (SOURCE_SCORES, _source_scores(reader, results)),
     )
@@ -133,6 +133,12 @@ class _CellResult:
         """The rows that a job left as a JSON list, each with the cell's columns; none when the job is not complete."""
         for row in self._output(role, file_name) or ():
             yield self.identity() | row
+
+    def probe_rows(self) -> Iterator[Row]:
+        """Yields what was measured before finetuning, with the seconds that it took."""
+        seconds = self._output("probe", SECONDS_FILE) or {}
+        for row in self.rows("probe", "probes.json"):
+            yield row | {"seconds": seconds[row["predictor"]]}
 
     def identity(self) -> Row:
         """The columns that name the cell."""

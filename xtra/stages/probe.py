@@ -28,6 +28,7 @@ from xtra.rng import derive_seed
 from xtra.stages.config import ProbeConfig
 from xtra.stages.context import StageContext
 from xtra.stages.resumable import complete
+from xtra.store.files import SECONDS_FILE
 from xtra.transfer.tasks import Task, load_tasks
 from xtra.transfer.transferability import (
     action_overlap,
@@ -44,7 +45,8 @@ Measured = Iterator[tuple[str, float, float]]
 
 
 def run(config: ProbeConfig, context: StageContext) -> None:
-    """Inputs: `pretrained`, `dataset` of its source game, `target` of random play. Leaves probes.json, a row per predictor."""
+    """Inputs: `pretrained`, `dataset` of its source game, `target` of random play. Leaves probes.json, a row per predictor, and
+    measured_seconds.json, what each took."""
     complete(Probing(config, Pair(config, context.inputs), context), context)
 
 
@@ -185,6 +187,7 @@ class Probing:
         self._predictors = config.probes.predictors
         self._families = families_of(self._predictors)
         self._rows: list[dict[str, Any]] = []
+        self._seconds: dict[str, float] = {}
         (self._source,) = config.games
         self._done = 0
 
@@ -195,7 +198,8 @@ class Probing:
         for name, value, seconds in self._families[self._done](self._pair):
             if name in self._predictors:
                 defined = value if np.isfinite(value) else None
-                self._rows.append({"source_game": self._source, "predictor": name, "value": defined, "seconds": seconds})
+                self._rows.append({"source_game": self._source, "predictor": name, "value": defined})
+                self._seconds[name] = seconds
         self._done += 1
         self._progress()
         return True
@@ -210,16 +214,18 @@ class Probing:
 
     def state(self) -> dict[str, Any]:
         """The rows so far."""
-        return {"rows": self._rows, "done": self._done}
+        return {"rows": self._rows, "seconds": self._seconds, "done": self._done}
 
     def restore(self, state: dict[str, Any]) -> None:
         """The inverse of `state`."""
-        self._rows, self._done = state["rows"], state["done"]
+        self._rows, self._seconds, self._done = state["rows"], state["seconds"], state["done"]
 
     def save_outputs(self) -> None:
         """Leaves the rows, in the order in which the configuration names predictors."""
         ordered = sorted(self._rows, key=lambda row: self._predictors.index(row["predictor"]))
         (self._context.out / "probes.json").write_text(json.dumps(ordered))
+        # Apart, for it is no result: computed again, a job leaves the same bytes but for these.
+        (self._context.out / SECONDS_FILE).write_text(json.dumps(self._seconds))
         self._progress(force=True)
 
     def _progress(self, *, force: bool = False) -> None:

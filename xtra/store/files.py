@@ -14,6 +14,10 @@ TEMPORARY_SUFFIX = ".tmp"
 """Of files being written; one left behind by a kill is never read."""
 
 
+SECONDS_FILE = "measured_seconds.json"
+"""Of a job's output what depends on the machine's speed: the time that parts of it took."""
+
+
 def write_durably(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Puts what `write` writes at `path`, replacing what was there: temporary file, fsync, rename, fsync of the directory."""
     temporary = write_temporary(path.parent, write)
