@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from xtra.agents.video import BAR, CHOSEN, PICTURE, Scene, draw
 from xtra.cli.main import app
 from xtra.execute.worker import Exit, run_job
+from xtra.protocol.games import find_game
 from xtra.stages.config import TrainConfig
 from xtra.stages.registry import STAGES
 from xtra.store.job import Job
@@ -80,7 +81,7 @@ def test_the_bars_show_the_shares_of_visits_and_the_action_taken() -> None:
     weights = np.zeros(18, np.float32)
     weights[[0, 3]] = 0.25, 0.75
     scene = Scene(np.zeros((10, 10, 3), np.uint8), action=3, value=0.5, action_weights=weights, episode_return=0.0)
-    pixels = np.array(draw(scene, 0, (0, 3, 4)))[:, PICTURE + 110 :]
+    pixels = np.array(draw(scene, 0, find_game("Catch")))[:, PICTURE + 110 :]
     widths = [int((pixels == color).all(-1).any(0).sum()) for color in (BAR, CHOSEN)]
     assert widths[1] / widths[0] == pytest.approx(3, rel=0.1)
 

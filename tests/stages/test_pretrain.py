@@ -98,5 +98,5 @@ def test_data_or_labels_of_something_else_are_refused(inputs: dict[str, tuple[Pa
     swapped = {**inputs, "dataset": inputs["dataset"][::-1]}
     with pytest.raises(ValueError, match="the data are of CatchSlow, and Catch was expected"):
         pretrain.run(config("distillation"), context(tmp_path, **swapped))
-    with pytest.raises(TypeError, match="CloningConfig cannot be pretrained by distillation"):
+    with pytest.raises(TypeError, match="agent cloning cannot be pretrained by distillation"):
         pretrain.run(config("cloning", pretraining={"method": "distillation"}), context(tmp_path, **inputs))
