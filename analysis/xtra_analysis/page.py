@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from xtra_analysis.svg import to_svg
-from xtra_analysis.text import method_class
+from xtra_analysis.text import method_class, rounded
 
 PAGE_WIDTH = 1104
 """Pixels of a table on the widest page, and on a window of 1,280."""
@@ -81,7 +81,7 @@ class Table:
         """The text of every row, and its marks."""
         frame_rows = list(self.frame.itertuples(index=False))
         values = [
-            [math.nan if column.value is None else float(column.value(row)) for column in self.columns] for row in frame_rows
+            [math.nan if column.value is None else rounded(column.value(row)) for column in self.columns] for row in frame_rows
         ]
         groups = zip(*values, strict=True) if self.best == "down" else values
         highest = [_highest(group) for group in groups]

@@ -15,7 +15,7 @@ from xtra_analysis.matrices import InputError
 from xtra_analysis.page import MOST_ROWS, Picture
 from xtra_analysis.report import Report, make_report, render, save_report
 from xtra_analysis.study import Study, read_study
-from xtra_analysis.text import counted, listed, number, span
+from xtra_analysis.text import counted, listed, number, rounded, span
 
 ROWS = "scores.csv"
 """Of a study, beside its report."""
@@ -188,7 +188,7 @@ def _leaderboard(group: tuple[str, tuple[str, ...]], table: pd.DataFrame, exhibi
                 text=number(row.iqm),
                 interval=span(row.low, row.high),
                 seeds=f"{row.num_runs / row.num_games:.3g}",
-                best=row.iqm == overall["iqm"].max(),
+                best=rounded(row.iqm) == rounded(overall["iqm"].max()),
                 exhibit=known[row.study],
                 anchor=row.report,
             )
@@ -201,7 +201,7 @@ def _leaderboard(group: tuple[str, tuple[str, ...]], table: pd.DataFrame, exhibi
                 text=number(row.score),
                 interval="" if pd.isna(row.std) else f"± {number(row.std)}",
                 seeds=f"{row.num_seeds:.0f}",
-                best=row.score == best[row.game],
+                best=rounded(row.score) == rounded(best[row.game]),
                 exhibit=known[row.study],
                 anchor=row.report,
             )

@@ -38,6 +38,12 @@ def number(value: float | None) -> str:
     return _minus(f"{value:.1f}" if size >= 9.995 else f"{value:.2f}")
 
 
+def rounded(value: float) -> float:
+    """The value as `number` shows it: what a reader sees as equal is equal. NaN for none."""
+    text = number(value)
+    return math.nan if text == NONE else float(text.replace("−", "-").replace(",", ""))
+
+
 def whole(value: float) -> str:
     """A whole number, such as of env steps."""
     if not math.isfinite(value):

@@ -47,6 +47,13 @@ def test_the_best_of_a_column_is_marked_ties_too_and_nothing_where_all_are_equal
     assert made.marks and not table(frame, columns[2]).marks
 
 
+def test_values_that_look_equal_on_the_page_are_marked_alike() -> None:
+    frame = pd.DataFrame({"method": list("abc"), "near": [0.9962, 1.0, 0.9], "large": [12345.2, 12345.4, 12344.0]})
+    columns = [Column(name, lambda row: "", value=lambda row, name=name: getattr(row, name)) for name in ("near", "large")]
+    assert [row[1:] for row in marked(table(frame, *columns))] == [[True, True], [True, True], [False, False]]
+    assert not table(frame[:2], *columns).marks
+
+
 def test_the_best_of_a_row_is_marked_across_its_columns() -> None:
     frame = pd.DataFrame({"method": ["a", "b"], "x": [1.0, 9.0], "y": [2.0, NAN]})
     columns = [Column(name, lambda row: "", value=lambda row, name=name: getattr(row, name)) for name in "xy"]
