@@ -206,8 +206,9 @@ def keep(store_root: Path, jobs: Iterable[Job]) -> None:
             write_text_atomically(kept, plugin.source.decode("utf-8"))
 
 
-def load_kept(store_root: Path, plugins: Mapping[str, str]) -> None:
-    """Loads what a job of the store was planned with, by its `plugins`. Raises PluginError.
+def load_kept(store_root: Path, plugins: Mapping[str, str], *, only_trusted: bool = False) -> None:
+    """Loads what a job of the store was planned with, by its `plugins`. only_trusted: the store may be somebody else's, so what
+    this user has not consented to is refused. Raises PluginError.
 
     Packages that register by entry points are there without it; whether theirs is the right source is for the caller to compare.
     """
@@ -217,6 +218,9 @@ def load_kept(store_root: Path, plugins: Mapping[str, str]) -> None:
             kept = _find_file(store_root / DIRECTORY / sha256 / name)
             if kept.sha256 != sha256:
                 raise PluginError(f"{kept.path} is not the file that its directory is named after", "run the suite again")
+            if only_trusted and name not in LOADED and not is_trusted(kept):
+                remedy = f"read {kept.path}, then run its suite with --trust-plugins"
+                raise PluginError(f"{name} is code that you have not trusted: none of it was run", remedy)
             load(kept)
         elif identity.startswith("source "):  # a module that a suite named; a distribution has a version before it
             load(find(name, store_root))

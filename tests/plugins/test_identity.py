@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from xtra import plugins
 from xtra.execute.worker import Exit, run_job
-from xtra.plugins import plugins_of
+from xtra.plugins import PluginError, plugins_of
 from xtra.results.describe import describe
 from xtra.store.job import Job, digest
 from xtra.store.store import Store
@@ -107,3 +108,14 @@ def test_a_method_is_another_where_the_plugin_of_any_of_its_games_has_another_so
         assert method.identity is not None and changed.identity is not None
         assert method.identity.facts["plugin my_games.py"] == f"source sha256:{plugins.LOADED['my_games.py'].sha256}"
         assert method.identity.digest != changed.identity.digest
+
+
+def test_somebody_elses_store_runs_no_code_that_was_not_consented_to(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = next(iter(plan(load_suite(directory / "suite.yaml", trust_plugins=True)).jobs.values()))
+    plugins.keep(directory / "store", [job])
+    monkeypatch.setattr(plugins, "LOADED", {})  # as in a process of its own
+    monkeypatch.delitem(sys.modules, "my_games")
+    monkeypatch.setattr(plugins, "is_trusted", lambda plugin: False)
+    with pytest.raises(PluginError, match="is code that you have not trusted: none of it was run"):
+        plugins.load_kept(directory / "store", job.plugins, only_trusted=True)
+    assert not plugins.LOADED

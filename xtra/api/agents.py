@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from xtra.execute.suite_run import PLAN_FILE, recorded_cells
 from xtra.networks.network_file import NetworkFileError, read_network_file
+from xtra.plugins import PluginError, load_kept
 from xtra.protocol.families import UnknownGame
 from xtra.protocol.games import GAMES, find_game
 from xtra.stages.config import EvaluateConfig
@@ -83,6 +84,10 @@ def _of_file(path: Path, game: str | None) -> AgentSource:
 
 def _of_job(store: Store, job: Job, game: str | None) -> AgentSource:
     key = job.key
+    try:
+        load_kept(store.root, job.plugins, only_trusted=True)
+    except PluginError as error:
+        raise LoadError("; ".join(filter(None, [f"{key}: {error}", error.remedy]))) from None
     if job.stage == "evaluate":
         networks = job.inputs.get("network", ())
         network = _finished(store, networks[0]) if networks else None
