@@ -45,6 +45,18 @@ def test_every_game_is_a_source_of_every_other_and_never_of_itself() -> None:
     assert record.left_out == ("Catch",)
 
 
+@pytest.mark.parametrize(("name", "num_games"), [("transferability_minatar", 5), ("transferability_flavours", 4)])
+def test_the_suites_of_other_families_pair_their_games_alike_and_fix_the_same_predictors(name: str, num_games: int) -> None:
+    spec = load_suite(PATH.with_name(f"{name}.yaml"))
+    pairs = {(method.sources, cell.game) for method in spec.methods for cell in plan(spec).cells if cell.method == method.name}
+    assert {(source, game) for (source,), game in (pair for pair in pairs if pair[0])} == {
+        (source, target) for source in spec.targets for target in spec.targets if source != target
+    }
+    assert len(spec.targets) == num_games
+    predictors = "transfer.probes.predictors"
+    assert spec.methods[1].set[predictors] == load_suite(PATH).methods[1].set[predictors]
+
+
 def test_a_probe_reads_the_network_its_source_s_data_and_random_play_of_the_target() -> None:
     made = plan(load_suite(PATH))
     (cell,) = [cell for cell in made.cells if (cell.method, cell.game, cell.seed) == ("From CatchSlow", "CatchWide", 3)]
