@@ -92,7 +92,7 @@ def test_small_costs_are_told_in_small_units(make_run: MakeRun) -> None:
     write_costs(run, scale=1 / 3600)
     section = efficiency_section(analyse(read_study([run])))
     assert section is not None
-    texts = [text for block in section.blocks if isinstance(block, Table) for row in block.rows for text in row]
+    texts = [cell.text for block in section.blocks if isinstance(block, Table) for row in block.rows for cell in row.cells]
     assert "0.5\u00a0s" in texts and "0.00" not in texts
     assert any(isinstance(block, Picture) and "GPU-seconds" in block.svg for block in section.blocks)
     assert [duration(seconds) for seconds in (0.0, 0.004, 45.0, 720.0, 12240.0)] == [

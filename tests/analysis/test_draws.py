@@ -27,7 +27,9 @@ def told(run: Path) -> str:
     section = sources_section(analyse(read_study([run])))
     blocks = section.blocks if section else []
     paragraphs = [block.text for block in blocks if isinstance(block, Paragraph)]
-    return "\n".join([*paragraphs, *(text for block in blocks if isinstance(block, Table) for row in block.rows for text in row)])
+    return "\n".join(
+        [*paragraphs, *(cell.text for block in blocks if isinstance(block, Table) for row in block.rows for cell in row.cells)]
+    )
 
 
 def write_scores(run: Path, scores: dict[str, list[float]]) -> None:
