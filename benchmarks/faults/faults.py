@@ -41,7 +41,8 @@ from xtra.store.job import Job  # noqa: E402
 from xtra.store.store import State  # noqa: E402
 
 STEPS = 6
-STEP_SECONDS = 0.01
+STEP_SECONDS = 0.03
+"""Long beside the start of a worker, so that faults strike while both are at work."""
 ATTEMPTS = 8
 """Runs after the fault, within which all must be complete."""
 NOBODY = 65534

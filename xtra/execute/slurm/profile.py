@@ -114,10 +114,11 @@ def sbatch_script(request: Mapping[str, Any], num_elements: int, folder: Path, j
     """Returns the script that submitit hands to sbatch for such an array."""
     from submitit.slurm.slurm import _make_sbatch_string
 
-    return _make_sbatch_string(
+    script: str = _make_sbatch_string(
         command=f"{shlex.quote(sys.executable)} -u -m submitit.core._submit {shlex.quote(str(folder))}",
         folder=folder,
         job_name=job_name,
         map_count=num_elements if num_elements > 1 else None,
         **request,
     )
+    return script
