@@ -99,6 +99,7 @@ def test_every_arm_runs_and_learns_something_else(tmp_path: Path) -> None:
     suite = YAML(typ="safe").load(CONTROLS)
     here = {"protocol": "catch", "preset": "tiny", "size": "smoke", "seeds": [0], "targets": ["Catch"], "sources": ["CatchSlow"]}
     faster = {"transfer.cross_tasks.anneal_updates": 8, "transfer.retention.fisher_samples": 4, "training.curve_interval": 48}
+    faster |= {"environment.frame_size": 10, "agent.network.num_halvings": 1}  # also of arms with a preset of their own
     path = tmp_path / "controls.yaml"
     path.write_text(json.dumps(suite | here | {"set": faster}), encoding="utf-8")
     made, store = plan(load_suite(path)), Store(tmp_path / "store")
