@@ -18,6 +18,7 @@ from scipy import stats
 from xtra_analysis.columns import GAMES
 from xtra_analysis.drawing import interval_rows, new_figure, reference_line, xtra_style
 from xtra_analysis.findings import Findings, primary_method
+from xtra_analysis.learning_curves import areas
 from xtra_analysis.matrices import Array
 from xtra_analysis.page import Column, Paragraph, Picture, Section, Table
 from xtra_analysis.significance import holm
@@ -46,27 +47,6 @@ class PairedTest:
     p_difference: float
     p_equivalence: float
     seeds_needed: int
-
-
-def areas(curves: pd.DataFrame, value: str = "normalized") -> pd.DataFrame:
-    """The area under each run's learning curve over its length, that is, its mean height: columns method, game, seed, area.
-
-    The curve is straight between the evaluations that all runs of a game share; others are left out.
-    """
-    frames = []
-    for game, part in curves[curves[value].notna()].groupby("game", sort=False):
-        heights = part.pivot(index=["method", "seed"], columns="env_steps", values=value).dropna(axis="columns")
-        if heights.shape[1]:
-            frames.append(_mean_heights(heights).reset_index().assign(game=game))
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["method", "seed", "area", "game"])
-
-
-def _mean_heights(heights: pd.DataFrame) -> pd.Series:
-    """Area over length of curves, one a row with env steps as columns; of a single point, its height."""
-    steps = heights.columns.to_numpy(dtype=np.float64)
-    if len(steps) == 1:
-        return heights.iloc[:, 0].rename("area")
-    return pd.Series(np.trapezoid(heights.to_numpy(), steps, axis=1) / (steps[-1] - steps[0]), heights.index, name="area")
 
 
 def paired_test(differences: Array, margin: float) -> PairedTest:
@@ -110,7 +90,7 @@ def judge_equivalence(study: Study) -> pd.DataFrame:
 
 
 def _against(table: pd.DataFrame, reference: str, methods: list[str], margin: float, looks: int) -> pd.DataFrame:
-    wide = table.pivot(index=["seed", "game"], columns="method", values="area")
+    wide = table.pivot(index=["seed", "game"], columns="method", values="value")
     rows = []
     for method in methods:
         if method == reference or not {method, reference} <= set(wide):

@@ -104,6 +104,27 @@ def common_points(curves: pd.DataFrame) -> pd.DataFrame:
     return curves[curves["env_steps"].isin(common)] if len(common) else curves
 
 
+def areas(curves: pd.DataFrame, value: str = "normalized") -> pd.DataFrame:
+    """The area under each run's learning curve over its length, that is, its mean height: columns method, seed, value, game.
+
+    The curve is straight between the evaluations that all runs of a game share; others are left out.
+    """
+    frames = []
+    for game, part in curves[curves[value].notna()].groupby("game", sort=False):
+        heights = part.pivot(index=["method", "seed"], columns="env_steps", values=value).dropna(axis="columns")
+        if heights.shape[1]:
+            frames.append(_mean_heights(heights).reset_index().assign(game=game))
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["method", "seed", "value", "game"])
+
+
+def _mean_heights(heights: pd.DataFrame) -> pd.Series:
+    """Area over length of curves, one a row with env steps as columns; of a single point, its height."""
+    steps = heights.columns.to_numpy(dtype=np.float64)
+    if len(steps) == 1:
+        return heights.iloc[:, 0].rename("value")
+    return pd.Series(np.trapezoid(heights.to_numpy(), steps, axis=1) / (steps[-1] - steps[0]), heights.index, name="value")
+
+
 def plot_learning_curves(
     curves: pd.DataFrame, value: str = "score", label: str = "Return", emphasis: Sequence[str] | None = None
 ) -> Figure:

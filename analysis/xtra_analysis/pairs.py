@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from xtra_analysis.learning_curves import areas
 from xtra_analysis.matrices import Array
 from xtra_analysis.study import Study
 
@@ -59,19 +60,8 @@ def read_pairs(study: Study) -> Pairs | None:
     return Pairs(*axes, gains=_array(gains, axes), predictors=measured, seconds=seconds)
 
 
-def areas(curves: pd.DataFrame) -> pd.DataFrame:
-    """The area under each run's learning curve, as its mean height from the first evaluation to the last: columns `method`,
-    `game`, `seed`, `value`. A curve of one point has its height."""
-    rows = []
-    for run, part in curves.dropna(subset=["normalized"]).groupby(["method", "game", "seed"], sort=False):
-        steps, heights = (part.sort_values("env_steps")[name].to_numpy(float) for name in ("env_steps", "normalized"))
-        width = steps[-1] - steps[0]
-        rows.append((*run, float(np.trapezoid(heights, steps) / width) if width else float(heights[-1])))
-    return pd.DataFrame(rows, columns=["method", "game", "seed", "value"])
-
-
 def early_scores(curves: pd.DataFrame) -> pd.DataFrame:
-    """Each run's score at its first evaluation after EARLY_SHARE of its env steps; columns as of `areas`."""
+    """Each run's score at its first evaluation after EARLY_SHARE of its env steps; columns `method`, `game`, `seed`, `value`."""
     known = curves.dropna(subset=["normalized"])
     budget = known.groupby(["method", "game", "seed"])["env_steps"].transform("max")
     late = known[known["env_steps"] >= EARLY_SHARE * budget].sort_values("env_steps", kind="stable")

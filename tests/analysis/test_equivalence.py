@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from xtra_analysis import InputError, write_report
 from xtra_analysis.analyse import analyse
-from xtra_analysis.equivalence import areas, equivalence_section, judge_equivalence, paired_test
+from xtra_analysis.equivalence import equivalence_section, judge_equivalence, paired_test
+from xtra_analysis.learning_curves import areas
 from xtra_analysis.page import Paragraph
 from xtra_analysis.study import read_study
 from xtra_analysis.synthetic import METHODS
@@ -27,18 +28,18 @@ def curves(*rows: tuple[str, str, int, int, float]) -> pd.DataFrame:
 
 def test_an_area_by_hand_is_the_mean_height_of_the_straight_lines() -> None:
     frame = curves(("m", "g", 0, 100, 0.0), ("m", "g", 0, 200, 1.0), ("m", "g", 0, 400, 0.5))
-    assert areas(frame)["area"].tolist() == [pytest.approx((100 * 0.5 + 200 * 0.75) / 300)]
+    assert areas(frame)["value"].tolist() == [pytest.approx((100 * 0.5 + 200 * 0.75) / 300)]
 
 
 def test_an_area_is_over_the_evaluations_that_all_runs_of_the_game_share() -> None:
     frame = curves(
         ("m", "g", 0, 0, 0.0), ("m", "g", 0, 1, 1.0), ("m", "g", 0, 2, 9.0), ("n", "g", 0, 0, 2.0), ("n", "g", 0, 1, 2.0)
     )
-    assert areas(frame).set_index("method")["area"].to_dict() == {"m": 0.5, "n": 2.0}
+    assert areas(frame).set_index("method")["value"].to_dict() == {"m": 0.5, "n": 2.0}
 
 
 def test_a_curve_of_one_point_has_its_height() -> None:
-    assert areas(curves(("m", "g", 0, 100, 0.25)))["area"].tolist() == [0.25]
+    assert areas(curves(("m", "g", 0, 100, 0.25)))["value"].tolist() == [0.25]
 
 
 def test_the_paired_test_by_hand() -> None:
