@@ -26,7 +26,7 @@ OWN_SCORE = "own_score"
 class Pairs:
     """Gains `[T, S, R]` of all pairs, predictors of them and the mean seconds that each takes for one pair.
 
-    gains: area under the learning curve less that of the run from scratch with the same seed, in normalized score.
+    gains: area under the learning curve less that of the run from scratch with the same seed, in `unit`.
     """
 
     targets: tuple[str, ...]
@@ -35,6 +35,7 @@ class Pairs:
     gains: Array
     predictors: Mapping[str, Array]
     seconds: Mapping[str, float]
+    unit: str
 
 
 def read_pairs(study: Study) -> Pairs | None:
@@ -48,16 +49,34 @@ def read_pairs(study: Study) -> Pairs | None:
         tuple(sorted(source_of.unique())),
         tuple(sorted(probes["seed"].unique().tolist())),
     )
+    unit, means = _unit(curves, study.baseline)
+    curves = curves.assign(normalized=_in_unit(curves, "game", means))
+    source_scores = study.tables["source_scores"]
+    source_scores = source_scores.assign(normalized=_in_unit(source_scores, "source_game", means))
     gains = _gains(areas(curves), source_of, study.baseline)
     if gains.empty:
         return None
     named = probes.rename(columns={"source_game": "source"})
     measured = {str(name): _array(part, axes) for name, part in named.groupby("predictor", sort=False)}
-    measured[OWN_SCORE] = _own_scores(study.tables["source_scores"], source_of, axes)
+    measured[OWN_SCORE] = _own_scores(source_scores, source_of, axes)
     measured[EARLY_GAIN] = _array(_gains(early_scores(curves), source_of, study.baseline), axes)
     seconds = {str(name): float(value) for name, value in probes.groupby("predictor", sort=False)["seconds"].mean().items()}
     seconds[EARLY_GAIN] = EARLY_SHARE * finetuning_seconds(study)
-    return Pairs(*axes, gains=_array(gains, axes), predictors=measured, seconds=seconds)
+    return Pairs(*axes, gains=_array(gains, axes), predictors=measured, seconds=seconds, unit=unit)
+
+
+def _unit(curves: pd.DataFrame, baseline: str) -> tuple[str, pd.Series | None]:
+    """What scores of different games are compared in: normalised ones where every game has them; else shares of what the baseline
+    scores at its last evaluation: the mean over seeds, by game, NaN where it is not above zero."""
+    if curves["normalized"].notna().all():
+        return "normalized score", None
+    final = curves[curves["method"] == baseline].sort_values("env_steps", kind="stable").groupby(["game", "seed"])["score"].last()
+    means = final.groupby("game").mean()
+    return f"shares of {baseline}'s mean final score", means.where(means > 0)
+
+
+def _in_unit(rows: pd.DataFrame, game: str, means: pd.Series | None) -> pd.Series:
+    return rows["normalized"] if means is None else rows["score"] / rows[game].map(means)
 
 
 def early_scores(curves: pd.DataFrame) -> pd.DataFrame:

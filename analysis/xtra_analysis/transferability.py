@@ -91,7 +91,7 @@ def transferability_section(findings: Findings) -> Section | None:
             "transfer_gains",
             plot_gains(pairs),
             "Heat map: gain of each target game from each source game.",
-            "Gain over scratch of the same seed in area under the learning curve, in normalized score, mean over seeds. "
+            f"Gain over scratch of the same seed in area under the learning curve, in {pairs.unit}, mean over seeds. "
             "Orange gains, purple loses.",
             mean_gains(pairs).rename_axis("source_game").reset_index(),
             folded=True,

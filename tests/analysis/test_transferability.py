@@ -120,6 +120,20 @@ def test_the_early_score_is_that_of_the_first_evaluation_after_a_twentieth_of_th
     assert early_scores(curve.assign(method="A", game="Catch", seed=0))["value"].tolist() == [0.2]
 
 
+def test_games_without_reference_scores_are_compared_in_shares_of_what_scratch_scores(study: Study) -> None:
+    normalized = pairs_of(study)
+    assert normalized.unit == "normalized score"
+    for table in ("curves", "source_scores"):
+        study.tables[table]["normalized"] = np.nan
+    pairs = pairs_of(study)
+    assert pairs.unit == "shares of EfficientZero's mean final score"
+    target, source = 1, 0
+    place = GAMES.index(pairs.targets[target])
+    final = np.mean([-0.2 + 0.05 * place + 0.02 * seed + max(STEPS) / 10_000 for seed in SEEDS])
+    brought = gain(pairs.sources[source], pairs.targets[target])
+    np.testing.assert_allclose(pairs.gains[target, source], brought / final)
+
+
 def test_a_pair_gains_over_scratch_of_the_same_seed_and_is_absent_where_a_game_is_its_own_source(study: Study) -> None:
     pairs = pairs_of(study)
     assert (pairs.targets, pairs.sources, pairs.seeds) == (tuple(sorted(GAMES)), tuple(sorted(GAMES)), SEEDS)
