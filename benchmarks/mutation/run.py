@@ -4,9 +4,10 @@
     nice python benchmarks/mutation/run.py --out mutants.json
 
 mutmut's operators make the faults (numbers, arithmetic, comparisons, arguments, assignments, conditions, strings). This driver
-adds what mutmut's own runner has not: a seeded sample, stratified by package; a map from files to tests (map.toml); a limit on
-CPU time; mutants judged equivalent. Each mutant is tested in a fork of one process that has imported torch already. Results are
-appended to `OUT.jsonl` as they come, and a run goes on where one with the same --out stopped. Needs Linux, and a built engine.
+adds what mutmut's own runner has not: a seeded sample, stratified by package; a map from files to tests (map.toml), of which a
+mutant meets those that run its line, the quickest first (reach.py); a limit on CPU time; mutants judged equivalent. Each mutant
+is tested in a fork of one process that has imported torch already. Results are appended to `OUT.jsonl` as they come, and a run
+goes on where one with the same --out stopped. Needs Linux, and a built engine.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import json
 import os
 import random
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -38,6 +40,7 @@ import pandas as pd  # noqa: F401
 import pytest
 import torch  # noqa: F401
 from mutmut.mutation.mutators import mutation_operators
+from reach import LineRecorder, Reach, Selection
 
 ROOT = Path(__file__).resolve().parents[2]
 SKIPPED = (cst.Annotation, cst.Decorator, cst.Raise, cst.Assert)
@@ -143,11 +146,12 @@ def copy_tree(target: Path) -> None:
             shutil.copy2(ROOT / name, target / name)
 
 
-def run_tests(tree: Path, tests: list[str], limit: float) -> tuple[str, float]:
-    """`killed`, `survived` or `timeout`, and CPU seconds, with all that the tests started."""
+def run_tests(tree: Path, tests: list[str], plugin: object, limit: int) -> tuple[str, float]:
+    """`killed`, `survived` or `timeout` (past `limit` CPU seconds, or tenfold on the clock), and the CPU seconds it took."""
     pid = os.fork()
     if pid == 0:
         os.setsid()
+        resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
         os.chdir(tree)
         with (tree / "output.txt").open("w") as output:
             os.dup2(output.fileno(), 1)
@@ -156,10 +160,10 @@ def run_tests(tree: Path, tests: list[str], limit: float) -> tuple[str, float]:
         os.environ["PYTHONPATH"] = f"{tree}:{tree / 'analysis'}"
         code = 3
         try:
-            code = pytest.main(["-x", "-q", "--tb=short", "-p", "no:cacheprovider", "-m", MARKS, *tests])
+            code = pytest.main(["-x", "-q", "--tb=short", "-p", "no:cacheprovider", "-m", MARKS, *tests], plugins=[plugin])
         finally:
             os._exit(int(code))
-    deadline = time.monotonic() + limit
+    deadline = time.monotonic() + 10 * limit
     while True:
         done, status, usage = os.wait4(pid, os.WNOHANG)
         if done:
@@ -169,7 +173,8 @@ def run_tests(tree: Path, tests: list[str], limit: float) -> tuple[str, float]:
             _, _, usage = os.wait4(pid, 0)
             return "timeout", usage.ru_utime + usage.ru_stime
         time.sleep(0.1)
-    outcome = "survived" if os.waitstatus_to_exitcode(status) == 0 else "killed"
+    code = os.waitstatus_to_exitcode(status)
+    outcome = {0: "survived", -signal.SIGXCPU: "timeout", -signal.SIGKILL: "timeout"}.get(code, "killed")
     return outcome, usage.ru_utime + usage.ru_stime
 
 
@@ -178,30 +183,33 @@ class Tester:
 
     def __init__(self, tree: Path, settings: dict[str, Any]) -> None:
         self._tree, self._settings, self._clock = tree, settings, time.time()
-        self._baselines: dict[tuple[str, ...], float] = {}
+        self._reaches: dict[tuple[str, ...], Reach] = {}
 
     def test(self, mutant: Mutant) -> tuple[str, float]:
-        tests = tests_of(mutant.file, self._settings)
-        limit, spent = self._limit(tests)
+        """What became of the mutant, and CPU seconds. Raises RuntimeError if the tests fail without it, too."""
+        reach, spent = self._reach(tests_of(mutant.file, self._settings))
+        tests = reach.tests(mutant.file, mutant.line)
+        limit = 60 + round(4 * sum(reach.seconds[test] for test in tests))
         path = self._tree / mutant.file
         original = path.read_text()
         try:
             self._write(path, mutant.code)
-            outcome, seconds = run_tests(self._tree, tests, limit)
+            files = list(dict.fromkeys(test.split("::")[0] for test in tests))
+            outcome, seconds = run_tests(self._tree, files, Selection(tests), limit)
         finally:
             self._write(path, original)
         return outcome, seconds + spent
 
-    def _limit(self, tests: list[str]) -> tuple[float, float]:
-        """Wall seconds that these tests may take, and CPU seconds that it took to learn it. Raises RuntimeError if they fail."""
+    def _reach(self, tests: list[str]) -> tuple[Reach, float]:
+        """What the tests run, and the CPU seconds that it took to learn it."""
         key, spent = tuple(tests), 0.0
-        if key not in self._baselines:
-            begin = time.monotonic()
-            outcome, spent = run_tests(self._tree, tests, 1800)
+        if key not in self._reaches:
+            path = self._tree / "reach.json"
+            outcome, spent = run_tests(self._tree, tests, LineRecorder(self._tree, path), 1800)
             if outcome != "survived":
                 raise RuntimeError(f"without any mutant, {' '.join(tests)}: {(self._tree / 'output.txt').read_text()[-2000:]}")
-            self._baselines[key] = 60 + 4 * (time.monotonic() - begin)
-        return self._baselines[key], spent
+            self._reaches[key] = Reach.read(path)
+        return self._reaches[key], spent
 
     def _write(self, path: Path, code: str) -> None:
         """Bytecode is trusted by a file's time in whole seconds and its size: every version gets a second of its own."""
