@@ -60,15 +60,16 @@ def report_refusal(error: RuntimeError) -> None:
 
 
 class CaptureStream:
-    """One for each graph, for its warm-up and its capture. cuBLAS keeps a workspace per stream, whose address a graph remembers
-    and which goes when a graph that was captured on that stream goes: graphs that shared one would lose theirs."""
+    """A stream for the warm-up and the capture of one graph. cuBLAS keeps a workspace per stream, whose address a graph remembers
+    and which is freed with a graph that was captured on that stream: graphs that shared a stream would lose theirs."""
 
     def __init__(self, device: torch.device) -> None:
         new_stream: Any = torch.cuda.Stream  # typed or not, depending on how torch was built
         self._device, self._stream = device, new_stream(device)
 
     def warm_up(self, function: Callable[[], R]) -> R:
-        """Runs it here. Whatever autograd keeps for a weight must not belong to the default stream before a capture."""
+        """Runs the function on this stream. The gradient accumulators that autograd keeps for weights must not belong to the
+        default stream before a capture."""
         main = torch.cuda.current_stream(self._device)
         self._stream.wait_stream(main)
         with torch.cuda.stream(self._stream):
@@ -100,11 +101,15 @@ class Captured(Protocol):
 
 
 class Recorder(Protocol):
-    """A way to warm up and capture calls; not a CUDA device in tests."""
+    """A way to warm up and capture calls, which in tests needs no CUDA device. Inputs and outputs have any shapes `[...]`."""
 
-    def warm_up(self, function: FlatFunction, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]: ...
+    def warm_up(self, function: FlatFunction, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        """Makes the call as it is, and returns its outputs."""
+        ...
 
-    def capture(self, function: FlatFunction, inputs: Sequence[Tensor]) -> Captured: ...
+    def capture(self, function: FlatFunction, inputs: Sequence[Tensor]) -> Captured:
+        """Captures the call on copies of `inputs`."""
+        ...
 
 
 class CudaRecorder:
@@ -114,11 +119,9 @@ class CudaRecorder:
         self._stream = CaptureStream(device)
 
     def warm_up(self, function: FlatFunction, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Makes the call as it is."""
         return self._stream.warm_up(lambda: function(*inputs))
 
     def capture(self, function: FlatFunction, inputs: Sequence[Tensor]) -> Captured:
-        """Captures the call on copies of `inputs`."""
         return _CudaGraph(self._stream, function, inputs)
 
 
@@ -132,11 +135,12 @@ class _CudaGraph:
 
 
 class GraphedFunction(Generic[P, R]):
-    """`function`, of each combination of its inputs' shapes run as it is `WARM_UP_CALLS` times, then captured once and replayed.
+    """Runs `function` as it is `WARM_UP_CALLS` times for each combination of its inputs' shapes, then captures it once and
+    replays it.
 
     Arguments and result are tensors, or tuples, lists and named tuples of them. The function must not wait for the device nor
-    branch on its data, and whatever it reads or changes besides its inputs must stay where it is in memory. What it returns holds
-    until the next call. One that cannot be captured runs as it is.
+    branch on its data, and whatever it reads or changes besides its inputs must stay where it is in memory. Its results hold
+    until the next call. A function that cannot be captured runs as it is.
     """
 
     def __init__(self, function: Callable[P, R], recorder: Recorder) -> None:

@@ -69,8 +69,8 @@ LOADED: dict[str, Plugin] = {}
 
 
 def find(reference: str, directory: Path) -> Plugin:
-    """The plugin that a reference means: a `.py` file, its path relative to `directory`, or an installed module. Runs nothing of
-    it. Raises PluginError."""
+    """Finds the plugin that a reference means: a `.py` file, its path relative to `directory`, or an installed module. Runs
+    nothing of it. Raises PluginError."""
     if reference.endswith(".py"):
         return _find_file(directory / reference)
     top = reference.partition(".")[0]

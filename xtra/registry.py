@@ -1,7 +1,7 @@
-"""Registries of what packages and plugins contribute, looked up by name at first use: our own things in the same way as
-anybody's.
+"""Registries of things that packages and plugins contribute, looked up by name at first use. Our own things register in the same
+way as anybody's.
 
-A registry begins with what the entry points of its group lead to; plugins that a suite names add to it (`xtra.plugins`).
+A registry begins with the entry points of its group; plugins that a suite names add to it (`xtra.plugins`).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Origin:
 
     @property
     def identity(self) -> str:
-        """Returns what a job's key holds of it, beside its name."""
+        """Returns the part of it that goes into a job's key, beside its name."""
         return ", ".join(filter(None, [self.version, f"source sha256:{self.source_sha256}"]))
 
 
@@ -97,7 +97,7 @@ class Registry(Mapping[str, T], Generic[T]):
 
     @cached_property
     def _entries(self) -> dict[str, _Entry[T]]:
-        """Loads what the entry points of the group lead to."""
+        """Loads the entry points of the group."""
         by_name: dict[str, EntryPoint] = {}
         for one in sorted(entry_points(group=self._group), key=lambda one: one.name):
             if one.name in by_name:
@@ -136,13 +136,13 @@ class Registry(Mapping[str, T], Generic[T]):
 
 
 def load_object(reference: str) -> Any:
-    """Returns what `module:name` names; the module is imported now."""
+    """Imports the module of a reference `module:name` and returns the object that it names."""
     module, _, name = reference.partition(":")
     return getattr(import_module(module), name)
 
 
 def named_by(block: str, field: str) -> Callable[[str, Any], Iterator[str]]:
-    """`names_in` for things that a configuration chooses by the value of `field` in a block called `block`."""
+    """Makes the `names_in` of things that a configuration chooses by the value of `field` in a block called `block`."""
 
     def names_in(key: str, value: Any) -> Iterator[str]:
         if key == block and isinstance(value, Mapping) and field in value:
@@ -160,12 +160,12 @@ _CACHES: list[Callable[[], None]] = []
 
 
 def forgotten_at_registration(forget: Callable[[], None]) -> None:
-    """Has `forget` called whenever a plugin adds to a registry: for what was computed from the registries."""
+    """Registers `forget` to be called whenever a plugin adds to a registry, for values that were computed from the registries."""
     _CACHES.append(forget)
 
 
 def forget_what_was_derived() -> None:
-    """Has everything that was computed from the registries computed anew."""
+    """Forgets everything that was computed from the registries, so that it is computed again."""
     for forget in _CACHES:
         forget()
 
@@ -206,7 +206,7 @@ def source_sha256(package: str) -> str:
 
 
 def source_files(package: str) -> dict[str, Path]:
-    """The Python files of a top-level module by their path within it, or its own one where it is one file."""
+    """Returns the Python files of a top-level module by their path within it, or its own one where it is one file."""
     spec = find_spec(package)
     assert spec is not None  # it was found before
     if spec.submodule_search_locations:

@@ -11,7 +11,7 @@ import numpy as np
 
 
 def derive_seed(seed: int, *name: str | int) -> int:
-    """A 64-bit seed for the stream `name` of the job seed `seed`; different names give unrelated seeds.
+    """Derives a 64-bit seed for the stream `name` of the job seed `seed`; different names give unrelated seeds.
 
     Parts are length-prefixed, so ("ab", "c") and ("a", "bc") differ, and so do 1 and "1".
     """
@@ -23,5 +23,6 @@ def derive_seed(seed: int, *name: str | int) -> int:
 
 
 def stream(seed: int, *name: str | int) -> np.random.Generator:
-    """A fresh NumPy generator (Philox) for the stream `name`; call it again with the same arguments for the same numbers."""
+    """Makes a fresh NumPy generator (Philox) for the stream `name`; call it again with the same arguments for the same
+    numbers."""
     return np.random.Generator(np.random.Philox(derive_seed(seed, *name)))

@@ -206,13 +206,13 @@ class WeightsAndBiases:
 
 
 def _lines(metrics: Path) -> Iterator[Mapping[str, Any]]:
-    """Returns what the metrics hold so far."""
+    """Yields the lines of the metrics so far."""
     for line in metrics.read_text(encoding="utf-8").splitlines() if metrics.exists() else ():
         yield json.loads(line)
 
 
 def _job_record(directory: Path) -> Mapping[str, Any]:
-    """Returns what the job computes; nothing where that is not known."""
+    """Returns the record of the job that is computed; nothing where that is not known."""
     try:
         record: Mapping[str, Any] = json.loads((directory / "job.json").read_bytes())
         return record

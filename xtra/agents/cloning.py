@@ -37,7 +37,7 @@ class CloningPlayer:
 def make_player(
     config: CloningConfig, environment: EnvironmentConfig, weights: Mapping[str, Tensor], *, seed: int, num_threads: int
 ) -> CloningPlayer:
-    """A player with these weights, on the device that they are on."""
+    """Makes a player with the network weights `weights` (a `state_dict`), on the device that they are on."""
     space = ActionSpace.of(config.network.action_space, environment.game)
     device = next(iter(weights.values())).device
     network = make_network(config.network, environment.frame_size, seed, device, space.size)

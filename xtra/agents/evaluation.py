@@ -46,17 +46,17 @@ class Evaluation:
 
     @property
     def env_step(self) -> int:
-        """Steps taken in every game that still runs."""
+        """Number of steps taken in every game that still runs."""
         return len(self._actions)
 
     @property
     def num_finished(self) -> int:
-        """Games that are over."""
+        """Number of games that are over."""
         return len(self._episodes)
 
     @property
     def done(self) -> bool:
-        """Tells whether all games are over."""
+        """True when all games are over."""
         return not self._running.any()
 
     @property
@@ -105,7 +105,7 @@ def play_episodes(
 
 
 def mean_episode_return(episodes: list[Episode]) -> float:
-    """The score rule of every protocol so far."""
+    """Computes the score by which every protocol so far measures: the mean of the episodes' raw returns."""
     return float(np.mean([episode.episode_return for episode in episodes]))
 
 
@@ -126,5 +126,5 @@ class RandomPlayer:
 def make_random_player(
     config: Config, environment: EnvironmentConfig, weights: object, *, seed: int, num_threads: int
 ) -> RandomPlayer:
-    """The player of agent `random`, which has no network."""
+    """Makes the player of agent `random`, which has no network."""
     return RandomPlayer(environment.game, seed)

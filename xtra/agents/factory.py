@@ -1,4 +1,4 @@
-"""Learners and players made from an agent's configuration. Each agent's module is imported when it is asked for."""
+"""Makes learners and players from an agent's configuration. Each agent's module is imported when it is needed."""
 
 from __future__ import annotations
 

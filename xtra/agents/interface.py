@@ -54,12 +54,12 @@ class Learner(Player, Protocol):
         ...
 
     def make_replay(self, num_envs: int, frame_shape: tuple[int, int, int], expected_transitions: int) -> ReplayBuffer:
-        """Makes an empty replay that suits the agent."""
+        """Makes an empty replay that holds what the agent stores of a step."""
         ...
 
     def act(self, stacks: NDArray[np.uint8], row: int, updates: int) -> Decision:
-        """Explores in N environments. stacks: as for `play`; row: lock-step rows collected so far; updates: optimiser steps made
-        so far."""
+        """Explores in N environments. stacks: `[N, frame_stack, H, W, C]`, as for `play`; row: lock-step rows collected so far;
+        updates: optimiser steps made so far."""
         ...
 
     def update(self, replay: ReplayBuffer, update: int) -> dict[str, float]:
@@ -68,7 +68,7 @@ class Learner(Player, Protocol):
         ...
 
     def finish(self) -> None:
-        """Makes it play with the final network. Called after the last update."""
+        """Makes it act with the final network. Called after the last update."""
         ...
 
     def state(self) -> dict[str, Any]:

@@ -71,7 +71,7 @@ def write_video(path: Path, played: Iterator[Scene], game: str, frames_per_secon
 
 
 class Following:
-    """The pictures after the first, drawn each time they are iterated over: a PNG is written in two passes."""
+    """All pictures but the first, drawn each time they are iterated over: Pillow writes a PNG in two passes."""
 
     def __init__(self, scenes_shown: Sequence[Scene], game: Game) -> None:
         self._shown, self._game = scenes_shown, game

@@ -27,7 +27,7 @@ NEVER = 2**31 - 1
 
 
 def make_atari(config: EnvironmentConfig, num_envs: int) -> Emulators:
-    """The emulators of the plain game, or of one of its flavours."""
+    """Makes the emulators of the plain game, or of one of its flavours."""
     if parse_flavour(config.game).is_default:
         return AtariEmulators(config, num_envs)
     from xtra.envs.atari_flavours import FlavourEmulators  # stands on this module
@@ -62,13 +62,14 @@ class AtariEmulators:
         self._frame_number = np.zeros(num_envs, np.int64)
 
     def reset(self, mask: Mask, seeds: NDArray[np.int64]) -> Frames:
-        """Seeded restart of the masked copies; a restarted game equals a fresh one of the same seed."""
+        """Restarts the masked copies `[N]`, each from its seed `[N]`; returns frames `[N, H, W, C]`. A restarted game equals a
+        fresh one of the same seed."""
         frames, info = self._vector.reset(seed=seeds[mask], options={"reset_mask": mask})
         self._frame_number = info["episode_frame_number"].astype(np.int64)
         return _owned(frames)
 
     def step(self, action_ids: NDArray[np.int64]) -> EmulatorStep:
-        """One env step: `frame_skip` emulator frames."""
+        """Takes one env step, `frame_skip` emulator frames, with an action id for each copy `[N]`."""
         frames, rewards, ended, _, info = self._vector.step(action_ids)
         frame_number = info["episode_frame_number"].astype(np.int64)
         # `ended` marks lost lives and game overs alike; only a game over restarts the frame counter.
@@ -82,19 +83,19 @@ class AtariEmulators:
 
 
 def rom_id(game: str) -> str:
-    """ale-py's name of an Atari game (`ms_pacman` for MsPacman)."""
+    """Returns ale-py's name of an Atari game (`ms_pacman` for MsPacman)."""
     identifier: str = next(rom_id for rom_id in roms.get_all_rom_ids() if rom_id_to_name(rom_id) == game)
     return identifier
 
 
 def rom_path(game: str) -> Path:
-    """The game's file."""
+    """Returns the path of the game's ROM."""
     path: Path | None = roms.get_rom_path(rom_id(game))
     assert path is not None  # ale-py ships it
     return path
 
 
 def _owned(frames: NDArray[np.uint8]) -> Frames:
-    """Stacks of one frame `[N, 1, H, W, 3]`, or gray ones without the last axis, as `[N, H, W, C]`; a copy, since ale-py reuses
-    its buffer."""
+    """Copies stacks of one frame `[N, 1, H, W, 3]`, or gray ones without the last axis, to frames `[N, H, W, C]`, since ale-py
+    reuses its buffer."""
     return frames[:, 0].copy() if frames.ndim == 5 else frames[:, 0, :, :, None].copy()

@@ -31,13 +31,14 @@ class FlavourEmulators:
         self._frames = np.zeros((num_envs, size, size, channels), np.uint8)
 
     def reset(self, mask: Mask, seeds: NDArray[np.int64]) -> Frames:
-        """Seeded restart of the masked copies."""
+        """Restarts the masked copies `[N]`, each from its seed `[N]`; returns frames `[N, H, W, C]`."""
         for env in np.flatnonzero(mask):
             self._consoles[env].reset(int(seeds[env]), self._frames[env])
         return self._frames.copy()
 
     def step(self, action_ids: NDArray[np.int64]) -> EmulatorStep:
-        """One env step: `frame_skip` emulator frames, fewer where the game ends."""
+        """Takes one env step, `frame_skip` emulator frames or fewer where the game ends, with an action id for each copy
+        `[N]`."""
         copies = zip(self._consoles, action_ids.tolist(), self._frames, strict=True)
         results = [console.step(action_id, frame) for console, action_id, frame in copies]
         rewards, life_lost, game_over = (np.array(column) for column in zip(*results, strict=True))
@@ -77,7 +78,8 @@ class Console:
         self._resize(self._screens[1], frame)
 
     def step(self, action_id: int, frame: NDArray[np.uint8]) -> tuple[float, bool, bool]:
-        """The reward, whether a life was lost, whether the game is over."""
+        """Takes one env step and writes what the game then shows to `frame` `[size, size, C]`. Returns the reward, whether a life
+        was lost, and whether the game is over."""
         ale, action, lives = self._ale, ACTIONS[action_id], self._ale.lives()
         reward, game_over = 0, False
         for left in range(self._frame_skip - 1, -1, -1):
@@ -96,8 +98,8 @@ class Console:
 
 
 def num_noops(seed: int, noop_max: int) -> int:
-    """No-ops before the first step: uniform on 0 to `noop_max` - 1, as `std::uniform_int_distribution` of GNU's C++ library draws
-    from `std::mt19937` (Lemire, 2019)."""
+    """Draws the number of no-ops before the first step: uniform on 0 to `noop_max` - 1, as `std::uniform_int_distribution` of
+    GNU's C++ library draws it from `std::mt19937` (Lemire, 2019)."""
     if noop_max < 2:
         return 0
     generator = np.random.RandomState(seed)

@@ -74,7 +74,7 @@ class CatchEmulators:
         self._steps, self._ball, self._paddle = (np.zeros(num_envs, np.int64) for _ in range(3))
 
     def reset(self, mask: Mask, seeds: NDArray[np.int64]) -> Frames:
-        """New balls on the masked boards."""
+        """Puts a new ball, in the column that its seed `[N]` gives, on each masked board `[N]`; returns frames `[N, H, W, C]`."""
         columns = self._rules.columns
         for env in np.flatnonzero(mask):
             self._steps[env], self._paddle[env] = 0, (columns - self._rules.paddle_columns) // 2
@@ -82,7 +82,7 @@ class CatchEmulators:
         return self._draw()
 
     def step(self, action_ids: NDArray[np.int64]) -> EmulatorStep:
-        """The paddle moves, then the ball."""
+        """Moves the paddles by the action ids `[N]`, then the balls."""
         rules = self._rules
         rights = (action_ids == RIGHT).astype(np.int64) - (action_ids == LEFT)
         self._paddle = np.clip(self._paddle + rights * rules.columns_per_right, 0, rules.columns - rules.paddle_columns)
@@ -93,7 +93,7 @@ class CatchEmulators:
         return EmulatorStep(self._draw(), rewards, np.zeros(self.num_envs, np.bool_), landed)
 
     def _fallen(self) -> NDArray[np.int64]:
-        """Rows that each ball has left behind: it stops at the paddle's."""
+        """Returns how many rows each ball has left behind, `[N]`: it stops at the paddle's."""
         return np.minimum((self._steps * self._rules.rows_per_step).astype(np.int64), LAST_ROW)
 
     def _draw(self) -> Frames:

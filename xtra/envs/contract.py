@@ -1,4 +1,4 @@
-"""What every game promises (`Emulators`), tried out: the test that authors of games run by `xtra-bench check-environment`."""
+"""The contract that every game keeps (`Emulators`), as a test that authors of games run by `xtra-bench check-environment`."""
 
 from __future__ import annotations
 

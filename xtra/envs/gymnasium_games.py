@@ -38,7 +38,7 @@ Picture = NDArray[np.uint8]
 
 
 class GymnasiumEmulators:
-    """N copies of an environment. A copy whose time is up, by the environment's own limit, is over."""
+    """N copies of an environment. A copy that the environment itself truncates is over."""
 
     def __init__(self, config: EnvironmentConfig, num_envs: int) -> None:
         self.num_envs = num_envs
@@ -48,13 +48,13 @@ class GymnasiumEmulators:
         self._frames = np.zeros((num_envs, config.frame_size, config.frame_size, channels), np.uint8)
 
     def reset(self, mask: Mask, seeds: NDArray[np.int64]) -> Frames:
-        """Starts the masked copies anew, each from its seed."""
+        """Restarts the masked copies `[N]`, each from its seed `[N]`; returns frames `[N, H, W, C]`."""
         for env in np.flatnonzero(mask):
             self._frames[env] = self._shown(self._copies[env].reset(int(seeds[env])))
         return self._frames.copy()
 
     def step(self, action_ids: NDArray[np.int64]) -> EmulatorStep:
-        """Takes an action in every copy that is not over; one that is stays as it is."""
+        """Takes an action id `[N]` in every copy that is not over; one that is over stays as it is."""
         rewards, over = np.zeros(self.num_envs, np.float32), np.ones(self.num_envs, np.bool_)
         for env, copy in enumerate(self._copies):
             if not copy.over:
@@ -63,7 +63,7 @@ class GymnasiumEmulators:
         return EmulatorStep(self._frames.copy(), rewards, np.zeros(self.num_envs, np.bool_), over)
 
     def _shown(self, picture: Picture) -> Picture:
-        """The picture `[H, W, 3]` as a frame, area-interpolated."""
+        """Resizes a picture `[H, W, 3]` to a frame, by area."""
         size = self._config.frame_size
         frame: Picture = np.asarray(Image.fromarray(picture).resize((size, size), Image.Resampling.BOX))
         return frame if self._config.color == "rgb" else to_gray(frame)
@@ -103,7 +103,8 @@ class _Copy:
 
 @cache
 def num_actions(name: str) -> int:
-    """Counts the actions of the game of that name. Raises UnknownGame for what cannot be played here, or not exactly again."""
+    """Counts the actions of the game of that name. Raises UnknownGame for a game that cannot be played here, or not repeated
+    exactly."""
     parse_game(name)
     with _refusing(name):
         first = _Copy(name)
@@ -126,14 +127,14 @@ def num_actions(name: str) -> int:
 
 
 def package_of(name: str) -> str:
-    """The top-level module of the environment's code."""
+    """Returns the top-level module of the environment's code."""
     entry_point = _spec(name).entry_point
     module: str = entry_point if isinstance(entry_point, str) else entry_point.__module__
     return module.partition(":")[0].partition(".")[0]
 
 
 def _play(copy: _Copy, seed: int) -> list[tuple[Picture, float, bool]]:
-    """Frames, rewards and ends of an episode, and of those that follow it, up to TRIED_STEPS steps."""
+    """Returns pictures, rewards and ends of an episode, and of those that follow it, up to TRIED_STEPS steps."""
     actions = np.random.default_rng(seed).integers(copy.num_actions, size=TRIED_STEPS).tolist()
     course = [(copy.reset(seed), 0.0, False)]
     for number, action in enumerate(actions):
@@ -155,7 +156,7 @@ def _difference(one: list[tuple[Picture, float, bool]], other: list[tuple[Pictur
 
 
 def _spec(name: str) -> Any:
-    """Returns what Gymnasium knows of the environment. Raises UnknownGame."""
+    """Returns Gymnasium's specification of the environment. Raises UnknownGame."""
     package, _, identifier = parse_game(name).id.rpartition(":")
     try:
         if package:
@@ -189,7 +190,7 @@ def _make(name: str) -> tuple[Any, bool]:
 
 
 def _is_picture(space: Any) -> bool:
-    """Whether observations are bytes `[H, W]`, `[H, W, 1]` or `[H, W, 3]`."""
+    """Tells whether observations are bytes `[H, W]`, `[H, W, 1]` or `[H, W, 3]`."""
     if not isinstance(space, gymnasium.spaces.Box) or space.dtype != np.uint8:
         return False
     return len(space.shape) == 2 or (len(space.shape) == 3 and space.shape[2] in (1, 3))

@@ -25,7 +25,8 @@ def make_emulators(config: EnvironmentConfig, num_envs: int) -> Emulators:
 
 
 def make_training_environment(config: EnvironmentConfig, num_envs: int, seed: int) -> VectorEnvironment:
-    """Training: an own seed for every episode of every copy; lost lives end trajectories if the configuration says so."""
+    """Makes an environment for training: an own seed for every episode of every copy; lost lives end trajectories if the
+    configuration says so."""
     return VectorEnvironment(
         make_emulators(config, num_envs),
         partial(episode_seed, seed, config.game),
@@ -37,7 +38,7 @@ def make_training_environment(config: EnvironmentConfig, num_envs: int, seed: in
 def make_evaluation_environment(
     config: EnvironmentConfig, num_episodes: int, seed: int, max_episode_env_steps: int
 ) -> VectorEnvironment:
-    """Evaluation: copy i plays the i-th episode, a whole game."""
+    """Makes an environment for evaluation: copy i plays the i-th episode, a whole game."""
     return VectorEnvironment(
         make_emulators(config, num_episodes),
         partial(episode_seed, seed, config.game),
@@ -47,5 +48,5 @@ def make_evaluation_environment(
 
 
 def episode_seed(seed: int, game: str, env: int, episode: int) -> int:
-    """The seed of an environment's `episode`-th game (from 0) in copy `env`; ale-py takes 31 bits."""
+    """Derives the seed of the `episode`-th game (from 0) in copy `env`; ale-py takes 31 bits."""
     return derive_seed(seed, "episode", game, env, episode) % 2**31

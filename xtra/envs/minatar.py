@@ -52,7 +52,7 @@ COLORS = {
 
 
 class MinAtarEmulators:
-    """N copies of one of the games."""
+    """N copies of one of MinAtar's games."""
 
     def __init__(self, config: EnvironmentConfig, num_envs: int) -> None:
         environment = _environment_class()
@@ -65,7 +65,7 @@ class MinAtarEmulators:
         self._pictures = np.zeros((num_envs, CELLS, CELLS, 3), np.uint8)
 
     def reset(self, mask: Mask, seeds: NDArray[np.int64]) -> Frames:
-        """New games in the masked copies."""
+        """Starts new games in the masked copies `[N]`, each from its seed `[N]`; returns frames `[N, H, W, C]`."""
         envs = np.flatnonzero(mask)
         for env in envs:
             game = self._games[env]
@@ -76,7 +76,7 @@ class MinAtarEmulators:
         return to_frames(self._pictures, self._config)
 
     def step(self, action_ids: NDArray[np.int64]) -> EmulatorStep:
-        """One of MinAtar's steps."""
+        """Takes one of MinAtar's steps in each copy, with the action ids `[N]`."""
         results = [game.act(ACTIONS.get(action, 0)) for game, action in zip(self._games, action_ids.tolist(), strict=True)]
         self._draw(np.arange(self.num_envs))
         rewards, game_over = (np.array(column) for column in zip(*results, strict=True))
@@ -88,12 +88,13 @@ class MinAtarEmulators:
 
 
 def palette(channels: dict[str, int]) -> NDArray[np.int64]:
-    """The colours `[channels, 3]` of a game whose channels have these names and indices."""
+    """Returns the colours `[channels, 3]` of a game whose channels have these names and indices."""
     return np.array([COLORS[name] for name in sorted(channels, key=channels.__getitem__)])
 
 
 def blend(present: NDArray[np.bool_], colors: NDArray[np.int64]) -> NDArray[np.uint8]:
-    """Cells `[..., channels]` as colours `[..., 3]`: the mean of the colours of what is present, black where nothing is."""
+    """Returns the colours `[..., 3]` of cells `[..., channels]`: the mean of the colours of what is present, black where nothing
+    is."""
     count = np.maximum(present.sum(axis=-1, keepdims=True), 1)
     mean: NDArray[np.int64] = (present @ colors) // count
     return mean.astype(np.uint8)

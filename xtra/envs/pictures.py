@@ -13,7 +13,7 @@ LUMINANCE = np.array([299, 587, 114])
 
 
 def to_frames(pictures: NDArray[np.uint8], config: EnvironmentConfig) -> Frames:
-    """Pictures `[N, 10, 10, 3]` as frames `[N, H, W, C]`."""
+    """Turns pictures `[N, 10, 10, 3]` into frames `[N, H, W, C]`."""
     if config.color == "gray":
         pictures = to_gray(pictures)
     scale = config.frame_size // CELLS

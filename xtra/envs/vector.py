@@ -35,15 +35,16 @@ class Emulators(Protocol):
     num_envs: int
 
     def reset(self, mask: Mask, seeds: NDArray[np.int64]) -> Frames:
-        """Starts a new game in each masked copy from its entry of `seeds` (`[N]`, 31 bits); the others keep their frame.
+        """Starts a new game in each masked copy `[N]` from its entry of `seeds` (`[N]`, 31 bits); the others keep their frame.
+        Returns the frames of all, `[N, H, W, C]`.
 
         A game's course is a function of its seed and the actions that follow, whatever was played before.
         """
         ...
 
     def step(self, action_ids: NDArray[np.int64]) -> EmulatorStep:
-        """Takes one action (an id of ALE's 18) in each copy. A finished copy may be stepped: its result means nothing until
-        reset."""
+        """Takes one action, an id of ALE's 18 (`[N]`), in each copy. A finished copy may be stepped: until it is reset its
+        results mean nothing."""
         ...
 
 
@@ -88,13 +89,13 @@ class VectorEnvironment:
         self._actions: list[list[int]] = [[] for _ in range(self.num_envs)]
 
     def reset(self) -> Frames:
-        """Starts every copy's first episode."""
+        """Starts every copy's first episode; returns frames `[N, H, W, C]`."""
         self._episode[:] = 0
         self._actions = [[] for _ in range(self.num_envs)]
         return self._emulators.reset(np.ones(self.num_envs, np.bool_), self._seeds())
 
     def step(self, action_ids: NDArray[np.int64]) -> Step:
-        """Takes one action per copy; finished games start anew within the call."""
+        """Takes one action id per copy, `[N]`; where a game has ended the next one starts within the call."""
         result = self._emulators.step(action_ids)
         for history, action in zip(self._actions, action_ids.tolist(), strict=True):
             history.append(action)
@@ -111,11 +112,11 @@ class VectorEnvironment:
         return Step(frames, result.frames, result.rewards, terminal, episode_end, truncated)
 
     def state(self) -> dict[str, Any]:
-        """Everything `restore` needs: each copy's episode number and the actions taken in it so far."""
+        """Returns each copy's episode number and the actions taken in it so far: everything `restore` needs."""
         return {"episode": self._episode.tolist(), "actions": [list(history) for history in self._actions]}
 
     def restore(self, state: dict[str, Any]) -> Frames:
-        """Plays the running episodes again up to where `state` was taken; returns the frames seen there.
+        """Plays the running episodes again up to where `state` was taken; returns the frames seen there, `[N, H, W, C]`.
 
         Copies with shorter histories start later, so that all arrive together; what they do before their reset does not matter.
         """

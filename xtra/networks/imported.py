@@ -24,14 +24,14 @@ VERSION = 1
 
 
 class ImportedConfig(NetworkHeader):
-    """Stage `imported`: the file's header, and which file it is."""
+    """Stage `imported`: the file's header, and the hash that tells which file it is."""
 
     sha256: str
     """Of the whole file."""
 
 
 def run(config: ImportedConfig, context: StageContext) -> NoReturn:
-    """Reached by a worker only if the store has lost the imported network, which no job can make again.
+    """Refuses to run: a worker gets here only if the store has lost the imported network, which no job can make again.
 
     Raises FileNotFoundError, saying how to import it again.
     """

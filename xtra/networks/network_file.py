@@ -97,7 +97,7 @@ class NetworkFile:
 
 
 def network_bytes(weights: Mapping[str, Tensor], header: NetworkHeader) -> bytes:
-    """Serialises a network's `state_dict` with its header."""
+    """Serialises a network's `state_dict`, in whatever shapes `[...]`, with its header."""
     import safetensors.torch
 
     # Contiguous copies: safetensors stores neither views that share memory nor channels-last layouts.

@@ -138,7 +138,6 @@ class NativeHashModel:
         self._model = _native.HashModel(batch, num_actions, NUM_ROWS, memory)
 
     def initial_inference(self, observations: NDArray[np.uint32], /) -> ModelOutput:
-        """See `SearchModel`; observations: uint32 `[B]` latents."""
         rows = observations % NUM_ROWS
         latent, state, _prefix, value, logits = self._arrays
         latent[:] = observations.view(np.int32)
@@ -148,6 +147,5 @@ class NativeHashModel:
         return self._output
 
     def recurrent_inference(self, latent: Tensor, value_prefix_state: Tensor, actions: Tensor, /) -> ModelOutput:
-        """See `SearchModel`."""
         self._model.infer(latent.data_ptr(), value_prefix_state.data_ptr(), actions.data_ptr())
         return self._output

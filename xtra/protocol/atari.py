@@ -227,12 +227,12 @@ class Flavour:
 
     @property
     def is_default(self) -> bool:
-        """Whether it is what the plain name stands for."""
+        """True if the game's plain name stands for it."""
         return self == default_flavour(self.game)
 
     @property
     def name(self) -> str:
-        """The one name it has in suites: settings that are the default are left out, the mode stands first."""
+        """Its one name in suites: settings that are the default are left out, the mode stands first."""
         plain = default_flavour(self.game)
         settings = [f"{key}={getattr(self, key)}" for key in _SETTINGS if getattr(self, key) != getattr(plain, key)]
         return "@".join([self.game, ",".join(settings)]) if settings else self.game
@@ -244,13 +244,13 @@ def default_flavour(game: str) -> Flavour:
 
 
 def flavours_of(game: str) -> dict[str, tuple[int, ...]]:
-    """The modes and the difficulties that an Atari game has."""
+    """Returns the modes and the difficulties that an Atari game has."""
     modes, difficulties = FLAVOURS.get(game, ((0,), (0,)))
     return {"mode": tuple(modes), "difficulty": tuple(difficulties)}
 
 
 def parse_flavour(name: str) -> Flavour:
-    """An Atari game, or a flavour of one: `Breakout`, `Breakout@mode=12`, `Breakout@mode=12,difficulty=1`.
+    """Parses the name of an Atari game, or of a flavour of one: `Breakout`, `Breakout@mode=12`, `Breakout@mode=12,difficulty=1`.
 
     Raises UnknownGame.
     """
@@ -274,7 +274,7 @@ def parse_flavour(name: str) -> Flavour:
 
 
 def _described(game: str) -> str:
-    """The modes and difficulties of a game, in words."""
+    """Describes the modes and difficulties of a game in words."""
     modes, difficulties = (", ".join(map(str, values)) for values in flavours_of(game).values())
     return f"modes of {game}: {modes}; difficulties: {difficulties}"
 

@@ -1,4 +1,4 @@
-"""Catch and its variants: what they are called and how they are measured."""
+"""Catch and its variants: their names and how they are measured."""
 
 from __future__ import annotations
 

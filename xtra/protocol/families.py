@@ -106,7 +106,7 @@ def family_problem(family: Family, others: Mapping[str, Family]) -> str | None:
 
 
 def games_in(key: str, value: Any) -> Iterator[tuple[Family, str]]:
-    """The games, each with its family, that a job's configuration names under `key`."""
+    """Yields the games, each with its family, that a job's configuration names under `key`."""
     names = [value] if isinstance(value, str) else value if isinstance(value, list | tuple) else ()
     for name in map(str, names) if key in ("game", "games", "sources") else ():
         prefix, colon, _ = name.partition(":")
@@ -116,7 +116,7 @@ def games_in(key: str, value: Any) -> Iterator[tuple[Family, str]]:
 
 
 def families_in(key: str, value: Any) -> Iterator[str]:
-    """The names of those games' families."""
+    """Yields the names of those games' families."""
     yield from (family.name for family, _ in games_in(key, value))
 
 

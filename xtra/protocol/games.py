@@ -57,7 +57,7 @@ GAMES: Mapping[str, Game] = Derived(_games)
 
 @cache
 def find_game(name: str) -> Game:
-    """The game of that name, which may be a flavour of one. Raises UnknownGame; suites check names before."""
+    """Finds the game of that name, which may be a flavour of one. Raises UnknownGame; suites check names before."""
     base = name.partition("@")[0]
     if ":" in base:
         return _made_game(name)
@@ -74,7 +74,7 @@ def find_game(name: str) -> Game:
 
 
 def _made_game(name: str) -> Game:
-    """The game of a family whose games are not listed. Raises UnknownGame."""
+    """Makes the game of a family whose games are not listed. Raises UnknownGame."""
     prefix = name.partition(":")[0]
     family = FAMILIES.get(prefix)
     if family is None or not family.find:
@@ -121,11 +121,11 @@ class ActionSpace:
         return len(self.ids)
 
     def to_ids(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Indices `[...]` to ids `[...]`."""
+        """Maps indices `[...]` to ids `[...]`."""
         return np.array(self.ids)[indices]
 
     def to_indices(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Ids `[...]` to indices `[...]`. Raises ValueError for an id that is not among them."""
+        """Maps ids `[...]` to indices `[...]`. Raises ValueError for an id that is not among them."""
         index_of_id = np.full(max(NUM_ACTIONS, *self.ids) + 1, -1)
         index_of_id[list(self.ids)] = np.arange(self.size)
         indices: NDArray[np.int64] = index_of_id[ids]

@@ -1,6 +1,6 @@
 """Gymnasium's environments as games: `gymnasium:CartPole-v1`, and how they, and games of several families, are measured.
 
-A name is all there is to a game. After the environment's id stand, if any, what is passed to it, in the order of the alphabet:
+A game is its name. After the environment's id stand its arguments, if any, in alphabetical order:
 `gymnasium:FrozenLake-v1@is_slippery=false,map_name=8x8`. Values are read as JSON; what is no JSON is text. An id whose package
 registers it when it is imported begins with the package: `gymnasium:minigrid:MiniGrid-Empty-5x5-v0`. The slash of an id's
 namespace is a dot, since a slash parts method, game and seed: `gymnasium:ALE.Pong-v5`.
@@ -37,7 +37,8 @@ class GymnasiumGame:
 
 
 def parse_game(name: str) -> GymnasiumGame:
-    """The environment and its arguments. Raises UnknownGame; whether there is such an environment is not asked."""
+    """Parses a name into the environment's id and its arguments. Raises UnknownGame; it does not ask whether there is such an
+    environment."""
     identifier, at, text = name.removeprefix(PREFIX).partition("@")
     kwargs: dict[str, Any] = {}
     for part in text.split(",") if at else ():

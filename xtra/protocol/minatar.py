@@ -1,4 +1,4 @@
-"""MinAtar's games: what they are called and how they are measured."""
+"""MinAtar's games: their names and how they are measured."""
 
 from __future__ import annotations
 

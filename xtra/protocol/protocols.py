@@ -32,7 +32,7 @@ class Protocol:
     """What a normalised score of 1 stands for: a human's score, or the game's maximum (0 is the random agent in both)."""
 
     def label(self, overrides: Mapping[str, Any]) -> str:
-        """The name that rows carry: the protocol's own, and after it each of its settings that `overrides` changes."""
+        """Returns the name that rows carry: the protocol's own, and after it each of its settings that `overrides` changes."""
         changed = [
             f"{path}={overrides[path]}"
             for path in sorted(self.settings)

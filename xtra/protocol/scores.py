@@ -35,7 +35,7 @@ class ReferenceScore:
     note: str
 
     def normalize(self, score: float) -> float:
-        """0 for the random agent's raw return, 1 for the reference's."""
+        """Maps the random agent's raw return to 0 and the reference's to 1."""
         return (score - self.random) / (self.reference - self.random)
 
 
@@ -69,7 +69,7 @@ class PublishedAggregate:
 
 @cache
 def reference_scores() -> Mapping[str, ReferenceScore]:
-    """Returns what 0 and 1 mean for each game. Games without a known human score (Carnival, Pooyan) are absent."""
+    """Returns the scores that 0 and 1 stand for in each game. Games without a known human score (Carnival, Pooyan) are absent."""
     return {
         row["game"]: ReferenceScore(
             row["game"],
@@ -85,7 +85,7 @@ def reference_scores() -> Mapping[str, ReferenceScore]:
 
 @cache
 def published_scores() -> tuple[PublishedScore, ...]:
-    """Returns scores of other people's runs by game. Those of trust `recollected` never enter an estimate."""
+    """Returns the scores of other people's runs, by game. Those of trust `recollected` never enter an estimate."""
     return tuple(
         PublishedScore(
             row["method"],
@@ -103,7 +103,7 @@ def published_scores() -> tuple[PublishedScore, ...]:
 
 @cache
 def published_aggregates() -> tuple[PublishedAggregate, ...]:
-    """Statistics over many games, as published."""
+    """Returns statistics over many games, as published."""
     return tuple(
         PublishedAggregate(
             row["method"],

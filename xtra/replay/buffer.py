@@ -32,7 +32,7 @@ class Sample:
 
 
 def table_rows(config: ReplayConfig, num_envs: int, expected_transitions: int) -> int:
-    """Rows of the table: one more than needed keeps the frames that follow the newest transition."""
+    """Returns the number of rows of the table: one more than needed, for the frames that follow the newest transition."""
     return -(-min(config.capacity, expected_transitions) // num_envs) + 1
 
 

@@ -24,13 +24,13 @@ BLOCK_FRAMES = 16
 
 
 def compress_frames(frames: NDArray[np.uint8]) -> bytes:
-    """Frames `[..., H, W, C]` as a block."""
+    """Compresses frames `[..., H, W, C]` to a block."""
     block: bytes = zstandard.compress(np.ascontiguousarray(frames).data, ZSTD_LEVEL)
     return block
 
 
 def decompress_frames(block: bytes, frame_shape: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """A block's frames `[n, H, W, C]`, to be read only."""
+    """Returns a block's frames `[n, H, W, C]`, to be read only."""
     return np.frombuffer(zstandard.decompress(block), np.uint8).reshape(-1, *frame_shape)
 
 
@@ -47,7 +47,7 @@ class FrameStore(Protocol):
 
 
 class RawFrames:
-    """Frames in one array. Memory is taken as rows are written."""
+    """A FrameStore with all frames in one array. Memory is taken as rows are written."""
 
     def __init__(self, rows: int, num_envs: int, frame_shape: tuple[int, int, int]) -> None:
         self._frames = np.empty((rows, num_envs, *frame_shape), np.uint8)
@@ -60,7 +60,7 @@ class RawFrames:
 
 
 class CompressedFrames:
-    """Frames as separate blocks; a repeated read of one frame in a call decodes it once."""
+    """A FrameStore with a block for each frame; a frame that occurs several times in one call of `read` is decoded once."""
 
     def __init__(self, rows: int, num_envs: int, frame_shape: tuple[int, int, int]) -> None:
         self._shape = frame_shape
@@ -83,7 +83,7 @@ class CompressedFrames:
 class FinalFrames:
     """The frames seen after trajectories' last actions, by the places (slot, environment) of those actions, compressed.
 
-    Nothing is done in them, so they are no rows of the replay, but an agent learns to foresee them.
+    No action is taken in them, so they are no rows of the replay, but an agent learns to predict them.
     """
 
     def __init__(self, frame_shape: tuple[int, int, int]) -> None:
@@ -111,18 +111,18 @@ class FinalFrames:
 
 
 def make_frame_store(rows: int, num_envs: int, frame_shape: tuple[int, int, int], budget_gb: float) -> FrameStore:
-    """Raw frames if they fit into the budget, else compressed ones. The choice never changes what is read."""
+    """Makes a store of raw frames if they fit into the budget, else of compressed ones. The choice never changes what is read."""
     raw = frames_fit(rows, num_envs, frame_shape, budget_gb)
     return (RawFrames if raw else CompressedFrames)(rows, num_envs, frame_shape)
 
 
 def frames_fit(rows: int, num_envs: int, frame_shape: tuple[int, int, int], budget_gb: float) -> bool:
-    """Tells whether so many raw frames fit into so many GB."""
+    """Tells whether rows x num_envs raw frames fit into `budget_gb` GB."""
     return rows * num_envs * int(np.prod(frame_shape)) <= budget_gb * 1e9
 
 
 class DeviceFrames:
-    """A FrameStore. What it reads is what `RawFrames` reads."""
+    """A FrameStore in the memory of a device. It reads the same frames as `RawFrames`."""
 
     def __init__(self, rows: int, num_envs: int, frame_shape: tuple[int, int, int], device: torch.device) -> None:
         self._frames = torch.empty((rows, num_envs, *frame_shape), dtype=torch.uint8, device=device)
@@ -145,20 +145,20 @@ MAX_THREADS = 4
 
 
 class BlockEncoder:
-    """The frames of one trajectory, in order, to blocks."""
+    """Encodes the frames of one trajectory, in order, in blocks of `BLOCK_FRAMES`."""
 
     def __init__(self) -> None:
         self._waiting: list[NDArray[np.uint8]] = []
         self._blocks: list[bytes] = []
 
     def add(self, frame: NDArray[np.uint8]) -> None:
-        """The next frame `[H, W, C]`."""
+        """Adds the next frame `[H, W, C]`."""
         self._waiting.append(frame)
         if len(self._waiting) == BLOCK_FRAMES:
             self._close()
 
     def finish(self) -> list[bytes]:
-        """All blocks; the trajectory has ended."""
+        """Ends the trajectory, and returns all its blocks."""
         if self._waiting:
             self._close()
         return self._blocks
@@ -169,11 +169,11 @@ class BlockEncoder:
 
 
 class BlockFrames:
-    """A read-only FrameStore of one column over a file of blocks, cut where a trajectory ends, which is mapped into memory. May
-    be read by several threads at once.
+    """A read-only FrameStore of one column: a file of blocks, mapped into memory, in which each trajectory begins a new block.
+    Several threads may read it at once.
 
     offsets: `[blocks + 1]` places in the file. first: `[T]`, where each transition's trajectory begins. No decoded block is kept:
-    samples are spread over so many that few would be met again.
+    samples are spread over so many blocks that few would be read again.
     """
 
     def __init__(

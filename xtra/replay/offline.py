@@ -85,12 +85,13 @@ class OfflineData:
 
     @property
     def num_transitions(self) -> int:
-        """All of them, those that are never sampled included."""
+        """Number of all transitions, those that are never sampled included."""
         return len(self.steps.actions)
 
     @classmethod
     def open(cls, directory: Path) -> Self:
-        """Raises DamagedError, naming the file, unless all are what meta.json says."""
+        """Opens the dataset in a directory. Raises DamagedError, naming the file, unless every file is as meta.json describes
+        it."""
         meta = _read_meta(directory / META)
         for name, file in meta["files"].items():
             path = directory / name
@@ -101,8 +102,9 @@ class OfflineData:
         return cls(directory, meta, Transitions(**_arrays(directory / STEPS)), Episodes(**_arrays(directory / EPISODES)))
 
     def replay(self, config: ReplayConfig, window: int) -> ReplayBuffer:
-        """All transitions as rows of one environment, equally urgent; those of which the next `window` steps are unknown have
-        priority 0. Frames are decoded now if they fit `config.frame_memory_gb`, else when they are read."""
+        """Makes a replay of one environment that holds all transitions as rows, with equal priorities; those whose next `window`
+        steps are unknown have priority 0. Frames are decoded now if they fit `config.frame_memory_gb`, else when they are
+        read."""
         count, steps = self.num_transitions, self.steps
         roomy = config.model_copy(update={"capacity": max(config.capacity, count)})
         frames = self.frames(config.frame_memory_gb * 1e9)
@@ -115,7 +117,8 @@ class OfflineData:
         return replay
 
     def frames(self, memory_bytes: float) -> FrameStore:
-        """Raw frames if they fit into the memory, else compressed ones. The choice never changes what is read."""
+        """Returns a store of raw frames if they fit into the memory, else of compressed ones. The choice never changes what is
+        read."""
         first, offsets = self.steps.first, np.load(self.directory / OFFSETS)
         chunked = BlockFrames(self.directory / FRAMES, offsets, first, self.frame_shape)
         if len(first) * np.prod(self.frame_shape) > memory_bytes:
@@ -181,8 +184,8 @@ def write_trajectories(
     seen: Iterable[SeenRow],
     episode_seed: EpisodeSeed,
 ) -> Transitions:
-    """Everything but meta.json and the card. chosen: in the order of their last rows. seen: the run's rows from the first on,
-    in whatever view."""
+    """Writes all files of a dataset but meta.json and the card. chosen: in the order of their last rows. seen: the run's rows
+    from the first on, in any view."""
     offsets, final_blocks = _write_frames(directory / FRAMES, chosen, seen)
     np.save(directory / OFFSETS, offsets)
     save_final_frames(directory / FINAL_FRAMES, final_blocks)
@@ -241,7 +244,8 @@ def _steps(recording: Recording, chosen: Sequence[Trajectory], episodes: list[in
 def _episodes(
     recording: Recording, chosen: Sequence[Trajectory], episode_seed: EpisodeSeed
 ) -> tuple[Episodes, list[int], list[int]]:
-    """The games that the trajectories are parts of; for each trajectory its game's place among them, and the game's first row."""
+    """Returns the games that the trajectories are parts of; and for each trajectory its game's place among them, and the game's
+    first row."""
     meta, actions = recording.meta, recording.columns["actions"]
     ends = [[row for row, env in meta.episode_ends if env == column] for column in range(meta.num_envs)]
     places: dict[tuple[int, int], int] = {}
@@ -263,7 +267,7 @@ def _episodes(
 
 
 def card_text(meta: dict[str, Any], steps: Transitions) -> str:
-    """Markdown. meta: as sealed."""
+    """Writes the card in Markdown. meta: as `seal` returned it."""
     environment, source, counts = meta["environment"], meta["source"], meta["counts"]
     who = "uniformly random play" if source["policy"] == "random" else "an agent while it learned the game"
     view = "rendered by exact replay of its actions" if source["rendered"] else "as the run saw it"
@@ -294,7 +298,7 @@ def card_text(meta: dict[str, Any], steps: Transitions) -> str:
 
 
 def _returns(steps: Transitions) -> list[str]:
-    """One line per third of the transitions; a trajectory belongs to the third it begins in."""
+    """Returns a line of the card's table for each third of the transitions; a trajectory belongs to the third it begins in."""
     count, starts = len(steps.first), np.unique(steps.first)
     returns = np.add.reduceat(steps.rewards, starts, dtype=np.float64)
     lengths = np.diff([*starts, count])

@@ -1,6 +1,6 @@
-"""A run's whole replay as it is left on disk: segments, and one small file with the facts that they do not hold.
+"""The whole replay of a run as it is left on disk: segments, and one small file with the facts that they do not hold.
 
-It is read row by row, never whole: what a run saw may not fit in memory.
+It is read row by row, never whole, since all that a run saw may not fit in memory.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class Recording:
 
     @cached_property
     def columns(self) -> dict[str, NDArray[Any]]:
-        """All rows of the fixed columns, each `[num_rows, num_envs, ...]`."""
+        """The fixed columns, with all rows: `[num_rows, num_envs, ...]` each."""
         parts = []
         for segment in self._segments:
             path = self._directory / segment.name
@@ -110,7 +110,7 @@ class Recording:
         return {name: np.concatenate([part[name] for part in parts]) for name in COLUMNS}
 
     def rows(self, frame_shape: tuple[int, int, int]) -> Iterator[SeenRow]:
-        """Yields what was seen, row by row."""
+        """Yields the frames that were seen, row by row."""
         for segment in self._segments:
             with (self._directory / segment.name).open("rb") as file:
                 content = load_segment(file)
@@ -121,7 +121,7 @@ class Recording:
                 yield SeenRow(frames, final_frames.get(row, {}))
 
     def trajectories(self) -> list[Trajectory]:
-        """All of them, in the order of their last rows."""
+        """Returns all trajectories, in the order of their last rows."""
         trajectories = []
         for env, open_row in enumerate(self.meta.open_rows):
             starts = np.unique(self.columns["first"][:, env]).tolist()

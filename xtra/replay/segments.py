@@ -166,7 +166,7 @@ class SegmentContent(NamedTuple):
 
 
 def load_segment(file: BinaryIO) -> SegmentContent:
-    """Frames stay compressed."""
+    """Reads a segment's file; its frames stay compressed."""
     blocks = load_blocks(file)
     columns = {name: np.load(file) for name in COLUMNS}
     places = [(row, env) for row, env in np.load(file).tolist()]
@@ -174,7 +174,7 @@ def load_segment(file: BinaryIO) -> SegmentContent:
 
 
 def iter_frames(content: SegmentContent, num_envs: int, frame_shape: tuple[int, int, int]) -> Iterator[NDArray[np.uint8]]:
-    """A segment's rows in order, each `[N, H, W, C]`, 16 decoded at a time."""
+    """Yields a segment's rows in order, each `[N, H, W, C]`; 16 are decoded at a time."""
     for start in range(0, len(content.blocks), num_envs):
         block_rows = [decompress_frames(block, frame_shape) for block in content.blocks[start : start + num_envs]]
         yield from np.stack(block_rows, axis=1)

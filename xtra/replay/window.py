@@ -31,7 +31,7 @@ class Window:
 
     @property
     def observed(self) -> Mask:
-        """Whether what was seen after each step is known, `[B, length - 1]`.
+        """A mask `[B, length - 1]` of the steps after which the next observation is known.
 
         After a trajectory's last step it is known if the replay was given the final frame.
         """

@@ -1,4 +1,5 @@
-"""Refusals: each names the argument, what came and what is expected. Nothing is converted or copied to make it fit."""
+"""Checks of a search's arguments and of the model's outputs. Errors name the argument, what was given and what is expected;
+nothing is converted or copied to make it fit."""
 
 from __future__ import annotations
 
@@ -32,7 +33,7 @@ def require(name: str, tensor: object, shape: Sequence[int], dtypes: tuple[torch
 
 
 def check_arguments(output: ModelOutput, valid: Tensor, seeds: Tensor | None, noise: Tensor | None, num_threads: int) -> None:
-    """Checks what `search` was given against the roots' inference."""
+    """Checks the arguments of `search` against the roots' inference: valid, noise: `[B, A]`; seeds: `[B]`. Raises ValueError."""
     batch, num_actions = _batch_and_actions(output)
     device = output.policy_logits.device
     _require_scalars("initial_inference", output, batch, num_actions, device)
@@ -55,7 +56,8 @@ class OutputGuard:
         self._expected = _layouts(root)
 
     def check(self, output: ModelOutput) -> None:
-        """Raises ValueError that names the first field that differs. The output of last time needs no second look."""
+        """Raises ValueError that names the first field that differs. An output object that was checked last time is not checked
+        again."""
         if output is self._last:
             return
         self._last = output

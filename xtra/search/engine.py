@@ -1,4 +1,5 @@
-"""The interface of engines to `search`: the same calls, the same numbers; and the engines kept between two searches."""
+"""The interface of engines to `search`: all take the same calls and give the same numbers. And the pool of engines that are kept
+between two searches."""
 
 from __future__ import annotations
 
@@ -79,10 +80,10 @@ class Engine(Protocol):
         """Expands the selected leaves, backs their values up and selects the next."""
 
     def finish(self) -> RootStatistics:
-        """Called after the last step."""
+        """Returns the roots' statistics. Called after the last step."""
 
     def read_nodes(self) -> NDArray[Any]:
-        """A copy of the trees as `xtra.search.tree.node_fields`, `[B, S + 1]`."""
+        """Copies the trees: `xtra.search.tree.node_fields`, `[B, S + 1]`."""
 
 
 MAX_KEPT_ENGINES = 4
@@ -93,7 +94,8 @@ _lock = threading.RLock()  # the garbage collector may call `return_engine` insi
 
 
 def borrow_engine(key: Hashable, make: Callable[[], Engine]) -> Engine:
-    """An idle engine that was given back under the same key, or a new one. Nobody else has it until it is given back."""
+    """Returns an idle engine that was given back under the same key, or a new one. It is the caller's alone until it is given
+    back."""
     with _lock:
         for place, (kept_under, engine) in enumerate(_kept):
             if kept_under == key:

@@ -19,7 +19,8 @@ from xtra.search.model import ModelOutput
 
 @lru_cache(maxsize=64)
 def exploration_table(config: SearchConfig) -> NDArray[np.float32]:
-    """pUCT's factor (ln((n + c_base + 1) / c_base) + c_init) * sqrt(n), float32 `[S + 2]` by visits n; computed in float64."""
+    """Tabulates pUCT's factor (ln((n + c_base + 1) / c_base) + c_init) * sqrt(n), float32 `[S + 2]` by visits n; computed in
+    float64."""
     visits = np.arange(config.num_simulations + 2, dtype=np.float64)
     growth = np.log((visits + config.pb_c_base + 1) / config.pb_c_base) + config.pb_c_init
     return (growth * np.sqrt(visits)).astype(np.float32)
@@ -27,7 +28,8 @@ def exploration_table(config: SearchConfig) -> NDArray[np.float32]:
 
 @lru_cache(maxsize=64)
 def considered_visits_table(config: SearchConfig, num_actions: int) -> NDArray[np.uint16]:
-    """Sequential halving, uint16 `[A + 1, S]`: with m actions considered, the visits that simulation s's choice must have."""
+    """Tabulates sequential halving, uint16 `[A + 1, S]`: the number of visits that the action which simulation s chooses must
+    have, with m actions considered."""
     table = np.zeros((num_actions + 1, config.num_simulations), dtype=np.uint16)
     if config.policy == "gumbel":
         for considered in range(1, min(num_actions, config.max_considered_actions) + 1):
@@ -36,7 +38,8 @@ def considered_visits_table(config: SearchConfig, num_actions: int) -> NDArray[n
 
 
 def considered_visits(num_considered: int, num_simulations: int) -> list[int]:
-    """One row of that table: log2(m) phases of equal length; each halves the actions and visits those left equally often."""
+    """Computes one row of that table: log2(m) phases of equal length; each halves the actions and visits those left equally
+    often."""
     if num_considered == 1:
         return list(range(num_simulations))
     num_phases = math.ceil(math.log2(num_considered))
@@ -54,10 +57,10 @@ def considered_visits(num_considered: int, num_simulations: int) -> list[int]:
 def improved_policy(
     config: SearchConfig, root: ModelOutput, valid: Tensor, root_bias: Tensor, visits: Tensor, q: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """softmax(logits + sigma(completed Q)) over valid actions, float32 `[B, A]`, and the chosen action, int64 `[B]`.
+    """Returns softmax(logits + sigma(completed Q)) over valid actions, float32 `[B, A]`, and the chosen action, int64 `[B]`.
 
-    root_bias: Gumbel + logits.  visits, q: of the root's children.  All `[B, A]`. The action is the best by
-    Gumbel + logits + sigma(Q) among the most visited.
+    root_bias: Gumbel + logits. visits, q: of the root's children. All `[B, A]`. The action is the best by Gumbel + logits +
+    sigma(Q) among the most visited.
     """
     logits = root.policy_logits.masked_fill(~valid, -torch.inf)
     sigma = scaled_completed_q(config, root.value, logits.softmax(-1), valid, visits, q)
@@ -67,7 +70,7 @@ def improved_policy(
 
 
 def scaled_completed_q(config: SearchConfig, value: Tensor, prior: Tensor, valid: Tensor, visits: Tensor, q: Tensor) -> Tensor:
-    """sigma of the completed Q, `[B, A]`: unvisited actions take the mixed value, then all are rescaled to [0, 1]."""
+    """Computes sigma of the completed Q, `[B, A]`: unvisited actions take the mixed value, then all are rescaled to [0, 1]."""
     visited = visits > 0
     num_visits = visits.sum(1)
     weighted = (prior * q).where(visited, 0.0).sum(1) / prior.where(visited, 0.0).sum(1).clamp(min=1e-30)
@@ -81,10 +84,10 @@ def scaled_completed_q(config: SearchConfig, value: Tensor, prior: Tensor, valid
 
 
 def dirichlet_noise(rng: np.random.Generator, valid_actions: Tensor, alpha: float) -> Tensor:
-    """Dirichlet(alpha) over each root's valid actions: float32 `[B, A]` on the CPU, 0 where not valid, rows sum to 1.
+    """Draws Dirichlet(alpha) noise over each root's valid actions: float32 `[B, A]` on the CPU, 0 where not valid, rows sum to 1.
 
-    The numbers of a root depend on `rng` and on how many valid actions the roots before it have, so draw one root at a time
-    from a stream of its own where the place in the batch must not matter.
+    The numbers of a root depend on `rng` and on how many valid actions the roots before it have, so draw one root at a time from
+    a stream of its own where the place in the batch must not matter.
     """
     valid = valid_actions.cpu().numpy()
     noise = np.zeros(valid.shape, dtype=np.float32)
@@ -99,5 +102,5 @@ def dirichlet_noise(rng: np.random.Generator, valid_actions: Tensor, alpha: floa
 
 
 def gumbel_noise(rng: np.random.Generator, valid_actions: Tensor) -> Tensor:
-    """Standard Gumbel samples, float32 `[B, A]` on the CPU, for the root policy `gumbel`."""
+    """Draws standard Gumbel samples, float32 `[B, A]` on the CPU, for the root policy `gumbel`."""
     return torch.from_numpy(rng.gumbel(size=tuple(valid_actions.shape)).astype(np.float32))

@@ -1,4 +1,5 @@
-"""A whole search, networks included, captured once as a CUDA graph and replayed at every call: the host copies inputs alone."""
+"""A whole search, networks included, captured once as a CUDA graph and replayed at every call: all that the host does is copy the
+inputs."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ class GraphedSearch:
     def __call__(
         self, observations: Tensor, *, valid_actions: Tensor, seeds: Tensor | None = None, noise: Tensor | None = None
     ) -> SearchResult:
-        """See `search`. The tree is a view of this search until the next call; the other results are the caller's."""
+        """Searches as `search` does. The tree is a view of this search until the next call; the other results are the
+        caller's."""
         inputs = {"observations": observations, "valid_actions": valid_actions, "seeds": seeds, "noise": noise}
         if self._graph is None and not self._refused:
             self._capture(inputs)

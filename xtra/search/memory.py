@@ -20,7 +20,7 @@ _NODE_HEADER = {"value_sum": 0, "value_prefix": 4, "reward": 8, "visits": 16, "p
 
 
 def rules(config: SearchConfig) -> _native.Rules:
-    """The configuration as the engines read it."""
+    """Returns the configuration in the form that the engines read."""
     return _native.Rules(
         discount=config.discount,
         value_delta_max=config.value_delta_max,
@@ -108,14 +108,14 @@ class Memory:
         return pointers | {"latent_bytes": self.latent_bytes, "state_bytes": self.state_bytes}
 
     def accept(self, roots: Roots) -> None:
-        """Copies what a search reads again at every simulation."""
+        """Copies the inputs that a search reads at every simulation."""
         if self.root_bias is not None and roots.bias is not None:
             self.root_bias.copy_(roots.bias)
         if self.seeds is not None and roots.seeds is not None:
             self.seeds.copy_(roots.seeds.view(torch.int64))
 
     def errors(self) -> Tensor:
-        """int32 `[B]`: 0, or a key of `ERROR_FIELDS`; where the tree header keeps it."""
+        """Returns the trees' error codes, int32 `[B]`: 0, or a key of `ERROR_FIELDS`."""
         offset = _native.TREE_ERROR_OFFSET
         return self.trees[:, offset : offset + 4].contiguous().view(torch.int32).squeeze(1)
 

@@ -62,7 +62,7 @@ Arrays = tuple[Array, Array, Array]
 
 
 class FunctionModel:
-    """Searches what three functions describe; arrays are shared with torch, not copied.
+    """A model made of three functions. Arrays are shared with torch, not copied.
 
     represent(observations) -> latent `[B, ...]`.
     dynamics(latent, value_prefix_state, actions int64 `[B]`) -> latent, value_prefix_state, value_prefix float32 `[B]`.
@@ -76,17 +76,15 @@ class FunctionModel:
         predict: Callable[[Array], tuple[Array, Array]],
         state_size: int = 1,
     ) -> None:
-        """state_size: floats of `value_prefix_state` per root; it starts, and is reset to, zero."""
+        """state_size: floats of `value_prefix_state` per root; it starts at zero and is reset to zero."""
         self._represent, self._dynamics, self._predict, self._state_size = represent, dynamics, predict, state_size
 
     def initial_inference(self, observations: Any, /) -> ModelOutput:
-        """See `SearchModel`."""
         latent = self._represent(observations)
         state = np.zeros((len(latent), self._state_size), dtype=np.float32)
         return self._output(latent, state, np.zeros(len(latent), dtype=np.float32))
 
     def recurrent_inference(self, latent: Tensor, value_prefix_state: Tensor, actions: Tensor, /) -> ModelOutput:
-        """See `SearchModel`."""
         return self._output(*self._dynamics(latent.numpy(), value_prefix_state.numpy(), actions.numpy()))
 
     def _output(self, latent: Array, state: Array, value_prefix: Array) -> ModelOutput:

@@ -32,7 +32,8 @@ class CpuTrees:
         self._weights_address = self._weights.ctypes.data
 
     def begin(self, roots: Roots, logits: Tensor, value: Tensor, latents: int = 0, states: int = 0) -> None:
-        """See `Engine.begin`.  latents, states: addresses, or 0 if the caller keeps them."""
+        """Sets the roots up, with logits `[B, A]` and values `[B]`, and selects the first leaves. latents, states: addresses, or
+        0 if the caller keeps them."""
         self._memory.accept(roots)
         self._engine.reset(roots.valid.data_ptr(), self._weights_address)
         self._weigh(logits)
@@ -42,20 +43,22 @@ class CpuTrees:
             raise BadOutput("initial_inference", *fault)
 
     def step(self, simulation: int, logits: Tensor, value: Tensor, prefix: Tensor, latents: int = 0, states: int = 0) -> None:
-        """See `Engine.step`."""
+        """Expands the selected leaves, with logits `[B, A]`, values `[B]` and value prefixes `[B]`, and selects the next.
+        latents, states: as in `begin`."""
         self._weigh(logits)
         fault = self._engine.step(simulation, value.data_ptr(), prefix.data_ptr(), latents, states)
         if fault is not None:
             raise BadOutput("recurrent_inference", *fault)
 
     def _weigh(self, logits: Tensor) -> None:
-        """The softmax but for its division. NumPy's exponential takes a fifth of the time of torch's softmax of narrow rows."""
+        """Computes the softmax except for its division. NumPy's exponential takes a fifth of the time of torch's softmax of
+        narrow rows."""
         self._engine.shift(logits.data_ptr())
         np.exp(self._weights, self._weights)
 
 
 class NativeEngine:
-    """See `xtra.search.engine.Engine`."""
+    """The engine for a network on the CPU: trees, latents and recurrent states lie in one block of memory."""
 
     def __init__(
         self, config: SearchConfig, output: ModelOutput, seeded: bool, num_threads: int, instruction_set: str = ""
@@ -66,21 +69,17 @@ class NativeEngine:
         self.latent, self.value_prefix_state, self.actions = memory.latent, memory.state, memory.actions
 
     def begin(self, roots: Roots, output: ModelOutput) -> None:
-        """See `Engine.begin`."""
         latent, state, _, value, logits = output
         self._trees.begin(roots, logits, value, latent.data_ptr(), state.data_ptr())
 
     def step(self, simulation: int, output: ModelOutput) -> None:
-        """See `Engine.step`."""
         latent, state, prefix, value, logits = output
         self._trees.step(simulation, logits, value, prefix, latent.data_ptr(), state.data_ptr())
 
     def finish(self) -> RootStatistics:
-        """See `Engine.finish`."""
         return self._memory.statistics()
 
     def read_nodes(self) -> NDArray[Any]:
-        """See `Engine.read_nodes`."""
         return self._memory.read_nodes()
 
 
@@ -88,7 +87,8 @@ CPU = torch.device("cpu")
 
 
 class OffloadEngine:
-    """See `xtra.search.engine.Engine`."""
+    """The engine for a network on a device without the CUDA engine: trees on the CPU; latents and recurrent states stay on the
+    device."""
 
     def __init__(self, config: SearchConfig, output: ModelOutput, seeded: bool, num_threads: int) -> None:
         batch = len(output.policy_logits)
@@ -102,7 +102,6 @@ class OffloadEngine:
         self._rows = torch.arange(batch, device=self._device)
 
     def begin(self, roots: Roots, output: ModelOutput) -> None:
-        """See `Engine.begin`."""
         noise, bias, seeds = (None if tensor is None else tensor.cpu() for tensor in roots[1:])
         here = Roots(roots.valid.cpu(), noise, bias, seeds)
         self._trees.begin(here, output.policy_logits.cpu(), output.value.cpu())
@@ -111,7 +110,6 @@ class OffloadEngine:
         self._gather()
 
     def step(self, simulation: int, output: ModelOutput) -> None:
-        """See `Engine.step`."""
         keep = self._memory.is_reset.to(self._device).logical_not()
         self._trees.step(simulation, output.policy_logits.cpu(), output.value.cpu(), output.value_prefix.cpu())
         state = output.value_prefix_state
@@ -120,11 +118,9 @@ class OffloadEngine:
         self._gather()
 
     def finish(self) -> RootStatistics:
-        """See `Engine.finish`."""
         return RootStatistics(*(tensor.to(self._device) for tensor in self._memory.statistics()))
 
     def read_nodes(self) -> NDArray[Any]:
-        """See `Engine.read_nodes`."""
         return self._memory.read_nodes()
 
     def _gather(self) -> None:

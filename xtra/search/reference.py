@@ -26,7 +26,7 @@ WARP = 32
 
 
 def ordered_sum(row: Row) -> np.float32:
-    """The sum in the order of a warp: each of 32 lanes adds its strided entries, then the lanes are folded in half."""
+    """Sums a row `[A]` in the order of a warp: each of 32 lanes adds its strided entries, then the lanes are folded in half."""
     padded = np.zeros(-(-len(row) // WARP) * WARP, dtype=np.float32)
     padded[: len(row)] = row
     lanes = np.zeros(WARP, dtype=np.float32)
@@ -129,7 +129,7 @@ class ReferenceTree:
         node["child"] = NO_NODE
 
     def _reward(self, slot: int, before: int) -> np.float32:
-        """The reward of reaching `slot` if `before` is the node whose value prefix came before it."""
+        """Returns the reward of reaching `slot` if `before` is the node whose value prefix came before it."""
         prefix = self.nodes[slot]["value_prefix"]
         return np.float32(prefix if self.is_reset(before) else prefix - self.nodes[before]["value_prefix"])
 
@@ -154,8 +154,8 @@ class ReferenceTree:
     # The span by which Q is normalised
 
     def _enter_span(self, slot: int) -> None:
-        """The reward that the node's edge has in the min-max: the true one, or that after the node popped before it from the
-        released code's depth-first stack, whose order is preorder with the highest action first."""
+        """Returns the reward that the node's edge has in the min-max: the true one, or that after the node popped before it from
+        the released code's depth-first stack, whose order is preorder with the highest action first."""
         self.span_reward[slot] = self.nodes[slot]["reward"]
         if self.config.min_max != "released":
             return
@@ -176,7 +176,7 @@ class ReferenceTree:
             self.span_q[after] = self.span_reward[after] + self.discount * mean
 
     def _span(self, low: np.float32, high: np.float32) -> tuple[np.float32, np.float32]:
-        """Returns what to subtract and to multiply by; nothing is normalised while all values are equal."""
+        """Returns the offset to subtract and the factor to multiply by; nothing is normalised while all values are equal."""
         if not high - low > 0:
             return np.float32(0), np.float32(1)
         return low, np.float32(1) / max(high - low, self.value_delta_max)
@@ -199,7 +199,7 @@ class ReferenceTree:
             slot, depth = child, depth + 1
 
     def _mean_q(self, slot: int, parent_mean_q: np.float32) -> np.float32:
-        """EfficientZero's running mean of Q: of the visited children, and below the root of the parent's mean too."""
+        """Returns EfficientZero's running mean of Q: of the visited children, and below the root of the parent's mean too."""
         node = self.nodes[slot]
         total = ordered_sum(np.where(self.valid, node["q"], np.float32(0)))
         visited = np.float32((node["child_visits"] > 0).sum())
@@ -223,7 +223,7 @@ class ReferenceTree:
         return np.asarray(prior_score + value_score, dtype=np.float32)
 
     def _gumbel_scores(self, simulation: int) -> Row:
-        """Sequential halving: among actions with as many visits as the plan considers now, g + logits + sigma(Q)."""
+        """Scores actions for sequential halving: g + logits + sigma(Q) of those with as many visits as the plan considers now."""
         root = self.nodes[0]
         num_considered = min(self.config.max_considered_actions, int(self.valid.sum()))
         planned = self.considered[num_considered, simulation]
@@ -232,7 +232,8 @@ class ReferenceTree:
         return np.asarray((self.root_bias + self.completed_q()) + penalty, dtype=np.float32)
 
     def completed_q(self) -> Row:
-        """sigma(completed Q) of the root: mixed value where unvisited, rescaled to [0, 1], times c_scale (c_visit + max N)."""
+        """Returns sigma(completed Q) of the root, `[A]`: mixed value where unvisited, rescaled to [0, 1], times c_scale (c_visit
+        + max N)."""
         root = self.nodes[0]
         visited = root["child_visits"] > 0
         seen_prior = ordered_sum(np.where(visited, root["prior"], np.float32(0)))

@@ -17,7 +17,7 @@ from xtra.search.reference import ReferenceTree
 
 
 class ReferenceEngine:
-    """See `xtra.search.engine.Engine`. CPU tensors only."""
+    """The engine that searches with `ReferenceTree`. CPU tensors only."""
 
     def __init__(self, config: SearchConfig, output: ModelOutput) -> None:
         batch, num_actions = output.policy_logits.shape
@@ -25,7 +25,6 @@ class ReferenceEngine:
         self._trees = [ReferenceTree(config, *tables) for _ in range(batch)]
 
     def begin(self, roots: Roots, output: ModelOutput) -> None:
-        """See `Engine.begin`."""
         self._valid = roots.valid
         self._latents: list[Tensor] = []
         self._states: list[Tensor] = []
@@ -43,7 +42,6 @@ class ReferenceEngine:
         self._store(output)
 
     def step(self, simulation: int, output: ModelOutput) -> None:
-        """See `Engine.step`."""
         weights = self._weights(output)
         for index, tree in enumerate(self._trees):
             value, prefix = np.float32(output.value[index]), np.float32(output.value_prefix[index])
@@ -51,18 +49,17 @@ class ReferenceEngine:
         self._store(output)
 
     def finish(self) -> RootStatistics:
-        """See `Engine.finish`."""
         roots = self.read_nodes()[:, 0]
         visits = torch.from_numpy(roots["child_visits"].astype(np.int32))
         values = roots["value_sum"] / roots["visits"].astype(np.float32)
         return RootStatistics(visits, torch.from_numpy(roots["q"].copy()), torch.from_numpy(values))
 
     def read_nodes(self) -> NDArray[Any]:
-        """See `Engine.read_nodes`."""
         return np.stack([tree.nodes for tree in self._trees])
 
     def _store(self, output: ModelOutput) -> None:
-        """Keeps what was inferred, the states of resetting nodes as zeros, and gathers what the next inference reads."""
+        """Keeps an inference's latents and states, those of resetting nodes as zeros, and gathers what the next inference
+        reads."""
         slot = len(self._latents)
         state = output.value_prefix_state.clone()
         state[[index for index, tree in enumerate(self._trees) if tree.is_reset(slot)]] = 0
@@ -74,7 +71,7 @@ class ReferenceEngine:
         self.actions = torch.tensor([action for _, action in leaves], dtype=torch.int64)
 
     def _weights(self, output: ModelOutput) -> NDArray[np.float32]:
-        """exp(logits - the row's largest valid logit), `[B, A]`; 0 where not valid."""
+        """Returns exp(logits - the row's largest valid logit), `[B, A]`; 0 where not valid."""
         if not bool(self._valid.any(1).all()):
             raise BadOutput("search", int((~self._valid.any(1)).nonzero()[0]), 4)
         logits = output.policy_logits.masked_fill(~self._valid, -torch.inf)

@@ -88,7 +88,8 @@ def conclude(config: SearchConfig, roots: Roots, output: ModelOutput, statistics
 
 
 def _key(name: EngineName, config: SearchConfig, output: ModelOutput, seeded: bool, num_threads: int) -> Hashable:
-    """Two searches of equal keys can use one engine, one after the other."""
+    """Returns the key of engines that can be used for this search: two searches of equal keys can use one engine, one after the
+    other."""
     latent, state = output.latent, output.value_prefix_state
     memory = latent.dtype, latent.shape, latent.stride(), state.dtype, state.shape, state.stride(), latent.device
     return name, config, output.policy_logits.shape, seeded, num_threads, memory

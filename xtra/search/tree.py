@@ -16,7 +16,8 @@ NO_NODE = -1
 
 
 def node_fields(num_actions: int) -> list[tuple[Any, ...]]:
-    """The record of one node with A actions: scalars, then its edges as rows of A. Field order and types are the engines' own."""
+    """Describes the record of one node with A actions: scalars, then its edges as rows of A. Field order and types are the
+    engines' own."""
     return [
         ("value_sum", np.float32),  # of the node's own value and the returns of all simulations through it
         ("value_prefix", np.float32),  # the model's; 0 at the root
@@ -49,13 +50,14 @@ class Tree:
 
     @property
     def nodes(self) -> NDArray[Any]:
-        """Structured `[B, num_simulations + 1]`; slot 0 is the root, slot s + 1 the node that simulation s expanded."""
+        """The nodes, structured `[B, num_simulations + 1]`; slot 0 is the root, slot s + 1 the node that simulation s
+        expanded."""
         if self._nodes is None:
             self._nodes = self._read_nodes()
         return self._nodes
 
     def principal_variation(self, root: int = 0) -> list[Move]:
-        """The most visited path from a root, ties to the lowest action, until nothing further was expanded."""
+        """Returns the most visited path from a root, ties to the lowest action, until nothing further was expanded."""
         nodes, path, slot = self.nodes[root], [], 0
         while nodes[slot]["child_visits"].any():
             action = int(nodes[slot]["child_visits"].argmax())
@@ -64,7 +66,7 @@ class Tree:
         return path
 
     def dump(self, root: int = 0, max_depth: int | None = None) -> str:
-        """The tree as indented text, one expanded node a line: action, visits, value, reward, prior."""
+        """Prints the tree as indented text, one expanded node a line: action, visits, value, reward, prior."""
         nodes, lines = self.nodes[root], []
 
         def describe(slot: int) -> None:

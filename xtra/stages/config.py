@@ -1,4 +1,4 @@
-"""The configurations of the stages: what a job is made from, beside its seed and its inputs. No torch here."""
+"""The configurations of the stages: each job's, except for its seed and its inputs. No torch here."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ class PretrainConfig(Config):
 
 
 class ProbeConfig(Config):
-    """Stage `probe`: what foretells how well the network of input `pretrained` will transfer to one game."""
+    """Stage `probe`: measurements that may foretell how well the network of input `pretrained` will transfer to one game."""
 
     environment: EnvironmentConfig
     """The target game, of which input `target` holds random play."""

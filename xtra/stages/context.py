@@ -1,4 +1,4 @@
-"""The context that the worker hands to a stage's `run(config, context)`: directories, telemetry, and the wish that it stops."""
+"""The context that the worker hands to a stage's `run(config, context)`: directories, telemetry, and requests to stop."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Stopped(BaseException):
 
 
 class StopRequest:
-    """SIGTERM or SIGINT, as a stage meets it: at once by Stopped, or, after `defer`, between two of its moves.
+    """SIGTERM or SIGINT as a stage meets it: as Stopped, raised at once or, after `defer`, between two of its moves.
 
     Only the first signal counts: SLURM and a dying launcher each send one, and the second must not interrupt the saving.
     """
@@ -41,14 +41,14 @@ class StopRequest:
         self._deferred = False
 
     def listen(self) -> None:
-        """Takes the process's signals from here on; for the main thread."""
+        """Handles the process's signals from here on; for the main thread."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM):
             signal.signal(number, self._receive)
 
     def defer(self) -> None:
         """Leaves stops to the stage, which from here on calls `check` between its moves.
 
-        One that does not within SAVE_SECONDS is ended all the same.
+        A stage that does not call it within SAVE_SECONDS is ended all the same.
         """
         self._deferred = True
 

@@ -38,7 +38,8 @@ RANDOM_ROWS = 250
 
 
 def run(config: DatasetConfig, context: StageContext) -> None:
-    """Input `train`: the run; none for random play. Leaves the files that `xtra.replay.offline` describes."""
+    """Makes a dataset of the run that is input `train`, or of random play where there is none. Leaves the files that
+    `xtra.replay.offline` describes."""
     if "train" in context.inputs:
         recording = Recording(context.inputs["train"][0] / "replay")
     else:
@@ -73,8 +74,8 @@ def choose(trajectories: Sequence[Trajectory], config: DataConfig) -> list[Traje
 
 
 def render(recording: Recording, view: EnvironmentConfig) -> Iterator[SeenRow]:
-    """Yields what the run would have seen in another view, row by row. Raises ValueError where the game takes another course than
-    in the run."""
+    """Yields the run's frames in another view, row by row. Raises ValueError where the game takes another course than in the
+    run."""
     meta, columns = recording.meta, recording.columns
     environment = make_training_environment(view, meta.num_envs, meta.seed)
     starts = np.concatenate([columns["first"], [meta.open_rows]])
@@ -124,7 +125,7 @@ def _play_at_random(config: DatasetConfig, context: StageContext) -> Recording:
 
 
 def _check_course(recorded: EnvironmentConfig, view: EnvironmentConfig) -> None:
-    """Raises ValueError where a view differs from the recorded run in more than what the game looks like."""
+    """Raises ValueError where a view differs from the recorded run in more than the game's looks."""
     of_run, of_view = recorded.model_dump(), view.model_dump()
     for name in of_run:
         if name not in VIEW and of_run[name] != of_view[name]:

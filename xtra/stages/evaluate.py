@@ -19,7 +19,8 @@ from xtra.stages.resumable import complete
 
 
 def run(config: EvaluateConfig, context: StageContext) -> None:
-    """Input `network`: the job whose network is scored (none for the random agent). Leaves episodes.json and summary.json."""
+    """Scores the network of the job that is input `network` (none for the random agent). Leaves episodes.json and
+    summary.json."""
     player = _make_player(config, context, prepare_torch(config.evaluation.num_threads))
     complete(Scoring(config, player, context), context)
 
@@ -51,11 +52,11 @@ class Scoring:
         return False
 
     def position(self) -> str:
-        """Games over, and steps of the others."""
+        """Describes how many games are over, and the steps of the others."""
         return f"{self._evaluation.num_finished} games and {self._evaluation.env_step:,} env steps"
 
     def state(self) -> dict[str, Any]:
-        """The actions: all else follows from them."""
+        """Returns the actions: all else follows from them."""
         return {"actions": self._evaluation.actions()}
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -63,7 +64,7 @@ class Scoring:
         self._evaluation.restore(state["actions"])
 
     def save_outputs(self) -> None:
-        """Leaves a row per game, and the score."""
+        """Saves a row per game, and the score."""
         episodes = self._evaluation.episodes
         rows = [dataclasses.asdict(episode) for episode in episodes]
         (self._context.out / "episodes.json").write_text(json.dumps(rows))

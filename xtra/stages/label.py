@@ -29,7 +29,8 @@ BATCH_SIZE = 256
 
 
 def run(config: LabelConfig, context: StageContext) -> None:
-    """Inputs: `dataset` and `teacher`. Leaves labels.npz, one row per transition, and summary.json."""
+    """Labels the observations of input `dataset` with the network of input `teacher`. Leaves labels.npz, one row per transition,
+    and summary.json."""
     device = prepare_torch(config.num_threads)
     (dataset,), (teacher,) = context.inputs["dataset"], context.inputs["teacher"]
     network = make_network(config.agent.network, config.environment.frame_size, config.seed, device)
@@ -67,22 +68,22 @@ class Labelling:
         return False
 
     def position(self) -> str:
-        """Transitions with a label."""
+        """Describes how many transitions have a label."""
         return f"{self._done:,} transitions"
 
     def state(self) -> dict[str, Any]:
-        """The labels made so far."""
+        """Returns the labels made so far."""
         labels = self._labels
         return {"policies": labels.teacher_policies[: self._done], "values": labels.teacher_values[: self._done]}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """The inverse of `state`."""
+        """Sets what `state` returned."""
         self._done = len(state["values"])
         self._labels.teacher_policies[: self._done] = state["policies"]
         self._labels.teacher_values[: self._done] = state["values"]
 
     def save_outputs(self) -> None:
-        """Leaves the labels and what they are like on the whole."""
+        """Saves the labels, and a summary of them."""
         labels, out = self._labels, self._context.out
         labels.save(out)
         summary = {

@@ -36,7 +36,7 @@ class OfflineLearner(Protocol):
 
 
 def train_offline(learner: OfflineLearner, num_updates: int, checkpoint_interval: int, context: StageContext) -> None:
-    """Leaves network.pt, summary.json and metrics.jsonl. Goes on from `work/checkpoints` if there are any."""
+    """Trains, going on from `work/checkpoints` if there are any. Leaves network.pt, summary.json and metrics.jsonl."""
     complete_training(OfflineTraining(learner, num_updates, checkpoint_interval, context), context)
 
 
@@ -60,19 +60,19 @@ class OfflineTraining:
         return True
 
     def checkpoint_due(self) -> bool:
-        """Every so many updates."""
+        """True after every so many updates."""
         return self.updates % self._checkpoint_interval == 0
 
     def position(self) -> str:
-        """The counter."""
+        """Describes the number of updates."""
         return f"{self.updates:,} updates"
 
     def state(self) -> dict[str, Any]:
-        """Everything that the next move depends on but the data."""
+        """Returns everything that the next move depends on but the data."""
         return {"learner": self._learner.state(), "updates": self.updates}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """The inverse of `state`."""
+        """Sets what `state` returned."""
         self._learner.restore(state["learner"])
         self.updates = state["updates"]
 

@@ -21,8 +21,9 @@ from xtra.transfer.registry import PRETRAINING, PretrainingSetup
 
 
 def run(config: PretrainConfig, context: StageContext) -> None:
-    """Inputs: `dataset` and, where teachers are followed, `label`, one per game. Leaves what every offline training leaves, and
-    source_scores.json: how the network plays its own games, for what it has not learned it cannot transfer."""
+    """Pretrains on inputs `dataset` and, where teachers are followed, `label`, one of each per game. Leaves the files of every
+    offline training, and source_scores.json: how the network plays its own games, since it cannot transfer what it has not
+    learned."""
     updates = config.pretraining.updates
     run = TrainingRun(
         num_updates=updates,
@@ -56,7 +57,8 @@ def make_pretrainer(config: PretrainConfig, inputs: Mapping[str, tuple[Path, ...
 
 
 class Pretraining(OfflineTraining):
-    """Offline training, and after its last update evaluations of the network on its source games; a move is a step of one."""
+    """Offline training, followed by evaluations of the network on its source games; a move is an update, or a step of an
+    evaluation."""
 
     def __init__(self, config: PretrainConfig, learner: OfflineLearner, context: StageContext) -> None:
         super().__init__(learner, config.pretraining.updates, config.checkpoint_interval, context)
@@ -81,22 +83,22 @@ class Pretraining(OfflineTraining):
         return True
 
     def checkpoint_due(self) -> bool:
-        """Every so many updates, and after the last one, when the network is finished."""
+        """True after every so many updates, and after the last one, when the network is finished."""
         trained = self.updates == self._config.pretraining.updates
         return self._evaluation is None and not self._scores and (trained or super().checkpoint_due())
 
     def position(self) -> str:
-        """The updates, and the games scored after them."""
+        """Describes the number of updates, and of games scored after them."""
         scored = f" and {len(self._scores)} source games scored" if self.updates == self._config.pretraining.updates else ""
         return super().position() + scored
 
     def state(self) -> dict[str, Any]:
-        """Everything that the next move depends on but the data."""
+        """Returns everything that the next move depends on but the data."""
         actions = None if self._evaluation is None else self._evaluation.actions()
         return super().state() | {"scores": self._scores, "evaluation": actions}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """The inverse of `state`."""
+        """Sets what `state` returned."""
         super().restore(state)
         self._scores = state["scores"]
         if state["evaluation"] is not None:
@@ -104,7 +106,7 @@ class Pretraining(OfflineTraining):
             self._evaluation.restore(state["evaluation"])
 
     def save_outputs(self) -> None:
-        """Leaves what every offline training does, and the scores."""
+        """Saves the outputs of every offline training, and the scores."""
         super().save_outputs()
         (self._context.out / "source_scores.json").write_text(json.dumps(self._scores))
 

@@ -1,7 +1,7 @@
-"""Stage `probe`: what foretells how well one pretrained network will transfer to one target game, before any finetuning.
+"""Stage `probe`: predictors of how well one pretrained network will transfer to one target game, measured before any finetuning.
 
 It reads the network, the data of the one game that it was pretrained on and some random play of the target. Every predictor is
-larger where more transfer is expected: losses and distances stand with their sign turned.
+larger where more transfer is expected: losses and distances have their sign turned.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ Measured = Iterator[tuple[str, float, float]]
 
 
 def run(config: ProbeConfig, context: StageContext) -> None:
-    """Inputs: `pretrained`, `dataset` of its source game, `target` of random play. Leaves probes.json, a row per predictor, and
-    measured_seconds.json, what each took."""
+    """Measures the network of input `pretrained` on the `dataset` of its source game and on random play of the target, `target`.
+    Leaves probes.json, a row per predictor, and measured_seconds.json, what each took."""
     complete(Probing(config, Pair(config, context.inputs), context), context)
 
 
 class Pair:
-    """A pretrained network, the game that it comes from and the one that it goes to; and everything that foretells transfer."""
+    """A pretrained network, the game that it comes from and the one that it goes to; and every measurement of the three."""
 
     def __init__(self, config: ProbeConfig, inputs: Mapping[str, tuple[Path, ...]]) -> None:
         self._config, agent = config, config.agent
@@ -82,7 +82,7 @@ class Pair:
         yield "zero_shot_return", mean_episode_return(episodes), time.monotonic() - started
 
     def model_fit(self) -> Measured:
-        """Yields how well the unrolled model tells the target's value prefixes and latents, step by step."""
+        """Yields how well the unrolled model predicts the target's value prefixes and latents, step by step."""
         started = time.monotonic()
         fit = model_fit(self._network, self._target, self._rows(self._target), self._config.agent)
         seconds = time.monotonic() - started
@@ -101,8 +101,8 @@ class Pair:
             yield f"gradient_cosine.{component}", value, seconds
 
     def features(self) -> Measured:
-        """Yields what linear models find in the latents of the target: reward and action of a step, the return after it; and how
-        far latents tell apart what pictures do."""
+        """Yields how well linear models of the target's latents predict the reward and the action of a step, and the return after
+        it; and how well latents separate what pictures separate."""
         started = time.monotonic()
         steps = joined(list(facts(self._target, rows := self._rows(self._target), self._plain_agent, self._device)))
         with torch.no_grad():
@@ -134,13 +134,13 @@ class Pair:
         yield "picture_similarity", picture_similarity(of_target, of_source), time.monotonic() - started
 
     def actions(self) -> Measured:
-        """Yields how far the two games have the same actions."""
+        """Yields the share of actions that both games have."""
         started = time.monotonic()
         yield "action_overlap", action_overlap(self._target.action_ids, self._source.action_ids), time.monotonic() - started
 
     @property
     def _plain_agent(self) -> Any:
-        """The agent without augmentation."""
+        """Returns the agent without augmentation."""
         optimizer = self._config.agent.optimizer.model_copy(update={"augmentation": "none"})
         return self._config.agent.model_copy(update={"optimizer": optimizer})
 
@@ -174,7 +174,7 @@ FAMILIES: dict[Callable[[Pair], Measured], tuple[str, ...]] = {
 
 
 def families_of(predictors: Sequence[str]) -> list[Callable[[Pair], Measured]]:
-    """Returns what must be measured for these predictors."""
+    """Returns the methods of `Pair` that measure these predictors."""
     begins = {name.partition(".")[0] for name in predictors}
     return [family for family, names in FAMILIES.items() if begins.intersection(names)]
 
@@ -192,7 +192,7 @@ class Probing:
         self._done = 0
 
     def move(self) -> bool:
-        """Measures what comes next; False when nothing is left."""
+        """Makes the next measurement; False when nothing is left."""
         if self._done == len(self._families):
             return False
         for name, value, seconds in self._families[self._done](self._pair):
@@ -209,19 +209,19 @@ class Probing:
         return False
 
     def position(self) -> str:
-        """Tells how many are measured."""
+        """Describes how many predictors are measured."""
         return f"{len(self._rows)} predictors"
 
     def state(self) -> dict[str, Any]:
-        """The rows so far."""
+        """Returns the rows so far."""
         return {"rows": self._rows, "seconds": self._seconds, "done": self._done}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """The inverse of `state`."""
+        """Sets what `state` returned."""
         self._rows, self._seconds, self._done = state["rows"], state["seconds"], state["done"]
 
     def save_outputs(self) -> None:
-        """Leaves the rows, in the order in which the configuration names predictors."""
+        """Saves the rows, in the order in which the configuration names predictors."""
         ordered = sorted(self._rows, key=lambda row: self._predictors.index(row["predictor"]))
         (self._context.out / "probes.json").write_text(json.dumps(ordered))
         # Apart, for it is no result: computed again, a job leaves the same bytes but for these.

@@ -23,7 +23,7 @@ from xtra.stages.context import StageContext
 
 @dataclass(frozen=True)
 class Stage:
-    """`version` is raised whenever the stage would compute something else from the same configuration."""
+    """A kind of job. `version` is raised whenever the stage would compute something else from the same configuration."""
 
     name: str
     version: int
@@ -31,7 +31,7 @@ class Stage:
     module: str
 
     def load_run(self) -> Callable[[Any, StageContext], None]:
-        """The stage's `run(config, context)`; importing it may import torch."""
+        """Imports the stage's `run(config, context)`, and with it perhaps torch."""
         run: Callable[[Any, StageContext], None] = import_module(self.module).run
         return run
 

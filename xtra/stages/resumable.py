@@ -23,7 +23,7 @@ class Resumable(Protocol):
     """Work made of indivisible moves of at most a few seconds, so that a checkpoint between any two of them resumes exactly."""
 
     def move(self) -> bool:
-        """Makes the one move that is due; False, without a move, when the work is complete."""
+        """Makes the one move that is due; returns False, without a move, when the work is complete."""
         ...
 
     def checkpoint_due(self) -> bool:
@@ -31,7 +31,7 @@ class Resumable(Protocol):
         ...
 
     def state(self) -> dict[str, Any]:
-        """Everything that the moves to come depend on, as `torch.save` takes it."""
+        """Returns everything that the moves to come depend on, as `torch.save` takes it."""
         ...
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -43,7 +43,7 @@ class Resumable(Protocol):
         ...
 
     def save_outputs(self) -> None:
-        """Saves what the job is for."""
+        """Saves the job's results."""
         ...
 
 
@@ -76,7 +76,8 @@ class _Saver:
         self._saved = time.monotonic()
 
     def resume(self) -> None:
-        """Goes back to the newest checkpoint that is good and whose files are, or to the start if there is none."""
+        """Goes back to the newest checkpoint that is undamaged, as are the files that it names, or to the start if there is
+        none."""
         for _, path in self._checkpoints.good():
             # Our own file, checksummed: it may hold NumPy arrays.
             state = torch.load(path, map_location="cpu", weights_only=False)

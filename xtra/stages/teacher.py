@@ -41,7 +41,7 @@ class Teacher:
 
 
 def run(config: TrainTeacherConfig, context: StageContext) -> None:
-    """Input: `dataset`. Leaves what `train_offline` leaves; with 0 updates a random network, as a control."""
+    """Trains a teacher on input `dataset`. Leaves what `train_offline` leaves; with 0 updates a random network, as a control."""
     seed = derive_seed(config.seed, "teacher")
     device = prepare_torch(config.num_threads)
     (dataset,) = context.inputs["dataset"]

@@ -39,9 +39,9 @@ METRICS_INTERVAL = 20
 
 
 def run(config: TrainConfig, context: StageContext) -> None:
-    """Inputs, where transfer reads them: `pretrained`, `dataset` and `label`. Leaves network.pt, curve.json,
-    plasticity.json, diagnostics.json, summary.json, metrics.jsonl and replay/; when it finetunes, task_weights.json. Goes on from
-    `work/checkpoints` if there are any."""
+    """Trains on the target; inputs, where transfer reads them, are `pretrained`, `dataset` and `label`. Leaves network.pt,
+    curve.json, plasticity.json, diagnostics.json, summary.json, metrics.jsonl and replay/; when it finetunes, task_weights.json.
+    Goes on from `work/checkpoints` if there are any."""
     complete_training(OnlineTraining(config, prepare_torch(config.training.num_threads), context), context)
 
 
@@ -56,16 +56,16 @@ class TrainingBudget:
 
     @property
     def collecting_updates(self) -> int:
-        """Updates made while collecting."""
+        """Number of updates made while collecting."""
         return int(self.updates_per_env_step * max(0, self.env_steps - self.first_update_env_step))
 
     @property
     def num_updates(self) -> int:
-        """All updates."""
+        """Number of all updates."""
         return max(self.collecting_updates, self.final_updates)
 
     def due(self, env_steps: int) -> int:
-        """Updates that must have been made before the next env step."""
+        """Returns how many updates must have been made before the next env step."""
         if env_steps >= self.env_steps:
             return self.num_updates
         return int(self.updates_per_env_step * max(0, env_steps - self.first_update_env_step))
@@ -108,7 +108,8 @@ class OnlineTraining:
         self._updated = False
 
     def move(self) -> bool:
-        """See `Resumable`. Nothing comes between the steps of an evaluation; else updates that are due come first."""
+        """Takes the next step of an evaluation that has begun; else makes an update that is due; else begins an evaluation that
+        is due; else collects a row. Returns False when the run is complete."""
         self._updated = False
         if self._evaluation is not None:
             self._evaluate(self._evaluation)
@@ -123,11 +124,11 @@ class OnlineTraining:
         return True
 
     def checkpoint_due(self) -> bool:
-        """Every so many updates, right after the update."""
+        """True after every so many updates, right after the update."""
         return self._updated and self.updates % self._config.training.checkpoint_interval == 0
 
     def position(self) -> str:
-        """Both counters."""
+        """Describes both counters."""
         return f"{self.env_steps:,} env steps and {self.updates:,} updates"
 
     def _collect(self) -> None:
@@ -201,7 +202,7 @@ class OnlineTraining:
         self._evaluation = None
 
     def _measure_network(self, learner: EfficientZeroLearner) -> None:
-        """Adds what is known of the network itself at this point of the curve."""
+        """Adds the plasticity and the diagnostics of the network at this point of the curve."""
         counters = {"env_steps": self.env_steps, "updates": self.updates}
         rng = stream(self._config.seed, "plasticity", self.env_steps)
         self._plasticity.append(counters | plasticity_on_replay(learner.network, self.replay, rng))
@@ -218,7 +219,7 @@ class OnlineTraining:
         self._context.telemetry.progress(done, total, "steps", counters | figures, activity=activity)
 
     def state(self) -> dict[str, Any]:
-        """Everything that the next move depends on; the replay's fixed part goes to its log instead."""
+        """Returns everything that the next move depends on; the replay's fixed part goes to its log instead."""
         return {
             "learner": self.learner.state(),
             "replay": self.replay.state(),
@@ -237,7 +238,7 @@ class OnlineTraining:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """The inverse of `state`. Raises DamagedError where a segment of the replay is not what it was."""
+        """Sets what `state` returned. Raises DamagedError where a segment of the replay is not what it was."""
         self._log.load(state["segments"], self.replay, state["tail"])
         self.learner.restore(state["learner"])
         self.replay.restore(state["replay"])
@@ -251,7 +252,7 @@ class OnlineTraining:
             self._evaluation.restore(state["evaluation"])
 
     def save_outputs(self) -> None:
-        """Saves what the job leaves."""
+        """Saves the files that `run` names."""
         out: Path = self._context.out
         torch.save(self.learner.network_state(), out / NETWORK_FILE)
         self._log.extend(self.replay)

@@ -43,11 +43,11 @@ class Checkpoints:
         return path
 
     def load_latest(self) -> tuple[int, Path] | None:
-        """Step and path of the newest checkpoint whose bytes have the recorded checksum; None when there is none."""
+        """Returns step and path of the newest checkpoint whose bytes have the recorded checksum; None when there is none."""
         return next(self.good(), None)
 
     def good(self) -> Iterator[tuple[int, Path]]:
-        """Step and path of each checkpoint whose bytes have the recorded checksum, the newest first."""
+        """Yields step and path of each checkpoint whose bytes have the recorded checksum, the newest first."""
         for checkpoint in self._newest_first():
             if sha256(checkpoint.path) == checkpoint.sha256:
                 yield checkpoint.step, checkpoint.path

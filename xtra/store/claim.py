@@ -157,7 +157,7 @@ def acquire(directory: Path, lease_seconds: float = LEASE_SECONDS) -> Claim | No
 
 
 def holder_of(directory: Path) -> Holder | None:
-    """The claim in force on the job in `directory`; None when no process has it."""
+    """Returns the claim in force on the job in `directory`; None when no process has it."""
     numbers = _numbers(directory)
     if not numbers:
         return None

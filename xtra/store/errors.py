@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 class StoreError(Exception):
-    """The message is for the user: what is wrong, where, and the remedy."""
+    """The base of the store's errors. Its message says what is wrong, where, and the remedy."""
 
 
 class DamagedError(StoreError):

@@ -25,7 +25,7 @@ def write_durably(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 
 def write_temporary(directory: Path, write: Callable[[BinaryIO], object]) -> Path:
-    """A new, synced file in `directory` holding what `write` wrote; the caller renames it. Removed if `write` raises."""
+    """Writes a new, synced file in `directory` with what `write` writes; the caller renames it. Removed if `write` raises."""
     temporary = directory / f".{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
     try:
         with temporary.open("xb") as file:
@@ -45,19 +45,19 @@ def move_durably(source: Path, target: Path) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """`write_durably` of indented JSON with sorted keys. Raises ValueError for NaN and infinity."""
+    """Writes indented JSON with sorted keys by `write_durably`. Raises ValueError for NaN and infinity."""
     write_durably(path, lambda file: file.write(json_text(value).encode()))
 
 
 def write_text_atomically(path: Path, text: str) -> None:
-    """Replaces `path` in one step, unsynced: for what can be made again, in plans of thousands of jobs."""
+    """Replaces `path` in one step, unsynced: for files that can be made again, in plans of thousands of jobs."""
     temporary = path.with_name(f".{secrets.token_hex(8)}{TEMPORARY_SUFFIX}")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
 
 
 def json_text(value: Any) -> str:
-    """Indented JSON with sorted keys. Raises ValueError for NaN and infinity."""
+    """Returns indented JSON with sorted keys. Raises ValueError for NaN and infinity."""
     return json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n"
 
 
@@ -77,6 +77,6 @@ def sync_tree(directory: Path) -> None:
 
 
 def sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, in hex."""
+    """Returns the SHA-256 of a file's bytes, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

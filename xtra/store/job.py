@@ -11,12 +11,13 @@ from typing import Any
 
 
 def canonical_json(value: Any) -> str:
-    """One text for one value: sorted keys, no spaces, shortest round-trip floats. Raises ValueError for NaN and infinity."""
+    """Returns the one text that stands for a value: sorted keys, no spaces, shortest round-trip floats. Raises ValueError for NaN
+    and infinity."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def digest(value: Any) -> str:
-    """SHA-256 of the canonical JSON, in hex."""
+    """Returns the SHA-256 of the canonical JSON, in hex."""
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
@@ -62,17 +63,17 @@ class Job:
 
     @cached_property
     def key(self) -> str:
-        """`<stage>-<hash>` over all but the resources."""
+        """The job's key: `<stage>-<hash>` over everything but the resources."""
         identity = {name: value for name, value in self.to_record().items() if name != "resources"}
         return f"{self.stage}-{digest(identity)[:KEY_DIGITS]}"
 
     @property
     def input_keys(self) -> tuple[str, ...]:
-        """Every job this one waits for."""
+        """Returns the keys of every job this one waits for."""
         return tuple(key for keys in self.inputs.values() for key in keys)
 
     def to_record(self) -> dict[str, Any]:
-        """JSON data."""
+        """Returns the job as JSON data."""
         return {
             "stage": self.stage,
             "version": self.version,

@@ -50,7 +50,7 @@ class Manifest:
         return sum(file.size for file in self.files.values()) + sum(self.dropped.values())
 
     def to_record(self) -> dict[str, Any]:
-        """JSON data; `checksum` is over everything else in it."""
+        """Returns JSON data; `checksum` is over everything else in it."""
         record = {"schema_version": SCHEMA_VERSION, **asdict(self)}
         if not self.dropped:
             del record["dropped"]  # so that an older release, in the snapshot of a queued job, can read it
@@ -85,7 +85,7 @@ def record_files(out: Path) -> dict[str, FileRecord]:
 
 
 def find_damage(out: Path, files: Mapping[str, FileRecord], *, quick: bool = False) -> DamagedError | None:
-    """The first file that is missing or altered. `quick`: files above SMALL_FILE are compared by size alone."""
+    """Returns the first file that is missing or altered. `quick`: files above SMALL_FILE are compared by size alone."""
     for name, record in files.items():
         path = out / name
         if not path.is_file():

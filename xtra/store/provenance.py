@@ -27,7 +27,7 @@ RECORDED_PACKAGES = ("xtra-bench", "torch", "numpy", "gymnasium", "ale-py", "pyd
 
 
 def package_version(name: str) -> str | None:
-    """The installed version, from the metadata: nothing is imported."""
+    """Returns the installed version, from the metadata: nothing is imported."""
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
@@ -60,7 +60,8 @@ def hardware() -> dict[str, Any]:
 
 @cache
 def code_commit() -> tuple[str | None, bool | None]:
-    """Commit of the checkout that this package is part of, a snapshot of, or built from, and whether the package differs from it.
+    """Returns the commit of the checkout that this package is part of, a snapshot of, or built from, and whether the package
+    differs from it.
 
     (None, None) for a package that was built without git.
     """
@@ -90,9 +91,10 @@ def _git(*arguments: str) -> str | None:
 
 
 def instruction_set() -> str:
-    """The vector instructions that torch computes with on this processor: avx512, avx2 or default; the machine's kind elsewhere.
+    """Returns the vector instructions that torch computes with on this processor: avx512, avx2 or default; the machine's kind
+    elsewhere.
 
-    Sums come out otherwise in the last bits with another.
+    With another set, sums differ in their last bits.
     """
     if capability := os.environ.get("ATEN_CPU_CAPABILITY"):  # torch's own switch
         return capability
@@ -110,7 +112,7 @@ def _cpu_name() -> str:
 
 
 def _cpu_lines(field: str) -> list[str]:
-    """Returns what Linux says of each core in this field."""
+    """Returns a field of Linux's `/proc/cpuinfo` for each core."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:

@@ -81,7 +81,8 @@ class Cell:
 
 
 def select_cells(cells: Iterable[Cell], pattern: str) -> list[Cell]:
-    """The cells that a pattern names literally (a method may be called `C [x]`); if there are none, those that it matches."""
+    """Returns the cells that a pattern names literally (a method may be called `C [x]`); if there are none, those that it
+    matches."""
     candidates = [cell for cell in cells if cell.matches(pattern)]
     methods = {cell.method for cell in candidates}
     literal = pattern.partition("/")[0]
@@ -174,7 +175,7 @@ class PlasticityRow(CellRow):
 
 
 class DiagnosticRow(CellRow):
-    """Several rows per evaluation during training of an EfficientZero: what tells whether it learns.
+    """Several rows per evaluation during training of an EfficientZero: measurements that show whether it learns.
 
     quantity: such as `value_loss.evaluation`; all are defined in `xtra.agents.efficientzero.diagnostics`. unroll_step: 0 at the
     observation itself, k after k imagined actions.
@@ -201,7 +202,8 @@ class SourceScoreRow(CellRow):
 
 
 class ProbeRow(CellRow):
-    """One row per (cell with probes, predictor): what foretold, before finetuning, the transfer from `source_game` to `game`.
+    """One row per (cell with probes, predictor): a value, measured before finetuning, that may foretell the transfer from
+    `source_game` to `game`.
 
     predictor: such as `cka`; all are defined in `xtra.stages.probe`. value: the larger, the more transfer it expects; empty where
     it is not defined. seconds: what it took to measure, parts shared with others included.
@@ -224,11 +226,11 @@ class CsvTable:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Names of the columns, in the order of the file."""
+        """Returns the names of the columns, in the order of the file."""
         return tuple(self.row.model_fields)
 
     def columns_of(self, kind: type) -> list[str]:
-        """The columns that hold values of that type, or nothing."""
+        """Returns the columns that hold values of that type, or nothing."""
         return [name for name, field in self.row.model_fields.items() if _holds(field.annotation, kind)]
 
     @property
@@ -252,7 +254,7 @@ TABLES = (SCORES, EPISODES, CURVES, COSTS, TASK_WEIGHTS, PLASTICITY, DIAGNOSTICS
 
 
 def to_csv(table: CsvTable, rows: Iterable[Mapping[str, Any]]) -> str:
-    """The rows as CSV text, sorted by the table's key. Raises ValueError for a row whose columns are not the table's."""
+    """Writes the rows as CSV text, sorted by the table's key. Raises ValueError for a row whose columns are not the table's."""
     ordered = sorted(rows, key=lambda row: tuple(row[column] for column in table.key))
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, fieldnames=table.columns, lineterminator="\n")
@@ -265,9 +267,10 @@ def to_csv(table: CsvTable, rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def read_csv(table: CsvTable, path: Path) -> list[dict[str, Any]]:
-    """The rows of a file written by `to_csv`; an empty number is None.
+    """Reads the rows of a file written by `to_csv`; an empty number is None.
 
-    Raises OSError for a file that cannot be read, and ValueError that names line, column and value for what is no such row.
+    Raises OSError for a file that cannot be read, and ValueError that names line, column and value for anything that is no such
+    row.
     """
     with path.open(newline="", encoding="utf-8") as file:
         try:

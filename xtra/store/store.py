@@ -53,7 +53,7 @@ class State(StrEnum):
 
     @property
     def final(self) -> bool:
-        """Whether running the job again would do nothing."""
+        """True if running the job again would do nothing."""
         return self in (State.COMPLETE, State.DIVERGED)
 
 
@@ -100,7 +100,7 @@ class Store:
             return 0.0
 
     def keys(self, unreadable: list[UnreadableError] | None = None) -> list[str]:
-        """Every job that was ever added, in order.
+        """Returns the keys of all jobs that were ever added, in order.
 
         Raises UnreadableError for a directory that cannot be listed, or adds it to `unreadable`, if given, and lists the rest.
         """
@@ -144,7 +144,7 @@ class Store:
         return job
 
     def manifest(self, key: str) -> Manifest | None:
-        """The record of a finished job, None for an unfinished one. Raises DamagedError."""
+        """Reads the record of a finished job; None for an unfinished one. Raises DamagedError."""
         path = self._manifest_path(key)
         manifest = read_manifest(path)
         if manifest is not None and manifest.key != key:
@@ -171,7 +171,8 @@ class Store:
         return State.INTERRUPTED if self.work(key).exists() else State.WAITING
 
     def verify(self, key: str, *, quick: bool = False) -> Manifest | None:
-        """The manifest, after comparing `out/` with it; `quick` hashes small files only. Raises DamagedError, UnreadableError."""
+        """Compares `out/` with the manifest and returns the manifest; `quick` hashes small files only. Raises DamagedError,
+        UnreadableError."""
         manifest = self.manifest(key)
         try:
             damage = manifest and find_damage(self.out(key), manifest.files, quick=quick)
@@ -285,8 +286,8 @@ class Store:
                 self._finished(key, quick=False)
 
     def _finished(self, key: str, *, quick: bool) -> bool:
-        """Tells whether the result is there and whole; sets a damaged one aside. Under the claim, so never another's fresh
-        result."""
+        """Tells whether the result is there and whole; sets a damaged one aside. Call it under the claim, so that it never sets
+        aside the fresh result of another process."""
         try:
             return self.verify(key, quick=quick) is not None
         except DamagedError:
@@ -294,7 +295,8 @@ class Store:
             return False
 
     def _unfinish(self, key: str, name: str) -> None:
-        """Sets the manifest aside under that name, and the time that the result took: it is made from its start."""
+        """Sets the manifest aside under that name, and forgets the time that the result took, since it will be made from its
+        start."""
         self._manifest_path(key).replace(self.directory(key) / name)
         (self.work(key) / SECONDS).unlink(missing_ok=True)
 

@@ -93,7 +93,7 @@ class BehaviourCloning:
 
 
 def make_behaviour_cloning(setup: PretrainingSetup) -> BehaviourCloning:
-    """Makes the imitation of the games' teachers where they are followed, else of whoever played."""
+    """Makes the learner that imitates the games' teachers where they are followed, else whoever played."""
     agent = setup.agent
     assert isinstance(agent, CloningConfig)
     tasks: Sequence[Task]

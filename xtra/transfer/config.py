@@ -282,12 +282,12 @@ class TransferConfig(Config):
 
     @property
     def crosses_sources(self) -> bool:
-        """Whether the source games' labelled data are in the loss of finetuning."""
+        """True if the source games' labelled data are in the loss of finetuning."""
         return self.cross_tasks.enabled and self.cross_tasks.filled_by == "sources"
 
     @property
     def needs_sources(self) -> bool:
-        """Whether source games are read at all."""
+        """True if any source game's data are read."""
         return self.pretraining.method != "none" or self.crosses_sources or self.retention.method == "ewc"
 
 

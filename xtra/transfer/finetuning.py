@@ -92,7 +92,7 @@ class FinetuningLearner(EfficientZeroLearner):
         self._learn_jointly = graphed(self.learn_jointly, self._device, capturable=capturable)
 
     def start_from(self, weights: Mapping[str, Tensor], components: Collection[str], frozen: Collection[str]) -> None:
-        """Loads and freezes components; what is held back is held to these weights."""
+        """Loads and freezes components; a penalty on forgetting, if there is one, measures the distance from these weights."""
         super().start_from(weights, components, frozen)
         if self._finetuning.retention is not None:
             action_ids = self._space.valid

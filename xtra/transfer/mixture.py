@@ -47,7 +47,7 @@ class NothingMixedIn:
         return []
 
     def set_priorities(self, batches: Sequence[TaskBatch], priorities: NDArray[np.float64], replay: ReplayBuffer) -> None:
-        """Does nothing."""
+        """Does nothing: there are no samples, so `priorities` is `[0]`."""
 
     def state(self) -> dict[str, Any]:
         """Returns nothing."""

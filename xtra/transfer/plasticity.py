@@ -35,7 +35,7 @@ def plasticity_on_replay(network: EfficientZeroNetwork, replay: ReplayBuffer, rn
 
 
 class _Rectified(TorchFunctionMode):
-    """Collects the output of every rectifier that is called."""
+    """Collects the output of every ReLU that is called."""
 
     def __init__(self) -> None:
         super().__init__()

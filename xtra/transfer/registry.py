@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TaskWeighting:
-    """A way to weigh what is mixed in, as it is registered. Block `transfer.task_weights`."""
+    """A registered way to weigh what is mixed in. Block `transfer.task_weights`."""
 
     name: str
     config: type[TaskWeightConfig]
@@ -34,7 +34,7 @@ class TaskWeighting:
 
 @dataclass(frozen=True)
 class StartProcedure:
-    """A way to make the weights that finetuning starts from, as it is registered. Block `transfer.start`."""
+    """A registered way to make the weights that finetuning starts from. Block `transfer.start`."""
 
     name: str
     config: type[StartConfig]
@@ -43,8 +43,7 @@ class StartProcedure:
 
 @dataclass(frozen=True)
 class PretrainingObjective:
-    """A pretraining objective as it is registered: what one network learns from all source games' data. Block
-    `transfer.pretraining`."""
+    """A registered pretraining objective: what one network learns from all source games' data. Block `transfer.pretraining`."""
 
     name: str
     config: type[PretrainingConfig]

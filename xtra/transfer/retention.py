@@ -46,7 +46,7 @@ class WeightPenalty:
         self._importance = importance or {}
 
     def penalty(self, network: EfficientZeroNetwork, observations: Tensor) -> Tensor:
-        """See `Retention`."""
+        """Computes the penalty `[]` from the weights alone."""
         parameters = dict(network.named_parameters())
         squares = {name: (parameters[name] - start).square() for name, start in self._start.items()}
         weighted = [self._importance[name] * square if self._importance else square for name, square in squares.items()]
@@ -54,7 +54,7 @@ class WeightPenalty:
 
 
 class Kickstarting:
-    """The divergence of today's policy from the first one. The forward pass of its own sees the batch as the update does."""
+    """The divergence of today's policy from the first one. Its own forward passes read the batch that the update reads."""
 
     def __init__(self, network: EfficientZeroNetwork, action_ids: Sequence[int]) -> None:
         self._pretrained = copy.deepcopy(network).eval().requires_grad_(False)
@@ -62,8 +62,10 @@ class Kickstarting:
         self._action_ids = torch.tensor(list(action_ids), device=next(network.parameters()).device)
 
     def penalty(self, network: EfficientZeroNetwork, observations: Tensor) -> Tensor:
-        """See `Retention`. Returns mean KL(pretrained || current) over the game's own actions; both in evaluation mode, so that
-        it is 0 at first and leaves batch-norm statistics alone."""
+        """Computes the mean KL(pretrained || current) `[]` over the game's own actions, on observations `[B, 3 F, H, W]`.
+
+        Both networks are in evaluation mode, so that it is 0 at first and leaves batch-norm statistics alone.
+        """
         with torch.no_grad():
             pretrained = self._log_policies(self._pretrained, observations)
         training = {module for module in network.modules() if module.training}
@@ -101,7 +103,8 @@ def make_retention(
 
 
 def diagonal_fisher(network: EfficientZeroNetwork, tasks: Sequence[Task], num_samples: int, seed: int) -> dict[str, Tensor]:
-    """Returns the mean square of the gradient of log p(y | s, a) by each parameter, over `num_samples` transitions of each task.
+    """Returns, by parameter and in its shape `[...]`, the mean square of the gradient of log p(y | s, a), over `num_samples`
+    transitions of each task.
 
     y is drawn from the network's own distributions, as the Fisher information demands (Kunstner et al., 2019): an action, a value
     and a value prefix, for the state and one step after it along the recorded action. The projection is not part of p: 0.

@@ -18,7 +18,8 @@ STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
 
 def starting_weights(pretrained: Mapping[str, Tensor], fresh: Mapping[str, Tensor], config: StartConfig) -> dict[str, Tensor]:
-    """Returns the `state_dict` to load. fresh: of a newly initialised network of the same shapes.
+    """Returns the `state_dict` to load. pretrained, fresh: those of the pretrained and of a newly initialised network, of the
+    same shapes.
 
     Shrinking interpolates parameters, `retained` x pretrained + (1 - `retained`) x fresh, and leaves batch-norm statistics alone.
     """

@@ -87,8 +87,8 @@ class PeriodicSimilarity(TaskWeights):
     """The share of a window's updates in which a task's gradient pointed with the target's (Xu et al., 2023)."""
 
     def weigh(self, trials: Float, hits: Float, sums: Float) -> Float:
-        """Returns hits by trials. With smoothing both counters start at 1, as in the released code, so that a task without a hit
-        keeps a little weight."""
+        """Returns hits by trials, `[T]` each. With smoothing both counters start at 1, as in the released code, so that a task
+        without a hit keeps a little weight."""
         share: Float = np.round((1 + hits) / (1 + trials), 2) if self._config.smoothing else hits / trials
         return share
 
@@ -97,7 +97,7 @@ class MeanSimilarity(TaskWeights):
     """The mean cosine, a negative one as 0."""
 
     def weigh(self, trials: Float, hits: Float, sums: Float) -> Float:
-        """Returns the mean of each task's cosines, or 0."""
+        """Returns the mean of each task's cosines `[T]`, or 0 where it is negative."""
         mean: Float = np.maximum(sums / trials, 0.0)
         return mean
 

@@ -1,5 +1,5 @@
-"""Losses of a pretrained network on a target game that it has never seen: how far its model holds there, and whether the target
-pulls it where its source games do.
+"""Losses of a pretrained network on a target game that it has never seen: how well its model predicts there, and whether the
+target's gradient points where its source games' does.
 
 Nothing is learned: the network is read as finetuning would find it before the first update.
 """
@@ -66,8 +66,8 @@ def model_fit(network: EfficientZeroNetwork, game: Task, rows: NDArray[np.int64]
 
 
 def facts(game: Task, rows: NDArray[np.int64], config: EfficientZeroConfig, device: torch.device) -> Iterator[TensorBatch]:
-    """Yields, CHUNK transitions at a time, what was seen, done and earned from each of `rows` on; policies and values, which
-    somebody would have to judge, are 0."""
+    """Yields batches of CHUNK transitions: the observations, actions and rewards that follow each of `rows` `[N]`, with policies
+    and values of 0, which only a teacher or a search could tell."""
     num_steps = config.targets.num_unroll_steps + 1
     for start in range(0, len(rows), CHUNK):
         part = rows[start : start + CHUNK]

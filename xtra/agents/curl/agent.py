@@ -44,7 +44,8 @@ class CurlPlayer:
 
 
 class CurlLearner:
-    """CURL while it learns one game. Of the run, threads and the budget of env steps do not matter to it."""
+    """CURL while it learns one game. Of `run` it uses the seed and the number of updates; threads and the budget of env steps
+    play no role."""
 
     def __init__(self, config: CurlConfig, environment: EnvironmentConfig, run: TrainingRun) -> None:
         self._config, self._num_updates, self._seed, self._device = config, run.num_updates, run.seed, run.device
@@ -74,7 +75,7 @@ class CurlLearner:
         return Decision(actions, np.eye(NUM_ACTIONS, dtype=np.float32)[actions], best)
 
     def play(self, stacks: NDArray[np.uint8], env_step: int) -> NDArray[np.int64]:
-        """Plays as in evaluation, for learning curves."""
+        """Plays as in evaluation, for learning curves: action ids `[N]` for stacks `[N, frame_stack, H, W, C]`."""
         return self._player.play(stacks, env_step)
 
     def update(self, replay: ReplayBuffer, update: int) -> dict[str, float]:
@@ -85,7 +86,7 @@ class CurlLearner:
         return metrics
 
     def make_batch(self, replay: ReplayBuffer, update: int) -> tuple[Sample, CurlBatch]:
-        """The prioritised sample of update number `update`, and its transitions."""
+        """Draws the prioritised sample of update number `update`, and reads its transitions."""
         correction = self._config.replay.importance_exponent(update, self._num_updates)
         sample = replay.sample(self._config.optimizer.batch_size, stream(self._seed, "replay", update), correction)
         samples = transitions(replay, sample, self._config)
@@ -93,36 +94,36 @@ class CurlLearner:
         return sample, batch
 
     def finish(self) -> None:
-        """Does nothing: it plays with the learning network."""
+        """Does nothing: CURL acts with the network that learns."""
 
     def state(self) -> dict[str, Any]:
-        """Networks and optimiser; there is no generator to save."""
+        """Returns networks and optimiser; there is no generator to save."""
         return self._networks.state()
 
     def restore(self, state: dict[str, Any]) -> None:
-        """The inverse of `state`."""
+        """Sets what `state` returned."""
         self._networks.restore(state)
 
     def network_state(self) -> dict[str, Any]:
-        """The learning network's weights."""
+        """Returns the learning network's weights."""
         return self._networks.network.state_dict()
 
     def timed_methods(self) -> dict[str, tuple[object, str]]:
-        """The batch is made within the update."""
+        """Names the parts that are timed. The batch is made within the update."""
         return {"acting": (self, "act"), "batch": (self, "make_batch"), "update": (self, "update")}
 
 
 def make_player(
     config: CurlConfig, environment: EnvironmentConfig, weights: Mapping[str, Tensor], *, seed: int, num_threads: int
 ) -> CurlPlayer:
-    """A player with these weights, on the device that they are on."""
+    """Makes a player with the network weights `weights` (a `state_dict`), on the device that they are on."""
     network = make_network(config, environment, seed, next(iter(weights.values())).device)
     network.load_state_dict(weights)
     return CurlPlayer(config, environment, network, seed)
 
 
 def make_network(config: CurlConfig, environment: EnvironmentConfig, seed: int, device: torch.device) -> CurlNetwork:
-    """A network with weights drawn from the stream `network` of `seed`; the global generator is left as it was."""
+    """Makes a network with weights drawn from the stream `network` of `seed`; the global generator is left as it was."""
     channels = config.network.frame_stack * (1 if environment.color == "gray" else 3)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(derive_seed(seed, "network") % 2**63)

@@ -43,7 +43,7 @@ class NStepTransitions:
 
 
 def n_step_returns(rewards: NDArray[np.float32], discount: float) -> NDArray[np.float32]:
-    """Sum over i of discount^i r_i for rewards `[B, n]`, which are 0 past a trajectory's end."""
+    """Sums discount^i r_i over i, for rewards r `[B, n]`, which are 0 past a trajectory's end: `[B]`."""
     returns: NDArray[np.float64] = rewards @ discount ** np.arange(rewards.shape[1])
     return returns.astype(np.float32)
 

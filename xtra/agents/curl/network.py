@@ -54,7 +54,8 @@ class DuelingHeads(nn.Module):
         self.advantage = NoisyLinear(config.hidden, NUM_ACTIONS * atoms, scale)
 
     def forward(self, features: Tensor, valid: Tensor, noise: Noise | None) -> Tensor:
-        """Log probabilities `[B, 18, atoms]`; those of actions that are not valid (`[B, 18]`) mean nothing."""
+        """Returns log probabilities `[B, 18, atoms]` for features `[B, X]`; those of actions that are not valid (`[B, 18]`) mean
+        nothing."""
         of = noise or {}
         value = self.value(self.value_hidden(features, of.get("value_hidden")).relu(), of.get("value"))
         hidden = self.advantage_hidden(features, of.get("advantage_hidden")).relu()
@@ -64,7 +65,8 @@ class DuelingHeads(nn.Module):
         return logits.log_softmax(-1)
 
     def draw_noise(self, rng: np.random.Generator, num_samples: int, device: torch.device) -> Noise:
-        """Noise for `num_samples` samples; 1 for all to share it. Drawn on the host, so that it is the same on every device."""
+        """Draws noise for `num_samples` samples; 1 for all to share it. Drawn on the host, so that it is the same on every
+        device."""
         layers = {name: layer.weight_mean for name, layer in self.named_children() if isinstance(layer, NoisyLinear)}
         widths = [width for weight in layers.values() for width in (weight.shape[1], weight.shape[0])]
         normal = rng.standard_normal((num_samples, sum(widths)), np.float32)
@@ -84,18 +86,18 @@ class ContrastiveHead(nn.Module):
         self.similarity = nn.Parameter(_matrix(config.size, config.size, config))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Maps features to codes `[B, size]`."""
+        """Maps features `[B, X]` to codes `[B, size]`."""
         hidden = features @ self.hidden_weight + self.hidden_bias
         code = functional.layer_norm(hidden, hidden.shape[1:]).relu() @ self.code_weight + self.code_bias
         return functional.layer_norm(code, code.shape[1:])
 
     def compare(self, anchors: Tensor, keys: Tensor) -> Tensor:
-        """Similarities `[A, K]` of anchors `[A, size]` with keys `[K, size]`."""
+        """Returns similarities `[A, K]` of anchors `[A, size]` with keys `[K, size]`."""
         return anchors @ (self.similarity @ keys.t())
 
 
 class CurlNetwork(ComponentNetwork):
-    """All of it. Its three parts are named as EfficientZero's are, because they are transferred by these names.
+    """CURL's whole network. Its three parts have the names of EfficientZero's, because they are transferred by these names.
 
     channels: of an observation, all its frames'. atoms: `[atoms]` returns that the distributions are over.
     """

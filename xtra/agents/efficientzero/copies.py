@@ -21,7 +21,7 @@ Precision = Literal["float32", "bfloat16"]
 
 @torch.no_grad()
 def inference_copy(network: EfficientZeroNetwork, precision: Precision) -> EfficientZeroNetwork:
-    """A copy that only infers, equal to the network in evaluation mode up to rounding. `refresh` brings it up to date."""
+    """Makes a copy that only infers, equal to the network in evaluation mode up to rounding. `refresh` brings it up to date."""
     copied = copy.deepcopy(network).requires_grad_(False)
     copied.freeze(())
     del copied.projection
@@ -35,14 +35,14 @@ def inference_copy(network: EfficientZeroNetwork, precision: Precision) -> Effic
 
 
 def refresh(copied: EfficientZeroNetwork, network: EfficientZeroNetwork, precision: Precision) -> None:
-    """Changes an `inference_copy` in place to that of `network`: a captured graph remembers where its weights lie."""
+    """Changes an `inference_copy` in place to that of `network`, since a captured graph remembers where its weights lie."""
     copied.load_state_dict(inference_copy(network, precision).state_dict())
 
 
 def fold_batch_norm(module: nn.Module) -> None:
-    """Folds every batch norm that comes right after a convolution or a linear layer, its sibling, into weights and bias.
+    """Folds every batch norm that directly follows a convolution or a linear layer of the same module into that layer.
 
-    That of the LSTM's outputs stays; it stays in float32, too: its statistics are sums over long times.
+    The batch norm of the LSTM's outputs stays, in float32: its statistics are sums over many steps.
     """
     previous: nn.Module | None = None
     for name, child in list(module.named_children()):

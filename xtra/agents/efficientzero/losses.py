@@ -103,11 +103,11 @@ def step_losses(network: EfficientZeroNetwork, batch: TensorBatch, config: Effic
 
 @dataclass(frozen=True)
 class UnrolledModules:
-    """Modules applied along the unroll; how decides what their batch norm sees.
+    """Applies modules along the unroll, and decides over which samples their batch norm takes its statistics.
 
-    episode_only: only what happened; the heads see all unroll steps together, the dynamics each step's living samples. Else each
-    step by itself, past an episode's end or not, as released: harmless where episodes are long, but a game of 9 steps is
-    normalised by what never happened.
+    episode_only: over what happened alone: heads over all unroll steps together, the dynamics over each step's living samples.
+    Otherwise over each step by itself, past an episode's end too, as released: harmless where episodes are long, but a game of 9
+    steps is then normalised by steps that never happened.
     """
 
     episode_only: bool
@@ -240,8 +240,8 @@ def scalar_loss(logits: Tensor, target: Tensor, support: int) -> Tensor:
 
 
 def halve(gradient: Tensor) -> Tensor:
-    """Halves a gradient: hook on each step's latent.
+    """Halves a gradient `[...]`, as a hook on each step's latent.
 
-    It sees the whole gradient, from the heads and from later steps, as in EfficientZero's code.
+    It receives the whole gradient, from the heads and from later steps, as in EfficientZero's code.
     """
     return gradient * 0.5

@@ -18,15 +18,15 @@ from xtra.search import ModelOutput
 
 
 class BatchNorm2d(nn.BatchNorm2d):
-    """PyTorch's, but that `num_batches_tracked` stays 0: with a fixed momentum it is never read, and counting is a kernel for
-    each of the 200 calls of an update."""
+    """PyTorch's batch norm of `[B, C, H, W]`, except that `num_batches_tracked` stays 0: with a fixed momentum it is never read,
+    and counting costs a kernel in each of the 200 calls of an update."""
 
     def forward(self, input: Tensor) -> Tensor:
         return normalize_batch(self, input)
 
 
 class BatchNorm1d(nn.BatchNorm1d):
-    """PyTorch's, without counting; see `BatchNorm2d`."""
+    """PyTorch's batch norm of `[B, C]`, without counting; see `BatchNorm2d`."""
 
     def forward(self, input: Tensor) -> Tensor:
         return normalize_batch(self, input)
@@ -77,14 +77,14 @@ def residual_blocks(num_blocks: int, channels: int, momentum: float) -> nn.Seque
 
 
 def head_stem(channels: int, head_channels: int, momentum: float) -> nn.Sequential:
-    """1x1 convolution, BN, ReLU, flatten."""
+    """Builds 1x1 convolution, BN, ReLU, flatten."""
     return nn.Sequential(
         nn.Conv2d(channels, head_channels, 1), BatchNorm2d(head_channels, momentum=momentum), nn.ReLU(inplace=True), nn.Flatten()
     )
 
 
 def head_layers(features: int, hidden: int, outputs: int, momentum: float) -> nn.Sequential:
-    """FC, BN, ReLU, FC; the last layer starts at zero, so a fresh network predicts value 0 and a uniform policy."""
+    """Builds FC, BN, ReLU, FC; the last layer starts at zero, so a fresh network predicts value 0 and a uniform policy."""
     last = nn.Linear(hidden, outputs)
     nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)
@@ -92,7 +92,7 @@ def head_layers(features: int, hidden: int, outputs: int, momentum: float) -> nn
 
 
 class Representation(nn.Module):
-    """Stacked frames `[B, 3 * frame_stack, size, size]` in [0, 1] to latents `[B, C, H, H]`."""
+    """Maps stacked frames `[B, 3 * frame_stack, size, size]` in [0, 1] to latents `[B, C, H, H]`."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
@@ -137,7 +137,7 @@ class ActionConv2d(nn.Conv2d):
 
 
 class Dynamics(nn.Module):
-    """(latent `[B, C, H, H]`, LSTM state `[B, 2, L]`, actions `[B]`) to (next latent, next LSTM state, value-prefix logits
+    """Maps (latent `[B, C, H, H]`, LSTM state `[B, 2, L]`, actions `[B]`) to (next latent, next LSTM state, value-prefix logits
     `[B, S]`)."""
 
     def __init__(self, config: NetworkConfig, latent_size: int, num_actions: int) -> None:
@@ -180,7 +180,7 @@ class Dynamics(nn.Module):
 
 
 class Prediction(nn.Module):
-    """Latent to (policy logits `[B, A]`, value logits `[B, S]`)."""
+    """Maps latents `[B, C, H, H]` to (policy logits `[B, A]`, value logits `[B, S]`)."""
 
     def __init__(self, config: NetworkConfig, latent_size: int, num_actions: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Answers of the target network about the replay's positions, kept for as long as that network makes the targets.
+"""A cache of the target network's answers about the replay's positions, kept for as long as that network makes the targets.
 
 The target network changes every `target_update_interval` updates, and in between the same positions are drawn again and again.
 With `targets.reanalysis: per_period` each is searched, and each bootstrap value inferred, once per target network.
@@ -45,11 +45,11 @@ class Memo:
         return self._answers[self._slots(places), places[1]]
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Returns everything: an answer cannot be had again once its noise has been drawn."""
+        """Returns all arrays, `[rows, N, ...]` each: an answer cannot be had again once its noise has been drawn."""
         return {"answers": self._answers.copy(), "rows": self._rows.copy(), "periods": self._periods.copy()}
 
     def restore(self, state: Mapping[str, NDArray[Any]]) -> None:
-        """Sets what `state` returned, for a replay of the same layout."""
+        """Sets the arrays that `state` returned, `[rows, N, ...]` each, for a replay of the same layout."""
         self._answers[:], self._rows[:], self._periods[:] = state["answers"], state["rows"], state["periods"]
 
     def _slots(self, places: Places) -> Int:
@@ -77,7 +77,7 @@ class Memos:
 
 
 def first_of_each(places: Places, pending: Mask) -> tuple[Int, Int]:
-    """Indices into `pending`, `[B, K]`, in order: of its set entries the first one of each place `[B, K]`."""
+    """Returns indices `[R]`, `[R]` into `pending` `[B, K]`, in order: of its set entries the first one of each place `[B, K]`."""
     samples, steps = pending.nonzero()
     rows, envs = places
     _, first = np.unique(np.stack([rows[samples, steps], envs[samples, steps]]), axis=1, return_index=True)
@@ -86,6 +86,6 @@ def first_of_each(places: Places, pending: Mask) -> tuple[Int, Int]:
 
 
 def in_chunks(indices: tuple[Int, Int], chunk: int) -> tuple[Int, Int]:
-    """The indices `[R]`, repeated up to a multiple of `chunk`: few shapes, for each of which a search is captured as a graph."""
+    """Repeats indices `[R]` up to a multiple of `chunk`: few shapes, for each of which a search is captured as a graph."""
     length = -(-len(indices[0]) // chunk) * chunk
     return np.resize(indices[0], length), np.resize(indices[1], length)

@@ -142,7 +142,7 @@ class TargetMaker:
         self._memos = Memos.restored(state) if state else None
 
     def _period(self, update: int) -> int:
-        """The number of the target network that update `update` is made with."""
+        """Returns the number of the target network that makes the targets of update `update`."""
         return update // self._config.targets.target_update_interval
 
     def _read(self, replay: ReplayBuffer, window: Window, device: torch.device) -> Tensor:
