@@ -38,7 +38,7 @@ class NameIn:
 
     @property
     def names(self) -> list[str]:
-        """Returns the names that are valid by now."""
+        """The names that are valid by now."""
         return [*self.others, *self.registry]
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:

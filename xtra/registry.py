@@ -39,7 +39,7 @@ class Origin:
 
     @property
     def identity(self) -> str:
-        """Returns the part of it that goes into a job's key, beside its name."""
+        """The part of it that goes into a job's key, beside its name."""
         return ", ".join(filter(None, [self.version, f"source sha256:{self.source_sha256}"]))
 
 

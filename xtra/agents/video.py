@@ -39,7 +39,7 @@ class Scene:
 
 
 def scenes(player: Player, environment: EnvironmentConfig, *, seed: int, max_episode_env_steps: int) -> Iterator[Scene]:
-    """Plays the first of the games that `play_episodes` plays from this seed, decision by decision."""
+    """Yields the decisions of the first of the games that `play_episodes` plays from this seed."""
     game = make_evaluation_environment(environment, 1, seed, max_episode_env_steps)
     stacks = FrameStacks(game.reset(), player.frame_stack)
     episode_return = 0.0

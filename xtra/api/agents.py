@@ -47,8 +47,8 @@ def find_agent(
 ) -> AgentSource:
     """Finds the agent that is meant; see `xtra.load` for what `path`, `which` and `game` may be.
 
-    unreadable: takes directories of the store that cannot be listed; raises UnreadableError for them if it is None.
-    Raises LoadError.
+    unreadable: collects directories of the store that cannot be listed; if it is None, they raise UnreadableError. Raises
+    LoadError.
     """
     if path.suffix == SUFFIX:
         if which is not None:
@@ -69,7 +69,7 @@ def find_agent(
 
 
 def job_directory(path: Path) -> Path | None:
-    """The directory of the job that `path` lies in, or is; None if there is none."""
+    """Returns the directory of the job that `path` lies in, or is; None if there is none."""
     return next((place for place in (path, *path.parents) if (place / "job.json").is_file()), None) if path.exists() else None
 
 
@@ -133,7 +133,7 @@ def _check_game(game: str, own: str, agent: Mapping[str, Any], source: str) -> N
 
 
 def _known_key(store: Store, name: str, unreadable: list[UnreadableError] | None) -> str | None:
-    """The one job whose key begins so; None when there is none."""
+    """Finds the one job whose key begins so; None when there is none."""
     matching = [key for key in store.keys(unreadable) if key.startswith(name)]
     if len(matching) > 1:
         raise LoadError(f"{name!r} is the beginning of {len(matching)} jobs, {matching[0]} and {matching[1]} among them")
@@ -141,7 +141,7 @@ def _known_key(store: Store, name: str, unreadable: list[UnreadableError] | None
 
 
 def _cell_key(store: Store, name: str, results: Path, run: Path | None) -> str:
-    """The evaluation of the cell of that name; of several, in runs of different suites, the one whose network is there.
+    """Finds the evaluation of the cell of that name; of several, in runs of different suites, the one whose network is there.
 
     run: the directory of the one run whose cells count; None for every run of the results.
     """

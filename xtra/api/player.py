@@ -60,7 +60,7 @@ class TrainedPlayer:
 
     @property
     def agent_player(self) -> Player:
-        """The same agent as training and evaluation know it."""
+        """The same agent as a `Player`, the interface that training and evaluation use."""
         return self._player
 
     def act(self, frames: NDArray[np.uint8], env_step: int = 0) -> NDArray[np.int64]:
@@ -72,7 +72,7 @@ class TrainedPlayer:
         return self._player.play(self._checked(frames), env_step)
 
     def search(self, frames: NDArray[np.uint8]) -> SearchStatistics:
-        """Returns what the tree search from N observations result. frames: as for `act`.
+        """Runs the agent's tree search from N observations. frames: `[N, frame_stack, H, W, C]`, as for `act`.
 
         Raises TypeError for an agent that acts without a search.
         """
@@ -135,7 +135,7 @@ def load(
 
 
 def read_weights(network: Path, device: torch.device) -> Mapping[str, Any]:
-    """The weights in a job's output directory or in an exported file."""
+    """Reads the weights in a job's output directory or in an exported file."""
     import safetensors.torch
 
     from xtra.agents.factory import load_weights

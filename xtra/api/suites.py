@@ -29,18 +29,18 @@ class Run:
 
     @property
     def complete(self) -> bool:
-        """Whether every cell has a score."""
+        """True if every cell has a score."""
         return all(status == "complete" for status in self.statuses.values())
 
     def scores(self) -> list[dict[str, Any]]:
-        """The rows of `scores.csv`: one for each cell, with its raw score."""
+        """Returns the rows of `scores.csv`: one for each cell, with its raw score."""
         from xtra.store.rows import SCORES, read_csv
 
         return list(read_csv(SCORES, self.directory / SCORES.file_name))
 
 
 def games() -> Mapping[str, Game]:
-    """Every game by name, those of installed plugins too: its family and the ids (of ALE's 18) of its actions.
+    """Returns every game by name, those of installed plugins too: its family and the ids (of ALE's 18) of its actions.
 
     Flavours of Atari games (`Breakout@mode=12`) are games too, but too many to list.
     """
@@ -57,7 +57,8 @@ def plan(
     only: Sequence[str] = (),
     trust_plugins: bool = False,
 ) -> Plan:
-    """Returns what a suite comes to: `jobs` by key, inputs first, and `cells`, one for each method, game and seed. Runs nothing.
+    """Plans a suite, and runs nothing. Returns its `jobs` by key, inputs first, and its `cells`, one for each method, game and
+    seed.
 
     suite: a file, or a name such as `quick`: of `suites/` here, or of the package.
     set: settings by dotted path, such as `{"agent.search.num_simulations": 16}`, or fields of the suite.
@@ -89,7 +90,8 @@ def run(
     report: bool = True,
     observe: Callable[[LocalQueue], None] | None = None,
 ) -> Run:
-    """Runs what is missing of a suite on this machine, collects its rows and writes the report: `xtra-bench run` without a word.
+    """Runs the jobs of a suite that are not done yet on this machine, collects its rows and writes the report: `xtra-bench run`
+    without its output.
 
     suite, set, seeds, only, trust_plugins: as in `plan`.
     results: holds the store of jobs and the directories of runs.

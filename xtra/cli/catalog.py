@@ -78,7 +78,7 @@ def _suites() -> Iterator[tuple[str, str]]:
 
 
 def _runs(results: Path) -> Iterator[tuple[str, str]]:
-    """The runs' directories with the suite and the number of cells; what another release wrote is named as that."""
+    """Yields the runs' directories with the suite and the number of cells; a run that another release wrote is named as that."""
     import json
 
     for path in sorted((results / "runs").glob("*/plan.json")):

@@ -116,7 +116,7 @@ def check_profile(
 
 
 def _by_settings(loaded: SlurmProfile) -> dict[str, list[str]]:
-    """The stages that get the same options of sbatch, by these."""
+    """Groups the stages by the options of sbatch that they get."""
     from xtra.execute.slurm.profile import REPORT
     from xtra.stages.registry import STAGES
     from xtra.store.job import Resources

@@ -69,7 +69,8 @@ def logs(
 
 
 def _matching(results: Path, keys: Sequence[str], pattern: str) -> list[str]:
-    """The jobs meant: by key, else of the cells of every run here. Refuses a pattern that means none, with an example."""
+    """Returns the jobs that a pattern means: by key, else of the cells of every run here. Refuses a pattern that means none, with
+    an example."""
     from fnmatch import fnmatchcase
 
     from xtra.execute.suite_run import recorded_cells
@@ -122,14 +123,14 @@ def _follow(store: Store, keys: Sequence[str]) -> None:
 
 
 class Tail:
-    """The lines that are appended to a file from now on."""
+    """Reads the lines that are appended to a file from now on."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._position = path.stat().st_size if path.exists() else 0
 
     def new_lines(self) -> list[str]:
-        """The complete lines since the last call; from the beginning of a file that has become shorter."""
+        """Returns the complete lines since the last call; from the beginning of a file that has become shorter."""
         try:
             with self._path.open("rb") as file:
                 if file.seek(0, os.SEEK_END) < self._position:

@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 
 class OutputError(OSError):
-    """Stdout cannot be written: the disk that it goes to is full, or the reader of the pipe has left."""
+    """Raised when stdout cannot be written: the disk that it goes to is full, or the reader of the pipe has left."""
 
 
 def counted(number: int, noun: str) -> str:
-    """`1 job`, `1,000 jobs`."""
+    """Writes a number with its noun: `1 job`, `1,000 jobs`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def agreeing(number: int, noun: str, verb: str) -> str:
-    """`1 job asks`, `2 jobs ask`."""
+    """Writes a number with its noun and verb: `1 job asks`, `2 jobs ask`."""
     return f"{counted(number, noun)} {verb}{'s' if number == 1 else ''}"
 
 
@@ -38,7 +38,7 @@ def refusal(message: str) -> typer.Exit:
 
 
 def print_warnings(plan: Plan) -> None:
-    """Prints on stderr what the plan's suite may not have been meant to do."""
+    """Prints the warnings about the plan's suite on stderr."""
     from xtra.suite.check import warnings
 
     for warning in warnings(plan.spec):
@@ -46,7 +46,7 @@ def print_warnings(plan: Plan) -> None:
 
 
 def readable_keys(store: Store) -> list[str]:
-    """The store's jobs; names on stderr the directories that cannot be listed, and leaves them out."""
+    """Returns the store's jobs; names on stderr the directories that cannot be listed, and leaves them out."""
     unreadable: list[UnreadableError] = []
     keys = store.keys(unreadable)
     print_unreadable(unreadable)
@@ -54,7 +54,7 @@ def readable_keys(store: Store) -> list[str]:
 
 
 def print_unreadable(faults: Iterable[UnreadableError]) -> None:
-    """Names on stderr what cannot be read, and is left out."""
+    """Names on stderr the directories that cannot be read, and are left out."""
     for fault in faults:
         typer.echo(f"error: {printable(str(fault))}", err=True)
 

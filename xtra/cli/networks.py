@@ -110,7 +110,7 @@ def _write(store: Store, key: str, target: Path, origin: str | None, force: bool
 
 
 def _known_key(store: Store, source: str) -> str:
-    """The one job whose key begins so."""
+    """Returns the one job whose key begins so."""
     from xtra.networks.export import EXPORTED_STAGES
     from xtra.suite.diagnostics.errors import nearest
 
@@ -129,7 +129,7 @@ def _known_key(store: Store, source: str) -> str:
 
 
 def _cell_key(plan: Plan, cell: str, pretrained: bool) -> tuple[str, str]:
-    """The job whose network is meant, and the suite and cell that it belongs to."""
+    """Returns the job whose network is meant, and the suite and cell that it belongs to."""
     networks = {one.train_key: one.name for one in plan.cells}
     if len(networks) > 1:
         raise refusal(f"{cell!r} means {len(networks)} networks; name one: {next(iter(networks.values()))!r}")

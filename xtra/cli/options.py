@@ -1,4 +1,4 @@
-"""The options that commands on a suite share, and the plan they lead to."""
+"""The options that commands on a suite share, and the plan that follows from them."""
 
 from __future__ import annotations
 
@@ -105,7 +105,8 @@ def load_plan(
     only: list[str] | None = None,
     trust_plugins: bool = False,
 ) -> Plan:
-    """The plan of a suite file under the command line's changes. Raises SuiteError; `xtra-bench` prints it and exits with 2."""
+    """Loads the plan of a suite file under the command line's changes. Raises SuiteError; `xtra-bench` prints it and exits with
+    2."""
     from xtra.suite.load import load_suite
     from xtra.suite.overrides import parse_seeds
     from xtra.suite.plan import plan
@@ -115,8 +116,8 @@ def load_plan(
 
 
 def load_plan_if_named(suite: Path | None, overrides: list[str] | None, seeds: str | None, only: list[str] | None) -> Plan | None:
-    """Loads a suite's plan; None without a suite, where options that choose among its cells are refused: a dropped filter means
-    everything."""
+    """Loads a suite's plan; None without a suite, where options that choose among its cells are refused: a filter that is ignored
+    would mean everything."""
     if suite is None:
         refuse_unused_options({"--set": overrides, "--seeds": seeds, "--only": only}, "a suite FILE")
         return None

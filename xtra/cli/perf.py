@@ -71,7 +71,7 @@ def measure_resuming(
 
 
 def render_planning(measured: Measured) -> str:
-    """The measurement as text."""
+    """Writes the measurement as text."""
     num_left = measured.num_jobs - measured.submitted
     arrays = f"{measured.sbatch_calls} calls of sbatch, at most {measured.max_array_size:,} elements each"
     return "\n".join(
@@ -137,7 +137,7 @@ def _require_cores(threads: Sizes) -> None:
 
 
 def render_search(measured: dict[str, Any]) -> str:
-    """The report as text."""
+    """Writes the report as text."""
     lines = ["tree only, simulations/s"]
     for row in measured["tree_only"]:
         lines.append(f"  {_size(row)}")
@@ -273,7 +273,7 @@ def _preset_plan(preset: str, agent: str, crossed: bool, overrides: list[str]) -
 
 
 def render_training(measured: dict[str, Any]) -> str:
-    """The report as text."""
+    """Writes the report as text."""
     updates = measured["updates"]
     lines = [
         f"{measured['agent']} learns {measured['game']} on {measured['device']}, {measured['num_threads']} thread(s), "

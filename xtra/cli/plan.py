@@ -60,7 +60,7 @@ def plan(
 
 
 def print_plan(plan: Plan, cached: Collection[str]) -> None:
-    """Two tables, of stages and of methods. Names are printed as they are: no markup, no emoji codes."""
+    """Prints two tables, of stages and of methods. Names are printed as they are: no markup, no emoji codes."""
     from rich.console import Console
     from rich.table import Column, Table
 

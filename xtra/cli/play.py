@@ -67,7 +67,7 @@ def play(
 
 
 def _agent_source(source: str, game: str | None, results: Path) -> AgentSource:
-    """The agent that is meant; names on stderr the directories of the store that cannot be listed."""
+    """Finds the agent that is meant; names on stderr the directories of the store that cannot be listed."""
     from xtra.api.agents import SUFFIX, LoadError, find_agent, job_directory
 
     unreadable: list[UnreadableError] = []

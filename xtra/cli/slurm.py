@@ -44,9 +44,10 @@ WAIT_SECONDS = 2.0
 
 
 def launch(plan: Plan, description: RunDescription, results: Path, profile: Path | None, wait: bool, console: Console) -> bool:
-    """Submits what is missing. Returns whether nothing of the plan is on its way any more, so that results can be collected.
+    """Submits the jobs of the plan that are not complete. Returns whether none of them is on its way any more, so that results
+    can be collected.
 
-    Unless somebody waits, a last SLURM job collects and reports.
+    Without `wait`, a last SLURM job collects and reports.
     """
     with _slurm_errors_refused():
         launcher = _launcher(results, profile)
@@ -66,7 +67,7 @@ def launch(plan: Plan, description: RunDescription, results: Path, profile: Path
 
 
 def dry_run(plan: Plan, results: Path, profile: Path | None) -> LaunchResult:
-    """Tells what `launch` would submit, after everything that it would check."""
+    """Returns what `launch` would submit, after everything that it would check."""
     with _slurm_errors_refused():
         return _launcher(results, profile).dry_run(plan.jobs)
 

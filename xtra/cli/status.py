@@ -80,7 +80,7 @@ def status(
 
 
 def _record(statuses: Sequence[JobStatus], prospect: Forecast, labels: Mapping[str, str]) -> dict[str, Any]:
-    """The same as JSON data, every job that is at work or in trouble by name."""
+    """Returns the statuses as JSON data, with every job that is running or in trouble by name."""
     from collections import Counter
 
     from xtra.store.store import State

@@ -29,7 +29,8 @@ class Outcome:
 
 
 def check_contract(config: EnvironmentConfig) -> Iterator[Outcome]:
-    """Tries each promise on the configured game. A game that raises breaks the promise that was being tried."""
+    """Yields the outcome of each promise, tried on the configured game. A game that raises breaks the promise that was being
+    tried."""
     for promise, fault_of in PROMISES.items():
         try:
             fault = fault_of(config)

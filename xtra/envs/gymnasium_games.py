@@ -172,7 +172,7 @@ def _spec(name: str) -> Any:
 
 
 def _make(name: str) -> tuple[Any, bool]:
-    """The environment, and whether its pictures are rendered rather than observed. Raises UnknownGame."""
+    """Makes the environment, and tells whether its pictures are rendered rather than observed. Raises UnknownGame."""
     spec, kwargs = _spec(name), dict(parse_game(name).kwargs)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # versions that are out of date; the id says which one is meant

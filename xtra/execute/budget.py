@@ -1,4 +1,5 @@
-"""The wall-clock time that a run may take: what would not end in it, judged by finished jobs of the same kind, is not started."""
+"""The wall-clock time that a run may take: jobs that would not end in it, judged by finished jobs of the same kind, are not
+started."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ UNITS = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0}
 
 
 class Budget:
-    """`seconds` from now on. costs: what each kind of job has taken so far; see `xtra.suite.summary.finished_costs`."""
+    """A budget of `seconds` from now on. costs: seconds that jobs of each kind took; see `xtra.suite.summary.finished_costs`."""
 
     def __init__(self, seconds: float, costs: Mapping[str, Cost]) -> None:
         self._deadline = time.monotonic() + seconds
@@ -23,19 +24,19 @@ class Budget:
 
     @property
     def spent(self) -> bool:
-        """Whether the time is over."""
+        """True if the time is over."""
         return time.monotonic() >= self._deadline
 
     def fits(self, job: Job, done_seconds: float) -> bool:
         """Tells whether a job that has taken `done_seconds` before will end in time.
 
-        A job of a kind that has never finished is given the chance, as there is nothing to judge it by.
+        A job of a kind that has never finished is started, as there is nothing to judge it by.
         """
         expected = self._expected.get(self._kind(job), 0.0)
         return time.monotonic() + max(0.0, expected - done_seconds) < self._deadline
 
     def learn(self, job: Job, seconds: float) -> None:
-        """Takes note of what a job has taken, where nothing was known of its kind."""
+        """Records the seconds that a job has taken, where nothing was known of its kind."""
         self._expected.setdefault(self._kind(job), seconds)
 
     def _kind(self, job: Job) -> str:
@@ -45,7 +46,7 @@ class Budget:
 
 
 def parse_duration(text: str) -> float:
-    """`6h`, `90m`, `1.5d` or `2h30m` in seconds. Raises ValueError."""
+    """Parses `6h`, `90m`, `1.5d` or `2h30m` to seconds. Raises ValueError."""
     number = r"(\d+(?:\.\d+)?)"
     parts = re.findall(rf"{number}([dhms])", text, re.ASCII)
     if not parts or not re.fullmatch(rf"(?:{number}[dhms])+", text, re.ASCII):

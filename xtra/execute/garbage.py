@@ -1,4 +1,4 @@
-"""Garbage of a store: what no run asks for any more, and the replays of finished runs that no dataset waits for."""
+"""Garbage of a store: jobs that no run asks for any more, and the replays of finished runs that no dataset waits for."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ class Garbage:
 
 
 def planned_keys(results: Path) -> frozenset[str]:
-    """The jobs of every run under `results/runs`. Raises ValueError naming a plan that cannot be read: nothing is safe then."""
+    """Returns the jobs of every run under `results/runs`. Raises ValueError naming a plan that cannot be read: nothing is safe
+    then."""
     keys: set[str] = set()
     for path in sorted((results / "runs").glob("*/plan.json")):
         try:
@@ -40,7 +41,8 @@ def planned_keys(results: Path) -> frozenset[str]:
 
 
 def find_garbage(store: Store, planned: frozenset[str], days: float) -> Iterator[Garbage]:
-    """Jobs to remove. A job that is young may belong to a suite that is still running: its plan is written at the end."""
+    """Yields the jobs to remove. A job that is young may belong to a suite that is still running: its plan is written at the
+    end."""
     now, keys = time.time(), store.keys()
     for key in keys:
         is_needed = key in planned or store.state(key, now) in (State.RUNNING, State.UNREADABLE)
@@ -49,7 +51,7 @@ def find_garbage(store: Store, planned: frozenset[str], days: float) -> Iterator
 
 
 def find_spare_replays(store: Store, planned: frozenset[str], days: float) -> Iterator[Garbage]:
-    """The replays of finished runs that some plan names, unless a dataset that is still to be made reads them.
+    """Yields the replays of finished runs that some plan names, unless a dataset that is still to be made reads them.
 
     Raises DamagedError for a dataset's record that cannot be read: nothing is safe then.
     """
@@ -92,7 +94,7 @@ def _finished(store: Store, key: str) -> bool:
 
 
 def _age(store: Store, key: str, now: float) -> float:
-    """Seconds since anything in the job's directory changed."""
+    """Returns the seconds since anything in the job's directory changed."""
     return now - max((path.stat().st_mtime for path in _files(store.directory(key))), default=0.0)
 
 

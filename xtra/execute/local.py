@@ -62,8 +62,8 @@ class _Worker:
 
 
 class LocalQueue:
-    """Runs `jobs` (in topological order) within what `machine` can bear, and within `budget` if there is one. `states` says where
-    each one stands."""
+    """Runs `jobs` (in topological order) within the room of `machine`, and within `budget` if there is one. `states` holds the
+    state of each one."""
 
     def __init__(
         self, store: Store, jobs: Mapping[str, Job], machine: Machine, stages: str = STAGES, budget: Budget | None = None
@@ -85,8 +85,8 @@ class LocalQueue:
             self.states[key] = self._finished_state(key) or QueueState.WAITING
 
     def run(self, observe: Callable[[LocalQueue], None]) -> None:
-        """Returns when nothing is left to do, or the budget is spent. `observe` is called at every tick. An exception stops the
-        workers first."""
+        """Runs jobs until nothing is left to do, or the budget is spent. `observe` is called at every tick. An exception stops
+        the workers first."""
         try:
             while not OVER.issuperset(self.states.values()) and not (self._budget and self._budget.spent):
                 self._reap()
@@ -104,7 +104,7 @@ class LocalQueue:
         observe(self)
 
     def keys_in(self, state: QueueState) -> list[str]:
-        """The jobs that stand there, in order."""
+        """Returns the jobs in that state, in order."""
         return [key for key in self.jobs if self.states[key] is state]
 
     def _finished_state(self, key: str) -> QueueState | None:
@@ -134,7 +134,7 @@ class LocalQueue:
         return self._budget is None or self._budget.fits(self.jobs[key], self.store.seconds_spent(key))
 
     def _leave_unfinished(self) -> None:
-        """Leaves what was stopped, and what had not begun, for another time, once the budget is spent."""
+        """Marks the jobs that were stopped, or had not begun, as left for another run, once the budget is spent."""
         for key in self.keys_in(QueueState.RUNNING):
             self.states[key] = self._finished_state(key) or QueueState.LEFT
             if self.states[key] is QueueState.LEFT:
@@ -228,7 +228,7 @@ def _how_it_ended(status: int) -> str:
 
 
 def critical_first(jobs: Mapping[str, Job]) -> list[str]:
-    """The keys by the longest chain of jobs that begins with each, the longest first, otherwise in the order given.
+    """Sorts the keys by the longest chain of jobs that begins with each, the longest first, otherwise in the order given.
 
     `jobs` is in topological order, and so is what is returned.
     """

@@ -64,8 +64,8 @@ def take_snapshot(directory: Path, plugins: Collection[str] = ()) -> Path:
 
 
 def _files(packages: Iterable[str]) -> Iterator[tuple[str, Path]]:
-    """Every file of the packages by its path in the copy. Compiled modules of an editable install, and a checkout's tables of
-    published scores, lie elsewhere than the rest."""
+    """Yields every file of the packages by its path in the copy. Compiled modules of an editable install, and a checkout's tables
+    of published scores, lie elsewhere than the rest."""
     for table in tables_directory().glob("*.csv"):
         yield f"xtra/protocol/{INSTALLED_TABLES}/{table.name}", table
     for package in packages:

@@ -55,7 +55,7 @@ def last_words(store: Store, key: str, lines: int) -> str:
 
 
 def job_or_none(store: Store, key: str) -> Job | None:
-    """The job's record, None when it is damaged or cannot be read."""
+    """Returns the job's record, None when it is damaged or cannot be read."""
     try:
         return store.job(key)
     except StoreError:
@@ -89,12 +89,13 @@ def _text(store: Store, key: str, name: str) -> str:
 
 
 def plan_labels(plan: Plan) -> dict[str, str]:
-    """The labels of a plan's jobs; see `cell_labels`."""
+    """Returns the labels of a plan's jobs; see `cell_labels`."""
     return cell_labels(plan.jobs, plan.cells)
 
 
 def cell_labels(jobs: Mapping[str, Job], cells: Iterable[Cell]) -> dict[str, str]:
-    """`train EfficientZero/Pong/0` for the jobs of a cell (and how many more cells share it), `stage game` for others."""
+    """Labels jobs: `train EfficientZero/Pong/0` for those of a cell (and how many more cells share it), `stage game` for
+    others."""
     names: dict[str, dict[str, None]] = {}
     for cell in cells:
         for key in cell.keys:
@@ -103,7 +104,7 @@ def cell_labels(jobs: Mapping[str, Job], cells: Iterable[Cell]) -> dict[str, str
 
 
 def job_label(job: Job) -> str:
-    """Stage, game or games, and seed, as far as the configuration has them."""
+    """Labels a job by stage, game or games, and seed, as far as the configuration has them."""
     environment: Any = job.config.get("environment")
     game = environment.get("game") if isinstance(environment, Mapping) else None
     games, seed = job.config.get("games", ()), job.config.get("seed")
@@ -156,7 +157,7 @@ def forecast(statuses: Sequence[JobStatus], jobs: Mapping[str, Job], costs: Mapp
 
 
 def _behind(ended: Iterable[str], jobs: Mapping[str, Job]) -> frozenset[str]:
-    """The jobs that wait for one of `ended`, directly or through others."""
+    """Returns the jobs that wait for one of `ended`, directly or through others."""
     hopeless, blocked = set(ended), set[str]()
     while new := {key for key, job in jobs.items() if key not in hopeless and not hopeless.isdisjoint(job.input_keys)}:
         hopeless |= new
@@ -171,7 +172,7 @@ def _share_done(one: JobStatus) -> float:
 
 
 def _longest_chain(seconds: Mapping[str, float], jobs: Mapping[str, Job]) -> float:
-    """Seconds of the longest chain of jobs in `left`."""
+    """Returns the seconds of the longest chain of jobs in `left`."""
     ends: dict[str, float] = {}
 
     def end(key: str) -> float:

@@ -1,4 +1,4 @@
-"""A run of a suite: which directory is its own, and what must be there before its first job."""
+"""A run of a suite: which directory it writes to, and what must be there before its first job."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def require_extras(plan: Plan) -> None:
 
 
 def run_directory(results: Path, plan: Plan) -> Path:
-    """`<results>/runs/<suite>-<time>-<id>`: the one this plan has already, else a new name. Nothing is created."""
+    """Returns `<results>/runs/<suite>-<time>-<id>`: the one this plan has already, else a new name. Nothing is created."""
     runs = results / "runs"
     existing = sorted(runs.glob(f"{plan.suite}-*-{plan.id}"))
     return existing[0] if existing else runs / f"{plan.suite}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{plan.id}"
@@ -61,9 +61,9 @@ def begin_run(results: Path, plan: Plan) -> Path:
 
 
 def recorded_cells(results: Path, run: str = "*") -> Iterator[Cell]:
-    """The cells of every run under `results/runs`, or of those whose directories the glob `run` matches.
+    """Yields the cells of every run under `results/runs`, or of those whose directories the glob `run` matches.
 
-    What another release wrote, or a kill cut short, is passed over.
+    Runs that another release wrote, or a kill cut short, are skipped.
     """
     for path in sorted((results / "runs").glob(f"{run}/{PLAN_FILE}")):
         try:

@@ -1,4 +1,4 @@
-"""Verification of a certified study: some of its jobs are drawn, run anew in a fresh store, and compared byte by byte."""
+"""Verification of a certified study: some of its jobs are drawn, run again in a fresh store, and compared byte by byte."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ class Comparison:
 
     @property
     def equal(self) -> bool:
-        """Whether every byte is the same."""
+        """True if every byte is the same."""
         return not self.differing and not self.failure
 
 
 @dataclass(frozen=True)
 class ScoreComparison:
-    """The score of an evaluation in the study's rows, None if it is in none, and the one that came out here."""
+    """The score of an evaluation in the study's rows, None if it is in none, and the one that it has here."""
 
     key: str
     certified: float | None
@@ -65,7 +65,7 @@ class ScoreComparison:
 
     @property
     def equal(self) -> bool:
-        """Whether both are the same number. Rows hold scores in full."""
+        """True if both are the same number. Rows hold scores in full."""
         return self.certified == self.here
 
 
@@ -96,7 +96,7 @@ def run_again(jobs: Mapping[str, Job], store: Store, machine: Machine, observe: 
 
 
 def compare(certificate: Certificate, store: Store, keys: Mapping[str, Job]) -> Iterator[Comparison]:
-    """Compares what these jobs left in `store` with what was certified, in their order."""
+    """Yields the comparison of each of these jobs' outputs in `store` with what was certified, in their order."""
     for one in certificate.jobs:
         if one.key not in keys:
             continue
@@ -113,7 +113,7 @@ def compare(certificate: Certificate, store: Store, keys: Mapping[str, Job]) -> 
 
 
 def compare_scores(study: Path, store: Store, jobs: Mapping[str, Job]) -> Iterator[ScoreComparison]:
-    """Compares the scores of the evaluations among the jobs with those in the study's rows."""
+    """Yields the comparison of each evaluation's score among the jobs with that in the study's rows."""
     scores = certified_scores(study)
     for key, job in jobs.items():
         manifest = store.manifest(key) if job.stage == "evaluate" else None
@@ -148,7 +148,7 @@ def _why_not(key: str, jobs: Mapping[str, Job], certified: Mapping[str, Certifie
 
 
 def _ancestors(key: str, jobs: Mapping[str, Job]) -> tuple[list[Job], str | None]:
-    """The job and all that it stands on; and the first key among them that is not in `jobs`, if any."""
+    """Returns the job and all that it depends on; and the first key among them that is not in `jobs`, if any."""
     reached: dict[str, Job] = {}
     pending = [key]
     while pending:

@@ -53,11 +53,11 @@ class Exit(IntEnum):
 
 
 class UnusableJobError(Exception):
-    """The job cannot be run as it stands; the message says why and what to do."""
+    """Raised for a job that cannot be run; the message says why and what to do."""
 
 
 def run_job(store_root: str, key: str, stages: str = STAGES, stop: StopRequest | None = None) -> Exit:
-    """Brings the job to its manifest, going on where an earlier attempt was killed. A failure leaves `work/error.txt`.
+    """Runs the job until it is committed, going on where an earlier attempt was killed. A failure leaves `work/error.txt`.
 
     Raises Stopped when a signal that `stop` listens for came before the end.
     """
@@ -108,7 +108,7 @@ def _attempt(store: Store, attempt: Attempt, stage: Stage, config: Config, input
 
 
 def _resolve(job: Job, stages: str, store_root: Path) -> tuple[Stage, Config]:
-    """The stage and its checked configuration, with the job's plugins loaded. Raises UnusableJobError."""
+    """Returns the stage and its checked configuration, with the job's plugins loaded. Raises UnusableJobError."""
     module, _, name = stages.partition(":")
     table: Mapping[str, Stage] = getattr(import_module(module), name)
     stage = table.get(job.stage)
@@ -134,7 +134,7 @@ def _resolve(job: Job, stages: str, store_root: Path) -> tuple[Stage, Config]:
 
 
 def _committed_inputs(store: Store, job: Job) -> Inputs:
-    """The inputs' `out` directories, all bytes compared with their manifests. Raises UnusableJobError or DamagedError."""
+    """Returns the inputs' `out` directories, all bytes compared with their manifests. Raises UnusableJobError or DamagedError."""
     for key in job.input_keys:
         try:
             manifest = store.verify(key)
@@ -148,7 +148,8 @@ def _committed_inputs(store: Store, job: Job) -> Inputs:
 
 
 def _fix_threads(config: Mapping[str, Any]) -> None:
-    """Libraries read these when they are first imported. A result depends on the number, so it comes from the configuration."""
+    """Sets the variables that libraries read when they are first imported. A result depends on the number, so it comes from the
+    configuration."""
     blocks = [config, *(value for value in config.values() if isinstance(value, Mapping))]
     threads = max((block["num_threads"] for block in blocks if "num_threads" in block), default=1)
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
@@ -170,7 +171,7 @@ def _die_as_zombie() -> NoReturn:
 
 
 class _Stopwatch:
-    """Seconds spent on a job over all attempts; what a kill loses is less than one heartbeat."""
+    """Measures the seconds spent on a job over all attempts; a kill loses less than one heartbeat."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

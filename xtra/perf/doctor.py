@@ -1,4 +1,4 @@
-"""An examination of this machine: what it has, what of it this installation uses, and what is slow because of what."""
+"""An examination of this machine: what it has, how much of it this installation uses, and what is slow and why."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """One finding after another, each about a topic of its own."""
+    """Returns findings, each about a topic of its own."""
     return [
         _installation(),
         _processor(),

@@ -68,7 +68,7 @@ DISCOUNT = SearchConfig().discount
 
 
 def load_file(name: str, pattern: str) -> Any:
-    """The file of the installed package that matches, as a module of that name."""
+    """Loads the file of the installed package that matches, as a module of that name."""
     package = PathFinder.find_spec("lzero")
     folders = [] if package is None else list(package.submodule_search_locations or [])
     for path in (path for folder in folders for path in Path(folder).glob(pattern)):
@@ -81,7 +81,7 @@ def load_file(name: str, pattern: str) -> Any:
 
 
 def load_tree() -> Any:
-    """LightZero's EfficientZero tree."""
+    """Loads LightZero's EfficientZero tree."""
     return load_file("ez_tree", "mcts/ctree/ctree_efficientzero/ez_tree.*.so")
 
 
@@ -96,7 +96,7 @@ class LightZeroRoots:
         self._noise = np.random.default_rng(0).dirichlet(np.full(size.num_actions, 0.3), size=size.batch).tolist()
 
     def roots(self) -> tuple[Any, list[int]]:
-        """New roots with their priors and noise, and for each -1: nobody is to play."""
+        """Makes new roots with their priors and noise, and for each -1: no player is to move."""
         batch = len(self.latents)
         to_play = [-1] * batch
         roots = self.tree.Roots(batch, self._legal)
@@ -104,13 +104,13 @@ class LightZeroRoots:
         return roots, to_play
 
     def states(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """The LSTM's cell and hidden states, `[1, B, 1]`."""
+        """Returns the LSTM's cell and hidden states, `[1, B, 1]`."""
         shape = (1, len(self.latents), 1)
         return np.zeros(shape, dtype=np.float32), np.zeros(shape, dtype=np.float32)
 
 
 class LightZeroNetwork:
-    """The hash model in NumPy, in and out as LightZero's networks have it, without bins to decode."""
+    """The hash model in NumPy. Inputs and outputs are those of LightZero's networks, but scalars rather than bins."""
 
     def __init__(self, size: SearchSize) -> None:
         given = tables(size.num_actions)
@@ -135,7 +135,7 @@ class LightZeroNetwork:
         return tuple(torch.from_numpy(output) for output in outputs)
 
     def recurrent_inference(self, latent: Tensor, states: tuple[Tensor, Tensor], actions: Tensor) -> SimpleNamespace:
-        """Infers for LightZero's own search."""
+        """Infers for LightZero's own search from latents `[B, 1]`, both LSTM states `[1, B, 1]` and actions `[B]`."""
         latent, cell, hidden, prefix, value, logits = self.infer(latent, *states, actions)
         return SimpleNamespace(
             latent_state=latent,
@@ -147,13 +147,13 @@ class LightZeroNetwork:
 
 
 def _scaled(value: Tensor) -> Tensor:
-    """MuZero's h, which LightZero's search undoes."""
+    """Computes MuZero's h, which LightZero's search inverts."""
     return value.sign() * ((value.abs() + 1).sqrt() - 1) + 0.001 * value
 
 
 class LightZeroLoop:
-    """The loop of LightZero's `EfficientZeroMCTSCtree.search`, conversion by conversion: latents and both LSTM states
-    gathered root by root, everything to torch and back."""
+    """The loop of LightZero's `EfficientZeroMCTSCtree.search`, conversion by conversion: latents and both LSTM states are
+    gathered root by root, and everything is converted to torch and back."""
 
     def __init__(self, size: SearchSize) -> None:
         self._size, self._problem, self._network = size, LightZeroRoots(size, load_tree()), LightZeroNetwork(size)
@@ -224,7 +224,8 @@ class Settings(dict[str, Any]):
 
 
 def _stand_ins(tree: Any, inverse: Any) -> dict[str, Any]:
-    """The modules that the file with the search imports, by name, holding what its EfficientZero search uses of them."""
+    """Returns stand-ins for the modules that the file with the search imports, by name, with what its EfficientZero search uses
+    of them."""
 
     def module(**attributes: Any) -> Any:
         stand_in = ModuleType("stand-in")

@@ -37,7 +37,8 @@ def make_inputs(config: TrainConfig, directory: Path) -> dict[str, tuple[Path, .
 
 
 def keep_frames_as_in_a_study(tasks: Sequence[Task], datasets: tuple[Path, ...], memory_gb: float) -> None:
-    """Few frames would always fit into memory: those of games that in full would not are decoded when they are read.
+    """Has frames decoded when they are read, as in a study, where a game's full dataset would not fit into memory: the few that
+    are made here always would.
 
     memory_gb: of all tasks together.
     """

@@ -87,7 +87,7 @@ def measure(num_jobs: int, max_array_size: int = DEFAULT_MAX_ARRAY_SIZE, max_que
 
 
 def _suite_text(num_jobs: int) -> str:
-    """A suite of two families of methods; each (method, game, seed) is two jobs, and the sources' jobs come on top."""
+    """Writes a suite of two families of methods; each (method, game, seed) is two jobs, and the sources' jobs come on top."""
     transfer = {"transfer.pretraining.method": "distillation", "transfer.cross_tasks.enabled": True}
     rates = [0.2 - 0.001 * number for number in range(NUM_VARIANTS)]
     scratch = [{"name": f"EfficientZero {n}", "set": {"agent.optimizer.learning_rate": rate}} for n, rate in enumerate(rates)]

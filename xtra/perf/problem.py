@@ -1,4 +1,4 @@
-"""The problem that search engines are timed on: its sizes, what an engine hands over, and a model that is the same for all.
+"""The problem that search engines are timed on: its sizes, what an engine must return, and a model that is the same for all.
 
 The hash model: a latent is a 32-bit hash of the actions that led to it, and its predictions are a row of fixed tables. So a tree
 is a function of its root, and all engines search the same tree.
@@ -31,7 +31,7 @@ class SearchSize(NamedTuple):
 
 
 class SearchOutput(NamedTuple):
-    """The results that a search must hand over to count."""
+    """The results that a search must return to count."""
 
     visits: NDArray[np.integer]
     """`[B, A]`; each row sums to the simulations."""
@@ -40,7 +40,7 @@ class SearchOutput(NamedTuple):
 
 
 class NotInstalled(Exception):
-    """An engine cannot run here; the message says what to install."""
+    """Raised for an engine that cannot run here; the message says what to install."""
 
 
 class Searcher(Protocol):
@@ -69,7 +69,7 @@ STANDARD_NETWORK = [SearchSize(64, 18, 50)]
 
 
 def combinations(batches: list[int], actions: list[int], simulations: list[int], threads: list[int]) -> list[SearchSize]:
-    """All combinations; an empty list stands for 64 roots, 18 actions, 50 simulations or 1 thread."""
+    """Returns all combinations; an empty list stands for 64 roots, 18 actions, 50 simulations or 1 thread."""
     return [SearchSize(*sizes) for sizes in product(batches or [64], actions or [18], simulations or [50], threads or [1])]
 
 
@@ -88,7 +88,7 @@ class Tables:
 
 @lru_cache
 def tables(num_actions: int) -> Tables:
-    """The tables of that many actions; the same in every process."""
+    """Makes the tables for that many actions; the same in every process."""
     rng = np.random.default_rng(num_actions)
     logits = rng.normal(size=(NUM_ROWS, num_actions)).astype(np.float32)
     values, rewards = (rng.normal(scale=scale, size=NUM_ROWS).astype(np.float32) for scale in (1.0, 0.1))
@@ -101,17 +101,18 @@ def root_latents(batch: int) -> NDArray[np.uint32]:
 
 
 def mixed(latents: Any) -> Any:
-    """One round of the hash, on any array of uint32."""
+    """Makes one round of the hash, on any array `[...]` of uint32."""
     return (latents ^ (latents >> 15)) * MULTIPLIER
 
 
 def successors(latents: Any, actions: Any) -> Any:
-    """The latents, uint32 `[B]`, that the actions, uint32 `[B]`, lead to."""
+    """Returns the latents, uint32 `[B]`, that the actions, uint32 `[B]`, lead to from `latents`, uint32 `[B]`."""
     return mixed(mixed(latents) + actions + np.uint32(1))
 
 
 class NativeHashModel:
-    """The hash model in C++, for our own engines: it writes into the same buffers every time."""
+    """The hash model in C++, for our own engines: observations and latents are uint32 `[B]`, and it writes into the same buffers
+    every time."""
 
     def __init__(self, batch: int, num_actions: int) -> None:
         given = tables(num_actions)

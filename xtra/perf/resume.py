@@ -79,8 +79,8 @@ def report(num_kills: int, seed: int, kills_per_run: int | None = None) -> dict[
 
 
 def _run(directory: Path, config: dict[str, Any], blows: Sequence[Blow]) -> tuple[dict[str, str], float, Counter[signal.Signals]]:
-    """The outputs' checksums by name, the seconds of the last attempt, and the blows that struck. Each blow ends one attempt;
-    once they are used up, or an attempt is done before, the run is complete."""
+    """Returns the outputs' checksums by name, the seconds of the last attempt, and the blows that struck. Each blow ends one
+    attempt; once they are used up, or an attempt is done before, the run is complete."""
     # The server imports torch once; every attempt is a fork of it.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["xtra.stages.train"])
@@ -103,7 +103,7 @@ def _run(directory: Path, config: dict[str, Any], blows: Sequence[Blow]) -> tupl
 
 
 def train(directory: Path, config: dict[str, Any]) -> None:
-    """One attempt, in a process of its own. As the worker does, it finds `work` as it was left and `out` empty."""
+    """Makes one attempt, in a process of its own. As in the worker, it finds `work` as it was left and `out` empty."""
     from xtra.stages.context import StageContext, Stopped, StopRequest
     from xtra.stages.train import run
     from xtra.telemetry import Telemetry

@@ -46,7 +46,7 @@ class SearchBenchmark:
 
 
 def report(benchmark: SearchBenchmark, progress: Progress) -> dict[str, Any]:
-    """Everything, as plain data."""
+    """Makes all measurements, and returns them as plain data."""
     torch.set_num_threads(1)
     result: dict[str, Any] = {"machine": machine()}
     result["tree_only"] = [_compared(size, benchmark, progress) for size in benchmark.tree_sizes]
@@ -77,7 +77,7 @@ def _announced(size: SearchSize, what: str, progress: Progress) -> dict[str, Any
 
 
 def _compared(size: SearchSize, benchmark: SearchBenchmark, progress: Progress) -> dict[str, Any]:
-    """Every engine on one size: simulations per second, and how many times faster than each peer we are."""
+    """Times every engine on one size: simulations per second, and how many times faster than each peer ours is."""
     names = [name for name in benchmark.engines if name.startswith("xtra") or size.num_threads == 1]
     if size.num_simulations >= 800:
         names = [name for name in names if name not in PEERS_WITHOUT_LONG]
@@ -103,7 +103,8 @@ def _describe(size: SearchSize, samples: Samples) -> dict[str, Any]:
 
 
 def _times_faster(samples: dict[str, Samples]) -> dict[str, float]:
-    """Median over rounds, by "ours/peer"; our Gumbel search is held against the peers' Gumbel searches alone."""
+    """Returns, by "ours/peer", the median over rounds of how many times faster ours is; our Gumbel search is compared with the
+    peers' Gumbel searches alone."""
     ratios = {}
     for ours, peer in product(samples, samples):
         if peer.startswith("xtra") or samples[peer].absent is not None:
@@ -115,7 +116,7 @@ def _times_faster(samples: dict[str, Samples]) -> dict[str, float]:
 
 
 def _times_less_processor(samples: dict[str, Samples]) -> dict[str, float]:
-    """The same by processor time, which other processes disturb less."""
+    """Returns the same ratios by processor time, which other processes disturb less."""
     return _times_faster({name: replace(own, seconds=own.cpu_seconds) for name, own in samples.items()})
 
 

@@ -1,4 +1,5 @@
-"""Where a search's time goes, on the CPU in microseconds per step of a batch: tree (softmax included), network, the glue between.
+"""The parts of a search's time: on the CPU, in microseconds per step of a batch, tree (softmax included), network, and the glue
+between.
 
 On CUDA, where training captures a search as a graph: its speed, the share of the network, kernels, and waits of the host.
 """
@@ -33,13 +34,13 @@ NETWORK, FRAME_SIZE = "agent.network.", "environment.frame_size"
 
 
 class Stopwatch:
-    """Adds up what passes through it."""
+    """Adds up the seconds of the functions that it times."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
 
     def timed(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """`function`, its time added up."""
+        """Wraps `function` so that its time is added up."""
 
         def run(*arguments: Any) -> Any:
             begun = time.perf_counter()
@@ -59,7 +60,8 @@ class TimedModel:
 
 
 class TimedEngine:
-    """An engine whose steps are timed."""
+    """An engine whose steps are timed; its latents `[B, ...]`, states `[B, ...]` and actions `[B]` are those of the engine
+    inside."""
 
     def __init__(self, engine: Engine, watch: Stopwatch) -> None:
         self._engine = engine
@@ -81,9 +83,9 @@ class TimedEngine:
 
 @torch.no_grad()
 def split(model: SearchModel, observations: Any, size: SearchSize, num_searches: int) -> dict[str, float]:
-    """Median microseconds per step, the share of the search that is outside the network, and simulations per second.
+    """Measures median microseconds per step, the share of the search that is outside the network, and simulations per second.
 
-    All but the roots' own inference.
+    The roots' own inference is left out.
     """
     config = SearchConfig(num_simulations=size.num_simulations)
     output = model.initial_inference(observations)
@@ -112,7 +114,7 @@ def _one(
 
 
 def split_tree_only(size: SearchSize, num_searches: int) -> dict[str, float]:
-    """The same with the hash model in the network's place, and the memory of the trees."""
+    """Measures the same with the hash model in the network's place, and the memory of the trees."""
     model = NativeHashModel(size.batch, size.num_actions)
     observations = root_latents(size.batch)
     memory = Memory(
@@ -126,8 +128,8 @@ def split_tree_only(size: SearchSize, num_searches: int) -> dict[str, float]:
 
 
 def preset_network(preset: str, batch: int, device: torch.device) -> tuple[EfficientZeroNetwork, Tensor, Precision]:
-    """The network of a preset as self-play and reanalysis use it, random observations `[B, 3 * stack, H, W]` for it, and its
-    precision: bfloat16 on CUDA. It is untrained: speed does not depend on what a network has learnt."""
+    """Makes the network of a preset as self-play and reanalysis use it, random observations `[B, 3 * stack, H, W]` for it, and
+    its precision: bfloat16 on CUDA. It is untrained: speed does not depend on what a network has learnt."""
     settings: dict[str, Any] = PRESETS[preset].settings_for("efficientzero")
     network_settings = {key.removeprefix(NETWORK): value for key, value in settings.items() if key.startswith(NETWORK)}
     config = NetworkConfig(**network_settings)
@@ -140,7 +142,8 @@ def preset_network(preset: str, batch: int, device: torch.device) -> tuple[Effic
 
 
 def split_network(preset: str, size: SearchSize, num_searches: int, most_seconds: float) -> dict[str, Any]:
-    """The same with the EfficientZero network of that preset, untrained, in evaluation mode; `skipped` says why, if too slow."""
+    """Measures the same with the EfficientZero network of that preset, untrained, in evaluation mode; `skipped` says why, if too
+    slow."""
     torch.set_num_threads(size.num_threads)
     network, observations, _ = preset_network(preset, size.batch, torch.device("cpu"))
     expected = _inference_seconds(network, observations) * size.num_simulations
@@ -186,7 +189,7 @@ def measure_on_cuda(preset: str, size: SearchSize, num_searches: int) -> dict[st
 
 @torch.no_grad()
 def _inferences(model: SearchModel, observations: Tensor, size: SearchSize) -> torch.cuda.CUDAGraph:
-    """The network of a search without the search."""
+    """Captures the network's part of a search, without the search."""
     root = model.initial_inference(observations)
     actions = torch.zeros(size.batch, dtype=torch.int64, device="cuda")
     model.recurrent_inference(root.latent, root.value_prefix_state, actions)
@@ -209,7 +212,8 @@ def _seconds(call: Callable[[], Any]) -> float:
 
 
 def _profile(call: Callable[[], Any], num_simulations: int) -> dict[str, float | None]:
-    """Kernels of one call and how much of its span they fill; None where the profiler saw no kernel, as without CUPTI."""
+    """Counts the kernels of one call, and the share of its span that they fill; None where the profiler saw no kernel, as without
+    CUPTI."""
     # PyTorch 2.11 warns of what a profiler with several cycles would lose; this one has a single cycle.
     with warnings.catch_warnings(action="ignore"), profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as trace:
         call()

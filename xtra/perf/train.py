@@ -116,7 +116,7 @@ def abbreviated(config: TrainConfig, transitions: int) -> TrainConfig:
 
 
 def cross_tasks(finetuning: FinetuningConfig, seconds: dict[str, float], cost: float) -> dict[str, Any]:
-    """Returns what offline tasks add to an update. seconds: of the parts, no gradient measured; cost:
+    """Returns what offline tasks add to an update. seconds: of the parts, with no gradient measured; cost:
     `Stretches.measurement_cost`."""
     of_updates = sum(value for part, value in seconds.items() if part not in WITH_ENV_STEPS)
     return {

@@ -1,4 +1,4 @@
-"""Timing of engines: one pinned process each, alive for the whole run; they take turns, so all meet the same noise."""
+"""Timing of engines: each has a pinned process that lives for the whole run; they take turns, so all meet the same noise."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def measure(size: SearchSize, names: list[str], num_rounds: int, cores: list[int
 
 
 def take_turns(workers: dict[str, Worker], num_rounds: int) -> dict[str, Samples]:
-    """Samples by the workers' names; closes them."""
+    """Takes samples in turns, by the workers' names; closes the workers."""
     try:
         samples = {name: worker.prepare() for name, worker in workers.items()}
         for _ in range(num_rounds):
@@ -80,7 +80,7 @@ class Worker:
         return Samples(**self._ask("prepare"))
 
     def sample(self, into: Samples) -> None:
-        """One turn."""
+        """Takes one turn, and adds its sample to `into`."""
         before, begun = busy_seconds(), time.perf_counter()
         answer = self._ask("sample")
         others = busy_seconds() - before - answer["cpu"]
@@ -104,7 +104,7 @@ class Worker:
 
 
 def serve(pipe: Connection, name: str, size: SearchSize, cores: list[int]) -> None:
-    """The engine's process: pins itself, then answers until the pipe closes."""
+    """Runs an engine's process: pins itself, then answers until the pipe closes."""
     os.sched_setaffinity(0, cores)
     import torch
 
@@ -142,7 +142,7 @@ class Turn:
         return {"first_call_s": first}
 
     def sample(self) -> dict[str, Any]:
-        """Seconds of `searches` searches, by the wall and on the processor."""
+        """Returns the seconds of `searches` searches, by the wall and on the processor."""
         cpu, wall = time.process_time(), time.perf_counter()
         for _ in range(self._repeats):
             self._index += 1
@@ -160,7 +160,7 @@ class Turn:
 
 
 def busy_seconds() -> float:
-    """Processor time that all processes of this machine have used."""
+    """Returns the processor time that all processes of this machine have used."""
     try:
         fields = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:]]
     except OSError:

@@ -173,7 +173,7 @@ class ReplayBuffer:
         self._masses = None
 
     def _rows(self, slots: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The newest row that may stand in each slot; negative if none ever did."""
+        """Returns the newest row that may stand in each slot; negative if none ever did."""
         newest = self.num_rows - 1
         return newest - (newest - slots) % self._capacity
 

@@ -1,7 +1,7 @@
-"""A certificate: what a study's rows were made from, kept beside them, so that anybody can make some of it again and compare.
+"""A certificate: what a study's rows were made from, kept beside them, so that anybody can make some of them again and compare.
 
-It names every job that the rows stand on, with its whole configuration, the hash of every file that it left, how long it took and
-on what; and the hash of every file of the study.
+It names every job that the rows depend on, with its whole configuration, the hash of every file that it left, how long it took
+and on what; and the hash of every file of the study.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ class ComputedOn(Config):
     """Whether the code differed from that commit."""
 
     def differences(self, other: ComputedOn) -> list[str]:
-        """Lists what of it can give other bits, each as `torch 2.12 there, 2.13 here`; `self` is there.
+        """Lists the parts of it that can give other bits, each as `torch 2.12 there, 2.13 here`; `self` is there.
 
-        A commit is no such thing: a job states which version of its stage made it.
+        A commit is no such part: a job states which version of its stage made it.
         """
         pairs = {"device": (self.device, other.device), "Python": (self.python, other.python)}
         if self.instruction_set is None:
@@ -85,7 +85,7 @@ class CertifiedJob(Config):
     """What it computes: stage, version, configuration, inputs, resources."""
 
     def to_job(self) -> Job:
-        """The job. Raises CertificateError if what it computes is not what its key names."""
+        """Returns the job. Raises CertificateError if its content does not match its key."""
         record = self.job
         inputs = {role: tuple(keys) for role, keys in record["inputs"].items()}
         plugins = record.get("plugins", {})
@@ -163,14 +163,14 @@ def read_certificate(study: Path) -> Certificate:
 
 
 def hashes(study: Path) -> dict[str, str]:
-    """The SHA-256 of every file of a study that a certificate answers for, by its path there."""
+    """Returns the SHA-256 of every file of a study that a certificate answers for, by its path there."""
     files = sorted(path for path in study.rglob("*") if path.is_file())
     named = {path.relative_to(study).as_posix(): path for path in files}
     return {name: sha256(path) for name, path in named.items() if name not in UNHASHED}
 
 
 def computed_on(provenance: Mapping[str, Any]) -> ComputedOn:
-    """Returns what of a manifest's provenance a certificate keeps."""
+    """Returns the parts of a manifest's provenance that a certificate keeps."""
     machine = provenance["hardware"]
     return ComputedOn(
         cpu=machine["cpu"],
@@ -184,7 +184,7 @@ def computed_on(provenance: Mapping[str, Any]) -> ComputedOn:
 
 
 def certified_scores(study: Path) -> dict[str, float]:
-    """The scores of a study's rows by the key of the evaluation. Raises CertificateError."""
+    """Returns the scores of a study's rows by the key of the evaluation. Raises CertificateError."""
     return {row["evaluate_key"]: row["score"] for row in _score_rows(study) if row["score"] is not None}
 
 
@@ -201,7 +201,8 @@ def _score_rows(study: Path) -> list[dict[str, Any]]:
 
 
 def _ancestry(store: Store, rows: Sequence[Mapping[str, Any]]) -> tuple[list[tuple[Job, Manifest]], list[str]]:
-    """Every job that the rows stand on, inputs first: those with a result, verified, and the keys of those without one."""
+    """Returns every job that the rows depend on, inputs first: those with a result, verified, and the keys of those without
+    one."""
     finished: list[tuple[Job, Manifest]] = []
     unfinished: list[str] = []
     jobs: dict[str, Job] = {}
@@ -234,14 +235,14 @@ def _with_ancestors(store: Store, key: str, known: Mapping[str, Job]) -> Iterato
 
 
 def _text(certificate: Certificate) -> str:
-    """JSON with a line for each job, so that a change of one is a change of one line."""
+    """Writes JSON with a line for each job, so that a change of one is a change of one line."""
     record = certificate.model_dump(mode="json")
     jobs = ",\n".join(canonical_json(job) for job in record.pop("jobs"))
     return f'{json.dumps(record, indent=1, sort_keys=True)[:-2]},\n "jobs": [\n{jobs}\n]}}\n'
 
 
 def altered_files(study: Path, certificate: Certificate) -> Iterable[str]:
-    """The study's files that are not as they were certified, a sentence each."""
+    """Returns a sentence for each of the study's files that is not as it was certified."""
     here = hashes(study)
     for name, digest in certificate.files.items():
         if name not in here:

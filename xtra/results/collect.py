@@ -1,4 +1,4 @@
-"""Collection of a run: from committed outputs to the tables of `xtra.store.rows`, and what was asked.
+"""Collection of a run: from committed outputs to the tables of `xtra.store.rows`, and the record of what was asked.
 
 Reads the store alone, so it can be done at any time, by anyone, and again: the rows depend on results only. A cell without a
 result is a row that says so.
@@ -68,7 +68,7 @@ def collect(store: Store, cells: Sequence[Cell], description: RunDescription, ru
 
 
 class _Reader:
-    """The store, of which every job is read and every output verified once, whoever asks."""
+    """Reads the store; every job is read, and every output verified, once however often it is asked for."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -76,21 +76,22 @@ class _Reader:
         self.whole = cache(self._whole)
 
     def _whole(self, key: str) -> Manifest | None:
-        """The manifest of a job whose output is undamaged."""
+        """Returns the manifest of a job whose output is undamaged."""
         try:
             return self.store.verify(key, quick=True)
         except StoreError:
             return None
 
     def output(self, key: str, file_name: str) -> Any:
-        """The JSON that a complete job left; None if there is none."""
+        """Returns the JSON that a complete job left; None if there is none."""
         manifest = self.whole(key)
         if manifest is None or manifest.status != "complete" or file_name not in manifest.files:
             return None
         return json.loads((self.store.out(key) / file_name).read_bytes())
 
     def ancestry(self, key: str) -> list[Job]:
-        """The job and every job it stands on, as far as the store knows them; each once, inputs after those that read them."""
+        """Returns the job and every job it depends on, as far as the store knows them; each once, inputs after those that read
+        them."""
         jobs: dict[str, Job] = {}
         pending = [key]
         while pending:
@@ -130,18 +131,18 @@ class _CellResult:
         }
 
     def rows(self, role: str, file_name: str) -> Iterator[Row]:
-        """The rows that a job left as a JSON list, each with the cell's columns; none when the job is not complete."""
+        """Yields the rows that a job left as a JSON list, each with the cell's columns; none when the job is not complete."""
         for row in self._output(role, file_name) or ():
             yield self.identity() | row
 
     def probe_rows(self) -> Iterator[Row]:
-        """Yields what was measured before finetuning, with the seconds that it took."""
+        """Yields the measurements made before finetuning, with the seconds that they took."""
         seconds = self._output("probe", SECONDS_FILE) or {}
         for row in self.rows("probe", "probes.json"):
             yield row | {"seconds": seconds[row["predictor"]]}
 
     def identity(self) -> Row:
-        """The columns that name the cell."""
+        """Returns the columns that name the cell."""
         return {column: getattr(self.cell, column) for column in CELL}
 
     def _output(self, role: str, file_name: str) -> Any:
@@ -150,7 +151,7 @@ class _CellResult:
         return None if key is None else self._reader.output(key, file_name)
 
     def _status(self) -> str:
-        """Diverged or failed if any job it stands on is; complete if its evaluation is."""
+        """Returns diverged or failed if any job it depends on is; complete if its evaluation is."""
         statuses = {manifest.status for manifest in self._manifests.values() if manifest is not None}
         if "diverged" in statuses:
             return "diverged"
@@ -164,7 +165,7 @@ class _CellResult:
 
 
 def _source_scores(reader: _Reader, results: Sequence[_CellResult]) -> Iterator[Row]:
-    """Reads what the pretrained network that a cell starts from scores on its own games."""
+    """Yields the scores, on its own games, of the pretrained network that a cell starts from."""
     known: dict[str, list[Row]] = {}
     for result in results:
         for job in reader.ancestry(result.cell.evaluate_key):
@@ -203,7 +204,7 @@ def _costs(reader: _Reader, cells: Sequence[Cell]) -> Iterator[Row]:
 
 
 def _run_record(reader: _Reader, cells: Sequence[Cell], description: RunDescription, run_dir: Path) -> Row:
-    """`run.json`. Collected again, a run keeps the time at which it was first written."""
+    """Makes `run.json`. Collected again, a run keeps the time at which it was first written."""
     collector = software()
     outputs = (reader.whole(key) for key in dict.fromkeys(key for cell in cells for key in cell.keys))
     manifests = [manifest for manifest in outputs if manifest is not None]
@@ -221,7 +222,7 @@ def _run_record(reader: _Reader, cells: Sequence[Cell], description: RunDescript
 
 
 def _software(facts: Mapping[str, Any]) -> str:
-    """Describes what computed a job, in a sentence."""
+    """Describes the software that computed a job, in a sentence."""
     packages = facts.get("packages", {})
     versions = ", ".join(f"{name} {packages.get(name) or 'not known'}" for name in ("xtra-bench", "torch"))
     changed = " with uncommitted changes" if facts.get("git_dirty") else ""
@@ -229,7 +230,7 @@ def _software(facts: Mapping[str, Any]) -> str:
 
 
 def _hardware(machine: Mapping[str, Any]) -> str:
-    """The kind of machine that computed a job, in a sentence."""
+    """Describes the machine that computed a job, in a sentence."""
     return "{cpu}, {cores} cores, {memory_gb} GB, device {device}".format_map(machine)
 
 

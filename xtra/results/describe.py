@@ -67,7 +67,7 @@ def _run_fields(plan: Plan) -> RunFields:
 
 
 def _summary(label: str, protocol: Protocol) -> str:
-    """The protocol in a sentence, and what of it this run overrides, which the label tells."""
+    """Describes the protocol in a sentence, and which of its settings this run overrides, as the label tells."""
     overridden = label.removeprefix(protocol.name).removeprefix("+")
     return protocol.summary + (f" Overridden here: {overridden.replace('+', ', ')}." if overridden else "")
 
@@ -121,7 +121,7 @@ def _identity(plan: Plan, method: MethodSpec, config: MethodConfig, cell: Cell) 
 
 
 def _masked(job: Job, jobs: Mapping[str, Job]) -> dict[str, Any]:
-    """A job without target, seed and source games; its inputs are digests of the same of them, equal ones once."""
+    """Returns a job without target, seed and source games; its inputs are digests of the same of them, equal ones once."""
     config = {name: value for name, value in job.config.items() if name not in PER_CELL}
     for part in ("environment", "finetuning"):
         if isinstance(inner := config.get(part), Mapping):
@@ -132,7 +132,7 @@ def _masked(job: Job, jobs: Mapping[str, Job]) -> dict[str, Any]:
 
 
 def _source_facts(spec: SuiteSpec, method: MethodSpec, config: MethodConfig) -> Iterator[tuple[str, Any]]:
-    """Returns what a method's source jobs depend on, besides its own settings; nothing for a method without source games."""
+    """Yields the settings that a method's source jobs depend on, besides its own; nothing for a method without source games."""
     if not config.transfer.needs_sources:
         return
     sources = list(spec.inherited(method, "sources"))
@@ -146,7 +146,8 @@ def _source_facts(spec: SuiteSpec, method: MethodSpec, config: MethodConfig) -> 
 
 
 def _changed_settings(config: BaseModel, default: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The settings that are not the default's, by dotted path; of another agent than the default's, all. No file's path."""
+    """Yields the settings that are not the default's, by dotted path; of another agent than the default's, all. No file's
+    path."""
     values, defaults = config.model_dump(mode="json"), default.model_dump(mode="json")
     yield from _changes(values, defaults, prefix)
 

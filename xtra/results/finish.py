@@ -35,7 +35,7 @@ def write_request(path: Path, store: Store, cells: Sequence[Cell], description: 
 
 
 def finish(path: Path) -> Path:
-    """Collects and reports what the request in a file names. Returns the report's path."""
+    """Collects and reports the run that the request in a file names. Returns the report's path."""
     request = FinishRequest.model_validate_json(path.read_bytes())
     collect(Store(request.store), request.cells, request.description, request.run_dir)
     return report([request.run_dir])

@@ -15,10 +15,11 @@ Seeds = tuple[int, ...]
 
 
 def earlier_seeds(run_dir: Path, run: RunFields, created: str | None) -> tuple[Seeds, ...]:
-    """The seeds of each earlier run beside `run_dir` that has a score of the same experiment, the oldest first, each set once.
+    """Returns the seeds of each earlier run beside `run_dir` that has a score of the same experiment, the oldest first, each set
+    once.
 
-    created: when the run was first collected; None if that is now. What `run_dir` recorded already stays, should those
-    runs be gone.
+    created: when the run was first collected; None if that is now. Looks that `run_dir` recorded already stay, should those runs
+    be gone.
     """
     recorded = _recorded(run_dir)
     earlier = sorted(
@@ -37,7 +38,7 @@ def _recorded(run_dir: Path) -> tuple[Seeds, ...]:
 
 
 def _runs_beside(run_dir: Path) -> Iterator[tuple[Path, RunRecord]]:
-    """The other runs of the directory. Those that another release wrote, or that cannot be read, are passed over."""
+    """Yields the other runs of the directory. Those that another release wrote, or that cannot be read, are skipped."""
     for path in sorted(run_dir.parent.glob("*/run.json")):
         if path.parent.name != run_dir.name:
             try:

@@ -1,4 +1,4 @@
-"""`run.json`: what a run was meant to measure, what tells its methods from others of their names, and where it came from."""
+"""`run.json`: what a run was meant to measure, what tells its methods from others of the same names, and where it came from."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Identity(_Record):
     """Settings that are not the default's, by dotted path, source games, pretraining seeds, files, versions of stages."""
 
     def differences(self, other: Identity) -> Iterator[tuple[str, JsonValue, JsonValue]]:
-        """Each fact that differs: its name, its value here and its value in `other` (None where it is not set)."""
+        """Yields each fact that differs: its name, its value here and its value in `other` (None where it is not set)."""
         for name in dict.fromkeys([*self.facts, *other.facts]):
             value, other_value = self.facts.get(name), other.facts.get(name)
             if value != other_value:

@@ -154,8 +154,8 @@ class ReferenceTree:
     # The span by which Q is normalised
 
     def _enter_span(self, slot: int) -> None:
-        """Returns the reward that the node's edge has in the min-max: the true one, or that after the node popped before it from
-        the released code's depth-first stack, whose order is preorder with the highest action first."""
+        """Sets the reward that the node's edge has in the min-max: the true one, or that after the node popped before it from the
+        released code's depth-first stack, whose order is preorder with the highest action first."""
         self.span_reward[slot] = self.nodes[slot]["reward"]
         if self.config.min_max != "released":
             return

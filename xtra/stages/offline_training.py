@@ -60,7 +60,7 @@ class OfflineTraining:
         return True
 
     def checkpoint_due(self) -> bool:
-        """True after every so many updates."""
+        """Returns True after every so many updates."""
         return self.updates % self._checkpoint_interval == 0
 
     def position(self) -> str:

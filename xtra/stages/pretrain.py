@@ -83,7 +83,7 @@ class Pretraining(OfflineTraining):
         return True
 
     def checkpoint_due(self) -> bool:
-        """True after every so many updates, and after the last one, when the network is finished."""
+        """Returns True after every so many updates, and after the last one, when the network is finished."""
         trained = self.updates == self._config.pretraining.updates
         return self._evaluation is None and not self._scores and (trained or super().checkpoint_due())
 

@@ -140,7 +140,7 @@ class Pair:
 
     @property
     def _plain_agent(self) -> Any:
-        """Returns the agent without augmentation."""
+        """The agent without augmentation."""
         optimizer = self._config.agent.optimizer.model_copy(update={"augmentation": "none"})
         return self._config.agent.model_copy(update={"optimizer": optimizer})
 

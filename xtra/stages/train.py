@@ -124,7 +124,7 @@ class OnlineTraining:
         return True
 
     def checkpoint_due(self) -> bool:
-        """True after every so many updates, right after the update."""
+        """Returns True after every so many updates, right after the update."""
         return self._updated and self.updates % self._config.training.checkpoint_interval == 0
 
     def position(self) -> str:

@@ -69,7 +69,7 @@ class Job:
 
     @property
     def input_keys(self) -> tuple[str, ...]:
-        """Returns the keys of every job this one waits for."""
+        """The keys of every job this one waits for."""
         return tuple(key for keys in self.inputs.values() for key in keys)
 
     def to_record(self) -> dict[str, Any]:

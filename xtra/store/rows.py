@@ -63,12 +63,12 @@ class Cell:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """Returns its jobs' keys, in the order they run."""
+        """Its jobs' keys, in the order they run."""
         return tuple(key for key in (self.probe_key, self.train_key, self.evaluate_key) if key is not None)
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Returns its fields, of `probe_key` only where there is one."""
+        """Its fields; `probe_key` only where there is one."""
         fields = asdict(self)
         return fields if self.probe_key is not None else {name: fields[name] for name in fields if name != "probe_key"}
 
@@ -226,7 +226,7 @@ class CsvTable:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """Returns the names of the columns, in the order of the file."""
+        """The names of the columns, in the order of the file."""
         return tuple(self.row.model_fields)
 
     def columns_of(self, kind: type) -> list[str]:

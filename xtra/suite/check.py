@@ -225,7 +225,7 @@ def runs_without_updates(spec: SuiteSpec, document: Document) -> Problems:
 
 
 def warnings(spec: SuiteSpec) -> Iterator[str]:
-    """Warns of what a sound suite may not have been meant to do, a sentence each."""
+    """Yields a sentence wherever a sound suite may not do what its author meant."""
     for method in spec.methods:
         config = resolve(spec, method)
         longest, budget = config.environment.max_episode_env_steps, config.training.env_steps
@@ -245,7 +245,7 @@ def _setting(document: Document, path: DataPath, value: Any, agents: Sequence[st
 
 
 def _walk(spec: SuiteSpec, method: MethodSpec) -> list[str]:
-    """The names from a method along its bases, to the end or to the first repetition."""
+    """Returns the names from a method along its bases, to the end or to the first repetition."""
     by_name = {m.name: m for m in reversed(spec.methods)}
     walk, link = [method.name], by_name.get(method.base or "")
     while link is not None:
@@ -257,7 +257,7 @@ def _walk(spec: SuiteSpec, method: MethodSpec) -> list[str]:
 
 
 def _safe_agent(spec: SuiteSpec, method: MethodSpec) -> str | None:
-    """The method's agent, or None where names or bases are wrong."""
+    """Returns the method's agent, or None where names or bases are wrong."""
     walk, names_known = _walk(spec, method), {m.name for m in spec.methods}
     if len(set(walk)) < len(walk) or any(m.base not in {None, *names_known} for m in spec.methods if m.name in walk):
         return None

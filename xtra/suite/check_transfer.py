@@ -153,7 +153,7 @@ def _problems(name: str, config: MethodConfig, file: Path, targets: Collection[s
 
 
 def _similar_file(file: Path) -> str:
-    """A remedy for a path where nothing is; empty where there is something, or nothing like it."""
+    """Suggests the file that was meant by a path where nothing is; empty where there is something, or nothing like it."""
     if file.exists():
         return ""
     close = nearest(file.name, [other.name for other in file.parent.glob("*.safetensors")])

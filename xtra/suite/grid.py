@@ -40,7 +40,7 @@ def expand_grids(document: Document) -> None:
 
 
 def _variants(document: Document, index: int, method: Any) -> list[Any]:
-    """A method's variants, or the method itself."""
+    """Returns a method's variants, or the method itself."""
     grid = method.get("grid") if isinstance(method, dict) else None
     if not _is_grid(grid) or not isinstance(method.get("name"), str) or not isinstance(method.get("set", {}), dict):
         return [method]
@@ -67,7 +67,7 @@ def _variant(method: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]
 
 
 def _follow(locations: dict[DataPath, Location], origins: list[int]) -> None:
-    """Gives every method the locations of the one that it was made from; of a setting of its grid, that of the grid's entry."""
+    """Gives every method the locations of the one that it was made from; a setting of its grid gets that of the grid's entry."""
     of_method: dict[int, dict[DataPath, Location]] = {}
     for path in [path for path in locations if len(path) > 1 and path[0] == "methods" and isinstance(path[1], int)]:
         of_method.setdefault(int(path[1]), {})[path[2:]] = locations.pop(path)

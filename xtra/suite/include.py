@@ -18,7 +18,7 @@ from xtra.suite.spec import SUITE_NAME
 def include_methods(document: Document, directory: Path) -> None:
     """Appends the methods of every suite that the document includes, each with its location in the file that it comes from.
 
-    What is wrong with an `include`, or with a suite included, is added to the document's problems.
+    Anything wrong with an `include`, or with a suite included, is added to the document's problems.
     """
     methods = document.data.get("methods")
     if not isinstance(methods, list):
@@ -40,7 +40,7 @@ def include_methods(document: Document, directory: Path) -> None:
 
 
 def _names(document: Document, including: Document) -> Iterator[tuple[DataPath, str]]:
-    """The names that one suite includes, each with its path."""
+    """Yields the names that one suite includes, each with its path."""
     names = including.data.get("include", [])
     for index, name in enumerate(names if isinstance(names, list) else [names]):
         path = ("include", index)
@@ -54,7 +54,7 @@ def _names(document: Document, including: Document) -> Iterator[tuple[DataPath, 
 
 
 def _included(including: Document, path: DataPath, name: str, directory: Path) -> Document:
-    """The suite of that name. Raises SuiteError where there is none, or it cannot be read or holds no methods."""
+    """Reads the suite of that name. Raises SuiteError where there is none, or it cannot be read or holds no methods."""
     file = directory / f"{name}.yaml"
     if not re.match(SUITE_NAME, name) or file.name == Path(including.source).name or not file.exists():
         remedy = suggest(name, _suites_beside(including, directory), f"suites in {directory}")
@@ -66,7 +66,7 @@ def _included(including: Document, path: DataPath, name: str, directory: Path) -
 
 
 def _suites_beside(including: Document, directory: Path) -> Iterator[str]:
-    """The names of the other suites in the directory; YAML files of other kinds have no key `suite`."""
+    """Yields the names of the other suites in the directory; YAML files of other kinds have no key `suite`."""
     for file in directory.glob("*.yaml"):
         with suppress(SuiteError):
             if file.name != Path(including.source).name and re.search(r"^suite\s*:", read_text(file), re.MULTILINE):

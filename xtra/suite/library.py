@@ -1,4 +1,4 @@
-"""The suites that come with the package: where they are, and a new one made after one of them."""
+"""The suites that come with the package: where they are, and how a new one is made after one of them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COMMENT_WIDTH = 120
 
 
 def shipped_suites() -> dict[str, Path]:
-    """The files of the package's suites, by name."""
+    """Returns the files of the package's suites, by name."""
     directory = next((place for place in _PLACES if place.is_dir()), _PLACES[0])
     return {path.stem: path for path in sorted(directory.glob("*.yaml"))}
 
@@ -36,9 +36,9 @@ def find_suite(named: Path) -> Path:
 
 
 def new_suite(name: str, like: Path) -> str:
-    """The text of a suite called `name` with the content of the suite in `like`, every field explained by a comment.
+    """Writes the text of a suite called `name` with the content of the suite in `like`, every field explained by a comment.
 
-    The comments of its head, which say where the other suite comes from and what it costs, are replaced. Raises SuiteError.
+    The comments at its head, which say where the other suite comes from and what it costs, are replaced. Raises SuiteError.
     """
     lines = read_text(like).split("\n")
     first = next((index for index, line in enumerate(lines) if re.match(r"\w", line)), 0)

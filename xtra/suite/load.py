@@ -45,11 +45,11 @@ SKELETON = "a suite names suite, version, question, protocol, preset, seeds, tar
 def load_suite(
     path: Path | str, overrides: Iterable[str] = (), seeds: Sequence[int] | None = None, *, trust_plugins: bool = False
 ) -> SuiteSpec:
-    """The suite in a file, with the command line's `--set` texts and `--seeds` applied.
+    """Loads the suite in a file, with the command line's `--set` texts and `--seeds` applied.
 
     A `--set` whose path starts with a field of the suite changes that field; any other is a setting of every method whose agent
     has it, and wins over everything in the file. trust_plugins: run the code that the suite names, and remember the consent; else
-    only what was consented to before. Raises SuiteError with every problem found.
+    only code that was consented to before. Raises SuiteError with every problem found.
     """
     document = parse(read_text(Path(path)), str(path))
     changes = _parsed(overrides)
@@ -66,7 +66,7 @@ def load_suite(
 
 
 def validate_document(document: Document, overrides: Sequence[Override] = ()) -> SuiteSpec:
-    """The suite that a document describes. Raises SuiteError with every problem found."""
+    """Makes the suite that a document describes. Raises SuiteError with every problem found."""
     if document.data is None:
         raise SuiteError([Problem(Location(document.source), "is empty", SKELETON)])
     if not isinstance(document.data, dict):
@@ -83,8 +83,8 @@ def validate_document(document: Document, overrides: Sequence[Override] = ()) ->
 
 
 def _load_plugins(document: Document, directory: Path, trusted: bool) -> None:
-    """Runs the code that the suite names, all of it or none. Raises SuiteError, also with what else is wrong with the file's
-    shape; without the plugins nobody can tell which of its names exist."""
+    """Runs the code that the suite names, all of it or none. Raises SuiteError, also with every other fault of the file's shape;
+    without the plugins nobody can tell which of its names exist."""
     references = document.data.get("plugins", [])
     if not isinstance(references, list) or not all(isinstance(reference, str) for reference in references):
         return  # reported with the rest of the file's shape
@@ -123,7 +123,8 @@ def _parsed(overrides: Iterable[str]) -> list[Override]:
 
 
 def _spec(data: dict[str, Any]) -> SuiteSpec | None:
-    """JSON mode, because strict validation reads lists as tuples only there. None when the repair was not enough."""
+    """Validates data in JSON mode, because strict validation reads lists as tuples only there. None when the repair was not
+    enough."""
     try:
         return SuiteSpec.model_validate_json(json.dumps(data))
     except ValidationError:
@@ -133,7 +134,7 @@ def _spec(data: dict[str, Any]) -> SuiteSpec | None:
 def _content_problems(
     spec: SuiteSpec, document: Document, overrides: Sequence[Override], broken: Sequence[DataPath]
 ) -> list[Problem]:
-    """The problems of `xtra.suite.check`, but for those about values whose shape was wrong already."""
+    """Returns the problems of `xtra.suite.check`, except those about values whose shape was wrong already."""
     checks = (check.names, check.labels, check.duplicates, check.families, check.cycles)
     reported = [pair for run in checks for pair in run(spec, document)]
     reported += check.settings(spec, document, overrides)
@@ -158,7 +159,7 @@ def _with_settings(spec: SuiteSpec, overrides: Sequence[Override]) -> SuiteSpec:
 
 
 def _repaired(data: Mapping[str, Any], broken: Iterable[DataPath]) -> dict[str, Any]:
-    """A copy in which every broken value is replaced by a stand-in, or left out where it is optional."""
+    """Copies the data with every broken value replaced by a stand-in, or left out where it is optional."""
     copied = copy.deepcopy(dict(data))
     for path in broken:
         _repair(copied, path)
@@ -190,7 +191,7 @@ def _resolve_network_paths(document: Document, directory: Path) -> None:
 
 
 def _settings_blocks(data: Any) -> Iterator[dict[str, Any]]:
-    """Every mapping of settings in a suite's data; what does not have that shape is left to the checks that follow."""
+    """Yields every mapping of settings in a suite's data; data of another shape are left to the checks that follow."""
     methods = data.get("methods") if isinstance(data, dict) else None
     for owner in (data, *(methods if isinstance(methods, list) else ())):
         if isinstance(owner, dict) and isinstance(owner.get("set"), dict):

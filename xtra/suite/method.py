@@ -34,7 +34,7 @@ RESERVED = {
 
 
 class MethodConfig(Config):
-    """Everything that decides what a method does, but for its game and its seed."""
+    """The complete configuration of a method, except for its game and its seed."""
 
     environment: EnvironmentConfig = EnvironmentConfig()
     """How the game is shown to the agent and cut into episodes."""
@@ -50,7 +50,8 @@ class MethodConfig(Config):
 
     @model_validator(mode="after")
     def _replay_holds_a_window(self) -> Self:
-        """A transition is sampled once the steps its targets look at are there: they must fit into run and replay."""
+        """Refuses a run or a replay that is too short for one sample: a transition is sampled once the steps its targets look at
+        are there."""
         if not self.learns_online:
             return self
         agent = cast("LearningAgentConfig", self.agent)
@@ -89,7 +90,7 @@ class MethodConfig(Config):
         return self
 
     def _check_imported(self) -> None:
-        """A network comes from a file or from pretraining here, and goes to an agent that has one."""
+        """Refuses a network both from a file and from pretraining here, and one for an agent that has none."""
         method = self.transfer.pretraining.method
         if method != "none":
             raise ValueError(
@@ -101,7 +102,7 @@ class MethodConfig(Config):
 
     @model_validator(mode="after")
     def _parts_of_transfer_fit(self) -> Self:
-        """Refuses what would be passed over in silence, or fail after everything else has run."""
+        """Refuses settings that would be ignored in silence, or fail after everything else has run."""
         start, weights = self.transfer.start, self.transfer.task_weights
         if start.frozen and not (self.transfer.init_from or self.transfer.pretraining.method != "none"):
             raise ValueError("transfer.start.frozen names components, but nothing is pretrained that could stay as it is")
@@ -121,7 +122,7 @@ class MethodConfig(Config):
 
     @model_validator(mode="after")
     def _probes_fit_the_agent(self) -> Self:
-        """A model is unrolled as far as it is trained, and no further."""
+        """Refuses predictors beyond the model's training: it is unrolled as far as it is trained, and no further."""
         if isinstance(self.agent, EfficientZeroConfig):
             trained = self.agent.targets.num_unroll_steps
             steps = [int(name.partition(".")[2]) for name in self.transfer.probes.predictors if "_fit." in name]
@@ -132,7 +133,7 @@ class MethodConfig(Config):
         return self
 
     def _check_what_pretraining_alone_allows(self) -> None:
-        """Settings that would change nothing without a pretrained network, or with an agent that does not read them."""
+        """Refuses settings that would change nothing without a pretrained network, or with an agent that does not read them."""
         transfer = self.transfer
         used = {
             "transfer.start.retained": transfer.start.retained < 1.0,
@@ -153,7 +154,7 @@ class MethodConfig(Config):
 
     @property
     def learns_online(self) -> bool:
-        """Whether the target is trained on; else a pretrained network, or none, is evaluated."""
+        """True if the target is trained on; else a pretrained network, or none, is evaluated."""
         return AGENTS[self.agent.name].learner is not None and not self.transfer.zero_shot
 
 
@@ -177,7 +178,8 @@ class Leaf:
 
 @cache
 def leaves(agent: str) -> Mapping[str, Leaf]:
-    """Returns what can be set for a method that uses `agent`, by dotted path; of ways of transfer, what any of them has."""
+    """Returns the settings of a method that uses `agent`, by dotted path; of registered ways of transfer, those that any of them
+    has."""
     fields: dict[str, Leaf] = {}
     for name, info in MethodConfig.model_fields.items():
         block = AGENTS[agent].config if name == "agent" else cast("type[BaseModel]", info.annotation)
@@ -189,20 +191,20 @@ forgotten_at_registration(leaves.cache_clear)
 
 
 def leaf_schemas(agent: str) -> dict[str, Any]:
-    """The JSON Schema of each of those fields, by dotted path."""
+    """Returns the JSON Schema of each of those fields, by dotted path."""
     owners = {leaf.owner for leaf in leaves(agent).values()}
     schemas = {owner: owner.model_json_schema()["properties"] for owner in owners}
     return {path: schemas[leaf.owner][path.rpartition(".")[2]] for path, leaf in leaves(agent).items()}
 
 
 def agent_of(spec: SuiteSpec, method: MethodSpec) -> str:
-    """The agent that a method uses: its own, else its nearest base's, else the default."""
+    """Returns the agent that a method uses: its own, else its nearest base's, else the default."""
     named = [link.agent for link in spec.chain(method) if link.agent is not None]
     return named[-1] if named else DEFAULT_AGENT
 
 
 def layers(spec: SuiteSpec, method: MethodSpec) -> tuple[Mapping[str, Any], ...]:
-    """The settings of a method by source, weakest first.
+    """Returns the settings of a method by source, weakest first.
 
     Protocol, preset, the suite's `set`, its bases' and its own, the suite's size, the command line.
     """
@@ -214,7 +216,8 @@ def layers(spec: SuiteSpec, method: MethodSpec) -> tuple[Mapping[str, Any], ...]
 
 
 def resolve(spec: SuiteSpec, method: MethodSpec) -> MethodConfig:
-    """The complete configuration of a method. Settings meant for another agent (from a preset, the suite, a base) are left out.
+    """Makes the complete configuration of a method. Settings meant for another agent (from a preset, the suite, a base) are left
+    out.
 
     Raises pydantic.ValidationError for values that are wrong, alone or together.
     """
@@ -223,13 +226,13 @@ def resolve(spec: SuiteSpec, method: MethodSpec) -> MethodConfig:
 
 
 def merged_settings(spec: SuiteSpec, method: MethodSpec) -> dict[str, Any]:
-    """The settings of all layers that the method's agent has."""
+    """Merges the settings of all layers that the method's agent has."""
     known = leaves(agent_of(spec, method))
     return {path: value for layer in layers(spec, method) for path, value in layer.items() if path in known}
 
 
 def foreign_to(agent: str, path: str, settings: Mapping[str, Any]) -> str | None:
-    """Whose field a setting is, where it is that of another way of transfer than `settings` choose; None if it can be used."""
+    """Names the way of transfer that has a setting, where `settings` choose another one; None if the setting can be used."""
     leaf = leaves(agent)[path]
     if not leaf.names:
         return None
@@ -238,7 +241,8 @@ def foreign_to(agent: str, path: str, settings: Mapping[str, Any]) -> str | None
 
 
 def configure(agent: str, settings: Mapping[str, Any]) -> MethodConfig:
-    """Defaults with `settings` in their places. JSON mode: lists are read as tuples where the configuration has tuples."""
+    """Makes a configuration of defaults and, in their places, `settings`. JSON mode: lists are read as tuples where the
+    configuration has tuples."""
     tree: dict[str, Any] = {"agent": {"name": agent}}
     for path, value in {**AGENTS[agent].defaults, **settings}.items():
         *blocks, leaf = path.split(".")
@@ -250,7 +254,7 @@ def configure(agent: str, settings: Mapping[str, Any]) -> MethodConfig:
 
 
 def value_at(config: BaseModel, path: str) -> Any:
-    """The value of a leaf of a configuration."""
+    """Returns the value of a leaf of a configuration."""
     value: Any = config
     for name in path.split("."):
         value = getattr(value, name)
@@ -258,7 +262,7 @@ def value_at(config: BaseModel, path: str) -> Any:
 
 
 def protocol_label(spec: SuiteSpec, config: MethodConfig) -> str:
-    """The label that rows carry: the protocol's name, and whatever of its settings this configuration changes."""
+    """Returns the label that rows carry: the protocol's name, and each of its settings that this configuration changes."""
     protocol = PROTOCOLS[spec.protocol]
     return protocol.label({path: value_at(config, path) for path in protocol.settings})
 
@@ -276,7 +280,7 @@ def _walk(block: type[BaseModel], prefix: str) -> Iterator[tuple[str, Leaf]]:
 
 
 def _chosen(choice: ChosenBy, default: type[BaseModel], prefix: str) -> Iterator[tuple[str, Leaf]]:
-    """The fields that only configurations of some of the registered ways have."""
+    """Yields the fields that only configurations of some of the registered ways have."""
     owners: dict[str, set[str]] = {}
     for name, entry in choice.registry.items():
         for leaf in entry.config.model_fields.keys() - default.model_fields.keys():

@@ -25,17 +25,17 @@ class Override:
 
     @property
     def value_location(self) -> Location:
-        """Where the value begins."""
+        """The location where the value begins."""
         return replace(self.location, column=self.location.text.index("=") + 2)
 
     @property
     def addresses_suite(self) -> bool:
-        """Whether the path names a field of the suite file rather than a method's configuration."""
+        """True if the path names a field of the suite file rather than of a method's configuration."""
         return self.path.partition(".")[0] in SuiteFile.model_fields
 
 
 def parse_override(text: str) -> Override:
-    """`a.b=c`, its value read as YAML. Raises SuiteError."""
+    """Parses `a.b=c`, its value as YAML. Raises SuiteError."""
     location = Location("--set", text=text)
     path, equals, value = text.partition("=")
     path = path.strip()
@@ -54,7 +54,7 @@ def parse_override(text: str) -> Override:
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
-    """`0,1,5-9` as seeds. Raises SuiteError."""
+    """Parses `0,1,5-9` as seeds. Raises SuiteError."""
     seeds: list[int] = []
     for part in text.split(","):
         match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part, re.ASCII)

@@ -68,7 +68,7 @@ class Pipeline:
         self._known: dict[tuple[tuple[str, ...], int], tuple[Sources, Job | None]] = {}
 
     def cell_jobs(self, target: str, seed: int) -> CellJobs:
-        """Everything that the cell (method, target, seed) stands on."""
+        """Makes the jobs of the cell (method, target, seed), and all that they depend on."""
         sources, network = self._prepared(self._source_games(target), self._spec.pretrain_seed(seed))
         probes = [] if network is None or not self.transfer.probes.predictors else self._probes(target, seed, sources, network)
         if self._config.learns_online:
@@ -93,16 +93,17 @@ class Pipeline:
         return resolve(self._spec, self._spec.method(name))
 
     def view(self, game: str) -> EnvironmentConfig:
-        """A game as this method sees it."""
+        """Returns a game's environment as this method sees it."""
         return self._config.environment.model_copy(update={"game": game})
 
     def job(self, stage: str, config: Config, inputs: Inputs) -> Job:
-        """A job with its stage's resources."""
+        """Makes a job with its stage's resources, and adds it to `jobs`."""
         dumped: dict[str, Any] = config.model_dump(mode="json")
         return Job(stage, STAGES[stage].version, dumped, inputs, self._resources(stage), plugins_of(dumped))
 
     def _resources(self, stage: str) -> Resources:
-        """The suite preset's resources, and over them the suite's own. Of size smoke the least, on the same machines."""
+        """Combines the suite preset's resources and, over them, the suite's own. Size smoke asks for the least, on the same
+        machines."""
         spec = self._spec.resources.get(stage)
         own = {} if spec is None else spec.model_dump(mode="json", exclude_unset=True)
         if self._spec.size == SMOKE.name:
@@ -116,7 +117,7 @@ class Pipeline:
         return tuple(sources)
 
     def _prepared(self, games: tuple[str, ...], seed: int) -> tuple[Sources, Job | None]:
-        """The sources and what is pretrained on them, made once for all cells that share them."""
+        """Returns the sources and the network pretrained on them, made once for all cells that share them."""
         if (games, seed) not in self._known:
             sources = Sources(self, games, seed)
             self._known[games, seed] = sources, self._pretrain(sources)
@@ -159,7 +160,7 @@ class Pipeline:
         return job
 
     def _probes(self, target: str, seed: int, sources: Sources, pretrained: Job) -> list[Job]:
-        """Random play of the target, and the probe that reads it."""
+        """Makes the jobs of random play of the target, and of the probe that reads it."""
         assert isinstance(self._config.agent, EfficientZeroConfig)
         view, probes = self.view(target), self.transfer.probes
         play = DatasetConfig(environment=view, data=DataConfig(policy="random"), env_steps=probes.env_steps, seed=seed)
@@ -204,7 +205,7 @@ class Pipeline:
 
 
 def _distilled(agent: EfficientZeroConfig) -> EfficientZeroConfig:
-    """The agent as far as distillation reads it, so that ablations of how it acts and searches share one student."""
+    """Returns the agent as far as distillation reads it, so that ablations of how it acts and searches share one student."""
     search = SearchConfig(discount=agent.search.discount, lstm_horizon=agent.search.lstm_horizon)
     anew = TargetConfig()
     of_reanalysis = ("value_source", "value_target", "mixed_start", "mixed_recent", "reanalyze_fraction")
@@ -223,12 +224,13 @@ class Sources:
 
     @cached_property
     def datasets(self) -> tuple[str, ...]:
-        """Keys, by game, in the method's own view."""
+        """The keys of the datasets, by game, in the method's own view."""
         return tuple(self._dataset(game, self._pipeline.view(game)).key for game in self.games)
 
     @cached_property
     def labels(self) -> tuple[str, ...]:
-        """Keys, by game. Teachers see the data as the source method does; labels go with transitions, whatever their view."""
+        """The keys of the labels, by game. Teachers see the data as the source method does; labels go with transitions, whatever
+        their view."""
         return tuple(self._label(game) for game in self.games)
 
     def _add(self, stage: str, config: Config, inputs: Inputs) -> Job:

@@ -45,10 +45,10 @@ class Plan:
         return digest([cell.identity for cell in self.cells])[:ID_DIGITS]
 
     def only(self, globs: Iterable[str], asked_by: str = "--only") -> Plan:
-        """The plan of those cells that one of `globs` matches, and the jobs they stand on.
+        """Returns the plan of those cells that one of `globs` matches, and of the jobs they need.
 
-        For globs see `xtra.store.rows.select_cells`. Raises SuiteError for one that matches nothing; `asked_by` is the
-        option or argument that it came from.
+        For globs see `xtra.store.rows.select_cells`. Raises SuiteError for one that matches nothing; `asked_by` is the option or
+        argument that it came from.
         """
         selected = {pattern: select_cells(self.cells, pattern) for pattern in globs}
         unmatched = [pattern for pattern, cells in selected.items() if not cells]
@@ -61,7 +61,8 @@ class Plan:
         return replace(self, jobs=closure(self.jobs, [key for cell in cells for key in cell.keys]), cells=cells)
 
     def selected_with_dependents(self, globs: Iterable[str], asked_by: str) -> dict[str, Job]:
-        """The jobs that one of `globs` means, by key or of the cells it matches, and every job that reads one of them, in order.
+        """Returns the jobs that one of `globs` means, by key or of the cells it matches, and every job that reads one of them, in
+        order.
 
         Raises SuiteError for one that means none; `asked_by` is the option that it came from.
         """
@@ -75,15 +76,15 @@ class Plan:
         return {key: job for key, job in self.jobs.items() if key in chosen}
 
     def _cells_like(self, glob: str) -> str:
-        """Returns the cells that a pattern which matches nothing was probably meant for, down to the part (method, game, seed)
-        that it names."""
+        """Returns the cells that a pattern without a match was probably meant for, down to the part (method, game, seed) that it
+        names."""
         parts = glob.count("/") + 1
         close = nearest(glob, {"/".join((cell.method, cell.game, str(cell.seed))[:parts]) for cell in self.cells})
         return f"method/game/seed, for example '{self.cells[0].name}'" if close is None else f"did you mean {close!r}?"
 
 
 def plan(spec: SuiteSpec) -> Plan:
-    """The jobs and cells of a suite that `load_suite` accepted: methods × their games × seeds, in the file's order."""
+    """Plans the jobs and cells of a suite that `load_suite` accepted: methods × their games × seeds, in the file's order."""
     jobs: dict[str, Job] = {}
     cells: list[Cell] = []
     files: dict[str, Path] = {}
@@ -102,7 +103,8 @@ def plan(spec: SuiteSpec) -> Plan:
 
 
 def topological(jobs: Mapping[str, Job]) -> dict[str, Job]:
-    """The same jobs, each after its inputs, otherwise in the order given. Raises ValueError for a missing input or a cycle."""
+    """Sorts the jobs so that each stands after its inputs, otherwise in the order given. Raises ValueError for a missing input or
+    a cycle."""
     for key, job in jobs.items():
         absent = [name for name in job.input_keys if name not in jobs]
         if absent:
@@ -115,7 +117,7 @@ def topological(jobs: Mapping[str, Job]) -> dict[str, Job]:
 
 
 def closure(jobs: Mapping[str, Job], keys: Iterable[str]) -> dict[str, Job]:
-    """The jobs of `keys` and everything they stand on, in the order of `jobs`."""
+    """Returns the jobs of `keys` and everything they depend on, in the order of `jobs`."""
     needed: set[str] = set()
     waiting = list(keys)
     while waiting:

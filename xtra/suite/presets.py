@@ -26,7 +26,7 @@ class Preset:
     """What jobs ask for, by stage, where the suite's `resources` does not say. Stages not named here ask for one core."""
 
     def settings_for(self, agent: str) -> dict[str, Any]:
-        """Everything this preset sets for a method that uses `agent`."""
+        """Returns everything this preset sets for a method that uses `agent`."""
         return {**self.settings, **self.agents.get(AGENTS[agent].presets_of or agent, {})}
 
 

@@ -42,7 +42,8 @@ def setting_problem(
 
 
 def nearest_path(path: str, known: Iterable[str]) -> str | None:
-    """The path most likely meant: one whose last word is spelled nearly so, of several the most alike. None if there is none."""
+    """Returns the path most likely meant: one whose last word is spelled nearly so, of several the most alike. None if there is
+    none."""
     close = {candidate: likeness for candidate in known if (likeness := _likeness(_leaf(path), _leaf(candidate))) >= MIN_LIKENESS}
     return max(sorted(close), key=lambda candidate: close[candidate] + _likeness(path, candidate), default=None)
 
@@ -103,7 +104,7 @@ _KINDS: dict[Any, str] = {int: "an integer", float: "a number", bool: "true or f
 
 
 def _value_remedy(path: str, value: Any, info: FieldInfo) -> str:
-    """The name that was meant, where the setting is a name and one is near; else what the setting is."""
+    """Suggests the name that was meant, where the setting is a name and one is near; else describes the setting."""
     choice = next((one for one in info.metadata if isinstance(one, NameIn)), None)
     close = nearest(value, choice.names) if choice is not None and isinstance(value, str) else None
     return _describe(path, info) if close is None else f"did you mean {close}?"
@@ -134,7 +135,7 @@ def _plain(value: Any) -> str:
 
 
 def suite_schema() -> dict[str, Any]:
-    """The schema of SuiteFile, in which `set` knows every dotted path of every agent."""
+    """Makes the schema of SuiteFile, in which `set` knows every dotted path of every agent."""
     schema = SuiteFile.model_json_schema()
     paths = {path: leaf for agent in AGENTS for path, leaf in leaf_schemas(agent).items()}
     del schema["$defs"]["JsonValue"]

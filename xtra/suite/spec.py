@@ -23,7 +23,7 @@ def _one_of(names: Iterable[str]) -> Callable[[dict[str, Any]], None]:
 
 
 def _games(*others: str) -> Callable[[dict[str, Any]], None]:
-    """The same for names of games."""
+    """Restricts a field to names of games, in the same way."""
     return lambda schema: schema.update(anyOf=[{"enum": sorted([*GAMES, *others])}, FLAVOUR, MADE])
 
 
@@ -138,20 +138,21 @@ class SuiteSpec(SuiteFile):
     """Fields of the file that `--set` replaced, by name."""
 
     def pretrain_seed(self, seed: int) -> int:
-        """The pretraining seed of a seed's cells: a function of the seed's value, whichever others run beside it."""
+        """Returns the pretraining seed of a seed's cells: a function of the seed's value, whichever others run beside it."""
         return self.pretrain_seeds[seed % len(self.pretrain_seeds)]
 
     def method(self, name: str) -> MethodSpec:
-        """The method of that name. Raises KeyError for an unknown one."""
+        """Returns the method of that name. Raises KeyError for an unknown one."""
         return next((m for m in self.methods if m.name == name), None) or _missing(name)
 
     def inherited(self, method: MethodSpec, field: str) -> Any:
-        """A method's value of a field that it takes from its bases, and they from the suite, where it has none of its own."""
+        """Returns a method's value of a field that it takes from its bases, and they from the suite, where it has none of its
+        own."""
         values = [getattr(link, field) for link in self.chain(method)]
         return next((value for value in reversed(values) if value is not None), getattr(self, field))
 
     def targets_of(self, method: MethodSpec) -> tuple[str, ...]:
-        """The targets that a method is run on."""
+        """Returns the targets that a method is run on."""
         chosen = [link.targets for link in self.chain(method) if link.targets is not None]
         if not chosen or chosen[-1] == "all":
             return self.targets
@@ -159,7 +160,7 @@ class SuiteSpec(SuiteFile):
         return tuple(game for game in self.targets if game not in sources)
 
     def chain(self, method: MethodSpec) -> tuple[MethodSpec, ...]:
-        """The method and its bases, the furthest base first. Only for suites whose bases exist and form no cycle."""
+        """Returns the method and its bases, the furthest base first. Only for suites whose bases exist and form no cycle."""
         chain = [method]
         while (base := chain[0].base) is not None:
             chain.insert(0, self.method(base))

@@ -37,7 +37,8 @@ class Share:
 
 
 def cached_keys(plan: Plan, store: Store) -> frozenset[str]:
-    """The jobs of the plan that will not be run: finished, and with what a dataset still to be made reads of them."""
+    """Returns the jobs of the plan that will not be run: they are finished, and have all that a dataset still to be made reads of
+    them."""
     now = time.time()
     done = {key for key in plan.jobs if store.state(key, now).final}
     datasets = [job for job in plan.jobs.values() if job.stage == "dataset" and job.key not in done]
@@ -45,7 +46,7 @@ def cached_keys(plan: Plan, store: Store) -> frozenset[str]:
 
 
 def by_stage(plan: Plan, cached: Collection[str]) -> dict[str, Share]:
-    """Jobs of each stage, in the order in which stages first appear."""
+    """Counts jobs of each stage, in the order in which stages first appear."""
     keys: dict[str, list[str]] = {}
     for key, job in plan.jobs.items():
         keys.setdefault(job.stage, []).append(key)
@@ -53,7 +54,7 @@ def by_stage(plan: Plan, cached: Collection[str]) -> dict[str, Share]:
 
 
 def by_method(plan: Plan, cached: Collection[str]) -> dict[tuple[str, str, str], Share]:
-    """Cells of each (method, agent, protocol label); a cell is cached when its evaluation is."""
+    """Counts cells of each (method, agent, protocol label); a cell is cached when its evaluation is."""
     keys: dict[tuple[str, str, str], list[str]] = {}
     for cell in plan.cells:
         keys.setdefault((cell.method, cell.agent, cell.protocol), []).append(cell.evaluate_key)
@@ -74,7 +75,7 @@ def shared_with(plan: Plan, directory: Path) -> dict[str, int]:
 
 
 def to_record(plan: Plan, cached: Collection[str]) -> dict[str, Any]:
-    """The whole plan as JSON data, for programs."""
+    """Returns the whole plan as JSON data, for programs."""
     jobs = [
         {
             "key": job.key,
@@ -108,8 +109,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Estimate:
-    """The cost of the jobs to run. `unknown` of them are of a kind that has never finished, and are in none of the other
-    figures."""
+    """The cost of the jobs to run. The other figures leave out `unknown` of them, which are of a kind that has never finished."""
 
     job_hours: float
     gpu_hours: float
@@ -122,7 +122,8 @@ class Estimate:
 
 
 def kind(job: Job) -> str:
-    """Equal for jobs that differ in games, seed and inputs alone; of several source games their number counts."""
+    """Identifies the kind of a job: equal for jobs that differ in games, seed and inputs alone; of several source games their
+    number counts."""
     config: dict[str, Any] = {name: value for name, value in job.config.items() if name != "seed"}
     config["environment"] = {name: value for name, value in config.get("environment", {}).items() if name != "game"}
     config["games"] = len(config.get("games", ()))
@@ -132,7 +133,7 @@ def kind(job: Job) -> str:
 
 
 def finished_costs(store: Store) -> dict[str, Cost]:
-    """The mean cost of each kind of job that the store holds results of. Damaged records are passed over."""
+    """Returns the mean cost of each kind of job that the store holds results of. Damaged records are skipped."""
     by_kind: dict[str, list[Cost]] = {}
     added = store.keys([])
     for key in added:
@@ -168,7 +169,7 @@ def _gpus(resources: Resources) -> float:
 
 
 def estimate_sentence(estimate: Estimate, jobs: int) -> str:
-    """The estimate in words, for `jobs` jobs to run."""
+    """Words the estimate for `jobs` jobs to run."""
     if not jobs:
         return "Nothing is left to run."
     limits = "its time limit is" if estimate.unknown == 1 else "their time limits add up to"

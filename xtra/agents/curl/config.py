@@ -113,7 +113,7 @@ class ContrastiveConfig(Config):
         return self
 
     def weight_in(self, game: str) -> float:
-        """The weight for one game."""
+        """Returns the weight for one game."""
         if isinstance(self.weight, float):
             return self.weight
         return 0.01 if game.partition("@")[0] in LIGHT_CONTRAST_GAMES else 1.0

@@ -67,7 +67,7 @@ class TensorBatch(NamedTuple):
 
 
 def to_tensors(batch: Batch, config: EfficientZeroConfig, device: torch.device, seed: int) -> TensorBatch:
-    """The batch on the device, its observations augmented. seed: of the augmentation alone."""
+    """Puts the batch on the device, its observations augmented. seed: of the augmentation alone."""
     generator = torch.Generator(device).manual_seed(seed % 2**63)
     stack, frames = config.network.frame_stack, torch.as_tensor(batch.frames, device=device)
     # One draw for the first observation and one for all that follow: they share their frames' shift.

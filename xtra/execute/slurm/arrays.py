@@ -44,9 +44,10 @@ def submit_arrays(
 
 
 def kinds(jobs: Mapping[str, Job]) -> Iterator[list[Job]]:
-    """Jobs that one array could hold but for what they wait for, inputs before readers.
+    """Yields groups of jobs that one array could hold, were it not for the jobs they wait for; inputs before readers.
 
-    Of one depth, stage and resources, and read by jobs of the same stages: so readers can wait element by element.
+    Those of a group have one depth, stage and resources, and are read by jobs of the same stages, so that readers can wait
+    element by element.
     """
     depth: dict[str, int] = {}
     readers: dict[str, set[str]] = {key: set() for key in jobs}

@@ -48,7 +48,7 @@ class ProfileError(SuiteError):
 
 
 def load_profile(path: Path | None) -> SlurmProfile:
-    """The profile in a YAML file, or the empty one. Raises ProfileError."""
+    """Loads the profile in a YAML file, or the empty one. Raises ProfileError."""
     if path is None:
         return SlurmProfile()
     try:

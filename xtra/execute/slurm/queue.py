@@ -29,7 +29,8 @@ SILENCES = {
 
 
 class SlurmError(Exception):
-    """A SLURM command failed or could not be run; the message, without a full stop, names what is unknown or undone, and why."""
+    """Raised when a SLURM command failed or could not be run; the message, without a full stop, names what is unknown or undone,
+    and why."""
 
 
 class NoSlurmError(SlurmError):
@@ -65,12 +66,12 @@ class Submissions:
         return folder
 
     def queued(self) -> dict[str, QueueEntry]:
-        """The jobs that SLURM has pending or running, by key. Raises SlurmError when the controller does not answer."""
+        """Returns the jobs that SLURM has pending or running, by key. Raises SlurmError when the controller does not answer."""
         return {key: entry for key, entry in self.entries() if key}
 
     def entries(self) -> list[tuple[str, QueueEntry]]:
-        """Key and entry of everything of ours that SLURM has; the key of a report's job is empty. A job that was submitted twice
-        is there twice. Raises SlurmError when the controller does not answer."""
+        """Returns key and entry of each of our jobs that SLURM has; the key of a report's job is empty. A job that was submitted
+        twice is there twice. Raises SlurmError when the controller does not answer."""
         if next(self.directory.glob(RECORDS), None) is None:
             return []  # nothing was ever submitted, so it does not matter whether SLURM is here
         entries: list[tuple[str, QueueEntry]] = []
@@ -96,7 +97,7 @@ class Submissions:
         return sorted(paths, key=lambda path: path.stat().st_mtime)
 
     def _elements(self, job_name: str) -> list[list[str]] | None:
-        """The keys in each element of a submission; None for one of another store, or where the record disagrees."""
+        """Reads the keys in each element of a submission; None for one of another store, or where the record disagrees."""
         try:
             record = json.loads((self.directory / job_name.removeprefix(NAME_PREFIX) / "submission.json").read_bytes())
             # Schema 1 knew no elements of several jobs.
@@ -114,14 +115,15 @@ def cancel(queued: Iterable[QueueEntry]) -> None:
 
 
 def max_array_size() -> int:
-    """The controller's MaxArraySize; SLURM's default when it does not say."""
+    """Returns the controller's MaxArraySize; SLURM's default when it does not answer with one."""
     settings = run_slurm(["scontrol", "show", "config"], "SLURM's largest array is unknown")
     match = re.search(r"^MaxArraySize\s*=\s*(\d+)", settings, re.MULTILINE)
     return max(1, int(match[1])) if match else DEFAULT_MAX_ARRAY_SIZE  # 0: this controller takes no arrays
 
 
 def run_slurm(command: Sequence[str], otherwise: str) -> str:
-    """The standard output of a SLURM command. Raises SlurmError, which begins with `otherwise`: what its failure means."""
+    """Returns the standard output of a SLURM command. Raises SlurmError, which begins with `otherwise`: what its failure
+    means."""
     program = command[0]
     try:
         process = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)

@@ -56,7 +56,7 @@ class SlurmTask:
         return DelayedSubmission(self, store_root, logs)
 
     def _run(self, store_root: str, logs: Mapping[str, str]) -> dict[str, int]:
-        """The exit status of each job's last worker."""
+        """Returns the exit status of each job's last worker."""
         due = dict.fromkeys(logs, 0.0)
         workers: dict[str, subprocess.Popen[bytes]] = {}
         statuses: dict[str, int] = {}

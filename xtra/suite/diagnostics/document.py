@@ -53,7 +53,7 @@ class Document:
         return self.keys.get(path) or self.location(path)
 
     def left_out(self, path: DataPath) -> bool:
-        """Tells whether nothing follows the key at `path`: its value then has the key's own location."""
+        """Tells whether the key at `path` has no value: the value then has the key's own location."""
         return path in self.values and self.values[path] == self.keys.get(path)
 
     def put(self, path: DataPath, value: Any, location: Location) -> None:
@@ -73,9 +73,9 @@ class Document:
 
 
 def read_text(path: Path, kind: str = "suite") -> str:
-    """The text of a file. Raises SuiteError for anything but a small regular file of printable UTF-8.
+    """Reads the text of a file. Raises SuiteError for anything but a small regular file of printable UTF-8.
 
-    kind: what the file is to be, for the messages.
+    kind: the kind of file that is expected, for the messages.
     """
     whole = Location(str(path))
     example = f"name a {kind} file{', such as suites/quick.yaml' if kind == 'suite' else ''}"
@@ -98,7 +98,7 @@ def read_text(path: Path, kind: str = "suite") -> str:
 
 
 def parse(text: str, source: str) -> Document:
-    """The document in `text`. Raises SuiteError for broken YAML; lesser problems are collected in the document."""
+    """Parses the document in `text`. Raises SuiteError for broken YAML; lesser problems are collected in the document."""
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
@@ -136,7 +136,7 @@ def _decode(raw: bytes, source: str) -> str:
 
 
 def _similar_file(path: Path, otherwise: str) -> str:
-    """A remedy for a path where nothing is: the YAML file beside it, or in `suites/`, whose bare name is nearest."""
+    """Suggests a file for a path where nothing is: the YAML file beside it, or in `suites/`, whose bare name is nearest."""
     if not path.parent.is_dir():
         return f"there is no directory {path.parent}"
     for directory in (path.parent, path.parent / "suites"):
@@ -154,7 +154,7 @@ def _first_unprintable(text: str) -> int | None:
 
 
 def _refuse_indirection(document: Document, events: Iterator[Any]) -> None:
-    """One lazy pass before anything is built: no aliases, anchors, tags, second documents or deep nesting."""
+    """Refuses aliases, anchors, tags, second documents and deep nesting, in one lazy pass before anything is built."""
     from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent, DocumentStartEvent
 
     depth = documents = 0

@@ -53,7 +53,7 @@ class SuiteError(Exception):
         super().__init__("; ".join(f"{problem.location}: {problem.message}" for problem in self.problems))
 
     def render(self) -> str:
-        """The text for the terminal."""
+        """Writes all problems as text for the terminal."""
         count = len(self.problems)
         blocks = [problem.render() for problem in self.problems[:MAX_SHOWN]]
         if count > 1:
@@ -64,7 +64,7 @@ class SuiteError(Exception):
 
 
 def nearest(word: str, names: Iterable[str]) -> str | None:
-    """The name that `word` was most likely meant to be, or None when nothing is close."""
+    """Returns the name that `word` was most likely meant to be, or None when nothing is close."""
     known = sorted(names)
     lowered = {name.lower(): name for name in known}
     if word.lower() in lowered:
@@ -74,7 +74,7 @@ def nearest(word: str, names: Iterable[str]) -> str | None:
 
 
 def suggest(word: str, names: Iterable[str], kind: str) -> str:
-    """A remedy for an unknown name: the nearest one, or the valid ones."""
+    """Suggests what to write in place of an unknown name: the nearest one, or the valid ones."""
     known = sorted(names)
     close = nearest(word, known)
     if close is not None:
@@ -83,13 +83,14 @@ def suggest(word: str, names: Iterable[str], kind: str) -> str:
 
 
 def shown(value: object) -> str:
-    """A value quoted for a message as YAML spells it, cut when long."""
+    """Quotes a value for a message as YAML spells it, cut when long."""
     text = json.dumps(value) if isinstance(value, bool | None) else repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def printable(text: str) -> str:
-    """The text with control characters (escape sequences above all) spelled out, so that printing it does nothing else."""
+    """Returns the text with control characters (escape sequences above all) spelled out, so that printing it does nothing
+    else."""
     return "".join(c if c.isprintable() or c in "\n\t" else f"<U+{ord(c):04X}>" for c in text)
 
 

@@ -18,7 +18,7 @@ from xtra.suite.diagnostics.errors import Problem, shown, suggest
 
 
 def _number(bound: float) -> str:
-    """`1` rather than `1.0`: a bound that pydantic keeps as the float that the field is."""
+    """Writes a bound as `1` rather than `1.0`, though pydantic keeps it as the float that the field is."""
     return str(int(bound) if float(bound).is_integer() else bound)
 
 
@@ -53,7 +53,7 @@ EXPECTED_BOUNDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
 
 
 def expected(detail: ErrorDetails) -> str:
-    """Describes what the value at fault should have been, to follow "is not". For a validator of ours, its message."""
+    """Describes what the value at fault should have been, to follow "is not". For a validator of ours it is its message."""
     kind = detail["type"]
     if kind in EXPECTED_BOUNDS:
         return EXPECTED_BOUNDS[kind](detail.get("ctx", {}))
@@ -61,12 +61,12 @@ def expected(detail: ErrorDetails) -> str:
 
 
 def own_message(detail: ErrorDetails) -> str:
-    """The message of a validator of ours, as it was raised; pydantic's own for any other error."""
+    """Returns the message of a validator of ours, as it was raised; pydantic's own for any other error."""
     return str(detail["ctx"]["error"]) if detail["type"] == "value_error" else detail["msg"]
 
 
 def validation_problems(document: Document, model: type[BaseModel]) -> list[tuple[DataPath, Problem]]:
-    """Every difference between the document's data and the model's shape, each with the path of the value at fault."""
+    """Returns every difference between the document's data and the model's shape, each with the path of the value at fault."""
     try:
         model.model_validate_json(json.dumps(document.data))
     except ValidationError as error:
@@ -105,7 +105,7 @@ def _problem(document: Document, root: type[BaseModel], detail: ErrorDetails) ->
 
 
 def _owner(root: type[BaseModel], path: DataPath) -> tuple[type[BaseModel], str]:
-    """The innermost model that the path goes through, and the key that it goes on by: a field, or an unknown key."""
+    """Returns the innermost model that the path goes through, and the key that it goes on by: a field, or an unknown key."""
     model, field = root, ""
     annotation: Any = root
     for part in path:
