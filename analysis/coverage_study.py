@@ -3,8 +3,8 @@
     python analysis/coverage_study.py --simulations 1000 --out results/ours/interval_coverage.csv
 
 Each population says how the runs of each game are distributed; game levels are EfficientZero's published human-normalised scores.
-The truth of a statistic is its value on 20,000 runs per game. `extreme_skew` lies beyond what the intervals are made for, and is
-kept to show where they end.
+The truth of a statistic is its value on 20,000 runs per game. `extreme_skew` lies beyond the populations that the intervals are
+made for, and is kept to show their limits.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def _simulate(
 
 
 def _true_improvement(runs: Array) -> float:
-    """The chance that a run times TRUE_RATIO beats another run: pairs of 20,000 runs are counted by sorting."""
+    """Estimates the chance that a run times TRUE_RATIO beats another run: pairs of 20,000 runs are counted by sorting."""
     below = [np.searchsorted(np.sort(game), TRUE_RATIO * game).mean() / len(game) for game in runs.T]
     return float(np.mean(below))
 

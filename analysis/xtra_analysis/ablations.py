@@ -15,7 +15,7 @@ from xtra_analysis.text import percent, probability, short
 
 
 def compare_variants(study: Study, seed: int) -> pd.DataFrame:
-    """Variants against the primary method, where there are any beside it and the baseline."""
+    """Compares variants with the primary method, where there are any beside it and the baseline."""
     primary = primary_method(study)
     variants = [name for name in study.learners if name not in (primary, study.baseline)]
     if primary is None or primary == study.baseline or not variants:

@@ -1,7 +1,7 @@
 """The four aggregates of rliable (Agarwal et al., 2021): how they are computed, estimated, drawn and told.
 
-Each takes an array (..., runs, games) of normalised scores and returns (...). Where games have different numbers of runs, columns
-are padded below with NaN and every game counts equally; on full matrices the values are rliable's.
+Each takes an array `[..., runs, games]` of normalised scores and returns `[...]`. Where games have different numbers of runs,
+columns are padded below with NaN and every game counts equally; on full matrices the values are rliable's.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ TRIMMED_SHARE = 0.25
 
 
 def interquartile_mean(scores: Array) -> Array:
-    """The mean of the middle half of all runs × games (rliable: `trim_mean(x, 0.25)`)."""
+    """Computes the mean of the middle half of all runs × games, `[...]` (rliable: `trim_mean(x, 0.25)`)."""
     if is_ragged(scores):
         return _weighted_interquartile_mean(scores)
     flat = np.sort(scores.reshape(*scores.shape[:-2], -1), axis=-1)
@@ -44,17 +44,17 @@ def interquartile_mean(scores: Array) -> Array:
 
 
 def mean(scores: Array) -> Array:
-    """The mean over games of the mean over runs."""
+    """Computes the mean over games of the mean over runs, `[...]`."""
     return np.asarray(game_means(scores).mean(axis=-1))
 
 
 def median(scores: Array) -> Array:
-    """The median over games of the mean over runs."""
+    """Computes the median over games of the mean over runs, `[...]`."""
     return np.asarray(np.median(game_means(scores), axis=-1))
 
 
 def optimality_gap(scores: Array) -> Array:
-    """Computes how far the runs stay below 1 on average, what is above 1 counting as 1."""
+    """Computes how far the runs stay below 1 on average, `[...]`; a score above 1 counts as 1."""
     return np.asarray(1.0 - game_means(np.minimum(scores, 1.0)).mean(axis=-1))
 
 
@@ -67,7 +67,8 @@ AGGREGATES: dict[str, Statistic] = {
 
 
 def _weighted_interquartile_mean(scores: Array) -> Array:
-    """Each run weighs 1/(runs of its game); floor(N/4)/N of all weight is trimmed at each end, as scipy trims N equal ones."""
+    """Computes the interquartile mean where each run weighs 1/(runs of its game): floor(N/4)/N of all weight is trimmed at each
+    end, as scipy trims N equal ones."""
     counts = (~np.isnan(scores.reshape(-1, *scores.shape[-2:])[0])).sum(axis=0)
     weights = np.where(np.isnan(scores), 0.0, 1.0 / (counts * len(counts)))
     flat, flat_weights = (array.reshape(*array.shape[:-2], -1) for array in (scores, weights))
@@ -97,7 +98,7 @@ def estimate(
     reps: int = AGGREGATE_REPS,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """One row per (method, statistic) of a frame as `load` gives it; only complete cells count.
+    """Estimates statistics: one row per (method, statistic) of a frame as `load` gives it; only complete cells count.
 
     `low` and `high` bound the small-sample interval, `percentile_low` and `percentile_high` rliable's, both 95 %. They are NaN
     where a game has a single run: one run has no spread. Games in which a method has no value are left out of its row, as its
@@ -148,7 +149,7 @@ TITLES = {"iqm": "IQM", "median": "Median", "mean": "Mean", "optimality_gap": "O
 
 
 def plot_aggregates(estimates: pd.DataFrame) -> Figure:
-    """One panel per statistic of `estimate`'s rows: thin lines are small-sample intervals, thick ones rliable's."""
+    """Draws one panel per statistic of `estimate`'s rows: thin lines are small-sample intervals, thick ones rliable's."""
     statistics = [name for name in TITLES if name in set(estimates["statistic"])]
     methods = list(dict.fromkeys(estimates["method"]))
     with xtra_style():
@@ -162,7 +163,7 @@ def plot_aggregates(estimates: pd.DataFrame) -> Figure:
 
 
 def aggregates_section(findings: Findings) -> Section | None:
-    """The four aggregates, in a figure and a table."""
+    """Shows the four aggregates, in a figure and a table."""
     if findings.estimates.empty:
         return None
     lead = f"Scores are normalized per game: {findings.study.scale.meaning}."

@@ -21,7 +21,7 @@ from xtra_analysis.time_to_threshold import time_to_threshold
 
 
 def analyse(study: Study, seed: int = 0) -> Findings:
-    """All estimates of the study. `seed` decides the resamples: equal rows and seed give equal numbers.
+    """Makes all estimates of the study. `seed` decides the resamples: equal rows and seed give equal numbers.
 
     Of a run that proves the wiring nothing is estimated: a comparison of its scores would look like a result.
     """
@@ -72,5 +72,5 @@ def _comparison(study: Study, seed: int) -> pd.DataFrame:
 
 
 def _corrected_for_looks(study: Study, table: pd.DataFrame) -> pd.DataFrame:
-    """The tests times the number of looks that were taken at growing numbers of seeds (Bonferroni)."""
+    """Multiplies the tests' p-values by the number of looks that were taken at growing numbers of seeds (Bonferroni)."""
     return table.assign(p_holm=(table["p_holm"] * study.looks).clip(upper=1.0))

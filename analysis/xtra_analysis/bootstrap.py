@@ -21,12 +21,12 @@ CHUNK_ELEMENTS = 1 << 21
 
 
 def generator(seed: int, *names: str) -> np.random.Generator:
-    """A stream of its own for each purpose, so that one more method or figure does not change the numbers of the others."""
+    """Makes a stream of its own for each purpose, so that one more method or figure does not change the numbers of the others."""
     return np.random.default_rng([seed, *(zlib.crc32(name.encode()) for name in names)])
 
 
 class SeededStratifiedBootstrap(library.StratifiedBootstrap):  # type: ignore[misc]
-    """Resamples (runs, games) matrices; columns with fewer runs are padded below with NaN."""
+    """The bootstrap of matrices `[runs, games]`; columns with fewer runs are padded below with NaN."""
 
     def __init__(self, scores: Array, random: np.random.Generator) -> None:
         super().__init__(scores, seed=random)
@@ -38,11 +38,11 @@ class SeededStratifiedBootstrap(library.StratifiedBootstrap):  # type: ignore[mi
         self._ragged = is_ragged(scores)
 
     def update_indices(self) -> tuple[NDArray[np.intp], ...]:
-        """One resample's indices, as rliable's loop asks for them; from our own generator."""
+        """Draws one resample's indices, `[runs, 1]` and `[1, games]` as rliable's loop asks for them, from our own generator."""
         return (self._draw(1)[0], *self._strata_indices)
 
     def resamples(self, reps: int, chunk: int | None = None) -> Iterator[Array]:
-        """`reps` resampled matrices in chunks (chunk, runs, games)."""
+        """Yields `reps` resampled matrices in chunks `[chunk, runs, games]`."""
         chunk = chunk or max(1, CHUNK_ELEMENTS // self.scores.size)
         columns = np.arange(self.scores.shape[1])
         for start in range(0, reps, chunk):
@@ -52,7 +52,7 @@ class SeededStratifiedBootstrap(library.StratifiedBootstrap):  # type: ignore[mi
             yield drawn
 
     def distribution(self, statistics: Sequence[Statistic], reps: int) -> Array:
-        """The bootstrap distribution (reps, statistics) of statistics that take a stack of matrices."""
+        """Returns the bootstrap distribution `[reps, statistics]` of statistics that take a stack of matrices."""
         parts = [np.stack([statistic(drawn) for statistic in statistics], axis=-1) for drawn in self.resamples(reps)]
         return np.concatenate(parts)
 
@@ -65,7 +65,7 @@ class SeededStratifiedBootstrap(library.StratifiedBootstrap):  # type: ignore[mi
 def joint_distribution(
     statistic: Callable[..., Array], samples: Sequence[Array], reps: int, random: np.random.Generator, size: int = 1
 ) -> Array:
-    """The bootstrap distribution (reps, ...) of a statistic of several samples, each resampled on its own.
+    """Returns the bootstrap distribution `[reps, ...]` of a statistic of several samples, each resampled on its own.
 
     `size` is how many numbers the statistic makes of one resample, where that is more than its samples hold.
     """

@@ -18,7 +18,7 @@ SEEDS = Column("Seeds", lambda row: runs(row.min_runs, row.max_runs))
 
 
 def cell_text(texts: Mapping[tuple[str, str], str], method: str, row: Any) -> str:
-    """The text of (the row's game, method) in a table of games × methods."""
+    """Returns the text of (the row's game, method) in a table of games × methods."""
     return texts.get((row.game, method), NONE)
 
 
@@ -40,13 +40,13 @@ def band_text(points: pd.DataFrame) -> str:
 
 
 def spoken(rows: pd.DataFrame) -> str:
-    """The estimates of a figure for those who cannot see it; of a curve, its last point."""
+    """Words the estimates of a figure for readers who cannot see it; of a curve, its last point."""
     last = rows.groupby("method", sort=False).tail(1)
     return "; ".join(f"{row.method} {number(row.estimate)}" for row in last.itertuples()) + "."
 
 
 def wide_estimates(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows (method, statistic) → one row per method, with `<statistic>_estimate`, `_low`, `_high`, `_num_games`.
+    """Turns rows (method, statistic) into one row per method, with `<statistic>_estimate`, `_low`, `_high`, `_num_games`.
 
     Methods keep their order; `num_games` is the smallest of the statistics.
     """
@@ -60,7 +60,7 @@ def wide_estimates(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def estimate_columns(statistic: str, heading: str) -> list[Column]:
-    """The estimate and its small-sample interval, of rows of `wide_estimates`."""
+    """Makes the columns of an estimate and its small-sample interval, for rows of `wide_estimates`."""
 
     def estimate(row: Any) -> str:
         return number(getattr(row, f"{statistic}_estimate"))

@@ -37,27 +37,28 @@ IMPROVEMENT_REPS = 2_000
 
 
 def ratios(scores: Array, baseline: Array) -> Array:
-    """Mean score over the baseline's mean score: (..., runs, games) of both → (..., games)."""
+    """Divides the mean score by the baseline's mean score: `[..., runs, games]` of both → `[..., games]`."""
     return game_means(scores) / game_means(baseline)
 
 
 def mean_ratio(scores: Array, baseline: Array) -> Array:
-    """The paper's aggregate: the unweighted mean over games of the ratios."""
+    """Computes the paper's aggregate: the unweighted mean over games of the ratios, `[...]`."""
     return np.asarray(ratios(scores, baseline).mean(axis=-1))
 
 
 def median_ratio(scores: Array, baseline: Array) -> Array:
-    """The median over games of the ratios."""
+    """Computes the median over games of the ratios, `[...]`."""
     return np.asarray(np.median(ratios(scores, baseline), axis=-1))
 
 
 def iqm_ratio(scores: Array, baseline: Array) -> Array:
-    """The interquartile mean over runs × games of the score over the baseline's mean."""
+    """Computes the interquartile mean over runs × games of the score over the baseline's mean, `[...]`."""
     return interquartile_mean(scores / game_means(baseline)[..., None, :])
 
 
 def probability_of_improvement(scores: Array, baseline: Array) -> Array:
-    """The mean over games of P(X > Y) + ½ P(X = Y), X a run of the method and Y one of the baseline (rliable)."""
+    """Computes the mean over games of P(X > Y) + ½ P(X = Y), `[...]`, X a run of the method and Y one of the baseline
+    (rliable)."""
     runs, baseline_runs = scores[..., :, None, :], baseline[..., None, :, :]
     points = (runs > baseline_runs) + 0.5 * (runs == baseline_runs)
     pairs = (~np.isnan(runs) & ~np.isnan(baseline_runs)).sum(axis=(-3, -2))
@@ -78,7 +79,7 @@ COMPARISON_COLUMNS = [
 
 
 def compare(frame: pd.DataFrame, baseline: str, seed: int = 0) -> pd.DataFrame:
-    """Ratios to the baseline and probability of improvement of every other method of a frame as `load` gives it.
+    """Compares every other method of a frame, as `load` gives it, with the baseline: ratios and probability of improvement.
 
     Only games in which both have a score count, and for ratios only those in which every run of the baseline is positive.
     `p_value` is of a stratified permutation test of "no difference", exact at any number of runs; `p_holm` corrects it
@@ -139,7 +140,7 @@ STATISTICS = {
 
 
 def comparison_section(findings: Findings) -> Section | None:
-    """Ratios to the baseline, probability of improvement, and the ratio in each game."""
+    """Shows ratios to the baseline, probability of improvement, and the ratio in each game."""
     if findings.comparison.empty:
         return None
     baseline = str(findings.study.baseline)
@@ -202,7 +203,7 @@ def _table(findings: Findings) -> Table:
 
 
 def looks_note(study: Study) -> str:
-    """Tells which seeds were looked at before, and what that does to p-values."""
+    """Tells which seeds were looked at before, and how that changes p-values."""
     before = "; ".join(", ".join(map(str, seeds)) for seeds in study.earlier_seeds)
     return (
         f"Seeds were added after results had been seen (seeds {before}): this is look {study.looks}, and corrected p-values are "
@@ -211,8 +212,7 @@ def looks_note(study: Study) -> str:
 
 
 def _game_columns(wide: pd.DataFrame) -> list[Column]:
-    """Makes the columns of the numbers of games; apart for ratios and for P(better) where some method has not the same of
-    both."""
+    """Makes the columns that count games; apart for ratios and for P(better) where they differ for some method."""
     if "mean_ratio_num_games" not in wide or (wide["mean_ratio_num_games"] == wide["probability_of_improvement_num_games"]).all():
         return [GAMES]
     return [
@@ -222,12 +222,12 @@ def _game_columns(wide: pd.DataFrame) -> list[Column]:
 
 
 def _whole_or_none(count: float) -> str:
-    """A count that is NaN where a statistic has no value."""
+    """Reads a count that is NaN where a statistic has no value."""
     return NONE if pd.isna(count) else str(int(count))
 
 
 def _warnings(findings: Findings) -> list[Paragraph]:
-    """Games in which a ratio has no meaning, or an unstable one."""
+    """Warns of games in which a ratio has no meaning, or is unstable."""
     ratios = findings.game_ratios
     unstable = sorted(set(ratios.loc[ratios["unstable"], "game"]))
     undefined = sorted(set(ratios.loc[ratios["low"].isna() & ratios["unstable"], "game"]))

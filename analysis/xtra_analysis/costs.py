@@ -29,7 +29,8 @@ STAGE_COST_COLUMNS = ["kind", "num_jobs", "seconds", "seconds_per_job", "max_sha
 
 
 def seconds_per_run(study: Study) -> pd.DataFrame:
-    """Mean seconds of a complete run of each method, by kind of job; of a job in common only the run's share counts."""
+    """Computes the mean seconds of a complete run of each method, by kind of job; of a job in common only the run's share
+    counts."""
     cells = study.complete[["method", "game", "seed", "train_key"]]
     costs = study.tables["costs"].merge(cells, on=["method", "game", "seed"])
     costs["kind"] = costs["stage"].where((costs["stage"] != "train") | (costs["key"] == costs["train_key"]), "source")
@@ -56,7 +57,7 @@ def stage_costs(study: Study) -> pd.DataFrame:
 
 
 def over_time(points: pd.DataFrame, costs: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """The points of `sample_efficiency` with a column `time`, and the unit in which it is readable.
+    """Adds a column `time` to the points of `sample_efficiency`, and returns with them the unit in which it is readable.
 
     costs: of `seconds_per_run`. What precedes training is spent before its first env step.
     """
@@ -69,7 +70,7 @@ def over_time(points: pd.DataFrame, costs: pd.DataFrame) -> tuple[pd.DataFrame, 
 
 
 def machine(study: Study) -> str:
-    """Whose time it is, to stand before a unit: of GPUs, of CPUs, or of both."""
+    """Names the machines whose time it is, to stand before a unit: GPUs, CPUs, or both."""
     devices = set(study.tables["costs"]["device"])
     on_gpu = {device for device in devices if "cpu" not in device.lower()}
     return "GPU" if on_gpu == devices else "CPU" if not on_gpu else "machine"
@@ -80,7 +81,7 @@ def _devices(part: pd.DataFrame) -> str:
 
 
 def efficiency_section(findings: Findings) -> Section | None:
-    """Sample efficiency, efficiency in time, and costs. What the first screen shows is not drawn again."""
+    """Shows sample efficiency, efficiency in time, and costs. Figures of the first screen are not drawn again."""
     points = findings.efficiency
     blocks: list[Table | Picture] = []
     if len(points) and len(findings.relative_efficiency):

@@ -30,7 +30,7 @@ from xtra_analysis.text import number, short
 
 
 def plot_task_weights(table: pd.DataFrame) -> Figure:
-    """Rows of the table `task_weights` of one method: one panel per target game, one line per source game, mean over seeds.
+    """Draws rows of the table `task_weights` of one method: one panel per target game, one line per source game, mean over seeds.
 
     Bands reach from the lowest to the highest seed.
     """
@@ -65,18 +65,18 @@ def _draw_sources(axes: Axes, rows: pd.DataFrame, drawn: dict[str, Look]) -> Non
 
 
 def weights_over_seeds(rows: pd.DataFrame) -> pd.DataFrame:
-    """Mean, lowest and highest weight over seeds of each (target game, source game) after each number of updates."""
+    """Computes mean, lowest and highest weight over seeds of each (target game, source game) after each number of updates."""
     grouped = rows.groupby(["game", "source_game", "updates"])["weight"]
     return grouped.agg(estimate="mean", low="min", high="max", num_runs="size").reset_index()
 
 
 def mean_similarity(rows: pd.DataFrame) -> pd.DataFrame:
-    """Mean cosine over seeds and updates of each (target game, source game)."""
+    """Computes the mean cosine over seeds and updates of each (target game, source game)."""
     return rows.groupby(["game", "source_game"])["gradient_similarity"].mean().reset_index()
 
 
 def plot_gradient_similarity(table: pd.DataFrame) -> Figure:
-    """Rows of the table `task_weights` of one method: a heat map of source × target games.
+    """Draws rows of the table `task_weights` of one method: a heat map of source × target games.
 
     Each cell is the mean cosine over seeds and updates.
     """
@@ -115,7 +115,7 @@ def cross_tasks_section(findings: Findings) -> Section | None:
 
 
 def final_weights(table: pd.DataFrame) -> pd.DataFrame:
-    """One row per (method, target game, source game): each run's last weight and similarity, mean and spread over seeds.
+    """Makes one row per (method, target game, source game): each run's last weight and similarity, mean and spread over seeds.
 
     table: in the order of a study's, in which a run's measurements follow one another.
     """

@@ -32,7 +32,7 @@ COLUMNS = (
 
 
 def last_diagnostics(table: pd.DataFrame) -> pd.DataFrame:
-    """One row per (method, game): the figures of the last point of the curve, summed over unroll steps, mean over seeds.
+    """Makes one row per (method, game): the figures of the last point of the curve, summed over unroll steps, mean over seeds.
 
     table: of a study, `diagnostics`. The columns are `COLUMNS` and `num_seeds`.
     """

@@ -76,7 +76,7 @@ def in_company(methods: Sequence[str]) -> Iterator[None]:
 
 
 def looks(methods: Sequence[str]) -> dict[str, Look]:
-    """A look for each method: no two of one colour and dash, and colours as unlike as the palette allows.
+    """Chooses a look for each method: no two of one colour and dash, and colours as unlike as the palette allows.
 
     Equal sets of names look equal in every report, whatever their order. A name keeps its look in other company too where nothing
     stands in the way.
@@ -97,7 +97,8 @@ def looks(methods: Sequence[str]) -> dict[str, Look]:
 
 
 def _unlike(taken: Sequence[str], candidates: Sequence[str]) -> str:
-    """The first candidate that differs enough from all taken colours; else the one that differs most of those used least."""
+    """Returns the first candidate that differs enough from all taken colours; else the one that differs most of those used
+    least."""
 
     def nearest(color: str) -> float:
         return min((color_distance(color, other) for other in taken), default=1.0)
@@ -123,7 +124,7 @@ def color_distance(one: str, other: str) -> float:
 
 @cache
 def _oklab(color: str) -> NDArray[np.float64]:
-    """OKLab of a colour as most people see it and as those with deuteranopia do: (2, 3)."""
+    """Returns the OKLab coordinates of a colour as most people see it and as those with deuteranopia do: `[2, 3]`."""
     encoded = np.array(to_rgb(color))
     linear = np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
     seen = np.stack([linear, np.clip(DEUTERANOPIA @ linear, 0.0, 1.0)])
@@ -185,9 +186,9 @@ RC: dict[Any, Any] = {
 
 @contextmanager
 def xtra_style() -> Iterator[None]:
-    """seaborn's `ticks` with our settings, for figures made or saved inside.
+    """Sets seaborn's `ticks` with our settings, for figures made or saved inside.
 
-    What a matplotlibrc or the caller has set counts for nothing inside, and is there again afterwards.
+    Settings of a matplotlibrc or of the caller do not apply inside, and are restored afterwards.
     """
     with mpl.rc_context():
         mpl.rcdefaults()
@@ -197,12 +198,12 @@ def xtra_style() -> Iterator[None]:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """A figure in inches that no pyplot state knows of."""
+    """Makes a figure, sized in inches, that no pyplot state knows of."""
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def mark(artist: Artist, method: str) -> None:
-    """Says whose artist it is, so that the page can hide a method."""
+    """Marks an artist as a method's, so that the page can hide it with the method."""
     artist.set_gid(method_class(method))
 
 
@@ -228,7 +229,7 @@ def draw_curves(
     emphasis: Sequence[str] | None = None,
     drawstyle: Literal["default", "steps-post"] = "default",
 ) -> None:
-    """Draws lines of which none hides another: each is narrower than those below it, and marked at other places.
+    """Draws lines so that none hides another: each is narrower than those below it, and its markers are at other places.
 
     emphasis: methods with wide lines (None: all); the others lie above them, thin.
     """
@@ -255,7 +256,7 @@ def draw_band(
 
 
 def interval_rows(axes: Axes, rows: pd.DataFrame, methods: list[str]) -> None:
-    """Points with intervals, one row per method, the first on top."""
+    """Draws points with intervals, one row per method, the first on top."""
     drawn = looks(methods)
     for row in rows.itertuples(index=False):
         place, look = [methods.index(row.method)] * 2, drawn[row.method]
@@ -284,13 +285,13 @@ def interval_rows(axes: Axes, rows: pd.DataFrame, methods: list[str]) -> None:
 
 
 def reference_line(axes: Axes, at: float, vertical: bool = True) -> None:
-    """A quiet line at a value that means something, such as 1."""
+    """Draws a quiet line at a value that means something, such as 1."""
     draw = axes.axvline if vertical else axes.axhline
     draw(at, color=MUTED, linewidth=0.9, linestyle=(0, (4, 3)), zorder=0.5)
 
 
 def legend_handles(drawn: Mapping[str, Look]) -> list[Line2D]:
-    """A line with its marker for each method."""
+    """Makes a line with its marker for each method."""
     handles = []
     for method, look in drawn.items():
         line = Line2D(
@@ -304,7 +305,7 @@ def legend_handles(drawn: Mapping[str, Look]) -> list[Line2D]:
 def add_legend(
     figure: Figure, handles: Sequence[Line2D], place: Literal["outside upper left", "outside right center"] = "outside upper left"
 ) -> None:
-    """Above the panels, in as many columns as the longest label allows, or at the right in one."""
+    """Puts a legend above the panels, in as many columns as the longest label allows, or at the right in one."""
     columns = _legend_columns([str(handle.get_label()) for handle in handles], figure.get_figwidth())
     legend = figure.legend(handles=handles, loc=place, ncols=columns if "upper" in place else 1)
     for handle, line, text in zip(handles, legend.get_lines(), legend.get_texts(), strict=True):
@@ -313,7 +314,7 @@ def add_legend(
 
 
 def legend_height(drawn: Mapping[str, Look], width: float) -> float:
-    """Inches that a legend above the panels of a figure of that width takes beyond its first row."""
+    """Returns the inches that a legend above the panels of a figure of that width takes beyond its first row."""
     labels = [short(method) for method in drawn]
     return 0.2 * (math.ceil(len(labels) / _legend_columns(labels, width)) - 1)
 
@@ -323,13 +324,13 @@ def _legend_columns(labels: Sequence[str], width: float) -> int:
 
 
 def label_steps(axes: Axes) -> None:
-    """100,000 steps read as 100k."""
+    """Labels 100,000 steps as 100k."""
     axes.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}k" if abs(value) >= 1000 else f"{value:g}")
     axes.locator_params(axis="x", nbins=5)
 
 
 def widen(axes: Axes) -> None:
-    """Gives the vertical axis its least span, around what is drawn."""
+    """Gives the vertical axis its least span, around the values that are drawn."""
     low, high = axes.get_ylim()
     middle, reach = 0.5 * (low + high), 0.5 * LEAST_SPAN * max(1.0, abs(low), abs(high))
     axes.set_ylim(min(low, middle - reach), max(high, middle + reach))

@@ -21,7 +21,7 @@ SPREAD_COLUMNS = ["group", "num_draws", "mean", "lowest", "highest", "spread", "
 
 
 def draw_scores(study: Study) -> pd.DataFrame:
-    """One row per method that has a group: its mean over games, and the standard error of that from its own seeds alone.
+    """Makes one row per method that has a group: its mean over games, and the standard error of that from its own seeds alone.
 
     Scores are ratios to the baseline's mean in each game if it learns, else normalised. The baseline's own error is left out,
     because all draws share it. Only games that every draw of the group has count; the error is NaN where one has one run.
@@ -41,7 +41,7 @@ def draw_scores(study: Study) -> pd.DataFrame:
 
 
 def draw_spread(draws: pd.DataFrame) -> pd.DataFrame:
-    """One row per group with two draws or more.
+    """Makes one row per group with two draws or more.
 
     `spread`: standard deviation between the draws' scores; `seed_spread`: what seeds alone would make of equal draws (the root
     mean square of their errors); `draw_spread`: what is left for the draws themselves (the root of the variances' difference).

@@ -50,7 +50,7 @@ class PairedTest:
 
 
 def paired_test(differences: Array, margin: float) -> PairedTest:
-    """t-tests of paired differences `[seeds]`, at least two: two-sided against 0, and two one-sided ones against ±margin.
+    """Makes t-tests of paired differences `[seeds]`, at least two: two-sided against 0, and two one-sided ones against ±margin.
 
     seeds_needed: how many seeds would find equal methods equivalent with a probability of POWER, at this spread.
     """
@@ -66,13 +66,14 @@ def paired_test(differences: Array, margin: float) -> PairedTest:
 
 
 def _seeds_needed(ratio: float) -> int:
-    """The pairs that give two one-sided tests their power where there is no difference and the spread is `ratio` margins."""
+    """Returns the number of pairs that give two one-sided tests their power where there is no difference and the spread is
+    `ratio` margins."""
     reach = float(stats.norm.ppf(1 - LEVEL) + stats.norm.ppf((1 + POWER) / 2))
     return max(2, math.ceil((reach * ratio) ** 2))
 
 
 def judge_equivalence(study: Study) -> pd.DataFrame:
-    """Every learning method against the baseline, and against the method that the suite is about; empty without a margin.
+    """Judges every learning method against the baseline, and against the method that the suite is about; empty without a margin.
 
     Methods are compared in the games and with the seeds that both have; games count equally. P-values are corrected by Holm's
     method over those compared with one reference, and multiplied by `study.looks`.
@@ -132,7 +133,7 @@ def plot_equivalence(table: pd.DataFrame, margin: float) -> Figure:
 
 
 def equivalence_section(findings: Findings) -> Section | None:
-    """Each method better, worse or equivalent to the baseline and to the method that the question is about."""
+    """Shows each method as better, worse or equivalent to the baseline and to the method that the question is about."""
     table, margin = findings.equivalence, findings.study.record.equivalence_margin
     if margin is None:
         return None

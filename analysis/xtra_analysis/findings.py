@@ -25,7 +25,7 @@ class TimeToThreshold:
     differences: pd.DataFrame
 
     def difference(self, method: str | None) -> pd.Series | None:
-        """The row of `differences` of one method."""
+        """Returns the row of `differences` of one method."""
         rows = self.differences[self.differences["method"] == method]
         return rows.iloc[0] if len(rows) else None
 
@@ -75,7 +75,7 @@ class Findings:
         return [name for name in self.study.methods if name in (self.primary, self.study.baseline)]
 
     def estimate(self, method: str, statistic: str) -> pd.Series | None:
-        """The row of one method and statistic of `estimate` or `compare`, or None."""
+        """Returns the row of one method and statistic of `estimate` or `compare`, or None."""
         for table in (self.estimates, self.comparison):
             rows = table[(table["method"] == method) & (table["statistic"] == statistic)]
             if len(rows):
@@ -84,7 +84,7 @@ class Findings:
 
 
 def primary_method(study: Study) -> str | None:
-    """The first method, in suite order, that learns and is not the baseline; failing that, the first that has a score."""
+    """Returns the first method, in suite order, that learns and is not the baseline; failing that, the first that has a score."""
     scored = set(study.complete["method"])
     challengers = [name for name in study.learners if name != study.baseline and name in scored]
     return next(iter(challengers or [name for name in study.methods if name in scored]), None)

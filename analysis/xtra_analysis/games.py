@@ -35,7 +35,7 @@ GAME_RATIO_COLUMNS = [
 
 
 def compare_games(frame: pd.DataFrame, baseline: str, seed: int = 0) -> pd.DataFrame:
-    """The ratio to the baseline in each game: one row per (method, game), with intervals and `unstable`.
+    """Computes the ratio to the baseline in each game: one row per (method, game), with intervals and `unstable`.
 
     A ratio is unstable where the baseline's own 95 % interval reaches zero (Fieller's condition); it has no interval where a run
     of the baseline is not positive, and no meaning (NaN) where its mean is not. Raises InputError as `compare` does.
@@ -70,7 +70,8 @@ def _game_row(samples: list[Array], random: np.random.Generator) -> dict[str, An
 
 
 def denominator_is_unstable(scores: Array) -> bool:
-    """Whether the mean's 95 % Student interval reaches zero. One run has no interval: only its sign can be looked at."""
+    """Tells whether the 95 % Student interval of the mean of scores `[runs]` reaches zero. One run has no interval: only its sign
+    counts."""
     center = scores.mean()
     if len(scores) < 2 or center <= 0:
         return bool(center <= 0)
@@ -109,7 +110,7 @@ def _ratio_text(ratio: float, unstable: bool) -> str:
 
 
 def games_section(findings: Findings) -> Section | None:
-    """Raw scores, ratios to the baseline and learning curves, game by game."""
+    """Shows raw scores, ratios to the baseline and learning curves, game by game."""
     study = findings.study
     if study.complete.empty:
         return None
@@ -131,7 +132,7 @@ def games_section(findings: Findings) -> Section | None:
 
 
 def game_scores(study: Study) -> pd.DataFrame:
-    """Mean, standard deviation over runs and number of runs of the raw score of each method and game."""
+    """Computes mean, standard deviation over runs and number of runs of the raw score of each method and game."""
     grouped = study.complete.groupby(["game", "method"], sort=False)["score"]
     return grouped.agg(mean="mean", std="std", num_runs="count").reset_index()
 

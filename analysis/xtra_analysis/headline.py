@@ -1,4 +1,4 @@
-"""The answer in one sentence, with its interval, and what it does not say."""
+"""The answer in one sentence, with its interval, and its reservations."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MOST_NAMES = 4
 
 
 def answer(findings: Findings) -> str:
-    """A sentence or two that answer the suite's question as far as the rows allow."""
+    """Answers the suite's question in a sentence or two, as far as the rows allow."""
     study = findings.study
     primary = findings.primary
     if primary is None:
@@ -57,7 +57,7 @@ def _ratio_sentence(findings: Findings, primary: str, ratio: pd.Series) -> str:
 
 
 def _games(findings: Findings, counted_games: set[str], reason: str) -> str:
-    """ "3 games", or "1 of 3 games (Alien and Carnival left out, no ratio there)"."""
+    """Words the number of games: "3 games", or "1 of 3 games (Alien and Carnival left out, no ratio there)"."""
     games = findings.study.record.games
     absent = [game for game in games if game not in counted_games]
     if not absent:
@@ -67,7 +67,7 @@ def _games(findings: Findings, counted_games: set[str], reason: str) -> str:
 
 
 def _verdict(findings: Findings, primary: str, ratio: pd.Series) -> str:
-    """Words what interval and rank test say together, where they are over the same games."""
+    """Words what interval and rank test show together, where they are over the same games."""
     clear = ratio["low"] > 1 or ratio["high"] < 1
     improvement = findings.estimate(primary, "probability_of_improvement")
     p_value = float(improvement["p_holm"]) if improvement is not None else float("nan")

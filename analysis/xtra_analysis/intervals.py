@@ -23,7 +23,7 @@ STUDENT_LEVEL = 0.965
 LARGEST_RELATIVE_SPREAD = 2.0
 """Above this a game's mean is too near zero to measure a spread by."""
 JointStatistic = Callable[..., Array]
-"""Takes one stack (..., runs, games) per sample, returns (...)."""
+"""Takes one stack `[..., runs, games]` per sample, returns `[...]`."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Interval:
         return not np.isnan(self.low)
 
     def clip(self, low: float, high: float) -> Interval:
-        """The part between two natural limits of the quantity."""
+        """Returns the part between two natural limits of the quantity."""
         return Interval(float(np.clip(self.low, low, high)), float(np.clip(self.high, low, high)))
 
 
@@ -46,7 +46,7 @@ UNKNOWN = Interval(float("nan"), float("nan"))
 
 
 def percentile_interval(distribution: Array) -> Interval:
-    """rliable's interval: the central 95 % of the bootstrap distribution."""
+    """Computes rliable's interval, the central 95 % of the bootstrap distribution `[reps]`."""
     low, high = np.percentile(distribution, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
     return Interval(float(low), float(high))
 
@@ -58,7 +58,8 @@ def small_sample_interval(
     estimate: float | None = None,
     longer_arm: bool = False,
 ) -> Interval:
-    """estimate ± t · spread: how far the resamples lie from the estimate (root mean square), corrected for few runs.
+    """Computes estimate ± t · spread, the spread being how far the resamples `[reps]` lie from the estimate (root mean square),
+    corrected for few runs.
 
     Measured from the estimate, the spread includes the bias of medians and ratios. A bootstrap of n runs is too narrow by
     sqrt((n - 1) / n); the smallest n counts. The degrees of freedom of t are Satterthwaite's, from the jackknife variance that
@@ -99,7 +100,8 @@ def pool_spread(scores: Array) -> Array:
 
 
 def effective_degrees_of_freedom(statistic: JointStatistic, samples: Sequence[Array]) -> float:
-    """Satterthwaite's: (Σ v)² / Σ (v² / (n - 1)) over the variance contributions v of all (sample, game); at least min n - 1."""
+    """Computes Satterthwaite's degrees of freedom: (Σ v)² / Σ (v² / (n - 1)) over the variance contributions v of all (sample,
+    game), samples being `[runs, games]`; at least min n - 1."""
     roots, freedoms = [], []
     for position, sample in enumerate(samples):
         for game in range(sample.shape[1]):
@@ -115,13 +117,13 @@ def effective_degrees_of_freedom(statistic: JointStatistic, samples: Sequence[Ar
 
 
 def _root_sum_square(values: Array) -> float:
-    """√Σv², of values of any size."""
+    """Computes √Σv², of values of any size."""
     largest = float(np.abs(values).max())
     return largest * float(np.sqrt(((values / largest) ** 2).sum())) if largest > 0 else 0.0
 
 
 def _leave_one_out(statistic: JointStatistic, samples: Sequence[Array], position: int, game: int, count: int) -> Array:
-    """The statistic without each of the `count` runs of one game of one sample."""
+    """Computes the statistic without each of the `count` runs of one game of one sample, `[count]`."""
     column = samples[position][:count, game]
     stack = np.repeat(samples[position][None], count, axis=0)
     for run in range(count):
@@ -140,7 +142,7 @@ def joint_estimate(
     limits: tuple[float, float] = (-np.inf, np.inf),
     longer_arm: bool = False,
 ) -> dict[str, Any]:
-    """A statistic of two samples with both intervals, and how many games and runs stand behind it."""
+    """Estimates a statistic of two samples with both intervals, and counts the games and runs that it comes from."""
     size = samples[0].shape[0] * samples[1].size
     distribution = joint_distribution(statistic, samples, reps, random, size)
     counts = [runs_per_game(sample) for sample in samples]

@@ -51,7 +51,8 @@ CURVE_COLUMNS = [
 
 
 def sample_efficiency(curves: pd.DataFrame, value: str = "normalized", reps: int = CURVE_REPS, seed: int = 0) -> pd.DataFrame:
-    """IQM over runs × games of each method at each number of env steps that all its runs reached, with 95 % intervals."""
+    """Computes the IQM over runs × games of each method at each number of env steps that all its runs reached, with 95 %
+    intervals."""
     rows = []
     for method, env_steps, point in _points(curves[curves[value].notna()]):
         matrix = score_matrix(point, games_with_values(point, value), value)
@@ -63,7 +64,8 @@ def sample_efficiency(curves: pd.DataFrame, value: str = "normalized", reps: int
 def relative_efficiency(
     curves: pd.DataFrame, scores: pd.DataFrame, baseline: str, reps: int = CURVE_REPS, seed: int = 0
 ) -> pd.DataFrame:
-    """Score over the baseline's final mean score, averaged over games, at each number of env steps: the paper's Figure 1.
+    """Computes the score over the baseline's final mean score, averaged over games, at each number of env steps: the paper's
+    Figure 1.
 
     The baseline's final scores are resampled too. Games in which a run of the baseline is not positive are left out.
     Raises InputError for a baseline that is no method of `scores`.
@@ -97,7 +99,7 @@ def _point(
 
 
 def common_points(curves: pd.DataFrame) -> pd.DataFrame:
-    """The rows at env steps at which every run of the frame was evaluated; all rows where there is no such point."""
+    """Returns the rows at env steps at which every run of the frame was evaluated; all rows where there is no such point."""
     num_runs = curves[["game", "seed"]].drop_duplicates().shape[0]
     evaluated = curves.groupby("env_steps")["seed"].count()
     common = evaluated.index[evaluated == num_runs]
@@ -105,7 +107,8 @@ def common_points(curves: pd.DataFrame) -> pd.DataFrame:
 
 
 def areas(curves: pd.DataFrame, value: str = "normalized") -> pd.DataFrame:
-    """The area under each run's learning curve over its length, that is, its mean height: columns method, seed, value, game.
+    """Computes the area under each run's learning curve over its length, that is, its mean height: columns method, seed, value,
+    game.
 
     The curve is straight between the evaluations that all runs of a game share; others are left out.
     """
@@ -118,7 +121,7 @@ def areas(curves: pd.DataFrame, value: str = "normalized") -> pd.DataFrame:
 
 
 def _mean_heights(heights: pd.DataFrame) -> pd.Series:
-    """Area over length of curves, one a row with env steps as columns; of a single point, its height."""
+    """Computes area over length of curves, one a row with env steps as columns; of a single point, its height."""
     steps = heights.columns.to_numpy(dtype=np.float64)
     if len(steps) == 1:
         return heights.iloc[:, 0].rename("value")
@@ -128,7 +131,8 @@ def _mean_heights(heights: pd.DataFrame) -> pd.Series:
 def plot_learning_curves(
     curves: pd.DataFrame, value: str = "score", label: str = "Return", emphasis: Sequence[str] | None = None
 ) -> Figure:
-    """One panel per game: the mean over runs of each method; thin lines are the runs of those of `emphasis` (default: all)."""
+    """Draws one panel per game: the mean over runs of each method; thin lines are the runs of those of `emphasis` (default:
+    all)."""
     games = sorted(curves["game"].unique())
     methods = list(dict.fromkeys(curves["method"]))
     drawn = looks(methods)
@@ -150,7 +154,8 @@ def plot_learning_curves(
 
 
 def mean_curves(curves: pd.DataFrame, value: str = "score") -> pd.DataFrame:
-    """The mean over seeds of each (method, game) at each number of env steps, of as many runs as were evaluated there."""
+    """Computes the mean over seeds of each (method, game) at each number of env steps, of as many runs as were evaluated
+    there."""
     grouped = curves.groupby(["method", "game", "env_steps"], sort=False)[value]
     means = grouped.agg(**{value: "mean", "num_runs": "size"}).reset_index()
     return means.sort_values(["game", "env_steps"], kind="stable", ignore_index=True)
@@ -180,7 +185,7 @@ def plot_efficiency(
     emphasis: Sequence[str] | None = None,
     reference: float | None = None,
 ) -> Figure:
-    """The estimate of each method over `x`; those of `emphasis` (default: all) with their 95 % interval, others thin."""
+    """Draws the estimate of each method over `x`; those of `emphasis` (default: all) with their 95 % interval, others thin."""
     methods = list(dict.fromkeys(points["method"]))
     strong = [name for name in methods if emphasis is None or name in emphasis]
     drawn = looks(methods)

@@ -1,4 +1,4 @@
-"""Frames → (runs, games) matrices, the shape that rliable's definitions speak of, and which rows go into them."""
+"""Frames as matrices `[runs, games]`, the shape of rliable's definitions, and the choice of rows that go into them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 
 class InputError(ValueError):
-    """The given runs cannot be read, or not together. Meant to be shown to a person without a traceback."""
+    """Raised for runs that cannot be read, or not together. Meant to be shown to a person without a traceback."""
 
 
 Array = NDArray[np.float64]
@@ -25,7 +25,7 @@ def require_columns(frame: pd.DataFrame, *columns: str) -> None:
 
 
 def score_matrix(frame: pd.DataFrame, games: Sequence[str], value: str = "normalized") -> Array:
-    """The values of one method as (runs, games): runs in order of seed, games with fewer runs padded below with NaN.
+    """Returns the values of one method as `[runs, games]`: runs in order of seed, games with fewer runs padded below with NaN.
 
     Rows without a value are left out. Raises ValueError for a game that has none.
     """
@@ -40,28 +40,30 @@ def score_matrix(frame: pd.DataFrame, games: Sequence[str], value: str = "normal
 
 
 def games_with_values(frame: pd.DataFrame, value: str = "normalized") -> list[str]:
-    """The games for which there is at least one value, in order of name."""
+    """Returns the games for which there is at least one value, in order of name."""
     return sorted(frame.loc[frame[value].notna(), "game"].unique())
 
 
 def runs_per_game(matrix: Array) -> tuple[int, int]:
-    """The smallest and the largest number of runs of a game."""
+    """Returns the smallest and the largest number of runs of a game of a matrix `[runs, games]`."""
     counts = (~np.isnan(matrix)).sum(axis=0)
     return int(counts.min()), int(counts.max())
 
 
 def is_ragged(scores: Array) -> bool:
-    """Tells whether some game has fewer runs than another. Padding is in the same place in every matrix of a stack."""
+    """Tells whether some game has fewer runs than another, of matrices `[..., runs, games]` that have their padding in the same
+    places."""
     return bool(np.isnan(scores.reshape(-1, *scores.shape[-2:])[0]).any())
 
 
 def game_means(scores: Array) -> Array:
-    """Means over runs: (..., runs, games) → (..., games)."""
+    """Computes means over runs: `[..., runs, games]` → `[..., games]`."""
     return np.asarray(np.nanmean(scores, axis=-2) if is_ragged(scores) else scores.mean(axis=-2))
 
 
 def split_by_baseline(frame: pd.DataFrame, baseline: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The rows that have a score: of all other methods, and of the baseline. Raises InputError for a method that is not there."""
+    """Returns the rows that have a score: of all other methods, and of the baseline. Raises InputError for a method that is not
+    there."""
     require_columns(frame, "method", "game", "seed", "status", "score")
     methods = list(dict.fromkeys(frame["method"]))
     if baseline not in methods:
@@ -72,6 +74,6 @@ def split_by_baseline(frame: pd.DataFrame, baseline: str) -> tuple[pd.DataFrame,
 
 
 def games_with_positive_scores(frame: pd.DataFrame) -> set[str]:
-    """The games in which every run scored above zero: only there can a ratio to them be averaged and resampled."""
+    """Returns the games in which every run scored above zero: only there can a ratio to them be averaged and resampled."""
     lowest = frame.groupby("game")["score"].min()
     return set(lowest.index[lowest > 0])

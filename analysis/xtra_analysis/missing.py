@@ -15,7 +15,8 @@ SENSITIVITY_COLUMNS = ["method", "num_missing", "estimate", "worst", "best"]
 
 
 def worst_case(scores: pd.DataFrame) -> pd.DataFrame:
-    """IQM of each method with missing runs: as reported, and with them at the lowest and highest score of any run of the game."""
+    """Computes the IQM of each method with missing runs: as reported, and with them at the lowest and highest score of any run of
+    the game."""
     known = scores[scores["normalized"].notna()]
     bounds = known.groupby("game")["normalized"].agg(["min", "max"])
     usable = scores[scores["game"].isin(bounds.index)]
@@ -49,7 +50,7 @@ def missing_line(findings: Findings) -> Paragraph:
 
 
 def incomplete_methods(findings: Findings) -> list[Paragraph]:
-    """A warning for each method without any score on a game that others have: its aggregates are of other games."""
+    """Warns of each method without any score on a game that others have: its aggregates are of other games."""
     if findings.study.record.proves == "wiring":
         return []
     games = {name: set(part["game"]) for name, part in findings.study.complete.groupby("method", sort=False)}
@@ -80,7 +81,7 @@ def _worst_case_table(findings: Findings) -> Table:
 
 
 def missing_section(findings: Findings) -> Section | None:
-    """The list of cells that are missing, failed or diverged."""
+    """Lists the cells that are missing, failed or diverged."""
     frame = findings.study.missing[["method", "game", "seed", "status"]]
     if frame.empty:
         return None

@@ -1,4 +1,5 @@
-"""Normalised scores: what 0 and 1 mean in each game, from the tables of `xtra.protocol.scores`, a file, or not at all."""
+"""Normalised scores: the raw scores that 0 and 1 stand for in each game, from the tables of `xtra.protocol.scores`, a file, or
+not at all."""
 
 from __future__ import annotations
 
@@ -35,7 +36,7 @@ class Scale:
     bounded: bool = False
 
     def normalize(self, games: pd.Series, scores: pd.Series) -> pd.Series:
-        """Normalised scores; NaN in a game that has no endpoints."""
+        """Normalises scores; NaN in a game that has no endpoints."""
         if self.endpoints is None:
             return scores.astype("float64")
         low, high = (games.map({game: pair[place] for game, pair in self.endpoints.items()}) for place in (0, 1))
@@ -58,20 +59,21 @@ class Scale:
         )
 
     def _suggestion(self, game: str) -> str:
-        """The known game that is spelled most like it, such as Pong for ALE/Pong-v5."""
+        """Returns the known game that is spelled most like it, such as Pong for ALE/Pong-v5."""
         core = game.rpartition("/")[2].partition("-v")[0].removesuffix("NoFrameskip")
         known = nearest(core, self.endpoints or ())
         return f" (did you mean {known!r}?)" if known else ""
 
 
 def run_scale(normalization: str) -> Scale:
-    """The scale of a run: every reference score that is known, of whichever kind."""
+    """Returns the scale of a run: every reference score that is known, of whichever kind."""
     endpoints = {game: (one.random, one.reference) for game, one in reference_scores().items()}
     return Scale(MAXIMUM if normalization == "maximum" else HUMAN, endpoints, bounded=normalization == "maximum")
 
 
 def named_scale(name: str) -> Scale:
-    """`human`, `max`, `none`, or a CSV file with columns game, random, reference. Raises InputError that says what is valid."""
+    """Returns the scale called `human`, `max` or `none`, or that of a CSV file with columns game, random, reference. Raises
+    InputError that says what is valid."""
     if name == "none":
         return Scale(AS_GIVEN, None)
     if name in ("human", "max"):
@@ -84,7 +86,7 @@ def named_scale(name: str) -> Scale:
 
 
 def normalize(frame: pd.DataFrame, scale: str | Scale) -> pd.DataFrame:
-    """The frame with a column `normalized`. `scale` is human, max, none or the path of a CSV file: game, random, reference.
+    """Adds a column `normalized` to the frame. `scale` is human, max, none or the path of a CSV file: game, random, reference.
 
     Raises InputError for a game without a reference score, with what to do.
     """

@@ -1,4 +1,4 @@
-"""The first screen: what is missing, one figure and one table."""
+"""The first screen: missing cells, one figure and one table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from xtra_analysis.text import counted, number, span
 
 
 def overview_section(findings: Findings) -> Section:
-    """Shows what is missing, the figure that answers the question, and the table of methods."""
+    """Shows the missing cells, the figure that answers the question, and the table of methods."""
     blocks: list[Table | Picture | Paragraph] = [missing_line(findings), *incomplete_methods(findings)]
     if len(findings.estimates) or len(findings.relative_efficiency):
         blocks.append(_figure(findings))
@@ -24,7 +24,7 @@ def overview_section(findings: Findings) -> Section:
 
 
 def _figure(findings: Findings) -> Picture:
-    """Learning curves relative to the baseline where there is one, else learning curves, else the aggregate itself."""
+    """Draws learning curves relative to the baseline where there is one, else learning curves, else the aggregate itself."""
     relative, points = findings.relative_efficiency, findings.efficiency
     if len(relative):
         baseline = str(findings.study.ratio_baseline)
@@ -59,7 +59,7 @@ def _figure(findings: Findings) -> Picture:
 
 
 def _figure_name(findings: Findings) -> str:
-    """How the caption begins: XTRA's paper draws this figure of XTRA and EfficientZero on Atari 100k."""
+    """Begins the caption: XTRA's paper draws this figure of XTRA and EfficientZero on Atari 100k."""
     pair = tuple(str(name).casefold() for name in (findings.primary, findings.study.ratio_baseline))
     return "The paper's Figure 1: s" if findings.study.record.protocol == PROTOCOL and pair == ("xtra", "efficientzero") else "S"
 

@@ -78,7 +78,7 @@ class Table:
 
     @cached_property
     def rows(self) -> list[Row]:
-        """The text of every row, and its marks."""
+        """Makes the text of every row, and its marks."""
         frame_rows = list(self.frame.itertuples(index=False))
         values = [
             [math.nan if column.value is None else rounded(column.value(row)) for column in self.columns] for row in frame_rows
@@ -97,17 +97,17 @@ class Table:
 
     @property
     def texts(self) -> list[list[str]]:
-        """The text of every row's cells."""
+        """Makes the text of every row's cells."""
         return [[cell.text for cell in row.cells] for row in self.rows]
 
     @property
     def marks(self) -> bool:
-        """Whether any value is marked as the best."""
+        """True if any value is marked as the best."""
         return any(cell.best for row in self.rows for cell in row.cells)
 
     @property
     def folded(self) -> bool:
-        """Whether the page shows the first rows until one asks for all."""
+        """True if the page shows only the first rows until one asks for all."""
         return len(self.frame) > MOST_ROWS
 
     @property
@@ -123,7 +123,7 @@ class Table:
         return [[0, place] for place in rest] or [[0]]
 
     def _width(self, place: int) -> float:
-        """The least width of a column in pixels: numbers stay on one line, other text may break between words."""
+        """Returns the least width of a column in pixels: numbers stay on one line, other text may break between words."""
         texts = [row[place] for row in self.texts]
         words = [
             word
@@ -146,13 +146,13 @@ class Table:
 
 
 def _highest(values: Sequence[float]) -> float:
-    """The highest of at least two different values, else NaN."""
+    """Returns the highest of at least two different values, else NaN."""
     known = [value for value in values if not math.isnan(value)]
     return max(known) if len(set(known)) > 1 else math.nan
 
 
 def csv_link(text: str) -> str:
-    """A CSV file inside a link, so that a page that was sent alone still has its numbers."""
+    """Makes a link that holds a CSV file, so that a page that was sent alone still has its numbers."""
     return f"data:text/csv;charset=utf-8,{quote(text, safe=',;:/')}"
 
 

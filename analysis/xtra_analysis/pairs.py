@@ -1,4 +1,4 @@
-"""Pairs of a source and a target game, from a study's rows: what each gained, and what was known of it beforehand.
+"""Pairs of a source and a target game, from a study's rows: the gain of each, and the predictors that were measured beforehand.
 
 A method with probes stands for its one source game. Arrays are `[T, S, R]`, targets by sources by seeds, NaN where a run is
 missing or a game would be its own source.
@@ -39,7 +39,7 @@ class Pairs:
 
 
 def read_pairs(study: Study) -> Pairs | None:
-    """The pairs of a study; None where nothing was probed, or there is no run from scratch to compare with."""
+    """Reads the pairs of a study; None where nothing was probed, or there is no run from scratch to compare with."""
     probes, curves = study.tables["probes"], study.tables["curves"]
     if probes.empty or study.baseline is None or curves.empty:
         return None
@@ -66,8 +66,8 @@ def read_pairs(study: Study) -> Pairs | None:
 
 
 def _unit(curves: pd.DataFrame, baseline: str) -> tuple[str, pd.Series | None]:
-    """What scores of different games are compared in: normalised ones where every game has them; else shares of what the baseline
-    scores at its last evaluation: the mean over seeds, by game, NaN where it is not above zero."""
+    """Chooses the unit in which scores of different games are compared: normalised ones where every game has them; else shares of
+    the baseline's score at its last evaluation: the mean over seeds, by game, NaN where it is not above zero."""
     if curves["normalized"].notna().all():
         return "normalized score", None
     final = curves[curves["method"] == baseline].sort_values("env_steps", kind="stable").groupby(["game", "seed"])["score"].last()
@@ -80,7 +80,8 @@ def _in_unit(rows: pd.DataFrame, game: str, means: pd.Series | None) -> pd.Serie
 
 
 def early_scores(curves: pd.DataFrame) -> pd.DataFrame:
-    """Each run's score at its first evaluation after EARLY_SHARE of its env steps; columns `method`, `game`, `seed`, `value`."""
+    """Returns each run's score at its first evaluation after EARLY_SHARE of its env steps; columns `method`, `game`, `seed`,
+    `value`."""
     known = curves.dropna(subset=["normalized"])
     budget = known.groupby(["method", "game", "seed"])["env_steps"].transform("max")
     late = known[known["env_steps"] >= EARLY_SHARE * budget].sort_values("env_steps", kind="stable")
@@ -97,20 +98,21 @@ def finetuning_seconds(study: Study) -> float:
 
 
 def _gains(values: pd.DataFrame, source_of: pd.Series, baseline: str) -> pd.DataFrame:
-    """Values of the probed methods less the baseline's of the same game and seed: columns `game`, `source`, `seed`, `value`."""
+    """Subtracts the baseline's value of the same game and seed from those of the probed methods: columns `game`, `source`,
+    `seed`, `value`."""
     scratch = values[values["method"] == baseline].set_index(["game", "seed"])["value"].rename("scratch")
     probed = values[values["method"].isin(source_of.index)].join(scratch, on=["game", "seed"], how="inner")
     return probed.assign(source=probed["method"].map(source_of), value=probed["value"] - probed["scratch"])
 
 
 def _own_scores(scores: pd.DataFrame, source_of: pd.Series, axes: tuple[tuple[str, ...], ...]) -> Array:
-    """Returns what each pair's pretrained network scores on its own game."""
+    """Returns the score of each pair's pretrained network on its own game."""
     probed = scores[scores["method"].isin(source_of.index)]
     return _array(probed.rename(columns={"source_game": "source", "normalized": "value"}), axes)
 
 
 def _array(rows: pd.DataFrame, axes: tuple[tuple[object, ...], ...]) -> Array:
-    """Rows with columns `game`, `source`, `seed`, `value` as `[T, S, R]`."""
+    """Turns rows with columns `game`, `source`, `seed`, `value` into `[T, S, R]`."""
     values = np.full([len(axis) for axis in axes], np.nan)
     places = [{name: place for place, name in enumerate(axis)} for axis in axes]
     for row in rows[["game", "source", "seed", "value"]].itertuples(index=False):

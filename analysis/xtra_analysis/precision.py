@@ -30,7 +30,8 @@ class Spread:
     relative_variance: Array
 
     def detectable_ratio(self, seeds: int) -> float:
-        """The smallest change of the mean ratio that a report's interval tells from none, with power 0.8, at so many seeds.
+        """Returns the smallest change of the mean ratio that a report's interval tells from none, with power 0.8, at so many
+        seeds.
 
         Both methods are taken to spread alike. NaN below two seeds.
         """
@@ -44,7 +45,7 @@ class Spread:
         return float((stats.t.ppf(0.5 * (1 + STUDENT_LEVEL), freedom) + stats.t.ppf(POWER, freedom)) * error)
 
     def seeds_needed(self, effect: float) -> int | None:
-        """The smallest number of seeds that can detect a relative difference of `effect`; None above MAX_SEEDS."""
+        """Returns the smallest number of seeds that can detect a relative difference of `effect`; None above MAX_SEEDS."""
         low, high = 2, MAX_SEEDS
         if self.detectable_ratio(high) > effect:
             return None
@@ -55,7 +56,7 @@ class Spread:
 
 
 def relative_spread(complete: pd.DataFrame, methods: list[str]) -> Spread | None:
-    """The spread of raw scores between runs of those methods; None where no game has two runs with a positive mean."""
+    """Computes the spread of raw scores between runs of those methods; None where no game has two runs with a positive mean."""
     part = complete[complete["method"].isin(methods)]
     grouped = part.groupby(["game", "method"])["score"].agg(["mean", "std", "count"])
     usable = grouped[(grouped["count"] > 1) & (grouped["mean"] > 0)]
@@ -70,13 +71,13 @@ def relative_spread(complete: pd.DataFrame, methods: list[str]) -> Spread | None
 
 
 def needed_seeds_table(spread: Spread) -> pd.DataFrame:
-    """Seeds per game and method for each of EFFECTS."""
+    """Tabulates seeds per game and method for each of EFFECTS."""
     seeds = pd.array([spread.seeds_needed(effect) for effect in EFFECTS], dtype="Int64")
     return pd.DataFrame({"effect": EFFECTS, "seeds": seeds})
 
 
 def precision_section(findings: Findings) -> Section | None:
-    """The smallest difference this study can see, the seeds needed for others, and how far missing runs could move it.
+    """Shows the smallest difference this study can see, the seeds needed for others, and how far missing runs could move it.
 
     None for a run that proves the wiring: its spread between seeds says nothing about methods that learn.
     """

@@ -21,7 +21,8 @@ PROFILE_COLUMNS = ["method", "threshold", "share", "low", "high", "num_games", "
 
 
 def performance_profiles(frame: pd.DataFrame, value: str = "normalized", reps: int = PROFILE_REPS, seed: int = 0) -> pd.DataFrame:
-    """One row per (method, threshold): the share of runs above it, games counting equally, with rliable's pointwise band."""
+    """Computes one row per (method, threshold): the share of runs above it, games counting equally, with rliable's pointwise
+    band."""
     complete = frame[(frame["status"] == "complete") & frame[value].notna()]
     if complete.empty:
         return pd.DataFrame(columns=PROFILE_COLUMNS)
@@ -46,7 +47,8 @@ def _profile(matrix: Array, thresholds: Array, reps: int, random: np.random.Gene
 
 
 def share_above(scores: Array, thresholds: Array) -> Array:
-    """(stack, runs, games) and (thresholds,) → (stack, thresholds): mean over games of the share of runs above each threshold."""
+    """Computes the mean over games of the share of runs above each threshold: `[stack, runs, games]` and `[thresholds]` →
+    `[stack, thresholds]`."""
     ragged = is_ragged(scores)
     shares = np.empty((len(scores), len(thresholds)))
     for place, threshold in enumerate(thresholds):
@@ -74,7 +76,7 @@ def plot_profiles(table: pd.DataFrame, emphasis: Sequence[str] | None = None) ->
 
 
 def profiles_section(findings: Findings) -> Section | None:
-    """The share of runs above each score."""
+    """Shows the share of runs above each score."""
     if findings.profiles.empty:
         return None
     picture = Picture(

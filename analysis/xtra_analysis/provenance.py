@@ -1,4 +1,4 @@
-"""Provenance of the numbers: how they are made, and what made them."""
+"""Provenance of the numbers: how they are computed, and on which machines and software."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ says how much that could matter. Published numbers enter no estimate.
 
 
 def method_section(findings: Findings) -> Section:
-    """Definitions, intervals, tests and what is left out."""
+    """States definitions, intervals, tests and what is left out."""
     paragraphs = [Paragraph(" ".join(text.split())) for text in TEXT.strip().split("\n\n")]
     seed = Paragraph(f"This report was made with bootstrap seed {findings.seed}; equal rows and seed give the same bytes.")
     return Section("reading", "How the numbers are made", [*paragraphs, seed])
@@ -90,5 +90,5 @@ def _run_provenance(record: RunRecord) -> ProvenanceEntry:
 
 
 def _yaml(value: JsonValue) -> str:
-    """A value as `--set` takes it."""
+    """Writes a value as `--set` takes it."""
     return "[" + ", ".join(map(str, value)) + "]" if isinstance(value, list) else str(value)

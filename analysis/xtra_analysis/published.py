@@ -48,7 +48,7 @@ class PaperTable:
     recollected: bool
 
     def groups_within(self, games: Collection[str]) -> dict[str, tuple[str, ...]]:
-        """The groups of which every game is among `games`."""
+        """Returns the groups of which every game is among `games`."""
         return {name: group for name, group in self.groups.items() if set(group) <= set(games)}
 
 
@@ -74,7 +74,7 @@ RECOLLECTED = "recollected, unverified"
 
 
 def plot_published(ours: pd.DataFrame, published: Sequence[PublishedScore]) -> Figure:
-    """One panel per game: our methods (`mean` ± `std` of each `game`, `method`), then published scores."""
+    """Draws one panel per game: our methods (`mean` ± `std` of each `game`, `method`), then published scores."""
     games = sorted(ours["game"].unique())
     drawn = looks(list(dict.fromkeys(ours["method"])))
     rows = {game: sum(one.game == game for one in published) + len(drawn) for game in games}
@@ -128,7 +128,8 @@ WARNING = (
 
 
 def published_section(findings: Findings) -> Section | None:
-    """Bars per game and the paper's tables for EfficientZero and what builds on it, a table for the model-free agents."""
+    """Shows bars per game and the paper's tables for EfficientZero and what builds on it, and a table for the model-free
+    agents."""
     scores = game_scores(findings.study)
     if findings.study.record.protocol != PROTOCOL:
         return None
@@ -164,7 +165,8 @@ def _drawn(ours: pd.DataFrame, others: Sequence[PublishedScore]) -> pd.DataFrame
 
 
 def _model_free(scores: pd.DataFrame, findings: Findings) -> list[Table | Picture]:
-    """Ours that have a published namesake, then what model-free agents scored elsewhere. A variant of ours has no namesake."""
+    """Lists our methods that have a published namesake, then the scores that model-free agents have elsewhere. A variant of ours
+    has no namesake."""
     methods = findings.study.record.methods
     namesakes = [m.name for m in methods if m.agent == MODEL_FREE_AGENT and m.name.casefold() in MODEL_FREE_NAMESAKES]
     ours = scores[scores["method"].isin(namesakes)]

@@ -27,8 +27,8 @@ MOST_SPLITS = 200
 
 
 def kendall_tau(ranking: Array, gains: Array) -> Array:
-    """Kendall's tau `[...]` of two orders `[..., S]`: the pairs of sources that both order alike less those that they order
-    otherwise, over all pairs with values of both. A tie orders nothing, so a constant has 0; NaN where there is no pair."""
+    """Computes Kendall's tau `[...]` of two orders `[..., S]`: the pairs of sources that both order alike less those that they
+    order otherwise, over all pairs with values of both. A tie orders nothing, so a constant has 0; NaN where there is no pair."""
     upper = np.triu_indices(gains.shape[-1], 1)
     predicted, real = (np.sign(values[..., upper[0]] - values[..., upper[1]]) for values in (ranking, gains))
     agreement = predicted * real
@@ -37,7 +37,7 @@ def kendall_tau(ranking: Array, gains: Array) -> Array:
 
 
 def mean_tau(ranking: Array, gains: Array) -> Array:
-    """Tau of each target `[..., T, S]`, averaged over targets: `[...]`."""
+    """Averages the tau of each target, of rankings `[..., T, S]`, over targets: `[...]`."""
     return _mean(kendall_tau(ranking, gains), -1)
 
 
@@ -55,12 +55,12 @@ def ranking_of(predictor: Predictor, gains: Array, seeds: NDArray[np.intp]) -> A
 
 
 def over_seeds(values: Array, seeds: NDArray[np.intp]) -> Array:
-    """Means `[B, T, S]` of values `[T, S, R]` over the seeds of each of B draws `[B, X]`."""
+    """Averages values `[T, S, R]` over the seeds of each of B draws `[B, X]`: `[B, T, S]`."""
     return _mean(np.moveaxis(values[..., seeds], 2, 0), -1)
 
 
 def bootstrap_taus(predictors: Sequence[Predictor], gains: Array, random: np.random.Generator, reps: int = REPS) -> Array:
-    """Mean tau of each predictor in each resample, `[reps, predictors]`.
+    """Computes the mean tau of each predictor in each resample, `[reps, predictors]`.
 
     Targets and seeds are drawn with replacement, each on its own, for they are crossed (Owen, 2007), and the same for all
     predictors, so that differences are paired.
@@ -80,7 +80,7 @@ def relabelling_test(
     random: np.random.Generator,
     reps: int = REPS,
 ) -> float:
-    """One-sided p-value of "it orders the sources no better than chance".
+    """Computes the one-sided p-value of "it orders the sources no better than chance", for a predictor and gains `[T, S, R]`.
 
     What is measured is compared with itself after games change their names: a source with a source, a target that is a source
     too along with it (Mantel, 1967). So the level holds, too, where a predictor is the same for all targets and gains are alike
@@ -103,7 +103,8 @@ def relabelling_test(
 
 
 def noise_ceiling(gains: Array, random: np.random.Generator) -> float:
-    """Mean tau between the gains of two disjoint halves of the seeds: what gains themselves foretell of gains. NaN for one seed.
+    """Computes the mean tau between the gains `[T, S, R]` of two disjoint halves of the seeds: how well gains themselves foretell
+    gains. NaN for one seed.
 
     Each half has fewer seeds than the gains that predictors are judged by, so a predictor may come out above it.
     """

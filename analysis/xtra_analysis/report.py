@@ -73,7 +73,7 @@ def write_report(source: Study | Sequence[Path], out: Path, seed: int = 0) -> Pa
 
 @dataclass(frozen=True)
 class Report:
-    """What stands on a page: the estimates, the first screen, and the sections below it."""
+    """The content of a page: the estimates, the first screen, and the sections below it."""
 
     findings: Findings
     first: Section
@@ -81,7 +81,7 @@ class Report:
 
     @property
     def kicker(self) -> str:
-        """What stands above the question."""
+        """The line above the question."""
         return _kicker(self.findings.study)
 
     @property
@@ -91,7 +91,7 @@ class Report:
 
     @property
     def banners(self) -> list[str]:
-        """What must not be overlooked."""
+        """Notices that must not be overlooked."""
         return list(_banners(self.findings.study.record))
 
 
@@ -122,7 +122,8 @@ def save_report(report: Report, out: Path) -> Path:
 
 
 def render(template: str, **values: object) -> str:
-    """A page of a template, with the style and the script that all pages share, and the hash that lets this script alone run."""
+    """Renders a page of a template, with the style and the script that all pages share, and the hash that lets this script alone
+    run."""
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
     )
@@ -141,7 +142,7 @@ class Switch:
 
 
 def _switches(methods: Sequence[str]) -> list[Switch]:
-    """One for each method where there are several."""
+    """Makes a switch for each method where there are several."""
     drawn = looks(methods)
     return [Switch(name, method_class(name), drawn[name].color) for name in methods] if len(methods) > 1 else []
 
@@ -154,7 +155,7 @@ def _banners(record: RunRecord) -> Iterator[str]:
 
 
 def _kicker(study: Study) -> str:
-    """What stands above the question: where the rows come from, how they were measured, how many there are."""
+    """Words the line above the question: where the rows come from, how they were measured, how many there are."""
     record = study.record
     if study.origin is not None:
         return f"{record.suite} · {_extent(record)}"

@@ -1,7 +1,7 @@
-"""Two runs side by side, for the question "did my change help?": what differs, and what it did to the scores.
+"""Two runs side by side, for the question "did my change help?": their differences, and the effect on the scores.
 
-Runs of both are paired by method, game and seed. What is estimated is the mean of their differences: in each game of raw scores,
-over games of normalised ones, every game counting the same.
+Runs of both are paired by method, game and seed. The estimate is the mean of their differences: in each game of raw scores, over
+games of normalised ones, every game counting the same.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def _pairs(before: Study, after: Study) -> pd.DataFrame:
 
 
 def _unpaired(before: Study, after: Study) -> list[str]:
-    """Cells with a score in one run alone, by name."""
+    """Lists the cells with a score in one run alone, by name."""
     earlier, later = (set(study.complete[CELL].itertuples(index=False, name=None)) for study in (before, after))
     return [
         f"{method} on {game}, seed {seed} (only {which})"
@@ -119,14 +119,14 @@ def _unpaired(before: Study, after: Study) -> list[str]:
 
 
 def _game(pairs: pd.DataFrame, seed: int) -> dict[str, object]:
-    """The mean difference of one method in one game."""
+    """Estimates the mean difference of one method in one game."""
     first = pairs.iloc[0]
     row = {"method": first["method"], "game": first["game"], "before": pairs["before"].mean(), "after": pairs["after"].mean()}
     return row | _mean_difference(pairs, "difference", seed, str(first["game"]))
 
 
 def _overall(pairs: pd.DataFrame, seed: int) -> Iterator[dict[str, object]]:
-    """The mean over games of normalised differences, of each method with a game whose scale is known."""
+    """Yields the mean over games of normalised differences, of each method with a game whose scale is known."""
     known = pairs[pairs["normalized_difference"].notna()]
     for method, part in known.groupby("method", sort=False):
         yield {"method": method, "num_games": part["game"].nunique()} | _mean_difference(part, "normalized_difference", seed, "")

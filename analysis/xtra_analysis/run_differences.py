@@ -28,12 +28,12 @@ class Difference:
 
 
 def run_differences(before: RunRecord, after: RunRecord) -> list[Difference]:
-    """Everything in two `run.json` that could make scores differ."""
+    """Lists everything in two `run.json` that could make scores differ."""
     return [*_suite(before, after), *_methods(before, after), *_origins(before, after)]
 
 
 def hidden_changes(before: RunRecord, after: RunRecord) -> str | None:
-    """A warning where equal commits need not be equal code."""
+    """Warns where equal commits need not be equal code."""
     both = set(before.provenance.made_by) & set(after.provenance.made_by)
     if not any(UNCOMMITTED in made_by for made_by in both):
         return None

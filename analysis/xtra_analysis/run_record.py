@@ -27,7 +27,7 @@ def read_record(run: Path) -> RunRecord:
 
 
 def _safe(value: Any) -> Any:
-    """The same JSON data with every text, keys included, as a label on one line."""
+    """Returns the same JSON data with every text, keys included, as a label on one line."""
     if isinstance(value, str):
         return label(value)
     if isinstance(value, dict):

@@ -41,7 +41,7 @@ def from_frame(
     normalize: str = "none",
     question: str | None = None,
 ) -> Study:
-    """A study of frames: `scores` with columns method, game, seed, score; `curves` with env_steps too.
+    """Makes a study of frames: `scores` with columns method, game, seed, score; `curves` with env_steps too.
 
     normalize: human, max, none, or the path of a CSV file with columns game, random, reference. A score that is None is a run
     without a result. A method named Random is the random agent. `write_report` takes the study; `.scores` is what `estimate` and
@@ -53,7 +53,7 @@ def from_frame(
 
 
 def read_scores(scores: Path, curves: Path | None, baseline: str | None, normalize: str, question: str | None = None) -> Study:
-    """A study of files: CSV as `from_frame` describes, or JSON that rliable's users have (`{method: [[runs × games]]}`).
+    """Reads a study from files: CSV as `from_frame` describes, or JSON that rliable's users have (`{method: [[runs × games]]}`).
 
     Raises InputError that names file, line, column and what is valid.
     """
@@ -98,7 +98,7 @@ def _study(
 
 
 def _unique(rows: Rows, key: tuple[str, ...]) -> dict[tuple[object, ...], tuple[str, Row]]:
-    """The rows and their places by what identifies them."""
+    """Returns the rows and their places by what identifies them."""
     unique: dict[tuple[object, ...], tuple[str, Row]] = {}
     for place, row in rows:
         identity = tuple(row[column] for column in key)
@@ -168,7 +168,7 @@ def _agent(method: str) -> str:
 
 
 def _frame(rows: Mapping[tuple[object, ...], tuple[str, Row]], record: RunRecord, empty: pd.DataFrame) -> pd.DataFrame:
-    """The rows with every column of the table that they belong to, methods in the order in which they first appear."""
+    """Returns the rows with every column of the table that they belong to, methods in the order in which they first appear."""
     order = {method.name: place for place, method in enumerate(record.methods)}
     frame = pd.DataFrame([row for _, row in rows.values()])
     known = {"suite": record.suite, "suite_version": record.suite_version, "protocol": "", "train_key": "", "evaluate_key": ""}

@@ -19,7 +19,8 @@ MOST_STEPS = 1 << 20
 
 
 def permutation_test(scores: Array, baseline: Array) -> float:
-    """Two-sided p-value of "in every game, runs of both come from one distribution", run labels exchanged within games.
+    """Computes the two-sided p-value of "in every game, runs of both come from one distribution", run labels exchanged within
+    games, for scores `[runs, games]` of either.
 
     The statistic is the probability of improvement. Nothing is drawn: the ways to each rank sum of a game are counted, and the
     games' distributions convolved, so the value is exact (with unequal runs beyond MOST_STEPS, slightly too large).
@@ -38,7 +39,8 @@ def permutation_test(scores: Array, baseline: Array) -> float:
 
 
 def _rank_sums(runs: Array, reference: Array, steps: int) -> tuple[float, Array]:
-    """P(X > Y) + ½ P(X = Y) of one game, and its chances `[steps + 1]` on an even grid from 0 to 1 if labels mean nothing."""
+    """Computes P(X > Y) + ½ P(X = Y) of one game, and its chances `[steps + 1]` on an even grid from 0 to 1 if labels mean
+    nothing."""
     count, others = len(runs), len(reference)
     ranks = np.rint(2 * stats.rankdata(np.concatenate([runs, reference]))).astype(np.intp)  # doubled: ties share half ranks
     ways = np.zeros((count + 1, int(ranks.sum()) + 1))  # to choose so many runs with such a sum
@@ -53,7 +55,8 @@ def _rank_sums(runs: Array, reference: Array, steps: int) -> tuple[float, Array]
 
 
 def sign_flip_test(differences: Array, random: np.random.Generator) -> float:
-    """Two-sided p-value of "in every pair the two could be exchanged", of paired differences (runs, games) padded with NaN.
+    """Computes the two-sided p-value of "in every pair the two could be exchanged", of paired differences `[runs, games]` padded
+    with NaN.
 
     The statistic is the mean over games of the mean over runs. All ways to exchange are counted where there are few pairs.
     Otherwise FLIPS ways are drawn, and the observed one counts among them, so the level holds (Phipson and Smyth, 2010).
@@ -73,12 +76,12 @@ def sign_flip_test(differences: Array, random: np.random.Generator) -> float:
 
 
 def fewest_for_significance(level: float) -> int:
-    """The number of pairs from which on `sign_flip_test` can give less than `level`: the least of n pairs is 2 / 2^n."""
+    """Returns the number of pairs from which on `sign_flip_test` can give less than `level`: the least of n pairs is 2 / 2^n."""
     return math.floor(math.log2(2 / level)) + 1
 
 
 def holm(p_values: Array) -> Array:
-    """Holm's step-down correction: the chance of any false finding among all of them stays below the level."""
+    """Corrects p-values by Holm's step-down method: the chance of any false finding among all of them stays below the level."""
     order = np.argsort(p_values, kind="stable")
     remaining = len(p_values) - np.arange(len(p_values))
     adjusted = np.empty_like(p_values)

@@ -45,24 +45,24 @@ class Exhibit:
 
     @property
     def page(self) -> str:
-        """Where its report is, seen from the site's page."""
+        """The path of its report, from the site's page."""
         return f"{self.folder}/report.html"
 
     @property
     def rows(self) -> str:
-        """Where its scores are."""
+        """The path of its scores, from the site's page."""
         return f"{self.folder}/{ROWS}"
 
     @property
     def thumbnail(self) -> str | None:
-        """Its first figure as a link that holds the picture; None for a study without any."""
+        """A link that holds its first figure; None for a study without any."""
         blocks = [block for section in (self.report.first, *self.report.sections) for block in section.blocks]
         picture = next((block for block in blocks if isinstance(block, Picture)), None)
         return None if picture is None else f"data:image/svg+xml;base64,{base64.b64encode(picture.svg.encode()).decode()}"
 
     @property
     def ranked(self) -> bool:
-        """Whether its scores say how good methods are."""
+        """True if its scores say how good methods are."""
         record = self.study.record
         return record.proves == "learning" and not record.synthetic
 
@@ -96,12 +96,13 @@ class Leaderboard:
 
     @property
     def folded(self) -> bool:
-        """Whether the page shows the first scores of games until one asks for all."""
+        """True if the page shows only the first scores of games until one asks for all."""
         return len(self.games) > MOST_ROWS
 
 
 def find_runs(places: Sequence[Path]) -> list[Path]:
-    """The run directories among the places and directly in them, in order of name. Raises InputError for a place with none."""
+    """Finds the run directories among the places and directly in them, in order of name. Raises InputError for a place with
+    none."""
     runs: list[Path] = []
     for place in places:
         inside = [place] if (place / "run.json").is_file() else sorted(path.parent for path in place.glob("*/run.json"))
@@ -142,13 +143,13 @@ def write_site(runs: Sequence[Path], out: Path, seed: int = 0) -> Path:
 
 
 def _folder(name: str, taken: Sequence[str]) -> str:
-    """A name for a run's folder that no other has."""
+    """Chooses a name for a run's folder that no other has."""
     names = [name, *(f"{name}-{count}" for count in range(2, len(taken) + 3))]
     return next(one for one in names if one not in taken)
 
 
 def _leaderboard_table(exhibits: Sequence[Exhibit]) -> pd.DataFrame:
-    """One row per (study, method) with the IQM over games, where it is known, and one per (study, method, game)."""
+    """Makes one row per (study, method) with the IQM over games, where it is known, and one per (study, method, game)."""
     rows = [row for exhibit in exhibits if exhibit.ranked for row in _rows(exhibit)]
     return pd.DataFrame(rows, columns=LEADERBOARD_COLUMNS)
 

@@ -1,4 +1,4 @@
-"""Sources of a study: where offline data and pretrained networks come from, and what these score on their own games."""
+"""Sources of a study: where offline data and pretrained networks come from, and the networks' scores on their own games."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PRETRAINING = {
 
 
 def sources_section(findings: Findings) -> Section | None:
-    """The source games of each method with transfer, what its intervals hold, and the spread between draws."""
+    """Shows the source games of each method with transfer, what its intervals cover, and the spread between draws."""
     methods = [method for method in findings.study.record.methods if method.transfer is not None]
     blocks: list[Table | Paragraph] = []
     if methods:
@@ -68,7 +68,7 @@ def _facts(transfer: TransferRecord) -> tuple[str, ...]:
 
 
 def _scores(findings: Findings) -> list[Table]:
-    """One row per source game: what was not learned there cannot help elsewhere."""
+    """Makes one row per source game: a network can transfer only what it has learned there."""
     table = findings.study.tables["source_scores"]
     if table.empty:
         return []

@@ -65,7 +65,7 @@ class Study:
         )
 
     def without_rows(self) -> Study:
-        """The same study before anything has run."""
+        """Returns the same study before anything has run."""
         return replace(self, tables={name: frame.iloc[:0] for name, frame in self.tables.items()})
 
     @property
@@ -121,7 +121,7 @@ class Study:
 
 
 def load(run: Path | str | Sequence[Path | str], table: str = "scores") -> pd.DataFrame:
-    """A table of one or more runs as a tidy frame, one row per cell (or episode, …), returns raw.
+    """Loads a table of one or more runs as a tidy frame, one row per cell (or episode, …), returns raw.
 
     Tables with a column `score` have a column `normalized` too: 0 = random agent, 1 = human or the game's maximum, NaN for a
     game without such a reference. Raises InputError for what cannot be read.
@@ -134,7 +134,7 @@ def load(run: Path | str | Sequence[Path | str], table: str = "scores") -> pd.Da
 
 
 def read_study(runs: Sequence[Path]) -> Study:
-    """The runs as one study. Raises InputError when they cannot be read or do not belong together."""
+    """Reads the runs as one study. Raises InputError when they cannot be read or do not belong together."""
     if not runs:
         raise InputError("no run given; name a directory such as results/runs/<suite>-<time>-<id>")
     record_of = {run: read_record(run) for run in runs}
@@ -288,7 +288,7 @@ def _with_planned_cells(records: Sequence[RunRecord], scores: pd.DataFrame) -> p
 
 
 def _in_suite_order(records: Sequence[RunRecord], frame: pd.DataFrame) -> pd.DataFrame:
-    """Rows by method as the suite lists them; within a method the order stays."""
+    """Orders rows by method as the suite lists them; within a method the order stays."""
     order = {
         name: place for place, name in enumerate(dict.fromkeys(method.name for record in records for method in record.methods))
     }

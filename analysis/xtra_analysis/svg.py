@@ -25,7 +25,7 @@ _UNTURNED = re.compile(r"rotate\(-?0 [^)]*\)")
 
 
 def to_svg(figure: Figure, name: str, alt: str) -> str:
-    """The figure as an SVG element with ids of its own (`name` and a number), a text for screen readers, and no date.
+    """Writes the figure as an SVG element with ids of its own (`name` and a number), a text for screen readers, and no date.
 
     Whatever `drawing.mark` gave to a method has the method's class. Raises nothing for odd labels: they are text nodes, escaped
     by the XML writer.
@@ -74,7 +74,7 @@ def _rename_ids(root: Element, name: str) -> None:
 
 
 def _shorten(element: Element) -> None:
-    """Rounds to tenths of a point, finer than a screen's pixel, and leaves out what says nothing."""
+    """Rounds to tenths of a point, finer than a screen's pixel, and leaves out attributes without effect."""
     if _UNTURNED.fullmatch(element.get("transform", "")):
         del element.attrib["transform"]
     for key in COORDINATES:

@@ -43,7 +43,7 @@ class SyntheticMethod:
 
     @property
     def transfer(self) -> dict[str, Any] | None:
-        """Returns its transfer as `run.json` holds it."""
+        """Its transfer as `run.json` holds it."""
         if not (self.head_start or self.cross_tasks):
             return None
         return {
@@ -195,7 +195,7 @@ class _Cell:
 
 
 def _levels(game: str) -> tuple[float, float]:
-    """A random agent's return, and an invented level for EfficientZero: a third of the way to the human's."""
+    """Returns a random agent's return, and an invented level for EfficientZero: a third of the way to the human's."""
     reference = reference_scores().get(game)
     return (
         (reference.random, reference.random + 0.35 * (reference.reference - reference.random)) if reference else (400.0, 2400.0)

@@ -59,7 +59,7 @@ def _whole(value: Any) -> int:
 
 
 def _number(value: Any, without: str = "leave the line out if there is none") -> float:
-    """A finite number. `without` says what to do where there is none."""
+    """Parses a finite number. `without` says what to do where there is none."""
     if _is_empty(value):
         raise ValueError(f"is empty; give a number, or {without}")
     text = str(value).strip()
@@ -117,7 +117,7 @@ def read_csv_rows(path: Path, fields: Mapping[str, Field]) -> Iterator[tuple[str
 
 
 def frame_rows(frame: pd.DataFrame, fields: Mapping[str, Field], name: str) -> Iterator[tuple[str, Row]]:
-    """The same of a frame, whose places are its index; what pandas counts as missing is empty."""
+    """Yields the same of a frame, whose places are its index; values that pandas counts as missing are empty."""
     _check_header(Path(name), [str(column) for column in frame.columns], fields)
     columns = frame[list(fields)].astype(object)
     for index, cells in zip(frame.index, columns.where(columns.notna(), None).to_dict("records"), strict=True):
@@ -126,7 +126,8 @@ def frame_rows(frame: pd.DataFrame, fields: Mapping[str, Field], name: str) -> I
 
 
 def read_json_rows(path: Path, fields: Mapping[str, Field]) -> tuple[bool, list[tuple[str, Row]]]:
-    """The rows of `{method: [[runs × games]]}`, which rliable takes, or of `{method: {game: [runs]}}`; runs are numbered from 0.
+    """Reads the rows of `{method: [[runs × games]]}`, which rliable takes, or of `{method: {game: [runs]}}`; runs are numbered
+    from 0.
 
     Returns too whether games have names; where they have none, they are numbered from 1.
     """
@@ -153,7 +154,7 @@ def read_json_rows(path: Path, fields: Mapping[str, Field]) -> tuple[bool, list[
 
 
 def parse_row(place: str, cells: Mapping[str, Any], fields: Mapping[str, Field]) -> Row:
-    """The fields of one row. Raises InputError that names place, column, value and what is valid."""
+    """Parses the fields of one row. Raises InputError that names place, column, value and what is valid."""
     row = {}
     for column, field in fields.items():
         try:
@@ -165,12 +166,12 @@ def parse_row(place: str, cells: Mapping[str, Any], fields: Mapping[str, Field])
 
 
 def listed_columns(fields: Iterable[str]) -> str:
-    """The columns' names in one line."""
+    """Lists the columns' names in one line."""
     return ", ".join(fields)
 
 
 def _text(path: Path) -> str:
-    """A file's text without a byte order mark."""
+    """Reads a file's text without a byte order mark."""
     if path.exists() and not path.is_file() and not path.is_dir():
         raise InputError(f"{path}: is no regular file; save the table as a CSV file")
     try:
@@ -224,7 +225,7 @@ def _unique_keys(path: Path, pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]
 
 
 def _columns(path: Path, method: str, scores: Any, widths: dict[int, str]) -> dict[str, list[Any]]:
-    """A matrix (runs, games) by game. `widths` holds the numbers of games seen so far, and in which method."""
+    """Splits a matrix `[runs, games]` by game. `widths` holds the numbers of games seen so far, and in which method."""
     place = f"{path}, method {method!r}"
     runs = [_list(f"{place}, run {run}", values) for run, values in enumerate(_list(place, scores))]
     for run, values in enumerate(runs):

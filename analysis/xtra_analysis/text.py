@@ -25,7 +25,7 @@ _SYMBOLS = {"hours": "h", "minutes": "min", "seconds": "s"}
 
 
 def number(value: float | None) -> str:
-    """Three significant digits, whole numbers from 1,000 on, powers of ten from a billion on."""
+    """Writes three significant digits, whole numbers from 1,000 on, powers of ten from a billion on."""
     if value is None or not math.isfinite(value):
         return NONE
     size = abs(value)
@@ -39,30 +39,30 @@ def number(value: float | None) -> str:
 
 
 def rounded(value: float) -> float:
-    """The value as `number` shows it: what a reader sees as equal is equal. NaN for none."""
+    """Rounds the value as `number` shows it, so that values which a reader sees as equal are equal. NaN for none."""
     text = number(value)
     return math.nan if text == NONE else float(text.replace("−", "-").replace(",", ""))
 
 
 def whole(value: float) -> str:
-    """A whole number, such as of env steps."""
+    """Writes a whole number, such as of env steps."""
     if not math.isfinite(value):
         return NONE
     return _minus(f"{value:.2e}" if abs(value) >= HUGE else f"{value:,.0f}")
 
 
 def whole_span(low: float, high: float) -> str:
-    """`span` in whole numbers."""
+    """Writes `span` in whole numbers."""
     return NONE if math.isnan(low) or math.isnan(high) else f"{whole(low)} to {whole(high)}"
 
 
 def span(low: float, high: float) -> str:
-    """An interval's bounds, or an en dash where there is no interval."""
+    """Writes an interval's bounds, or an en dash where there is no interval."""
     return NONE if math.isnan(low) or math.isnan(high) else f"{number(low)} to {number(high)}"
 
 
 def percent(value: float | None, digits: int = 0) -> str:
-    """A share as per cent, from 100 % on without decimals, in powers of ten where it has no end."""
+    """Writes a share as per cent, from 100 % on without decimals, in powers of ten where it has no end."""
     if value is None or not math.isfinite(value):
         return NONE
     if abs(value) >= HUGE / 100:
@@ -71,12 +71,12 @@ def percent(value: float | None, digits: int = 0) -> str:
 
 
 def time_unit(seconds: float) -> str:
-    """The longest unit of which it is at least 1½, else seconds."""
+    """Returns the longest unit of which it is at least 1½, else seconds."""
     return next((unit for unit, size in TIME_UNITS.items() if seconds >= 1.5 * size), "seconds")
 
 
 def duration(seconds: float) -> str:
-    """ "45 s", "12 min", "3.4 h"; an en dash for none."""
+    """Writes "45 s", "12 min", "3.4 h"; an en dash for none."""
     if math.isnan(seconds) or seconds == 0.0:
         return NONE
     unit = time_unit(seconds)
@@ -86,19 +86,19 @@ def duration(seconds: float) -> str:
 
 
 def probability(value: float) -> str:
-    """A p-value; never a bare zero."""
+    """Writes a p-value; never a bare zero."""
     if math.isnan(value):
         return NONE
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def counted(count: int, noun: str) -> str:
-    """ "1 game", "3 games"."""
+    """Writes "1 game", "3 games"."""
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
 def runs(fewest: int, most: int) -> str:
-    """Runs per game: "5", or "3–5" where games differ."""
+    """Writes runs per game: "5", or "3–5" where games differ."""
     return str(fewest) if fewest == most else f"{fewest}–{most}"
 
 
@@ -108,7 +108,7 @@ def each(fewest: int, most: int) -> str:
 
 
 def listed(names: list[str]) -> str:
-    """ "a, b and c"."""
+    """Writes "a, b and c"."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
@@ -123,17 +123,17 @@ _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066
 
 
 def printable(text: str) -> str:
-    """The text with every forbidden character replaced; line ends stay."""
+    """Returns the text with every forbidden character replaced; line ends stay."""
     return _FORBIDDEN.sub("\ufffd", text)
 
 
 def label(text: object) -> str:
-    """A name on one line."""
+    """Writes a name on one line."""
     return printable(" ".join(str(text).split()))
 
 
 def short(name: str, length: int = 30) -> str:
-    """A name for a label: cut where it is too long for any figure."""
+    """Shortens a name for a label: cut where it is too long for any figure."""
     return name if len(name) <= length else name[: length - 1] + "…"
 
 
@@ -141,12 +141,12 @@ METHOD_CLASS = re.compile("m-[0-9a-f]{8}")
 
 
 def method_class(method: str) -> str:
-    """The class of everything on a page that shows a method alone, made of characters that neither CSS nor XML minds."""
+    """Returns the class of everything on a page that shows a method alone, made of characters that neither CSS nor XML minds."""
     return f"m-{zlib.crc32(method.encode()):08x}"
 
 
 def setting(value: JsonValue) -> str:
-    """A value of a setting, on one short line; None is the default."""
+    """Writes a value of a setting on one short line; None is the default."""
     if value is None:
         return "the default"
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
@@ -154,7 +154,7 @@ def setting(value: JsonValue) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that is spelled most like it, whatever its case; None if none is."""
+    """Returns the known name that is spelled most like it, whatever its case; None if none is."""
     names = {_plain(one): one for one in known}
     match = get_close_matches(_plain(name), names, n=1, cutoff=0.7)
     return names[match[0]] if match else None

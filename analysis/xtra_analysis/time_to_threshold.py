@@ -31,7 +31,7 @@ TIME_DIFFERENCE_COLUMNS = [
 
 
 def time_to_threshold(curves: pd.DataFrame, score: float | None, baseline: str | None, seed: int = 0) -> TimeToThreshold | None:
-    """Everything about reaching `score`; None without a score or without curves."""
+    """Estimates everything about reaching `score`; None without a score or without curves."""
     if score is None or curves.empty:
         return None
     runs = env_steps_to_threshold(curves, score)
@@ -41,7 +41,8 @@ def time_to_threshold(curves: pd.DataFrame, score: float | None, baseline: str |
 
 
 def env_steps_to_threshold(curves: pd.DataFrame, score: float) -> pd.DataFrame:
-    """One row per run of `curves`: the `env_steps` at which its raw score is first `score` or more, and whether it ever was.
+    """Makes one row per run of `curves`: the `env_steps` at which its raw score is first `score` or more, and whether it ever
+    was.
 
     Between two evaluations the curve is taken to be straight. A run that never gets there has those of its last evaluation.
     """
@@ -76,7 +77,7 @@ def estimate_time(runs: pd.DataFrame, budget: float, seed: int = 0) -> pd.DataFr
 
 
 def compare_time(runs: pd.DataFrame, baseline: str, seed: int = 0) -> pd.DataFrame:
-    """Env steps of each other method minus the baseline's, mean over the games that both have; below zero is sooner.
+    """Subtracts the baseline's env steps from each other method's, mean over the games that both have; below zero is sooner.
 
     Both sides are resampled; the interval is that of the ratios to a baseline.
     """
@@ -92,7 +93,7 @@ def compare_time(runs: pd.DataFrame, baseline: str, seed: int = 0) -> pd.DataFra
 
 
 def mean_difference(values: Array, baseline: Array) -> Array:
-    """The mean over games of mean minus the baseline's mean: (..., runs, games) of both → (...)."""
+    """Computes the mean over games of mean minus the baseline's mean: `[..., runs, games]` of both → `[...]`."""
     return np.asarray((game_means(values) - game_means(baseline)).mean(axis=-1))
 
 
@@ -101,7 +102,7 @@ RUN_OFFSET = 0.28
 
 
 def plot_time_to_threshold(estimates: pd.DataFrame, runs: pd.DataFrame) -> Figure:
-    """Each method's mean with its intervals, its runs below it; a hollow run never reached the score."""
+    """Draws each method's mean with its intervals, its runs below it; a hollow run never reached the score."""
     methods = list(estimates["method"])
     drawn = looks(methods)
     with xtra_style():
@@ -157,7 +158,7 @@ def threshold_sentence(findings: Findings) -> str | None:
 
 
 def _bounds(row: pd.Series) -> str:
-    """The interval of a difference in env steps, and whether it excludes 0; or why there is none."""
+    """Words the interval of a difference in env steps, and whether it excludes 0; or why there is none."""
     if pd.isna(row["low"]):
         return "one seed gives no interval" if row["min_runs"] < 2 else "no interval: the runs of each took equally long"
     clear = "excludes" if row["low"] > 0 or row["high"] < 0 else "does not exclude"
@@ -172,7 +173,7 @@ LEAD = (
 
 
 def time_to_threshold_section(findings: Findings) -> Section | None:
-    """Means with intervals, every run, and the difference to the baseline."""
+    """Shows means with intervals, every run, and the difference to the baseline."""
     times = findings.time_to_threshold
     if times is None:
         return None

@@ -45,7 +45,7 @@ COLUMNS = [
 
 
 def evaluate_predictors(pairs: Pairs, seed: int = 0) -> pd.DataFrame:
-    """One row per predictor, nulls first, with `COLUMNS`.
+    """Makes one row per predictor, nulls first, with `COLUMNS`.
 
     tau: Kendall's within a target, averaged, with its 95 % interval over targets and seeds. p_holm: of "it orders sources no
     better than chance"; difference: of tau from the static ranking's, with its interval and the one-sided p-value of "it is no
@@ -74,7 +74,7 @@ def evaluate_predictors(pairs: Pairs, seed: int = 0) -> pd.DataFrame:
 
 
 def transferability_section(findings: Findings) -> Section | None:
-    """The verdict on every predictor, their taus with the ceiling that noise sets, and the gains of all pairs."""
+    """Shows the verdict on every predictor, their taus with the ceiling that noise sets, and the gains of all pairs."""
     if findings.study.record.proves == "wiring":
         return None
     pairs = read_pairs(findings.study)
@@ -101,7 +101,7 @@ def transferability_section(findings: Findings) -> Section | None:
 
 
 def verdicts(frame: pd.DataFrame) -> list[str]:
-    """A paragraph for those that beat the static ranking, one for those that do not: in one size of type."""
+    """Writes a paragraph on the predictors that beat the static ranking, and one on those that do not: in one size of type."""
     judged = frame[~frame["predictor"].isin([CONSTANT, STATIC])]
     beats = judged["difference_p_holm"] <= LEVEL
     chance = ~(judged["p_holm"] <= LEVEL)
@@ -114,7 +114,7 @@ def verdicts(frame: pd.DataFrame) -> list[str]:
 
 
 def title(predictor: str) -> str:
-    """A predictor's name in words."""
+    """Words a predictor's name."""
     name, _, part = predictor.partition(".")
     words = NAMES.get(predictor, name.replace("_", " ").replace("logme", "LogME").replace("cka", "CKA"))
     if not part:
@@ -123,7 +123,8 @@ def title(predictor: str) -> str:
 
 
 def plot_predictors(frame: pd.DataFrame, ceiling: float) -> Figure:
-    """Tau of each predictor with its interval, the best on top; lines at chance, the static ranking and the noise ceiling."""
+    """Draws tau of each predictor with its interval, the best on top; lines at chance, the static ranking and the noise
+    ceiling."""
     rows = frame.sort_values("tau", ascending=False, kind="stable").reset_index(drop=True)
     with xtra_style():
         figure = new_figure(6.2, 1.0 + 0.27 * len(rows))
@@ -144,12 +145,12 @@ def plot_predictors(frame: pd.DataFrame, ceiling: float) -> Figure:
 
 
 def mean_gains(pairs: Pairs) -> pd.DataFrame:
-    """The mean gain over seeds of each source game (row) in each target game (column)."""
+    """Computes the mean gain over seeds of each source game (row) in each target game (column)."""
     return pd.DataFrame(over_seeds(pairs.gains, np.arange(len(pairs.seeds))[None])[0].T, pairs.sources, pairs.targets)
 
 
 def plot_gains(pairs: Pairs) -> Figure:
-    """A heat map of mean gains, source by target."""
+    """Draws a heat map of mean gains, source by target."""
     gains = mean_gains(pairs)
     largest = max(0.05, float(gains.abs().max().max()))
     with xtra_style():
