@@ -41,7 +41,7 @@ REPS = 600
 
 
 def levels(games: int) -> Array:
-    """EfficientZero's human-normalised scores, thinned evenly to so many games."""
+    """Returns EfficientZero's human-normalised scores `[games]`, thinned evenly to so many games."""
     references = reference_scores()
     known = sorted(references[one.game].normalize(one.score) for one in published_scores() if one.method == "EfficientZero")
     places = np.linspace(0, len(known) - 1, games).round().astype(int)
@@ -49,49 +49,49 @@ def levels(games: int) -> Array:
 
 
 def normal(random: np.random.Generator, runs: int, games: int) -> Array:
-    """Symmetric, 25 % spread."""
+    """Draws scores `[runs, games]`: symmetric, 25 % spread."""
     return levels(games) * (1.0 + 0.25 * random.standard_normal((runs, games)))
 
 
 def skewed(random: np.random.Generator, runs: int, games: int) -> Array:
-    """Lognormal, 53 % spread."""
+    """Draws scores `[runs, games]`: lognormal, 53 % spread."""
     return levels(games) * _lognormal(random, 0.5, (runs, games))
 
 
 def heavy_tails(random: np.random.Generator, runs: int, games: int) -> Array:
-    """Student's t with 3 degrees of freedom, never below a twentieth of the level."""
+    """Draws scores `[runs, games]`: Student's t with 3 degrees of freedom, never below a twentieth of the level."""
     return levels(games) * np.maximum(1.0 + 0.25 * random.standard_t(3, (runs, games)), 0.05)
 
 
 def collapsing(random: np.random.Generator, runs: int, games: int) -> Array:
-    """One run in five learns hardly anything."""
+    """Draws scores `[runs, games]`: one run in five learns hardly anything."""
     return normal(random, runs, games) * np.where(random.random((runs, games)) < 0.2, 0.2, 1.0)
 
 
 def breakthrough(random: np.random.Generator, runs: int, games: int) -> Array:
-    """One run in five finds what triples the score."""
+    """Draws scores `[runs, games]`: one run in five triples the score."""
     return normal(random, runs, games) * np.where(random.random((runs, games)) < 0.2, 3.0, 1.0)
 
 
 def dominated(random: np.random.Generator, runs: int, games: int) -> Array:
-    """One game is twenty times as large as the others; lognormal."""
+    """Draws scores `[runs, games]`: one game is twenty times as large as the others; lognormal."""
     size = np.where(np.arange(games) == games - 1, 10.0, 0.5)
     return size * _lognormal(random, 0.5, (runs, games))
 
 
 def mixed_spread(random: np.random.Generator, runs: int, games: int) -> Array:
-    """Lognormal, from 5 % spread in one game to 66 % in another."""
+    """Draws scores `[runs, games]`: lognormal, from 5 % spread in one game to 66 % in another."""
     sigma = np.linspace(0.05, 0.6, games)[np.random.default_rng(5).permutation(games)]
     return levels(games) * _lognormal(random, sigma, (runs, games))
 
 
 def extreme_skew(random: np.random.Generator, runs: int, games: int) -> Array:
-    """Lognormal, 131 % spread."""
+    """Draws scores `[runs, games]`: lognormal, 131 % spread."""
     return levels(games) * _lognormal(random, 1.0, (runs, games))
 
 
 def _lognormal(random: np.random.Generator, sigma: float | Array, shape: tuple[int, int]) -> Array:
-    """Mean 1."""
+    """Draws lognormal numbers of mean 1."""
     return np.asarray(np.exp(sigma * random.standard_normal(shape) - 0.5 * np.square(sigma)))
 
 

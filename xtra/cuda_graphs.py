@@ -104,11 +104,11 @@ class Recorder(Protocol):
     """A way to warm up and capture calls, which in tests needs no CUDA device. Inputs and outputs have any shapes `[...]`."""
 
     def warm_up(self, function: FlatFunction, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Makes the call as it is, and returns its outputs."""
+        """Makes the call as it is, on inputs `[...]`, and returns its outputs `[...]`."""
         ...
 
     def capture(self, function: FlatFunction, inputs: Sequence[Tensor]) -> Captured:
-        """Captures the call on copies of `inputs`."""
+        """Captures the call on copies of `inputs`, `[...]` each."""
         ...
 
 

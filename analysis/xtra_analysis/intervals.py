@@ -85,10 +85,11 @@ def small_sample_interval(
 
 
 def pool_spread(scores: Array) -> Array:
-    """Moves runs that agree suspiciously well apart, until their game spreads, relative to its mean, as games do on average.
+    """Moves runs of scores `[runs, games]` that agree suspiciously well apart, until their game spreads, relative to its mean, as
+    games do on average.
 
-    A mean is ruled by its largest games, and at three runs these can look calm by luck, most of all where scores are skewed.
-    The mean of each game stays; no game's spread shrinks.
+    A mean is ruled by its largest games, and at three runs these can look calm by luck, most of all where scores are skewed. The
+    mean of each game stays; no game's spread shrinks.
     """
     if (~np.isnan(scores)).sum(axis=0).min() < 2:
         return scores
@@ -142,7 +143,8 @@ def joint_estimate(
     limits: tuple[float, float] = (-np.inf, np.inf),
     longer_arm: bool = False,
 ) -> dict[str, Any]:
-    """Estimates a statistic of two samples with both intervals, and counts the games and runs that it comes from."""
+    """Estimates a statistic of two samples `[runs, games]` with both intervals, and counts the games and runs that it comes
+    from."""
     size = samples[0].shape[0] * samples[1].size
     distribution = joint_distribution(statistic, samples, reps, random, size)
     counts = [runs_per_game(sample) for sample in samples]

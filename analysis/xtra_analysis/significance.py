@@ -81,7 +81,8 @@ def fewest_for_significance(level: float) -> int:
 
 
 def holm(p_values: Array) -> Array:
-    """Corrects p-values by Holm's step-down method: the chance of any false finding among all of them stays below the level."""
+    """Corrects p-values `[tests]` by Holm's step-down method: the chance of any false finding among all of them stays below the
+    level."""
     order = np.argsort(p_values, kind="stable")
     remaining = len(p_values) - np.arange(len(p_values))
     adjusted = np.empty_like(p_values)

@@ -102,7 +102,8 @@ class ReferenceTree:
         self._select(0)
 
     def step(self, simulation: int, weights: Row, value: np.float32, value_prefix: np.float32) -> None:
-        """Expands the leaf that simulation `simulation` selected, backs its value up, and selects the next leaf if any."""
+        """Expands the leaf that simulation `simulation` selected, backs its value up, and selects the next leaf if any. weights
+        `[A]`: as for `begin`."""
         slot = simulation + 1
         parent, action = self.leaf
         self._fill(slot, parent, action, weights)
