@@ -1,5 +1,5 @@
-"""`python build.py DIRECTORY`: lays a CUDA build of torch and the stub libraries it is linked against into DIRECTORY, which takes
-1.1 GB. Needs pip, g++, binutils and a CUDA toolkit's headers (`CUDA_HOME`, by default /usr/local/cuda)."""
+"""`python build.py DIRECTORY`: lays a CUDA build of torch, NVRTC, and stubs of the libraries that torch is linked against into
+DIRECTORY, which takes 1.3 GB. Needs pip, g++, binutils and a CUDA toolkit's headers (`CUDA_HOME`, by default /usr/local/cuda)."""
 
 import os
 import re
@@ -11,6 +11,9 @@ from pathlib import Path
 
 TORCH = "torch==2.11.0"
 """The build whose calls the stubs answer: what another version needs beyond them, it gets as functions that only return 0."""
+
+NVRTC = "nvidia-cuda-nvrtc==13.0.88"
+"""The compiler that comes with that build. It needs no device, so it is no stub."""
 
 HERE = Path(__file__).resolve().parent
 SOURCES = {
@@ -34,9 +37,9 @@ CUDA_SYMBOL = re.compile(r"^(__cuda|cu|nccl|nvshmem|nvrtc)\w*$")
 def main(directory: Path) -> None:
     """Installs torch once; compiles the stubs anew."""
     torch = directory / "torch"
-    if not (torch / "torch" / "lib").exists():
-        install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile", "--target", str(torch), TORCH]
-        subprocess.run(install, check=True)
+    if not (torch / "nvidia").exists() or not (torch / "torch" / "lib").exists():
+        install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile", "--target", str(torch)]
+        subprocess.run([*install, TORCH, NVRTC], check=True)
     libraries = directory / "lib"
     shutil.rmtree(libraries, ignore_errors=True)
     libraries.mkdir(parents=True)
@@ -71,7 +74,7 @@ def compile_library(libraries: Path, soname: str, symbols: dict[str, str]) -> No
     rest.write_text("".join(returns_0.format(name) for name in sorted(set(symbols) - defined)))
     command = [*compiler(), "-shared", f"-Wl,-soname,{soname}", "-Wl,-rpath,$ORIGIN", "-o", libraries / soname, rest]
     command += [source] if source else []
-    command += [libraries / "libcudart.so.13"] if source and soname not in ("libcudart.so.13", "libcuda.so.1") else []
+    command += [libraries / "libcudart.so.13"] if source and soname != "libcudart.so.13" else []
     versions = sorted({version for version in symbols.values() if version})
     if versions:
         script = libraries / "versions.map"

@@ -67,22 +67,49 @@ def test_a_captured_search_is_one_kernel_of_ours_to_begin_and_one_a_simulation()
     assert launches == [f"graph of {sum(captured.values())} nodes"]
 
 
-def test_an_engine_that_the_driver_refuses_leaves_the_search_to_the_cpus_tree() -> None:
-    # The mask of valid actions comes back from the device as zeros, which the tree on the CPU alone can notice.
-    program = (
-        "import torch; from xtra.perf.split import preset_network; from xtra.search import SearchConfig, search\n"
-        "network, observations, _ = preset_network('tiny', 2, torch.device('cuda'))\n"
-        "valid = torch.ones(2, 18, dtype=torch.bool, device='cuda')\n"
-        "for _ in range(2):\n"
-        "    try: search(network, observations, SearchConfig(num_simulations=3), valid_actions=valid)\n"
-        "    except ValueError as error: print(error)"
-    )
-    for fault, words in {"0": 0, "35": 1}.items():
-        environment = {**os.environ, "FAKEGPU_FAULT": fault}
-        done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
-        assert done.stdout.count("has no valid action") == 2 * words
-        assert done.stderr.count("keep their trees on the CPU") == words
-        assert done.stderr.count("driver version is insufficient") == words
+SEARCHES = """
+import fakegpu, torch
+from xtra.perf.split import preset_network
+from xtra.search import SearchConfig, nvrtc, search
+network, observations, _ = preset_network("tiny", 2, torch.device("cuda"))
+valid = torch.ones(2, 18, dtype=torch.bool, device="cuda")
+{before}
+fakegpu.reset()
+for _ in range(2):
+    try:
+        search(network, observations, SearchConfig(num_simulations=3), valid_actions=valid)
+    except ValueError as error:
+        print(error)
+print(sum(count for name, count in fakegpu.report()["ran"].items() if "step_kernel" in name), "steps on the device")
+"""
+"""Two searches. The mask of valid actions comes back from the device as zeros, which a tree on the CPU alone can notice."""
+WITHOUT_NVRTC = "nvrtc.Nvrtc.__init__ = lambda self, path: exec('raise OSError')"
+COMPILING, ON_CPU, OLD_DRIVER = (
+    "compiling the CUDA engine for sm_90",
+    "keep their trees on the CPU",
+    "driver version is insufficient",
+)
+
+
+@pytest.mark.parametrize(
+    ("fault", "before", "steps", "words"),
+    [
+        ("0", "", 6, {COMPILING: 0, ON_CPU: 0}),
+        ("35", "", 6, {COMPILING: 1, ON_CPU: 0}),
+        ("35", WITHOUT_NVRTC, 0, {COMPILING: 0, ON_CPU: 1, OLD_DRIVER: 1}),
+    ],
+    ids=["the engine loads", "the driver refuses it", "and there is no NVRTC"],
+)
+def test_kernels_come_with_the_package_or_from_nvrtc_and_else_trees_stay_on_the_cpu(
+    fault: str, before: str, steps: int, words: dict[str, int], tmp_path: Path
+) -> None:
+    environment = {**os.environ, "FAKEGPU_FAULT": fault, "XDG_CACHE_HOME": str(tmp_path)}
+    command = [sys.executable, "-c", SEARCHES.format(before=before)]
+    searched = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert f"{steps} steps on the device" in searched.stdout
+    assert searched.stdout.count("has no valid action") == (0 if steps else 2)
+    assert {word: searched.stderr.count(word) for word in words} == words
+    assert len(list(tmp_path.rglob("*.bin"))) == words[COMPILING]
 
 
 def test_a_flight_is_flown_whole_in_small(tmp_path: Path) -> None:

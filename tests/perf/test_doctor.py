@@ -14,6 +14,7 @@ from xtra.cli.checks import render_findings
 from xtra.cli.main import app
 from xtra.perf import doctor
 from xtra.perf.doctor import Finding
+from xtra.search.cuda import CudaKernels
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def with_gpu(monkeypatch: pytest.MonkeyPatch, major: int = 9) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: about)
-    monkeypatch.setattr(doctor, "cuda_fault", lambda: None)
+    monkeypatch.setattr(doctor, "cuda_kernels", lambda: CudaKernels(SimpleNamespace, "built with CUDA 12.8"))
 
 
 def without_gpu(monkeypatch: pytest.MonkeyPatch, built_for: str | None) -> None:
@@ -91,10 +92,12 @@ def test_a_gpu_is_described_and_an_old_one_told_to_avoid_bfloat16(monkeypatch: p
 
 def test_what_slows_a_search_on_a_gpu_is_told_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     with_gpu(monkeypatch)
-    monkeypatch.setattr(doctor, "cuda_fault", lambda: "the engine does not load. Update the driver")
+    assert finding("tree search on GPU") == Finding(
+        "tree search on GPU", "the CUDA engine, built with CUDA 12.8; searches and updates are captured as CUDA graphs"
+    )
+    monkeypatch.setattr(doctor, "cuda_kernels", lambda: CudaKernels(None, "", "the engine does not load. Update the driver"))
     assert finding("tree search on GPU").advice == "the engine does not load. Update the driver"
-    monkeypatch.setattr(doctor, "cuda_fault", lambda: None)
-    assert finding("tree search on GPU").advice == ""
+    with_gpu(monkeypatch)
     monkeypatch.setenv("XTRA_CUDA_GRAPHS", "0")
     assert "unset it" in finding("tree search on GPU").advice
 

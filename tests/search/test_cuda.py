@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 import xtra.search
 from xtra.search import GraphedSearch, ModelOutput, SearchConfig, SearchResult, cuda, search
 from xtra.search.cuda import cuda_is_usable
+from xtra.search.runtime_kernels import RuntimeCudaEngine
 
 BATCH, ACTIONS = 37, 18
 
@@ -50,46 +52,63 @@ def test_a_graphed_search_refuses_the_cpu() -> None:
 
 
 @pytest.fixture
-def engine_that_says(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str | None], None]]:
-    """Makes the compiled CUDA engine one whose kernels load or not, as told."""
+def installation(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Makes the compiled CUDA engine one whose kernels load or not, and has NVRTC compile them or not."""
 
-    def pretend(error: str | None) -> None:
-        module = SimpleNamespace(probe=lambda: error, TOOLKIT_VERSION=13000)
+    def pretend(built: bool = True, error: str | None = None, compilation_error: str | None = None) -> None:
+        module = SimpleNamespace(probe=lambda: error, TOOLKIT_VERSION=13000, CudaEngine="the engine of nvcc")
         monkeypatch.setattr(xtra.search, "_cuda", module, raising=False)
-        monkeypatch.setattr(cuda, "cuda_is_built", lambda: True)
+        monkeypatch.setattr(cuda, "cuda_is_built", lambda: built)
+        monkeypatch.setattr(cuda, "runtime_fault", lambda: compilation_error)
 
-    for cached in (cuda.cuda_fault, cuda.cuda_is_usable):
+    for cached in (cuda.cuda_kernels, cuda.cuda_is_usable):
         cached.cache_clear()
     yield pretend
-    for cached in (cuda.cuda_fault, cuda.cuda_is_usable):
+    for cached in (cuda.cuda_kernels, cuda.cuda_is_usable):
         cached.cache_clear()
 
 
-def test_an_engine_that_does_not_load_is_given_up_with_one_sentence(
-    engine_that_says: Callable[[str | None], None], capsys: pytest.CaptureFixture[str]
-) -> None:
-    engine_that_says("CUDA driver version is insufficient for CUDA runtime version")
-    assert [cuda.cuda_is_usable() for _ in range(3)] == [False] * 3
-    text = capsys.readouterr().err
-    assert text.count("keep their trees on the CPU") == 1
-    for part in ("built with CUDA 13.0", "driver version is insufficient", "Update the driver", "xtra-bench doctor"):
-        assert part in text
+OLD_DRIVER = "CUDA driver version is insufficient for CUDA runtime version"
 
 
 def test_an_engine_that_loads_is_used_without_a_word(
-    engine_that_says: Callable[[str | None], None], capsys: pytest.CaptureFixture[str]
+    installation: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    engine_that_says(None)
+    installation(compilation_error="never asked")
     assert cuda.cuda_is_usable()
+    assert cuda.cuda_kernels() == cuda.CudaKernels("the engine of nvcc", "built with CUDA 13.0")  # type: ignore[arg-type]
     assert capsys.readouterr().err == ""
 
 
-def test_an_installation_without_the_engine_says_how_to_get_it(
-    engine_that_says: Callable[[str | None], None], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("state", "reason"), [({"built": False}, "this installation has no CUDA engine"), ({"error": OLD_DRIVER}, OLD_DRIVER)]
+)
+def test_kernels_that_were_not_built_or_do_not_load_are_compiled_on_this_machine(
+    state: dict[str, Any], reason: str, installation: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(cuda, "cuda_is_built", lambda: False)
-    assert not cuda.cuda_is_usable()
-    assert "nvcc, 12 or later" in capsys.readouterr().err
+    installation(**state)
+    assert cuda.cuda_is_usable()
+    assert cuda.cuda_kernels().engine is RuntimeCudaEngine
+    assert "by NVRTC" in cuda.cuda_kernels().origin and reason in cuda.cuda_kernels().origin
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ({"built": False}, ["this installation has no CUDA engine", "nvcc, 12 or later", "torch for CUDA"]),
+        ({"error": OLD_DRIVER}, ["built with CUDA 13.0", OLD_DRIVER, "Update the driver"]),
+    ],
+)
+def test_a_search_without_kernels_says_once_why_and_what_to_do(
+    state: dict[str, Any], words: list[str], installation: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    installation(**state, compilation_error="there is no libnvrtc.so.13")
+    assert [cuda.cuda_is_usable() for _ in range(3)] == [False] * 3
+    text = capsys.readouterr().err
+    assert text.count("keep their trees on the CPU") == 1
+    for part in [*words, "there is no libnvrtc.so.13", "xtra-bench doctor"]:
+        assert part in text
 
 
 @pytest.mark.gpu

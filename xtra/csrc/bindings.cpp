@@ -16,6 +16,7 @@
 #include "cpu_kernels.hpp"
 #include "hash_model.hpp"
 #include "thread_pool.hpp"
+#include "warp_team.hpp"
 #include "workspace_bindings.hpp"
 
 namespace nb = nanobind;
@@ -177,6 +178,13 @@ NB_MODULE(_native, module) {
         }
         return found;
     });
+    // For kernels that are compiled at run time and launched from Python (xtra/search/runtime_kernels.py).
+    module.def("workspace_bytes", [](int num_roots, int num_actions, const Rules& rules, const nb::dict& memory) {
+        const Workspace work = make_workspace(num_roots, num_actions, rules, memory);
+        return nb::bytes(reinterpret_cast<const char*>(&work), sizeof(work));
+    });
+    module.def("warp_chunks", warp_chunks);
+    module.attr("WARPS_PER_BLOCK") = kWarpsPerBlock;
     module.attr("MAX_ACTIONS") = kMaxActions;
     module.attr("TREE_HEADER_BYTES") = sizeof(TreeHeader);
     module.attr("TREE_ERROR_OFFSET") = offsetof(TreeHeader, error);

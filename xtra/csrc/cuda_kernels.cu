@@ -1,42 +1,21 @@
-// Compile with --fmad=false: the engines are equal bit for bit.
+// Launches the kernels that nvcc compiled. Compile with --fmad=false: the engines are equal bit for bit.
 #include <cuda_runtime.h>
 
+#include "cuda_kernels.cuh"
 #include "cuda_kernels.hpp"
-#include "search.hpp"
-#include "warp_team.hpp"
 
 namespace xtra {
 namespace {
 
-constexpr int kWarpsPerBlock = 4;
-
-struct CudaLanes {
-    __device__ __forceinline__ int lane() const { return threadIdx.x % 32; }
-    __device__ __forceinline__ void sync() const { __syncwarp(); }
-    __device__ __forceinline__ std::uint32_t ballot(bool here) const { return __ballot_sync(0xFFFFFFFFu, here); }
-    template <class Value>
-    __device__ __forceinline__ Value from_lane(Value value, int distance) const {
-        return __shfl_xor_sync(0xFFFFFFFFu, value, distance);
-    }
-};
-
-__device__ __forceinline__ int root_of_warp() { return (blockIdx.x * blockDim.x + threadIdx.x) / 32; }
-
 template <int Chunks>
 __global__ void begin_kernel(const __grid_constant__ Workspace work, const Outputs outputs, const bool* valid,
                              const float* noise) {
-    const int index = root_of_warp();
-    if (index >= work.num_roots) return;
-    const Root root(WarpTeam<CudaLanes, Chunks>{{}, work.layout.num_actions}, work, index);
-    reset(root, valid);
-    begin(root, outputs, noise);
+    begin_root<Chunks>(work, outputs, valid, noise);
 }
 
 template <int Chunks>
 __global__ void step_kernel(const __grid_constant__ Workspace work, const Outputs outputs, int simulation) {
-    const int index = root_of_warp();
-    if (index >= work.num_roots) return;
-    step(Root(WarpTeam<CudaLanes, Chunks>{{}, work.layout.num_actions}, work, index), outputs, simulation);
+    step_root<Chunks>(work, outputs, simulation);
 }
 
 const char* describe(cudaError_t error) { return error == cudaSuccess ? nullptr : cudaGetErrorString(error); }

@@ -1,5 +1,5 @@
 // A warp as a team: one action a lane, a row of more than 32 actions in several chunks. `Lanes` is the hardware:
-// cuda_lanes.cuh on a GPU, emulated_warp.cpp where there is none. Reductions are butterflies, so every lane ends with
+// cuda_kernels.cuh on a GPU, emulated_warp.cpp where there is none. Reductions are butterflies, so every lane ends with
 // the same bits as pack.hpp.
 #pragma once
 
@@ -128,6 +128,8 @@ struct WarpTeam {
         return value;
     }
 };
+
+constexpr int kWarpsPerBlock = 4;  // of the CUDA kernels
 
 // Chunks of 32 that a row needs, as the kernels are compiled: 1, 2 or 4.
 inline int warp_chunks(int num_actions) { return num_actions <= 32 ? 1 : num_actions <= 64 ? 2 : 4; }

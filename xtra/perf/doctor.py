@@ -13,7 +13,7 @@ import torch
 
 from xtra.cuda_graphs import SWITCH
 from xtra.search import _native
-from xtra.search.cuda import cuda_fault
+from xtra.search.cuda import cuda_kernels
 from xtra.store.provenance import hardware, package_version, software
 
 DRIVER = Path("/proc/driver/nvidia/version")
@@ -119,12 +119,14 @@ def _engine() -> Finding:
     topic = "tree search on GPU"
     if not torch.cuda.is_available():
         return Finding(topic, "not needed without a GPU")
-    fault = cuda_fault()
-    if fault is not None:
-        return Finding(topic, "trees stay on the CPU; every simulation waits for copies, nothing is captured as a graph", fault)
+    kernels = cuda_kernels()
+    if kernels.engine is None:
+        state = "trees stay on the CPU; every simulation waits for copies, nothing is captured as a graph"
+        return Finding(topic, state, kernels.fault)
+    engine = f"the CUDA engine, {kernels.origin}"
     if os.environ.get(SWITCH) == "0":
-        return Finding(topic, "the CUDA engine, kernel by kernel", f"{SWITCH}=0 launches every kernel from the host; unset it")
-    return Finding(topic, "the CUDA engine; searches and updates are captured as CUDA graphs")
+        return Finding(topic, f"{engine}; kernel by kernel", f"{SWITCH}=0 launches every kernel from the host; unset it")
+    return Finding(topic, f"{engine}; searches and updates are captured as CUDA graphs")
 
 
 def _slurm() -> Finding:

@@ -3,8 +3,10 @@ from xtra.search.engine import EngineName
 MAX_ACTIONS: int
 TREE_HEADER_BYTES: int
 TREE_ERROR_OFFSET: int
+WARPS_PER_BLOCK: int
 
 def instruction_sets() -> list[EngineName]: ...
+def warp_chunks(num_actions: int) -> int: ...
 
 class Layout:
     node_bytes: int
@@ -33,6 +35,8 @@ class Rules:
         node_visits: bool,
         unvisited_min: bool,
     ) -> None: ...
+
+def workspace_bytes(num_roots: int, num_actions: int, rules: Rules, memory: dict[str, int]) -> bytes: ...
 
 class HashModel:
     def __init__(self, num_roots: int, num_actions: int, num_rows: int, memory: dict[str, int]) -> None: ...

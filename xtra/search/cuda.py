@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from numpy.typing import NDArray
@@ -15,58 +16,85 @@ from xtra.search.config import SearchConfig
 from xtra.search.engine import BadOutput, Roots, RootStatistics
 from xtra.search.memory import Memory, rules
 from xtra.search.model import ModelOutput
+from xtra.search.runtime_kernels import RuntimeCudaEngine, runtime_fault
 
 
 def cuda_is_built() -> bool:
-    """Tells whether this installation has the CUDA engine."""
+    """Tells whether the CUDA engine was built with this installation."""
     return find_spec("xtra.search._cuda") is not None
 
 
+class CudaKernels(NamedTuple):
+    """The kernels of searches on the current CUDA device, or why there are none."""
+
+    engine: Callable[..., Any] | None
+    """`_cuda.CudaEngine`, or what does the same with kernels compiled here."""
+    origin: str
+    """Who compiled them."""
+    fault: str = ""
+    """Without an engine: what is wrong, and the remedy, in a sentence each."""
+
+
 @cache
-def cuda_fault() -> str | None:
-    """Explains why the CUDA engine cannot search on the current CUDA device, and the remedy, in a sentence each; None if it can.
+def cuda_kernels() -> CudaKernels:
+    """Finds the kernels that load on the current device: those built with the package, or else compiled here by NVRTC.
 
     Asked once in a process: whether an engine that was built also works shows only when a kernel is loaded.
     """
+    wrong, remedy = _fault_of_built()
+    if not wrong:
+        from xtra.search import _cuda
+
+        return CudaKernels(_cuda.CudaEngine, f"built with CUDA {_toolkit_version()}")
+    fault = runtime_fault()
+    if fault is None:
+        return CudaKernels(RuntimeCudaEngine, f"compiled on this machine by NVRTC, because {wrong}")
+    return CudaKernels(None, "", f"{wrong}, and it cannot be compiled on this machine ({fault}). {remedy}")
+
+
+def _fault_of_built() -> tuple[str, str]:
+    """Returns what is wrong with the engine that was built with the package, and the remedy; "" twice if it loads."""
     if not cuda_is_built():
-        return (
-            "this installation has no CUDA engine. Install xtra-bench again where a CUDA toolkit's nvcc, 12 or later, is on PATH"
-        )
+        remedy = "Install torch for CUDA from PyPI, or xtra-bench again where a CUDA toolkit's nvcc, 12 or later, is on PATH"
+        return "this installation has no CUDA engine", remedy
     from xtra.search import _cuda
 
     error = _cuda.probe()
     if error is None:
-        return None
-    major, minor = _cuda.TOOLKIT_VERSION // 1000, _cuda.TOOLKIT_VERSION % 1000 // 10
-    return (
-        f"the CUDA engine, built with CUDA {major}.{minor}, does not load here ({error}). Update the driver, or install "
-        f"xtra-bench again with a toolkit no newer than the driver's"
-    )
+        return "", ""
+    remedy = "Update the driver, or install xtra-bench again with a toolkit no newer than the driver's"
+    return f"the CUDA engine, built with CUDA {_toolkit_version()}, does not load here ({error})", remedy
+
+
+def _toolkit_version() -> str:
+    from xtra.search import _cuda
+
+    return f"{_cuda.TOOLKIT_VERSION // 1000}.{_cuda.TOOLKIT_VERSION % 1000 // 10}"
 
 
 @cache
 def cuda_is_usable() -> bool:
     """Tells whether searches on a CUDA device run there. If not it says so, once in a process, on standard error."""
-    fault = cuda_fault()
-    if fault is not None:
+    kernels = cuda_kernels()
+    if kernels.engine is None:
         print(
-            f"xtra: searches on this GPU keep their trees on the CPU, because {fault}. Until then every simulation waits for "
-            f"copies from and to the GPU, and no search is captured as a CUDA graph. `xtra-bench doctor` tells more.",
+            f"xtra: searches on this GPU keep their trees on the CPU, because {kernels.fault}. Until then every simulation waits "
+            f"for copies from and to the GPU, and no search is captured as a CUDA graph. `xtra-bench doctor` tells more.",
             file=sys.stderr,
         )
-    return fault is None
+    return kernels.engine is not None
 
 
 class CudaEngine:
     """See `xtra.search.engine.Engine`. Nothing waits for the device before `finish`, so all of it can be captured as a graph."""
 
     def __init__(self, config: SearchConfig, output: ModelOutput, seeded: bool) -> None:
-        from xtra.search import _cuda
-
+        make_engine = cuda_kernels().engine
+        assert make_engine is not None
         batch, num_actions = output.policy_logits.shape
         self._device = output.policy_logits.device
         self.memory = memory = Memory(config, output, seeded=seeded, device=self._device)
-        self._engine = _cuda.CudaEngine(self._device.index, batch, num_actions, rules(config), memory.addresses())
+        self._engine = make_engine(self._device.index, batch, num_actions, rules(config), memory.addresses())
         self.latent, self.value_prefix_state, self.actions = memory.latent, memory.state, memory.actions
 
     def begin(self, roots: Roots, output: ModelOutput) -> None:
