@@ -37,6 +37,15 @@ def as_in_a_job(request: pytest.FixtureRequest) -> Iterator[None]:
     torch.use_deterministic_algorithms(False)
 
 
+def test_torch_is_prepared_to_be_deterministic_without_its_compiler_being_imported() -> None:
+    code = (
+        "import sys, torch; from xtra.agents.device import prepare_torch; prepare_torch(1); "
+        "print(torch.are_deterministic_algorithms_enabled(), torch.get_num_threads(), 'torch._dynamo' in sys.modules)"
+    )
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed == "True 1 False\n"
+
+
 def make_learner(device: str = "cpu", **settings: Any) -> EfficientZeroLearner:
     return tiny_learner(device=device, **{"targets": {"target_update_interval": 2}, **settings})
 

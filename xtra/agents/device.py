@@ -12,7 +12,8 @@ def prepare_torch(num_threads: int) -> torch.device:
     torch.set_num_threads(num_threads)
     # cuBLAS is deterministic only with a fixed workspace, and reads this when it starts.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.use_deterministic_algorithms(True)
+    # The same flag as `use_deterministic_algorithms` sets, which also imports torch's compiler: a second of every job's start.
+    torch.set_deterministic_debug_mode("error")
     # Nothing reads memory before it is written, so filling it first only costs: a tenth of a small network's update.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
