@@ -12,7 +12,7 @@ from xtra_analysis.columns import METHOD
 from xtra_analysis.draws import draws_blocks
 from xtra_analysis.findings import Findings
 from xtra_analysis.page import Column, Paragraph, Section, Table
-from xtra_analysis.run_record import OTHER_TARGETS
+from xtra_analysis.study import OTHER_TARGETS
 from xtra_analysis.text import counted, number
 
 PRETRAINING = {

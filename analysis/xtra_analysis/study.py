@@ -6,23 +6,26 @@ measure different things.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from xtra.results.run_record import MethodRecord, RunRecord
+from xtra.results.run_record import MethodRecord, RunRecord, read_run_record
 from xtra.store.rows import CELL_KEY, TABLES, CsvTable, read_csv
 from xtra_analysis.matrices import InputError
 from xtra_analysis.normalization import Scale, run_scale
-from xtra_analysis.run_record import read_record
 from xtra_analysis.tables_of_others import LARGEST_SCORE
-from xtra_analysis.text import counted, label, setting
+from xtra_analysis.text import counted, label, printable, setting
 
 RANDOM_AGENT = "random"
 """The agent that others are measured against, never an answer to a suite's question."""
+OTHER_TARGETS = "other_targets"
+"""In place of source games: all targets but the one that is learned."""
 PER_RUN_COLUMNS = ("suite", "suite_version", "sharers")
 """May differ between two runs that share a cell, because its jobs were computed once for both."""
 MOST_DIFFERENCES = 3
@@ -293,3 +296,23 @@ def _in_suite_order(records: Sequence[RunRecord], frame: pd.DataFrame) -> pd.Dat
         name: place for place, name in enumerate(dict.fromkeys(method.name for record in records for method in record.methods))
     }
     return frame.sort_values("method", key=lambda names: names.map(order), kind="stable", ignore_index=True)
+
+
+def read_record(run: Path) -> RunRecord:
+    """Reads `run/run.json`. Raises InputError that names the file, the key at fault and the remedy."""
+    try:
+        record = read_run_record(run)
+    except ValueError as error:
+        raise InputError(str(error)) from error
+    content = _safe(record.model_dump(mode="json"))
+    content["provenance"]["suite_text"] = printable(record.provenance.suite_text)
+    return RunRecord.model_validate_json(json.dumps(content))
+
+
+def _safe(value: Any) -> Any:
+    """Returns the same JSON data with every text, keys included, as a label on one line."""
+    if isinstance(value, str):
+        return label(value)
+    if isinstance(value, dict):
+        return {label(key): _safe(item) for key, item in value.items()}
+    return [_safe(item) for item in value] if isinstance(value, list) else value

@@ -10,10 +10,17 @@ import numpy as np
 import pandas as pd
 import pytest
 from xtra_analysis.learning_curves import areas
-from xtra_analysis.pairs import Pairs, early_scores, finetuning_seconds, read_pairs
 from xtra_analysis.report import write_report
 from xtra_analysis.study import Study, read_study
-from xtra_analysis.transferability import evaluate_predictors, title, verdicts
+from xtra_analysis.transferability import (
+    Pairs,
+    early_scores,
+    evaluate_predictors,
+    finetuning_seconds,
+    read_pairs,
+    title,
+    verdicts,
+)
 
 from xtra.store.rows import COSTS, CURVES, PROBES, SCORES, SOURCE_SCORES, TABLES, to_csv
 

@@ -9,8 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from xtra.envs._resize import AreaResize
-from xtra.envs.atari import AtariEmulators
-from xtra.envs.atari_flavours import FlavourEmulators, num_noops
+from xtra.envs.atari import AtariEmulators, FlavourEmulators, num_noops
 from xtra.envs.config import EnvironmentConfig
 from xtra.envs.make import make_emulators
 from xtra.protocol.atari import ATARI_ACTION_IDS, default_flavour, flavours_of, parse_flavour

@@ -12,8 +12,15 @@ from typer.testing import CliRunner
 
 from xtra.cli.perf import app
 from xtra.perf.flops import count_flops
-from xtra.perf.offline_tasks import keep_frames_as_in_a_study, make_inputs
-from xtra.perf.train import Seconds, abbreviated, cross_tasks, projected_hours, whole_periods
+from xtra.perf.train import (
+    Seconds,
+    abbreviated,
+    cross_tasks,
+    keep_frames_as_in_a_study,
+    make_inputs,
+    projected_hours,
+    whole_periods,
+)
 from xtra.replay.frames import BlockFrames
 from xtra.stages.config import TrainConfig
 from xtra.transfer.config import FinetuningConfig

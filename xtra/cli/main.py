@@ -33,7 +33,7 @@ COMMANDS = {
     "gc": "gc:gc",
     "report": "report:report",
     "compare": "report:compare",
-    "site": "site:site",
+    "site": "report:site",
     "certify": "certify:certify",
     "verify": "certify:verify",
     "play": "play:play",

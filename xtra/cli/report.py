@@ -1,4 +1,5 @@
-"""`xtra-bench report` of runs (finished or not) or of scores that other code measured, and `xtra-bench compare` of two runs."""
+"""Commands that show results: `xtra-bench report` of runs (finished or not) or of scores that other code measured, `compare` of
+two runs, and `site`, a gallery of reports with a leaderboard, as files that any web server can show, or a browser alone."""
 
 from __future__ import annotations
 
@@ -24,6 +25,8 @@ NORMALIZE = (
     "What normalized scores of 0 and 1 are. human: a random agent and a human; max: a random agent and the game's maximum; "
     "FILE: CSV with columns game, random, reference; none: scores are taken as given."
 )
+HOMES = (Path("results/ours"), Path("results/runs"))
+"""Where runs are looked for."""
 
 
 def report(
@@ -136,3 +139,31 @@ xtra-bench compare results/runs/catch-20260101-120000-ab12 results/runs/catch-20
 """
 compare.__doc__ = f"{compare.__doc__}\n\n{COMPARE_EXAMPLE}"
 report.__doc__ = f"{report.__doc__}\n\n{EXAMPLES}"
+
+
+def site(
+    out: Annotated[Path, typer.Argument(metavar="DIR", file_okay=False, help="The site's directory; made if need be.")],
+    places: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[RUN...]",
+            help="Runs, or directories of runs. Default: those of results/ours and results/runs that exist here.",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
+) -> None:
+    """Make a static site of any runs: their reports in a gallery, and a leaderboard with links to reports and rows.
+
+    Example: xtra-bench site site results/ours
+    """
+    chosen = places or [home for home in HOMES if home.is_dir()]
+    if not chosen:
+        raise refusal("there is neither results/ours nor results/runs here; name runs, or directories of runs")
+    from xtra_analysis.site import find_runs, write_site
+
+    try:
+        typer.echo(write_site(find_runs(chosen), out, seed))
+    except OSError as error:
+        raise refusal(f"{error.filename or out}: {error.strerror or error}") from None
+    except ValueError as error:
+        raise refusal(str(error)) from None

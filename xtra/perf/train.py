@@ -12,12 +12,13 @@ import resource
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
 import torch
 from torch.profiler import ProfilerActivity, profile
 
@@ -25,20 +26,29 @@ from xtra.agents.curl.config import CurlConfig
 from xtra.agents.device import prepare_torch
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.cuda_graphs import without_graphs
+from xtra.envs.config import EnvironmentConfig
 from xtra.perf.flops import count_flops, matmul_flops_per_second
-from xtra.perf.offline_tasks import keep_frames_as_in_a_study, make_inputs
+from xtra.protocol.games import NUM_ACTIONS, find_game
 from xtra.replay.buffer import ReplayBuffer
-from xtra.stages.config import TrainConfig
+from xtra.replay.frames import frames_fit
+from xtra.replay.offline import OfflineData
+from xtra.stages import dataset
+from xtra.stages.config import DatasetConfig, TrainConfig
 from xtra.stages.context import StageContext
 from xtra.stages.train import OnlineTraining, TrainingBudget
 from xtra.telemetry import Telemetry
-from xtra.transfer.config import FinetuningConfig, TaskWeightConfig
+from xtra.transfer.config import DataConfig, FinetuningConfig, TaskWeightConfig
 from xtra.transfer.finetuning import FinetuningLearner
+from xtra.transfer.tasks import Labels, Task
 
 FULL_ENV_STEPS = 100_000
 NEVER = 10**9
 WITH_ENV_STEPS = ("environment", "acting", "search", "other")
 """Parts whose time grows with env steps; that of all others with updates."""
+TASK_ENV_STEPS = 5_000
+"""Env steps of random play per offline task: some hundred blocks of frames, so that few samples of an update share one."""
+TASK_TRANSITIONS = 100_000
+"""Transitions of an offline task in a study, by which it is decided whether frames are kept raw or decoded when they are read."""
 
 
 def report(
@@ -291,3 +301,36 @@ class Stretches:
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
         return time.perf_counter()
+
+
+def make_inputs(config: TrainConfig, directory: Path) -> dict[str, tuple[Path, ...]]:
+    """Makes inputs `dataset` and `label` of the run's source games: random play, with the same label everywhere.
+
+    What an update decodes depends neither on who played nor on a teacher's labels, so neither does speed. A game that is named
+    twice is played once.
+    """
+    games = config.finetuning.sources if config.finetuning else ()
+    for game in set(games):
+        (directory / game / "data").mkdir(parents=True)
+        _play(config.environment.model_copy(update={"game": game}), directory / game)
+    return {"dataset": tuple(directory / game / "data" for game in games), "label": tuple(directory / game for game in games)}
+
+
+def keep_frames_as_in_a_study(tasks: Sequence[Task], datasets: tuple[Path, ...], memory_gb: float) -> None:
+    """Has frames decoded when they are read, as in a study, where a game's full dataset would not fit into memory: the few that
+    are made here always would.
+
+    memory_gb: of all tasks together.
+    """
+    for task, path in zip(tasks, datasets, strict=True):
+        if not frames_fit(TASK_TRANSITIONS, 1, task.replay.frame_shape, memory_gb / len(tasks)):
+            task.replay.frames = OfflineData.open(path).frames(memory_bytes=0)
+
+
+def _play(environment: EnvironmentConfig, directory: Path) -> None:
+    config = DatasetConfig(environment=environment, data=DataConfig(policy="random"), env_steps=TASK_ENV_STEPS, seed=0)
+    dataset.run(config, StageContext(directory, directory / "data", {}, Telemetry(directory)))
+    count, valid = OfflineData.open(directory / "data").num_transitions, find_game(environment.game).action_ids
+    policies = np.zeros((count, NUM_ACTIONS), np.float32)
+    policies[:, valid] = 1 / len(valid)
+    Labels(policies, np.zeros(count, np.float32)).save(directory)
