@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,6 +56,18 @@ class Reach:
     @classmethod
     def read(cls, path: Path) -> Reach:
         return cls(**json.loads(path.read_text()))
+
+    @classmethod
+    def union(cls, parts: Iterable[Reach]) -> Reach:
+        """Returns what the tests of all parts run."""
+        seconds: dict[str, float] = {}
+        lines: dict[str, dict[str, list[str]]] = {}
+        for part in parts:
+            seconds |= part.seconds
+            for file, of_file in part.lines.items():
+                for line, contexts in of_file.items():
+                    lines.setdefault(file, {}).setdefault(line, []).extend(contexts)
+        return cls(seconds, lines)
 
     def tests(self, file: str, line: int) -> list[str]:
         """Ids of the tests that run `line`, the quickest first; all tests where none is known to, since tests start processes.

@@ -45,7 +45,7 @@ from reach import LineRecorder, Reach, Selection
 ROOT = Path(__file__).resolve().parents[2]
 SKIPPED = (cst.Annotation, cst.Decorator, cst.Raise, cst.Assert)
 """Nodes without mutants: types, and what an error says."""
-STRICT = re.compile(r",? ?strict=\w+")
+STRICT = re.compile(r",? ?strict=\w+|, (?=\))")
 MARKS = "not gpu and not slow and not slurm and not browser"
 Z = 1.959963984540054
 """Normal quantile of a two-sided 95 % interval."""
@@ -183,7 +183,7 @@ class Tester:
 
     def __init__(self, tree: Path, settings: dict[str, Any]) -> None:
         self._tree, self._settings, self._clock = tree, settings, time.time()
-        self._reaches: dict[tuple[str, ...], Reach] = {}
+        self._reaches: dict[str, Reach] = {}
 
     def test(self, mutant: Mutant) -> tuple[str, float]:
         """What became of the mutant, and CPU seconds. Raises RuntimeError if the tests fail without it, too."""
@@ -201,15 +201,17 @@ class Tester:
         return outcome, seconds + spent
 
     def _reach(self, tests: list[str]) -> tuple[Reach, float]:
-        """What the tests run, and the CPU seconds that it took to learn it."""
-        key, spent = tuple(tests), 0.0
-        if key not in self._reaches:
-            path = self._tree / "reach.json"
-            outcome, spent = run_tests(self._tree, tests, LineRecorder(self._tree, path), 1800)
-            if outcome != "survived":
-                raise RuntimeError(f"without any mutant, {' '.join(tests)}: {(self._tree / 'output.txt').read_text()[-2000:]}")
-            self._reaches[key] = Reach.read(path)
-        return self._reaches[key], spent
+        """What the tests run, and the CPU seconds that it took to learn it: each file of tests is recorded once."""
+        spent = 0.0
+        for test in tests:
+            if test not in self._reaches:
+                path = self._tree / "reach.json"
+                outcome, seconds = run_tests(self._tree, [test], LineRecorder(self._tree, path), 1800)
+                if outcome != "survived":
+                    raise RuntimeError(f"without any mutant, {test}: {(self._tree / 'output.txt').read_text()[-2000:]}")
+                self._reaches[test] = Reach.read(path)
+                spent += seconds
+        return Reach.union(self._reaches[test] for test in tests), spent
 
     def _write(self, path: Path, code: str) -> None:
         """Bytecode is trusted by a file's time in whole seconds and its size: every version gets a second of its own."""
@@ -254,10 +256,11 @@ def report(
 
 
 def earlier_results(log: Path, mutants: list[Mutant]) -> Iterator[dict[str, Any]]:
-    """Of mutants that are in this sample still."""
+    """Yields the latest result of each mutant that is in this sample still."""
     keys = {mutant.key for mutant in mutants}
-    if log.exists():
-        yield from (r for line in log.read_text().splitlines() if (r := json.loads(line))["key"] in keys)
+    lines = log.read_text().splitlines() if log.exists() else []
+    latest = {r["key"]: r for r in map(json.loads, lines)}
+    yield from (r for key, r in latest.items() if key in keys)
 
 
 def main() -> None:
@@ -267,13 +270,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
     parser.add_argument("--core-hours", type=float, default=3.0, help="CPU time after which no mutant is begun")
     parser.add_argument("--limit", type=int, help="mutants to test in this run at most")
+    parser.add_argument("--survivors", action="store_true", help="test again what survived, as after tests were added")
     parser.add_argument("--only", nargs="+", default=[""], help="test mutants of files that begin with one of these alone")
     arguments = parser.parse_args()
     settings = tomllib.loads((Path(__file__).parent / "map.toml").read_text())
     equivalent = {entry["key"]: entry["reason"] for entry in settings.get("equivalent", [])}
     mutants, populations = sample(settings, arguments.seed)
     log = arguments.out.with_suffix(".jsonl")
-    results = list(earlier_results(log, mutants))
+    results = [r for r in earlier_results(log, mutants) if not (arguments.survivors and r["outcome"] == "survived")]
     known = {r["key"] for r in results}
     left = [m for m in mutants if m.key not in known and m.file.startswith(tuple(arguments.only))][: arguments.limit]
     with tempfile.TemporaryDirectory(prefix="mutants-") as name, log.open("a") as file:

@@ -82,3 +82,10 @@ def test_batch_norm_is_pytorchs_but_for_its_counter() -> None:
     assert states[0].keys() == states[1].keys()
     assert [torch.equal(states[0][name], states[1][name]) for name in states[0]] == [True, True, True, True, False]
     assert states[0]["num_batches_tracked"] == 0
+
+
+def test_every_batch_norm_has_the_configured_momentum() -> None:
+    config = NetworkConfig(channels=8, num_halvings=3, lstm_hidden=16, support=20, batch_norm_momentum=0.25)
+    layers = [layer for layer in EfficientZeroNetwork(config, frame_size=48).modules() if hasattr(layer, "running_mean")]
+    assert len(layers) > 10
+    assert {layer.momentum for layer in layers} == {0.25}

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from xtra.config import Config
+from xtra.replay import offline
 from xtra.replay.buffer import ReplayBuffer
 from xtra.replay.config import ReplayConfig
 from xtra.replay.frames import BlockFrames
@@ -105,8 +106,11 @@ def test_what_was_seen_after_each_last_action_comes_along_and_nothing_else_does(
     assert np.array_equal(kept, np.stack([final_frame(*ORDER[place]) for place in (4, 99, 14, 99, 35)]))
 
 
-@pytest.mark.parametrize("memory_gb", [0.0, 1.0])
-def test_stacks_are_the_same_whether_frames_are_raw_or_compressed(directory: Path, memory_gb: float) -> None:
+@pytest.mark.parametrize(("memory_gb", "frames_at_a_time"), [(0.0, 1024), (1.0, 1024), (1.0, 7)])
+def test_stacks_are_the_same_whether_frames_are_raw_or_compressed(
+    directory: Path, memory_gb: float, frames_at_a_time: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(offline, "FILL_FRAMES", frames_at_a_time)
     replay = OfflineData.open(directory).replay(ReplayConfig(frame_memory_gb=memory_gb), 3)
     rows = np.arange(100)
     stacks = replay.stacks(rows, np.zeros(100, np.int64), 4)

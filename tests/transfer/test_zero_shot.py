@@ -17,6 +17,7 @@ from xtra.agents.observation import to_observations
 from xtra.transfer.tasks import Task
 from xtra.transfer.zero_shot import gradient_cosines, model_fit
 
+from ..tiny_agent import merged
 from .small_tasks import AGENT, filled
 
 CONFIG = EfficientZeroConfig.model_validate(AGENT)
@@ -88,6 +89,15 @@ def test_opposite_rewards_pull_the_dynamics_elsewhere_and_what_they_do_not_reach
     assert unlike["dynamics"] < alike["dynamics"] - 0.005  # most of the pull is away from bins that neither game needs
     # The layer that tells value prefixes starts at zero, so that no gradient gets past it.
     assert unlike["representation"] == unlike["prediction"] == 0.0
+
+
+def test_the_transitions_that_are_compared_are_drawn_by_the_seed() -> None:
+    """Nothing else is drawn here: stored policies, no augmentation, and batch norm of what happened."""
+    plain = {"optimizer": {"augmentation": "none", "unroll_batch_norm": "episode"}, "targets": {"reanalyze_fraction": 0.0}}
+    config = EfficientZeroConfig.model_validate(merged(AGENT, plain))
+    pair = network(drawn=True), game(), game(1, name="CatchSlow")
+    first, again, other = (gradient_cosines(*pair, config, seed) for seed in (0, 0, 1))
+    assert first == again != other
 
 
 def seen(task: Task, row: int) -> torch.Tensor:
