@@ -12,10 +12,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -27,8 +27,12 @@ ROOT = HERE.parents[1]
 LEAST_SECONDS = 8
 """A step is not begun with less than this left."""
 
+LOG_CHARACTERS = 2000
+"""Of what a step said last, kept beside its outcome if it was not done."""
+
 MEASURE = ["{python}", str(HERE / "measure.py")]
 TESTS = ["{python}", "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), "-q", "-p", "no:cacheprovider"]
+BENCH = [sys.executable, "-c", "from xtra.cli.main import main; main()"]
 SEARCH_TESTS = str(ROOT / "tests" / "search" / "test_cuda.py")
 
 
@@ -51,6 +55,8 @@ class Outcome:
     """`done`, `failed (exit status)`, `out of time` or `not begun`."""
     seconds: float = 0.0
     result: Any = None
+    log: str = ""
+    """The end of what it wrote to standard error, if it was not done."""
 
 
 def train(name: str, limit_s: int, sizes: Sizes, *options: str, environment: dict[str, str] | None = None) -> Step:
@@ -74,8 +80,6 @@ class Sizes:
     """Of every training."""
 
 
-REHEARSAL = Sizes("tiny", "tiny", updates=2, warm_up=4, roots="4", settings=("--set", "agent.optimizer.method=sgd"))
-"""Adam asks the device whether its rate is negative, and one that computes nothing says yes to everything."""
 BFLOAT16 = ("--set", "agent.precision=bfloat16")
 GUMBEL = ("--set", "agent.search.policy=gumbel", "--set", "agent.search.num_simulations=16")
 
@@ -83,9 +87,11 @@ GUMBEL = ("--set", "agent.search.policy=gumbel", "--set", "agent.search.num_simu
 def plan(sizes: Sizes) -> list[Step]:
     """The steps, the most valuable first."""
     crossed = replace(sizes, preset=sizes.cross_preset)
+    preset = ["--preset", sizes.preset]
+    shared = ["--updates", str(sizes.updates), "--warm-up", str(sizes.warm_up), *sizes.settings, *BFLOAT16]
     return [
         Step("device", 40, [*MEASURE, "device"]),
-        Step("doctor", 30, ["{bench}", "doctor", "--json"]),
+        Step("doctor", 40, ["{bench}", "doctor", "--json"]),
         Step("exact", 60, [*MEASURE, "exact"]),
         Step("tests", 150, [*TESTS, "-m", "gpu", str(ROOT / "tests" / "search"), str(ROOT / "tests" / "agents")]),
         train("train", 90, sizes, *BFLOAT16),
@@ -93,45 +99,77 @@ def plan(sizes: Sizes) -> list[Step]:
         train("train_gumbel_16", 70, sizes, *BFLOAT16, *GUMBEL),
         train("train_without_graphs", 90, sizes, *BFLOAT16, environment={"XTRA_CUDA_GRAPHS": "0"}),
         train("train_float32", 90, sizes),
-        Step("profile", 90, [*MEASURE, "profile", "--preset", sizes.preset, "--roots", sizes.roots]),
-        Step("search", 90, ["{bench}", *search_options(sizes)]),
+        Step("profile", 90, [*MEASURE, "profile", *preset, "--roots", sizes.roots]),
+        Step("search", 60, ["{bench}", "perf", "search", "--json", "--cuda-only", *preset]),
+        Step("exact_nvrtc", 90, [*MEASURE, "exact", "--nvrtc"], {"XDG_CACHE_HOME": "{work}/cache"}),
         Step("memcheck", 120, ["compute-sanitizer", "--error-exitcode", "9", *TESTS, "-m", "gpu", "-k", "graph", SEARCH_TESTS]),
         Step("resume", 60, ["{bench}", "perf", "resume", "--kills", "3", "--kills-per-run", "1", "--json"]),
-        Step("deterministic", 60, [*MEASURE, "deterministic", "--preset", sizes.preset]),
-        Step("side_by_side", 240, [*MEASURE, "side-by-side", "--preset", sizes.preset, "--updates", str(sizes.updates)]),
-        Step("atari", 36_000, [*MEASURE, "atari", "--seconds", "{left}", "--preset", sizes.preset]),
+        Step("deterministic", 60, [*MEASURE, "deterministic", *preset]),
+        Step("side_by_side", 240, [*MEASURE, "side-by-side", *preset, *shared]),
+        Step("atari", 36_000, [*MEASURE, "atari", "--seconds", "{left}", *preset]),
     ]
 
 
-def search_options(sizes: Sizes) -> list[str]:
-    """`perf search` for our engine alone; what it times on CUDA does not depend on the sizes given here."""
-    small = ["--batch", "64", "--simulations", "50", "--rounds", "3", "--most-seconds", "0"]
-    return ["perf", "search", "--json", "--engine", "xtra", *small, "--preset", sizes.preset]
+def rehearsal() -> list[Step]:
+    """The same steps in small, with the time that any machine needs, however slow, on a device that computes nothing.
+
+    Adam asks the device whether its rate is negative, and such a device says yes to everything. What runs in processes of its
+    own, where no agent acts at random (tests/fakegpu/rehearse.py), runs on the CPU.
+    """
+    on_cpu = {"CUDA_VISIBLE_DEVICES": ""}
+    sizes = Sizes("tiny", "tiny", updates=2, warm_up=4, roots="4", settings=("--set", "agent.optimizer.method=sgd"))
+    changes: dict[str, Any] = {
+        "exact": {"command": [*MEASURE, "exact", "--uncompared"]},
+        "exact_nvrtc": {"command": [*MEASURE, "exact", "--nvrtc", "--uncompared"]},
+        "tests": {
+            "command": ["gpu and not arithmetic" if part == "gpu" else part for part in step_of("tests", plan(sizes)).command]
+        },
+        "resume": {"environment": on_cpu},
+        "atari": {"environment": on_cpu, "limit_s": 180},
+    }
+    steps = [replace(step, limit_s=6 * step.limit_s) for step in plan(sizes)]
+    return [replace(step, **changes.get(step.name, {})) for step in steps]
+
+
+def step_of(name: str, steps: Sequence[Step]) -> Step:
+    """The step of that name."""
+    return next(step for step in steps if step.name == name)
 
 
 class Flight:
     """Runs steps until the budget is spent."""
 
-    def __init__(self, out: Path, budget_s: float, bench: Sequence[str], rehearsal: bool = False) -> None:
-        self._out, self._deadline, self._bench = out, time.monotonic() + budget_s, list(bench)
+    def __init__(
+        self, out: Path, budget_s: float, bench: Sequence[str], rehearsal: bool = False, work: Path | None = None
+    ) -> None:
+        """out: where `flight.json` goes.  work: where all else goes, if not there."""
+        self._out, self._work = out, (work or out).resolve()
+        self._deadline, self._bench = time.monotonic() + budget_s, list(bench)
         self._record: dict[str, Any] = {"begun": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "rehearsal": rehearsal}
         self.outcomes: list[Outcome] = []
-        (out / "logs").mkdir(parents=True, exist_ok=True)
+        for directory in (out, self._work / "logs"):
+            directory.mkdir(parents=True, exist_ok=True)
 
     def take(self, step: Step) -> Outcome:
         """Runs one step, or leaves it out for want of time, and writes down what is known so far."""
         left = self._deadline - time.monotonic()
         outcome = self._run(step, left) if left >= LEAST_SECONDS else Outcome(step.name, "not begun")
+        if outcome.status not in ("done", "not begun"):
+            text = (self._work / "logs" / f"{step.name}.err").read_text(errors="replace")
+            outcome = replace(outcome, log=text[-LOG_CHARACTERS:])
         self.outcomes.append(outcome)
         record = {**self._record, "steps": [asdict(each) for each in self.outcomes]}
         (self._out / "flight.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         return outcome
 
     def _run(self, step: Step, left: float) -> Outcome:
-        values = {"{python}": [sys.executable], "{bench}": self._bench, "{left}": [str(int(left - LEAST_SECONDS))]}
+        seconds = int(min(step.limit_s, left) - LEAST_SECONDS)
+        values = {"{python}": [sys.executable], "{bench}": self._bench, "{left}": [str(seconds)]}
         command = [argument for part in step.command for argument in values.get(part, [part])]
-        began, stdout = time.monotonic(), self._out / "logs" / f"{step.name}.out"
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1", **step.environment}
+        began, stdout = time.monotonic(), self._work / "logs" / f"{step.name}.out"
+        given = {name: value.replace("{work}", str(self._work)) for name, value in step.environment.items()}
+        # Safe paths: what is imported is installed, and not the checkout, whose engines may not be compiled.
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1", **given}
         with stdout.open("w") as out, stdout.with_suffix(".err").open("w") as err:
             try:
                 # A group of its own: what it started ends with it.
@@ -173,6 +211,7 @@ def install(wheels: Path, target: Path) -> None:
     """Puts the wheels into `target` and in front of everything else that Python finds."""
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-compile", "--target", target]
     subprocess.run([*command, *sorted(wheels.glob("*.whl"))], check=True)
+    target = target.resolve()
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(target), os.environ.get("PYTHONPATH")]))
 
 
@@ -182,23 +221,23 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="DIRECTORY")
     parser.add_argument("--only", default="", metavar="STEP,STEP", help="only these steps, in the plan's order")
     parser.add_argument("--bench", default="", metavar="COMMAND", help="how xtra-bench is started, if not as a module")
+    parser.add_argument("--work", type=Path, metavar="DIRECTORY", help="for packages, logs and runs; --out if not given")
     parser.add_argument("--rehearse", action="store_true", help="everything in small; the figures mean nothing")
     options = parser.parse_args()
-    if (HERE / "wheels").is_dir():
-        install(HERE / "wheels", options.out / "site")
-    os.environ["FLIGHT_BENCH"], os.environ["FLIGHT_RESULTS"] = options.bench, str(options.out / "atari")  # for measure.py
-    bench = options.bench.split() or [sys.executable, "-c", "from xtra.cli.main import main; main()"]
-    flight, only = Flight(options.out, options.budget, bench, options.rehearse), set(filter(None, options.only.split(",")))
-    steps = plan(REHEARSAL if options.rehearse else Sizes())
-    if options.rehearse:  # on any machine, however slow
-        steps = [replace(step, limit_s=4 * step.limit_s) for step in steps]
+    steps, only = rehearsal() if options.rehearse else plan(Sizes()), set(filter(None, options.only.split(",")))
     if unknown := only - {step.name for step in steps}:
         parser.error(f"unknown steps {', '.join(sorted(unknown))}; known are {', '.join(step.name for step in steps)}")
+    work = (options.work or options.out).resolve()
+    flight = Flight(options.out, options.budget, options.bench.split() or BENCH, options.rehearse, work)
+    if (HERE / "wheels").is_dir():
+        install(HERE / "wheels", work / "site")
+    os.environ["FLIGHT_BENCH"], os.environ["FLIGHT_RESULTS"] = options.bench, str(work / "atari")  # for measure.py
     for step in steps:
         if not only or step.name in only:
             outcome = flight.take(step)
             print(f"{outcome.name:<22} {outcome.status:<14} {outcome.seconds:6.1f} s", flush=True)
-    shutil.rmtree(options.out / "site", ignore_errors=True)
+    with tarfile.open(options.out / "logs.tar.gz", "w:gz") as archive:
+        archive.add(work / "logs", "logs")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import pytest
+
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks" / "gpu"
 
 
@@ -43,6 +45,7 @@ def test_a_step_that_fails_or_cannot_start_does_not_stop_the_next(tmp_path: Path
         ("absent", "failed (not started)", None),
         ("sound", "done", {"speed": 2}),
     ]
+    assert [each["log"] for each in written(tmp_path)] == ["", "[Errno 2] No such file or directory: 'no-such-program'\n", ""]
     assert json.loads((tmp_path / "flight.json").read_text())["rehearsal"] is True
     assert (tmp_path / "logs" / "sound.out").read_text().startswith("a word")
 
@@ -67,7 +70,7 @@ def alive(pid: int) -> bool:
 def test_no_step_begins_without_time_for_it(tmp_path: Path) -> None:
     flown = flight.Flight(tmp_path, flight.LEAST_SECONDS - 1, [])
     flown.take(step("late", "print(1)"))
-    assert written(tmp_path) == [{"name": "late", "status": "not begun", "seconds": 0.0, "result": None}]
+    assert written(tmp_path) == [{"name": "late", "status": "not begun", "seconds": 0.0, "result": None, "log": ""}]
 
 
 def test_a_command_is_told_how_to_start_xtra_bench_and_how_long_it_has(tmp_path: Path) -> None:
@@ -82,29 +85,80 @@ def test_all_of_the_output_or_its_last_line_that_is_json_is_the_result() -> None
     assert flight.result_of("nothing") is None
 
 
+def test_steps_import_what_is_installed_and_never_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "json.py").write_text("raise RuntimeError('a module of the working directory')")
+    monkeypatch.chdir(tmp_path)
+    assert flight.Flight(tmp_path / "out", 100, []).take(step("imports", "import json; print(1)")).status == "done"
+
+
+def test_what_a_failed_step_said_last_stands_beside_its_outcome_and_logs_may_lie_elsewhere(tmp_path: Path) -> None:
+    out, work = tmp_path / "out", tmp_path / "work"
+    program = "import os, sys; sys.exit('x' * 5000 + os.environ['CACHE'])"
+    flown = flight.Flight(out, 100, [], work=work)
+    flown.take(flight.Step("broken", 60, ["{python}", "-c", program], {"CACHE": "{work}/cache"}))
+    (failed,) = written(out)
+    assert len(failed["log"]) == flight.LOG_CHARACTERS and failed["log"].endswith(f"x{work}/cache\n")
+    assert [path.name for path in out.iterdir()] == ["flight.json"]
+    assert (work / "logs" / "broken.err").exists()
+
+
 def test_every_step_has_a_name_of_its_own_and_trains_long_enough_to_be_sustained() -> None:
     steps = flight.plan(flight.Sizes())
     assert len({each.name for each in steps}) == len(steps)
     assert flight.Sizes().updates >= table.SUSTAINED_UPDATES
     assert set(table.TRAINING) == {each.name for each in steps if "train" in each.command}
+    assert {*table.CHECKS} < {each.name for each in steps}
     assert steps[-1].name == "atari"
 
 
+def test_a_rehearsal_has_the_steps_of_the_flight_and_more_time_for_each() -> None:
+    steps, small = flight.plan(flight.Sizes()), flight.rehearsal()
+    assert [each.name for each in small] == [each.name for each in steps]
+    assert all(each.limit_s > other.limit_s for each, other in zip(small[:-1], steps[:-1], strict=True))
+    tests, plain = (flight.step_of("tests", each).command for each in (small, steps))
+    assert [part for part in tests if part not in plain] == ["gpu and not arithmetic"]
+    on_cpu = {each.name for each in small if each.environment.get("CUDA_VISIBLE_DEVICES") == ""}
+    assert on_cpu == {"resume", "atari"}
+
+
+TRAINING = {"updates": 30, "updates_per_second": 12.34, "projected_hours": 2.5, "model_flop_utilisation": 0.21}
+
+
+def flown(*steps: tuple[str, str, Any], rehearsal: bool = False) -> dict[str, Any]:
+    outcomes = [{"name": name, "status": status, "result": result} for name, status, result in steps]
+    return {"begun": "2026-01-02T03:04:05Z", "rehearsal": rehearsal, "steps": outcomes}
+
+
 def test_a_flight_becomes_a_table_that_says_what_was_not_measured() -> None:
-    training = {"updates": 30, "updates_per_second": 12.34, "projected_hours": 2.5, "model_flop_utilisation": 0.21}
-    steps = [
-        {"name": "device", "status": "done", "result": {"card": "A card", "bfloat16_tflops": 790.4, "copy_tb_per_s": 4.0,
-                                                        "us_per_graph_node": 1.25}},
-        {"name": "train", "status": "done", "result": training},
-        {"name": "train_float32", "status": "done", "result": {**training, "updates": 10}},
-        {"name": "search", "status": "failed (1)", "result": None},
-    ]  # fmt: skip
-    flown = {"begun": "2026-01-02T03:04:05Z", "rehearsal": False, "steps": steps}
-    text = table.table(flown)
-    assert text.splitlines()[0] == "On one A card, 2026-01-02:"
-    assert (
-        "| training, EfficientZero as released, bfloat16 | 12.3 updates/s, 2.50 h for 100,000 env steps, 21 % of peak |" in text
+    device = {"card": "A card", "bfloat16_tflops": 790.4, "copy_tb_per_s": 4.0, "us_per_graph_node": 1.25}
+    one = flown(
+        ("device", "done", device),
+        ("tests", "failed (1)", None),
+        ("train", "done", TRAINING),
+        ("train_float32", "done", {**TRAINING, "updates": 10}),
+        ("search", "failed (1)", None),
+        ("side_by_side", "out of time", [{"games": 1, "updates_per_second": 9.0}]),
+        ("atari", "not begun", None),
     )
-    assert "(of 10 updates only: not sustained) |" in text
-    assert table.table({**flown, "rehearsal": True}).startswith("**A rehearsal: these figures mean nothing.**")
-    assert text.splitlines()[-1] == "Not measured: search (failed (1))."
+    lines = table.table([one]).splitlines()
+    assert lines[0] == "On one A card, 2026-01-02:"
+    assert (
+        "| training, EfficientZero as released, bfloat16 | 12.3 updates/s, 2.50 h for 100,000 env steps, 21 % of peak |" in lines
+    )
+    assert any("(of 10 updates only: not sustained) |" in line for line in lines)
+    assert "| 1 runs on the card | 9.0 updates/s in all |" in lines
+    assert "| the tests marked `gpu` | failed |" in lines
+    assert lines[-1] == ("Not or not wholly measured: search (failed (1)), side_by_side (out of time), atari (not begun).")
+    rehearsed = table.table([flown(rehearsal=True)])
+    assert rehearsed.startswith("**A rehearsal: these figures mean nothing.**")
+
+
+def test_a_flight_flown_in_parts_is_one_table() -> None:
+    search = {"cuda": [{"simulations_per_second": 2.5e7, "outside_network_fraction": 0.2}]}
+    first = flown(("exact", "failed (1)", {"cases": 72, "different": 2}), ("search", "out of time", None))
+    second = flown(("exact", "not begun", None), ("search", "done", search), ("memcheck", "done", None))
+    text = table.table([first, second])
+    assert "| trees equal to the CPU's bit for bit | 70 of 72 cases |" in text
+    assert "| search as `perf search` measures it | 25.00 M simulations/s, 20 % of it outside the network |" in text
+    assert "| compute-sanitizer's memcheck of the search | passed |" in text
+    assert text.splitlines()[-1] == "Not or not wholly measured: exact (failed (1))."

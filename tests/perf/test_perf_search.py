@@ -126,3 +126,28 @@ def test_an_unknown_engine_is_refused_with_the_valid_names() -> None:
     result = CliRunner().invoke(app, ["search", "--engine", "alphazero"])
     assert result.exit_code == 2
     assert "xtra_gumbel" in result.output
+
+
+def test_what_would_measure_nothing_on_cuda_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    result = CliRunner().invoke(app, ["search", "--cuda-only", "--preset", "tiny"])
+    assert result.exit_code == 2
+    assert "no CUDA device" in result.output
+    monkeypatch.setattr("xtra.search.cuda.cuda_is_usable", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    result = CliRunner().invoke(app, ["search", "--cuda-only"])
+    assert result.exit_code == 2
+    assert "--preset" in result.output
+
+
+def test_presets_are_timed_on_cuda_alone_where_that_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    timed = {"precision": "bfloat16", "simulations_per_second": 2e6, "outside_network_fraction": 0.25}
+    monkeypatch.setattr(perf_search, "measure_on_cuda", lambda preset, size, rounds: timed | {"kernels_per_simulation": None})
+    for name in ("xtra.search.cuda.cuda_is_usable", "xtra.perf.search.cuda_is_usable"):
+        monkeypatch.setattr(name, lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "A card")
+    result = CliRunner().invoke(app, ["search", "--cuda-only", "--preset", "tiny"])
+    assert result.exit_code == 0, result.output
+    figures, card = result.stdout.splitlines()
+    assert figures.startswith("CUDA, preset tiny, 1536 roots: 2,000,000 simulations/s in bfloat16, 25.0 % outside the network")
+    assert card == "CUDA: A card"

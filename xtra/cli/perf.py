@@ -101,6 +101,7 @@ def measure_search(
     threads: Annotated[Sizes, typer.Option(min=1, help="Threads of ours; peers run on one.")] = None,
     grid: Annotated[bool, typer.Option("--grid", help="All sizes of the grid where none are given: an hour and more.")] = False,
     most_seconds: Annotated[float, typer.Option(min=0, help="Leave out searches with a network that take longer.")] = 30.0,
+    cuda_only: Annotated[bool, typer.Option("--cuda-only", help="Time presets on CUDA, and nothing on the CPU.")] = False,
 ) -> None:
     """Time the tree search, side by side with the published ones that are installed (mctx, LightZero 0.2.0)."""
     from xtra.perf import problem
@@ -108,6 +109,8 @@ def measure_search(
     from xtra.perf.search import SearchBenchmark, report
     from xtra.suite.presets import PRESETS
 
+    if cuda_only:
+        require_cuda_and_presets(preset)
     _require_known("--engine", engine, list(ENGINES))
     _require_known("--preset", preset, list(PRESETS))
     _require_cores(threads)
@@ -119,9 +122,21 @@ def measure_search(
     if any(dimensions):
         trees = problem.combinations(*(values or [] for values in dimensions))
         networks = problem.combinations(batch or [], [18], simulations or [], threads or [])
-    benchmark = SearchBenchmark(engine or list(ENGINES), preset or [], trees, networks, rounds, most_seconds)
+    benchmark = SearchBenchmark(engine or list(ENGINES), preset or [], trees, networks, rounds, most_seconds, not cuda_only)
     measured = report(benchmark, lambda line: typer.echo(line, err=True))
     typer.echo(json.dumps(measured, indent=2) if as_json else render_search(measured))
+
+
+def require_cuda_and_presets(presets: list[str] | None) -> None:
+    """Raises BadParameter where nothing would be measured on CUDA."""
+    import torch
+
+    from xtra.search.cuda import cuda_is_usable
+
+    if not torch.cuda.is_available() or not cuda_is_usable():
+        raise typer.BadParameter("no CUDA device can search here; `xtra-bench doctor` says why", param_hint="--cuda-only")
+    if not presets:
+        raise typer.BadParameter("needs the network of a --preset", param_hint="--cuda-only")
 
 
 def _require_known(option: str, names: list[str] | None, valid_names: list[str]) -> None:
@@ -138,13 +153,14 @@ def _require_cores(threads: Sizes) -> None:
 
 def render_search(measured: dict[str, Any]) -> str:
     """Writes the report as text."""
-    lines = ["tree only, simulations/s"]
+    lines = ["tree only, simulations/s"] if measured["tree_only"] else []
     for row in measured["tree_only"]:
         lines.append(f"  {_size(row)}")
         for name, engine in row["engines"].items():
             lines.append(f"    {name:<12} " + (engine.get("absent") or f"{engine['simulations_per_second']:>12,}"))
         lines.extend(f"    {pair}: {ratio:.1f} times faster" for pair, ratio in row["times_faster"].items())
-    lines.append("where a step's time goes, us: tree / glue / network; bytes per node and per root")
+    if measured["split"]:
+        lines.append("where a step's time goes, us: tree / glue / network; bytes per node and per root")
     lines.extend(
         f"  {_size(row)}: {row['tree_us']:.1f} / {row['glue_us']:.1f} / {row['network_us']:.1f}; "
         f"{row['bytes_per_node']:.0f}, {row['bytes_per_root']:,}"

@@ -43,13 +43,23 @@ class SearchBenchmark:
     num_rounds: int
     most_seconds: float
     """A search with a network that would take longer is left out."""
+    on_cpu: bool = True
+    """False: presets are timed on CUDA alone."""
 
 
 def report(benchmark: SearchBenchmark, progress: Progress) -> dict[str, Any]:
     """Makes all measurements, and returns them as plain data."""
     torch.set_num_threads(1)
-    result: dict[str, Any] = {"machine": machine()}
-    result["tree_only"] = [_compared(size, benchmark, progress) for size in benchmark.tree_sizes]
+    result: dict[str, Any] = {"machine": machine(), "tree_only": [], "split": [], "two_threads": [], "network": []}
+    if benchmark.on_cpu:
+        result |= _on_cpu(benchmark, progress)
+    if torch.cuda.is_available() and cuda_is_usable():
+        result["cuda"] = [_on_cuda(preset, benchmark, progress) for preset in benchmark.presets]
+    return result
+
+
+def _on_cpu(benchmark: SearchBenchmark, progress: Progress) -> dict[str, Any]:
+    result: dict[str, Any] = {"tree_only": [_compared(size, benchmark, progress) for size in benchmark.tree_sizes]}
     progress("where the time goes")
     result["split"] = [size._asdict() | split_tree_only(size, benchmark.num_rounds) for size in benchmark.tree_sizes]
     threaded = [size for size in THREAD_SIZES if len(os.sched_getaffinity(0)) > 1]
@@ -60,8 +70,6 @@ def report(benchmark: SearchBenchmark, progress: Progress) -> dict[str, Any]:
         _announced(size, preset, progress) | {"preset": preset} | split_network(preset, size, 1, benchmark.most_seconds)
         for preset, size in product(benchmark.presets, benchmark.network_sizes)
     ]
-    if torch.cuda.is_available() and cuda_is_usable():
-        result["cuda"] = [_on_cuda(preset, benchmark, progress) for preset in benchmark.presets]
     return result
 
 
