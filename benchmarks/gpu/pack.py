@@ -1,7 +1,8 @@
 """`python benchmarks/gpu/pack.py`: puts the wheels that a flight installs into benchmarks/gpu/wheels, at most 64 MB.
 
 xtra-bench itself is built here with the CUDA engine, for the Python that runs this, which must be the version of the device's
-image; the others are requirements that an image with torch, NumPy, SciPy and pandas may lack.
+image; the others are requirements that an image with torch and NumPy may lack. CMake's definitions in `SKBUILD_CMAKE_DEFINE` and
+architectures in `CUDAARCHS` are heeded.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ LIMIT_MB = 64
 MISSING = (
     "pydantic",
     "pydantic-core",
+    "annotated-doc",
     "annotated-types",
     "typing-inspection",
     "ruamel.yaml",
@@ -46,7 +48,7 @@ MISSING = (
 def main() -> None:
     wheels = HERE / "wheels"
     pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(wheels)]
-    demand = {**os.environ, "SKBUILD_CMAKE_DEFINE": "XTRA_CUDA=ON"}
+    demand = {"SKBUILD_CMAKE_DEFINE": "XTRA_CUDA=ON", **os.environ}
     subprocess.run([*pip, str(HERE.parents[1])], env=demand, check=True)
     subprocess.run([*pip, "--constraint", str(HERE.parents[1] / "constraints.txt"), *MISSING], check=True)
     size = sum(path.stat().st_size for path in wheels.glob("*.whl")) / 1e6
