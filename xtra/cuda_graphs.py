@@ -18,7 +18,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 FlatFunction = Callable[..., tuple[Tensor, ...]]
-"""From tensors to tensors."""
+"""A function of tensors that returns tensors."""
 
 Shapes = tuple[tuple[torch.Size, torch.dtype], ...]
 

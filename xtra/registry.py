@@ -107,7 +107,7 @@ class Registry(Mapping[str, T], Generic[T]):
         entries = {name: self._load(one) for name, one in by_name.items()}
         if not any(entry.by == OURS for entry in entries.values()):
             raise RegistrationError(f"{OURS} registers nothing in {self._group}: install this version of it again")
-        # Of two that clash, the guest is named.
+        # Of two that clash, the one that is not ours is named.
         for name, entry in sorted(entries.items(), key=lambda item: item[1].by == OURS):
             problem = self._problem(entry.value, {other: one.value for other, one in entries.items() if other != name})
             if problem is not None:
@@ -119,7 +119,7 @@ class Registry(Mapping[str, T], Generic[T]):
         registered = f"{distribution.name} registers {entry_point.name!r} as {entry_point.value}"
         try:
             loaded = entry_point.load()
-        except Exception as error:  # somebody's code: whatever it raises
+        except Exception as error:  # other people's code may raise anything
             raise RegistrationError(f"{registered}: {type(error).__name__}: {error}") from error
         if not isinstance(loaded, self.kind):
             raise RegistrationError(f"{registered}, a {type(loaded).__name__}; it takes a {self.kind.__name__}")
@@ -152,7 +152,7 @@ def named_by(block: str, field: str) -> Callable[[str, Any], Iterator[str]]:
 
 
 def _distribution(entry_point: EntryPoint) -> Distribution:
-    assert entry_point.dist is not None  # what was found by its group is some distribution's
+    assert entry_point.dist is not None  # entry points of a group come from distributions
     return entry_point.dist
 
 
@@ -208,7 +208,7 @@ def source_sha256(package: str) -> str:
 def source_files(package: str) -> dict[str, Path]:
     """Returns the Python files of a top-level module by their path within it, or its own one where it is one file."""
     spec = find_spec(package)
-    assert spec is not None  # it was found before
+    assert spec is not None  # callers have imported it
     if spec.submodule_search_locations:
         roots = [Path(root) for root in spec.submodule_search_locations]
         return {path.relative_to(root).as_posix(): path for root in roots for path in root.rglob("*.py")}

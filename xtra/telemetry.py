@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 COUNTERS = ("env_steps", "updates")
-"""What metrics are drawn over, each under a heading of its own: after the last env step updates go on alone."""
+"""Counters that metrics are drawn over, each under a heading of its own: after the last env step updates go on alone."""
 
 PROJECT_VARIABLE = "XTRA_WANDB_PROJECT"
-"""Names the project of Weights & Biases that metrics go to; without it they go to none."""
+"""The environment variable that names the project of Weights & Biases that metrics go to; without it they go to none."""
 
 
 class Curves(Protocol):
@@ -125,7 +125,7 @@ def read_progress(work: Path) -> Progress | None:
     """Reads a job's progress; None when it has not written any yet, or something that makes no sense."""
     try:
         progress = Progress(**json.loads((work / "progress.json").read_bytes()))
-        return progress if str(progress).isprintable() else None  # a file may say anything, and this reaches a terminal
+        return progress if str(progress).isprintable() else None  # the file may hold anything, and this is printed on a terminal
     except (OSError, ValueError, TypeError, AttributeError):
         return None
 
@@ -180,7 +180,7 @@ class WeightsAndBiases:
                 resume="allow",
                 settings=wandb.Settings(console="off", silent=True, disable_git=True, save_code=False),
             )
-        except Exception as error:  # whatever a tracker raises
+        except Exception as error:  # a tracker may raise anything
             self._give_up(error)
         for values in _lines(metrics):
             self.add(values)
@@ -191,7 +191,7 @@ class WeightsAndBiases:
             try:
                 self._run.log(dict(values), step=self._step)
                 self._step += 1
-            except Exception as error:  # whatever a tracker raises
+            except Exception as error:  # a tracker may raise anything
                 self._give_up(error)
 
     def close(self) -> None:

@@ -33,7 +33,7 @@ from xtra_analysis.text import NONE, listed, probability, short
 
 RATIO_REPS = 10_000
 IMPROVEMENT_REPS = 2_000
-"""As in rliable."""
+"""Resamples of the probability of improvement, as in rliable."""
 
 
 def ratios(scores: Array, baseline: Array) -> Array:

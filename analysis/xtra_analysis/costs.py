@@ -21,7 +21,7 @@ PREPARATION = {
     "label": "Labels",
     "pretrain": "Pretraining",
 }
-"""What a run stands on, by kind of job. A source run has stage `train` too, but is not the run's own training."""
+"""Kinds of jobs that a run depends on. A source run has stage `train` too, but is not the run's own training."""
 OWN = {"train": "Training", "evaluate": "Evaluation"}
 KINDS = PREPARATION | OWN
 RUN_COST_COLUMNS = ["method", *KINDS, "preparation", "total", "device", "num_runs"]

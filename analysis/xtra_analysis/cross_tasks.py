@@ -98,7 +98,7 @@ def plot_gradient_similarity(table: pd.DataFrame) -> Figure:
 
 
 BESIDE = 2
-"""With at most this many target games, weights and similarities stand side by side."""
+"""Most target games with which weights and similarities stand side by side."""
 
 
 def cross_tasks_section(findings: Findings) -> Section | None:

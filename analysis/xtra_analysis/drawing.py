@@ -44,13 +44,13 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "d")
 DASHES: tuple[Any, ...] = ("-", (0, (4.5, 1.2)), (0, (1.4, 1.1)))
 """Lines of the first methods that share a colour, of the second, of the third."""
 LEAST_DISTANCE = 0.12
-"""By `color_distance`: colours of methods that stand together differ at least so much, as long as the palette allows."""
+"""Least `color_distance` between methods that stand together, as long as the palette allows."""
 
 
 MAX_COLUMNS = 4
-"""Of panels in a figure."""
+"""Most panels beside one another in a figure."""
 LEAST_SPAN = 0.1
-"""Of a vertical axis, relative to its values (or to 1): a flat curve must look flat, not like noise under a lens."""
+"""Least span of a vertical axis, relative to its values (or to 1): a flat curve must look flat, not like noise under a lens."""
 
 
 @dataclass(frozen=True)

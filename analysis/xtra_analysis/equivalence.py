@@ -26,10 +26,10 @@ from xtra_analysis.study import Study
 from xtra_analysis.text import NONE, number, probability, short, span
 
 LEVEL = 0.05
-"""Of the tests after Holm's correction."""
+"""Level of the tests after Holm's correction."""
 TITLE = "Better, worse or equivalent"
 POWER = 0.8
-"""With which equal methods are found equivalent at the number of seeds that the table calls needed."""
+"""Probability with which equal methods are found equivalent at the number of seeds that the table calls needed."""
 EQUIVALENCE_COLUMNS = [
     "method", "reference", "estimate", "low", "high", "p_difference", "p_equivalence", "verdict", "num_games", "num_seeds",
     "seeds_needed",

@@ -36,7 +36,7 @@ class TimeToThreshold:
 
 
 CROWD = 5
-"""With more methods than this, figures with bands stress the two that the question is about."""
+"""Most methods of which a figure with bands stresses all; with more it stresses the two that the question is about."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from xtra_analysis.text import counted, each, listed, number, percent, probabili
 from xtra_analysis.time_to_threshold import threshold_sentence
 
 MOST_NAMES = 4
-"""Of games in the first sentence."""
+"""Most games that the first sentence names."""
 
 
 def answer(findings: Findings) -> str:

@@ -17,11 +17,12 @@ from xtra_analysis.bootstrap import joint_distribution
 from xtra_analysis.matrices import Array, runs_per_game
 
 LEVEL = 0.95
-"""Of every interval in a report."""
+"""Level of every interval in a report."""
 STUDENT_LEVEL = 0.965
-"""What t is asked for, so that skewed and failing populations are held about as often as LEVEL says (`coverage_study.py`)."""
+"""Level that Student's t is taken at, so that skewed and failing populations are covered about as often as LEVEL says
+(`coverage_study.py`)."""
 LARGEST_RELATIVE_SPREAD = 2.0
-"""Above this a game's mean is too near zero to measure a spread by."""
+"""Largest relative spread that counts: beyond it a game's mean is too near zero to measure a spread by."""
 JointStatistic = Callable[..., Array]
 """Takes one stack `[..., runs, games]` per sample, returns `[...]`."""
 

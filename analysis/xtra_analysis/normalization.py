@@ -18,7 +18,7 @@ HUMAN = "0 is a random agent, 1 a human"
 MAXIMUM = "0 is a random agent, 1 the game's maximum"
 AS_GIVEN = "taken as they were given"
 MOST_GAMES = 4
-"""That an error names."""
+"""Most games that an error names."""
 
 
 @dataclass(frozen=True)

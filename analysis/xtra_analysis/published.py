@@ -24,7 +24,7 @@ from xtra_analysis.page import Column, Paragraph, Picture, Section, Table
 from xtra_analysis.text import number, short
 
 OURS_TO_PUBLISHED = {"efficientzero": "EfficientZero (as reported in XTRA)", "xtra": "XTRA"}
-"""Which published row a method of ours, by case-folded name, is set beside in the paper's layout."""
+"""Published rows that our methods, by case-folded name, stand beside in the paper's layout."""
 MODEL_FREE_AGENT = "curl"
 MODEL_FREE_NAMESAKES = ("curl", "der")
 """Methods of that agent, by case-folded name, that are what others published; DER with shifted frames is not DrQ."""

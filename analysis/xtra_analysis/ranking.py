@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from xtra_analysis.matrices import Array
 
 Ranker = Callable[[Array], Array]
-"""From gains, means over seeds `[..., T, S]`, to a ranking `[..., T, S]` that for a target reads only the other targets."""
+"""A function of gains, means over seeds `[..., T, S]`, that ranks `[..., T, S]` the sources of each target by the other targets
+alone."""
 
 Predictor = Array | Ranker
 

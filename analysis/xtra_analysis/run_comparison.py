@@ -26,16 +26,16 @@ from xtra_analysis.text import counted, listed, number, probability, setting, sp
 REPS = 10_000
 """Resamples of the differences, as of ratios."""
 LEVEL = 0.05
-"""Of tests, after their correction."""
+"""Level of tests, after their correction."""
 CELL = ["method", "game", "seed"]
 PAIR_COLUMNS = [*CELL, "before", "after", "difference", "normalized_difference", "same_job"]
 GAME_COLUMNS = ["method", "game", "num_pairs", "before", "after", "estimate", "low", "high", "p_value", "p_holm"]
 OVERALL_COLUMNS = ["method", "num_games", "num_pairs", "estimate", "low", "high", "p_value", "p_holm"]
 UNCHANGED = "A change of code alone runs no job again; to see what it does, run it with a --results directory of its own."
 MOST_UNPAIRED = 4
-"""Cells without a partner that are named."""
+"""Most cells without a partner that are named."""
 UNCOMMITTED = "uncommitted changes"
-"""As `made_by` says it of code that no commit holds."""
+"""Words of `made_by` for code that no commit holds."""
 
 Topic = Literal["settings", "code", "machine"]
 

@@ -29,7 +29,7 @@ from xtra_analysis.text import listed, nearest
 SCORE_FIELDS: Mapping[str, Field] = {"method": NAME, "game": NAME, "seed": WHOLE, "score": OPTIONAL_NUMBER}
 CURVE_FIELDS: Mapping[str, Field] = {"method": NAME, "game": NAME, "seed": WHOLE, "env_steps": WHOLE, "score": NUMBER}
 MOST_METHODS = 3
-"""That the question on the page names."""
+"""Most methods that the question on the page names."""
 Rows = Iterable[tuple[str, Row]]
 
 

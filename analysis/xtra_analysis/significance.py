@@ -10,7 +10,7 @@ from scipy import signal, stats
 from xtra_analysis.matrices import Array
 
 MOST_COUNTED_PAIRS = 16
-"""Of which all sign patterns are counted, 65,536 at most."""
+"""Most pairs of which all sign patterns are counted: 65,536 at most."""
 FLIPS = 100_000
 """Sign patterns drawn where there are more pairs."""
 FLIPS_AT_ONCE = 10_000

@@ -18,7 +18,7 @@ from xtra_analysis.study import Study, read_study
 from xtra_analysis.text import counted, listed, number, rounded, span
 
 ROWS = "scores.csv"
-"""Of a study, beside its report."""
+"""The file of a study's scores, beside its report."""
 LEADERBOARD = "leaderboard.csv"
 MOST_NAMES = 3
 """Games that the title of a leaderboard names."""

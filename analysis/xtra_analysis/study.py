@@ -25,11 +25,11 @@ from xtra_analysis.text import counted, label, printable, setting
 RANDOM_AGENT = "random"
 """The agent that others are measured against, never an answer to a suite's question."""
 OTHER_TARGETS = "other_targets"
-"""In place of source games: all targets but the one that is learned."""
+"""Stands in place of source games: all targets but the one that is learned."""
 PER_RUN_COLUMNS = ("suite", "suite_version", "sharers")
-"""May differ between two runs that share a cell, because its jobs were computed once for both."""
+"""Columns that may differ between two runs that share a cell, because its jobs were computed once for both."""
 MOST_DIFFERENCES = 3
-"""Of two methods of one name, as many as an error message lists."""
+"""Most differences between two methods of one name that an error lists."""
 
 
 @dataclass(frozen=True)

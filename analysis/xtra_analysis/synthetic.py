@@ -22,7 +22,7 @@ from xtra_analysis.bootstrap import generator
 ENV_STEPS = 100_000
 EPISODES_PER_RUN = 3
 SHARED_SECONDS = {"train": 86400.0, "dataset": 240.0, "teacher": 57600.0, "label": 1200.0, "pretrain": 72000.0}
-"""What a run with transfer stands on, all source games together."""
+"""Seconds of the jobs that a run with transfer depends on, all source games together."""
 GENRES = {
     "shooter": ("Assault", "Carnival", "Centipede", "DemonAttack", "Phoenix"),
     "maze": ("Alien", "Amidar", "BankHeist", "MsPacman", "WizardOfWor"),

@@ -19,9 +19,9 @@ from xtra_analysis.matrices import InputError
 from xtra_analysis.text import label, nearest, short
 
 LARGEST_SCORE = 1e100
-"""Beyond it means and spreads leave what a float can hold; no game has such scores."""
+"""Largest score that is read: beyond it means and spreads leave the range of a float, and no game has such scores."""
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
-"""What other programs put between columns."""
+"""Separators that other programs put between columns."""
 OTHER_NAMES = {
     "method": ("algorithm", "algo", "agent", "model", "name"),
     "game": ("env", "env_id", "environment", "task"),
@@ -30,7 +30,7 @@ OTHER_NAMES = {
     "env_steps": ("step", "steps", "timesteps", "global_step", "frames"),
     "reference": ("human", "max", "maximum"),
 }
-"""What others call our columns: told in errors, never taken."""
+"""Names that others have for our columns: suggested in errors, never taken."""
 Row = dict[str, Any]
 
 

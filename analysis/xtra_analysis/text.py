@@ -16,11 +16,11 @@ from pydantic import JsonValue
 
 NONE = "–"
 HUGE = 1e9
-"""From here on digits say less than a power of ten."""
+"""Least number that is written as a power of ten, since more digits would say no more."""
 MOST_OF_A_SETTING = 60
 """Characters shown."""
 TIME_UNITS = {"hours": 3600.0, "minutes": 60.0, "seconds": 1.0}
-"""In seconds, the longest first."""
+"""Units of time in seconds, the longest first."""
 _SYMBOLS = {"hours": "h", "minutes": "min", "seconds": "s"}
 
 

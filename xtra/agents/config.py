@@ -13,7 +13,7 @@ from xtra.envs.config import EnvironmentConfig
 from xtra.protocol.games import Game
 
 IMPORTED_FILE = "network.safetensors"
-"""What a job leaves whose network came from elsewhere, where one that trains leaves `network.pt`."""
+"""The file of a network that came from elsewhere, in its job's output; a job that trains leaves `network.pt`."""
 
 
 class RandomConfig(AgentConfig):
@@ -62,4 +62,4 @@ AnyAgentConfig = Annotated[AgentConfig, ChosenBy(AGENTS, "name")]
 """The configuration of whatever agent its `name` names."""
 
 AnyLearningAgentConfig = Annotated[LearningAgentConfig, ChosenBy(AGENTS, "name")]
-"""The same for agents that learn online."""
+"""The configuration of any agent that learns online."""

@@ -17,7 +17,7 @@ from xtra.envs.config import EnvironmentConfig
 from xtra.registry import load_object
 
 NETWORK_FILE = "network.pt"
-"""What every job that trains leaves: the network's `state_dict`."""
+"""The file of the network's `state_dict`, which every job that trains leaves."""
 
 
 def make_learner(config: AgentConfig, environment: EnvironmentConfig, run: TrainingRun) -> Learner:

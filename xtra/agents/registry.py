@@ -42,7 +42,7 @@ def agent_problem(agent: Agent, others: Mapping[str, Agent]) -> str | None:
     """Explains why an agent cannot be used; None if it can."""
     try:
         config = agent.config()  # type: ignore[call-arg]
-    except Exception as error:  # somebody's class: whatever it raises
+    except Exception as error:  # a plugin's class may raise anything
         return f"its configuration cannot be made of defaults: {error}"
     if config.name != agent.name:
         return f"the field `name` of its configuration has the default {config.name!r}"

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from xtra.store.job import Job
 
 SUFFIX = ".safetensors"
-"""Of an exported network's file."""
+"""Suffix of an exported network's file."""
 
 
 class LoadError(ValueError):

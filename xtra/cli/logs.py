@@ -22,7 +22,7 @@ SHOWN = 10
 """Jobs whose logs are shown at once."""
 
 FOLLOW_SECONDS = 1.0
-"""Between two looks of `--follow`."""
+"""Seconds between two looks of `--follow`."""
 
 
 def logs(

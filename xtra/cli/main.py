@@ -44,7 +44,7 @@ COMMANDS = {
     "doctor": "checks:doctor",
     "check-environment": "checks:check_environment",
 }
-"""In the order of `--help`: the module in `xtra.cli` and the function, or group of commands, in it."""
+"""Commands in the order of `--help`: the module in `xtra.cli` and the function, or group of commands, in it."""
 
 
 class Commands(TyperGroup):

@@ -15,14 +15,14 @@ from xtra.telemetry import Progress, read_progress
 
 BAR_WIDTH = 28
 PLAIN_SECONDS = 30.0
-"""Between two plain lines about a running job."""
+"""Seconds between two plain lines about a running job."""
 
 MEANING = {
     QueueState.ELSEWHERE: "elsewhere: another process computes it",
     QueueState.BLOCKED: "blocked: a job it needs has failed or diverged",
     QueueState.LEFT: "left: it would not end within the budget, or a job it needs would not",
 }
-"""Of the states that do not explain themselves."""
+"""Explanations of the states that need one."""
 
 
 class _Pace:

@@ -34,13 +34,13 @@ from xtra.store.store import Store
 from xtra.suite.plan import Plan
 
 PROFILE_VARIABLE = "XTRA_SLURM_PROFILE"
-"""Names the profile of a command that is given none."""
+"""The environment variable that names the profile of a command that is given none."""
 
 INTERNAL_OPTIONS = frozenset({"--error", "--job-name", "--open-mode", "--output", "--signal", "--wckey"})
-"""What sbatch is told that says nothing of the site; `--print-sbatch` shows it too."""
+"""Options of sbatch that do not depend on the site; `--print-sbatch` shows them too."""
 
 WAIT_SECONDS = 2.0
-"""Between two looks at the queue while waiting."""
+"""Seconds between two looks at the queue while waiting."""
 
 
 def launch(plan: Plan, description: RunDescription, results: Path, profile: Path | None, wait: bool, console: Console) -> bool:

@@ -29,7 +29,7 @@ SHOWN = 20
 """Jobs of one state that are listed by name."""
 
 WATCH_SECONDS = 2.0
-"""Between two looks of `--watch`."""
+"""Seconds between two looks of `--watch`."""
 
 
 def status(

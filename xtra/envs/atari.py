@@ -78,7 +78,7 @@ class AtariEmulators:
         self._frame_number = frame_number
         seen = _owned(frames)
         if game_over.any():
-            # ale-py has started a new game within the step. Where only a life is lost what it calls final is of no step.
+            # ale-py has started a new game within the step. Where only a life was lost, its `final_obs` belongs to no step.
             seen[game_over] = _owned(info["final_obs"])[game_over]
         return EmulatorStep(seen, rewards.astype(np.float32), ended & ~game_over, game_over)
 
@@ -172,7 +172,7 @@ class Console:
         for left in range(self._frame_skip - 1, -1, -1):
             reward += ale.act(action)
             game_over = ale.game_over()
-            if game_over:  # The frame is that of the last step, but for what was read of this one.
+            if game_over:  # Screens that this step has not read yet are those of the step before.
                 break
             if left < 2:
                 self._read(self._screens[1 - left])

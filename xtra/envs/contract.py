@@ -17,7 +17,7 @@ NUM_ENVS, NUM_STEPS, STOP = 3, 110, 57
 """Copies, steps of a comparison, and the step at which a run is stopped and restored."""
 
 COURSE = ("rewards", "terminal", "episode_end", "truncated")
-"""Of a step, what does not depend on the view."""
+"""Fields of a step that do not depend on the view."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def check_contract(config: EnvironmentConfig) -> Iterator[Outcome]:
     for promise, fault_of in PROMISES.items():
         try:
             fault = fault_of(config)
-        except Exception as error:  # the author's code: whatever it raises
+        except Exception as error:  # the author's code may raise anything
             fault = f"{type(error).__name__}: {error}"
         yield Outcome(promise, fault)
 

@@ -209,5 +209,5 @@ def _refusing(name: str) -> Iterator[None]:
         ) from None
     except TypeError as error:
         raise UnknownGame(f"{name} cannot be made: {error}", "after `@` stand arguments of the environment") from None
-    except Exception as error:  # somebody's code: whatever it raises
+    except Exception as error:  # the environment's code may raise anything
         raise UnknownGame(f"{name} cannot be played: {type(error).__name__}: {error}") from error

@@ -24,7 +24,7 @@ MODULES = {
     "MinAtarSpaceInvaders": "space_invaders",
 }
 ACTIONS = {0: 0, 4: 1, 2: 2, 3: 3, 5: 4, 1: 5}
-"""From ALE's ids to MinAtar's order: no-op, left, up, right, down, fire. Every other id is a no-op."""
+"""MinAtar's actions by ALE's ids: no-op, left, up, right, down, fire. Every other id is a no-op."""
 
 WHITE, YELLOW, GREEN, RED = (255, 255, 255), (255, 225, 50), (60, 210, 90), (225, 50, 50)
 COLORS = {

@@ -25,10 +25,10 @@ from xtra.store.job import Job
 from xtra.store.store import State, Store
 
 TICK_SECONDS = 0.1
-"""Between two looks at this queue's own processes."""
+"""Seconds between two looks at this queue's own processes."""
 
 ELSEWHERE_SECONDS = 1.0
-"""Between two looks at jobs that another process computes."""
+"""Seconds between two looks at jobs that another process computes."""
 
 STOP_SECONDS = 10.0
 """Granted to workers between SIGTERM and SIGKILL."""

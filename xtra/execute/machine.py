@@ -14,7 +14,7 @@ import psutil
 from xtra.store.job import Resources
 
 NO_GPU: Mapping[str, str] = {"CUDA_VISIBLE_DEVICES": ""}
-"""Told to a job that asks for no GPU, lest it uses the one that another was given."""
+"""CUDA_VISIBLE_DEVICES of a job that asks for no GPU, lest it use the one that another was given."""
 
 
 @dataclass(frozen=True)

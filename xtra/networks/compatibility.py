@@ -14,7 +14,7 @@ from xtra.envs.config import EnvironmentConfig
 from xtra.transfer.config import Component
 
 ARCHITECTURES: dict[str, str] = {"efficientzero": "efficientzero", "cloning": "efficientzero", "curl": "curl"}
-"""Which agent's network each agent has: EfficientZero can finetune a network that was cloned."""
+"""The agent whose kind of network each agent has: EfficientZero can finetune a network that was cloned."""
 
 _LATENT = ("environment.frame_size", "agent.network.num_halvings", "agent.network.channels", "agent.network.latent_scaling")
 _HEADS = ("agent.network.head_channels", "agent.network.head_hidden", "agent.network.support")
@@ -48,7 +48,7 @@ DEPENDS_ON: dict[str, dict[Component, tuple[str, ...]]] = {
 """The settings that must be equal, by architecture and component."""
 
 BEFORE_IT_EXISTED: dict[str, str] = {"agent.network.action_space": "ale18"}
-"""What files older than a setting have in its place: networks of 0.1.0 once knew ALE's 18 actions alone."""
+"""Values of settings that files older than the setting lack: networks of 0.1.0 knew ALE's 18 actions alone."""
 
 
 def differences(

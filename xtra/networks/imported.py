@@ -27,7 +27,7 @@ class ImportedConfig(NetworkHeader):
     """Stage `imported`: the file's header, and the hash that tells which file it is."""
 
     sha256: str
-    """Of the whole file."""
+    """SHA-256 of the whole file."""
 
 
 def run(config: ImportedConfig, context: StageContext) -> NoReturn:

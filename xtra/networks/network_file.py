@@ -49,7 +49,7 @@ class SourceData(Config):
     key: str
     """The key of the job that made it."""
     transitions: int
-    """How many transitions it holds."""
+    """Number of transitions in it."""
     files: dict[str, str]
     """SHA-256 of each of its files, by name."""
 

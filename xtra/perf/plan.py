@@ -25,7 +25,7 @@ from xtra.suite.plan import Plan, plan
 T = TypeVar("T")
 
 NUM_VARIANTS = 10
-"""Of EfficientZero, and as many of XTRA."""
+"""Variants of EfficientZero in the suite, and as many of XTRA."""
 
 TARGETS = ("Assault", "BattleZone", "Hero", "Krull", "Seaquest")
 SOURCES = ("Carnival", "Centipede", "Phoenix", "Pooyan")
@@ -113,7 +113,7 @@ def _suite_text(num_jobs: int) -> str:
 
 
 def _complete(planned: Plan, store: Store) -> None:
-    """Puts every job into the store as if it had run. Unsynced: nobody needs these files tomorrow."""
+    """Puts every job into the store as if it had run. Unsynced: the files are temporary."""
     provenance = {"hardware": hardware()}
     for key, job in planned.jobs.items():
         store.add(job)

@@ -26,7 +26,7 @@ class SearchSize(NamedTuple):
     """Roots."""
     num_actions: int
     num_simulations: int
-    """Of each root."""
+    """Simulations of each root."""
     num_threads: int = 1
 
 
@@ -63,9 +63,9 @@ STANDARD = [
     SearchSize(64, 18, 16),
     SearchSize(64, 18, 200),
 ]
-"""Measured where no size is asked for."""
+"""Sizes that are measured where none is asked for."""
 STANDARD_NETWORK = [SearchSize(64, 18, 50)]
-"""The same, of searches with a network."""
+"""Sizes of searches with a network that are measured where none is asked for."""
 
 
 def combinations(batches: list[int], actions: list[int], simulations: list[int], threads: list[int]) -> list[SearchSize]:

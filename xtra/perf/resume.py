@@ -41,10 +41,10 @@ RUN: dict[str, Any] = {
 
 
 BY_TIME: dict[str, Any] = RUN | {"training": RUN["training"] | {"checkpoint_interval": 10**9}}
-"""The same run, that never reaches a checkpoint by count."""
+"""The same run, but one that never reaches a checkpoint by count."""
 
 CHECKPOINT_SECONDS = 0.1
-"""Between checkpoints by time."""
+"""Seconds between checkpoints by time."""
 
 
 class Blow(NamedTuple):

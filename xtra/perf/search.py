@@ -21,7 +21,7 @@ from xtra.search import _native
 from xtra.search.cuda import cuda_is_usable
 
 PEERS_WITHOUT_LONG = {"mctx_muzero", "mctx_gumbel"}
-"""Left out of sizes of 800 simulations, of which one search takes them most of a minute."""
+"""Peers that are left out of sizes of 800 simulations, since one search takes them most of a minute."""
 
 THREAD_SIZES = [SearchSize(64, 18, 50), SearchSize(256, 18, 50), SearchSize(1536, 18, 50)]
 CUDA_SIZE = SearchSize(1536, 18, 50)

@@ -16,7 +16,7 @@ NUM_ALE_ACTIONS = 18
 """ALE's action ids are 0 to 17."""
 
 MAX_ACTIONS = 128
-"""Of any game: as many as the search's trees hold."""
+"""Most actions of any game: as many as the search's trees hold."""
 
 GROUP = "xtra_bench.environments"
 """The group of entry points, each of which leads to a `Family` of its own name."""
@@ -62,15 +62,15 @@ class Family:
     emulators: str
     """`module:name` of what makes `xtra.envs.vector.Emulators` of an EnvironmentConfig and a number of copies."""
     protocols: tuple[Protocol, ...]
-    """How its games are measured, at least one."""
+    """Protocols by which its games are measured, at least one."""
     frame_problem: Callable[[str, int], str | None] = any_size
     """(game, frame size) → why the game cannot be shown at that size, None if it can."""
     ends_by_itself: bool = False
     """Whether every episode ends within tens of steps, whatever is done."""
     requires: Requirement | None = None
     num_actions: int | None = None
-    """How many actions the ids of its games number, where they are its own; None where they are ALE's 18, which games of many
-    families share. Networks learn the family's own with `agent.network.action_space: declared`."""
+    """Number of actions that the ids of its games stand for, where they are its own; None where they are ALE's 18, which games of
+    many families share. Networks learn the family's own with `agent.network.action_space: declared`."""
     find: str = ""
     """For a family whose games are not listed but made, and called `FAMILY:...`: `module:name` of a function from such a name to
     the number of its actions, which are its own. It raises UnknownGame."""

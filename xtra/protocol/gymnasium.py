@@ -18,7 +18,7 @@ from xtra.protocol.protocols import ANY_FAMILY, Protocol
 
 PREFIX = "gymnasium:"
 RESERVED = ("id", "render_mode")
-"""What the environment is given by us."""
+"""Arguments that we pass to the environment."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from xtra.registry import Derived
 
 ANY_FAMILY = "any"
-"""In place of a family's name: games of several families may stand side by side."""
+"""Stands in place of a family's name: games of several families may stand side by side."""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from xtra.store.errors import DamagedError
 from xtra.store.files import sha256
 
 FILE = "meta.json"
-"""Beside the segments."""
+"""Name of that file, beside the segments."""
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,7 @@ class CertifiedJob(Config):
     status: str
     """complete or diverged."""
     seconds: float
-    """What it took."""
+    """Seconds that it took."""
     computed_on: int
     """Where in the certificate's list what it was computed on stands."""
     files: dict[str, str]
@@ -103,7 +103,7 @@ class Certificate(Config):
     files: dict[str, str]
     """The SHA-256 of every file of the study, by name, but for `UNHASHED`."""
     computed_on: tuple[ComputedOn, ...]
-    """What the jobs were computed on, each once."""
+    """Software and hardware that the jobs were computed on, each once."""
     unfinished: tuple[str, ...]
     """Jobs of cells that have no score, which have no result to certify."""
     jobs: tuple[CertifiedJob, ...]

@@ -21,7 +21,7 @@ DIGEST_DIGITS = 16
 """Hex digits of a method's identity."""
 
 PER_CELL = ("seed", "games", "sources")
-"""Of a job's configuration, what follows from the cell (and from the source games, which are told apart)."""
+"""Settings of a job that follow from the cell (and from the source games, which are told apart)."""
 
 
 @dataclass(frozen=True)

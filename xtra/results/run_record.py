@@ -61,11 +61,11 @@ class MethodRecord(_Record):
     group: str | None = None
     """Methods of one group are draws of one thing, such as random source games."""
     transfer: TransferRecord | None = None
-    """None for a method without source games."""
+    """Its transfer; None for a method without source games."""
     left_out: tuple[str, ...] = ()
-    """Of the run's games those that this method is not run on, because it learned from them."""
+    """Games of the run that this method is not run on, because it learned from them."""
     identity: Identity | None = None
-    """None for rows that were not computed here."""
+    """Its identity; None for rows that were not computed here."""
 
 
 class RunFields(_Record):
@@ -88,7 +88,7 @@ class RunFields(_Record):
     """The method that others are compared with."""
     preset: str
     command_line: Mapping[str, JsonValue] = {}
-    """What `--set` changed: settings by dotted path, and fields of the suite by name."""
+    """Changes by `--set`: settings by dotted path, and fields of the suite by name."""
     score_threshold: float | None = None
     """A raw score: the report says after how many env steps it is reached."""
     equivalence_margin: float | None = None

@@ -17,7 +17,7 @@ EngineName = Literal["auto", "reference", "portable", "avx2", "avx512", "emulate
 instruction set, the CUDA path on 32 threads, and trees on the CPU with latents wherever the network is."""
 
 ERROR_FIELDS = {1: "policy_logits", 2: "value", 3: "value_prefix", 4: "valid_actions", 5: "noise"}
-"""What was wrong, by the number that the engines report (csrc/rules.hpp, Error)."""
+"""Fields at fault, by the error numbers that the engines report (csrc/rules.hpp, Error)."""
 
 
 class BadOutput(ValueError):

@@ -52,7 +52,7 @@ class SearchResult(NamedTuple):
     actions: Tensor
     """`[B]` int64: the greedy choice; most visits (pUCT) or sequential halving's winner (Gumbel), ties to the lowest index."""
     root_output: ModelOutput
-    """What the model said of the roots."""
+    """The model's output for the roots."""
     tree: Tree
     """The whole tree, open to inspection."""
 

@@ -75,7 +75,7 @@ class DatasetConfig(Config):
     environment: EnvironmentConfig
     """The game, in the view that the data's reader needs: another than the run's is rendered by exact replay."""
     data: DataConfig
-    """Which trajectories."""
+    """The choice of trajectories."""
     env_steps: int | None = Field(None, ge=1)
     """Env steps of random play; null where a run is the source."""
     seed: int = Field(ge=0)
@@ -147,7 +147,7 @@ class ProbeConfig(Config):
     agent: EfficientZeroConfig
     """The agent whose network it is."""
     probes: ProbesConfig
-    """Which predictors, and what they are measured on."""
+    """Predictors, and what they are measured on."""
     num_threads: int = Field(ge=1)
     """Intra-op threads of torch."""
     seed: int = Field(ge=0)

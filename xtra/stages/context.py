@@ -11,10 +11,11 @@ from types import FrameType
 from xtra.telemetry import Telemetry
 
 SAVE_SECONDS = 8.0
-"""What a stage gets between the signal and its end: one move, and a checkpoint. Launchers kill after 10, SLURM after 30."""
+"""Seconds between the signal and the stage's end: enough for one move and a checkpoint. Launchers kill after 10, SLURM after
+30."""
 
 CHECKPOINT_SECONDS = 300.0
-"""Between checkpoints, where a job's resources say nothing else: what a kill -9 or a power cut may lose."""
+"""Seconds between checkpoints, unless a job's resources say otherwise: the work that a kill -9 or a power cut may lose."""
 
 
 class Stopped(BaseException):

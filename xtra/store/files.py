@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 TEMPORARY_SUFFIX = ".tmp"
-"""Of files being written; one left behind by a kill is never read."""
+"""Suffix of files being written; one left behind by a kill is never read."""
 
 
 SECONDS_FILE = "measured_seconds.json"
-"""Of a job's output what depends on the machine's speed: the time that parts of it took."""
+"""The one file of a job's output that depends on the machine's speed: the seconds that its parts took."""
 
 
 def write_durably(path: Path, write: Callable[[BinaryIO], object]) -> None:

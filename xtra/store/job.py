@@ -59,7 +59,7 @@ class Job:
     inputs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     resources: Resources = Resources()
     plugins: Mapping[str, str] = field(default_factory=dict)
-    """What of the code that runs it is not ours: the name of each plugin, and its version and the hash of its source."""
+    """Code of others that it runs on: the name of each plugin, and its version and the hash of its source."""
 
     @cached_property
     def key(self) -> str:

@@ -17,10 +17,10 @@ import psutil
 PACKAGE = Path(__file__).resolve().parents[1]
 
 SNAPSHOT_RECORD = "snapshot.json"
-"""Beside the package in a snapshot of the code: where it was taken from."""
+"""The file beside the package in a snapshot of the code that tells where it was taken from."""
 
 BUILD_RECORD = "build.json"
-"""In the package as a wheel installs it: what CMake found in the checkout that the wheel was built from."""
+"""The file in an installed package with the commit that CMake found in the checkout that the wheel was built from."""
 
 RECORDED_PACKAGES = ("xtra-bench", "torch", "numpy", "gymnasium", "ale-py", "pydantic")
 """Their versions can change a result."""

@@ -17,10 +17,10 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 Status = Literal["complete", "diverged", "failed", "missing"]
-"""Of a cell. `complete` alone has a score that counts; the others are listed by name."""
+"""State of a cell. `complete` alone has a score that counts; the others are listed by name."""
 
 LARGEST_INTEGER = 2**63 - 1
-"""What a column of whole numbers can hold, in memory as in Parquet."""
+"""Largest whole number that a column can hold, in memory as in Parquet."""
 
 
 def _empty_is_none(value: Any) -> Any:

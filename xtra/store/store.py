@@ -24,13 +24,13 @@ from xtra.store.job import Job, Resources
 from xtra.store.manifest import Manifest, find_damage, read_manifest, record_files
 
 JOB_SCHEMA_VERSION = 1
-"""Of `job.json`."""
+"""Version of `job.json`."""
 
 SECONDS = "seconds.txt"
-"""In `work/`: what the job has taken so far, over all attempts."""
+"""The file in `work/` with the seconds that the job has taken so far, over all attempts."""
 
 REPLAY = "replay"
-"""In a training's `out/`: what datasets alone read."""
+"""The part of a training's `out/` that only datasets read."""
 
 RESUMPTION = ("checkpoints", "replay", "random-play")
 """Directories of `work/` that only an interrupted job needs, and that are as large as its result. Log and metrics stay."""
@@ -266,7 +266,7 @@ class Store:
         try:
             manifest = self.manifest(key)
         except DamagedError:
-            return False  # whoever runs it sees that
+            return False  # running the job reports the damage
         return manifest is not None and manifest.status == State.COMPLETE and part in manifest.dropped
 
     @contextmanager

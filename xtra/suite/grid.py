@@ -19,7 +19,7 @@ from xtra.suite.diagnostics.document import DataPath, Document
 from xtra.suite.diagnostics.errors import Location, Problem
 
 MAX_VARIANTS = 100
-"""Of one method; a suite has no more methods."""
+"""Most variants of one method; a suite has no more methods."""
 
 
 def expand_grids(document: Document) -> None:

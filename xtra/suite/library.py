@@ -13,7 +13,7 @@ from xtra.suite.spec import SuiteFile
 
 _PACKAGE = Path(xtra.__file__).parent
 _PLACES = (_PACKAGE / "suites", _PACKAGE.parent / "suites")
-"""In an installed wheel, and in a checkout."""
+"""Directories of the suites in an installed wheel, and in a checkout."""
 
 COMMENT_WIDTH = 120
 """Columns of a comment in a new suite."""

@@ -35,7 +35,7 @@ STAND_INS: Mapping[str, Any] = {
     "methods": [{"name": UNNAMED}],
     "name": UNNAMED,
 }
-"""Stand in for required values that are broken, so that the rest of the suite is checked all the same."""
+"""Values in place of required ones that are broken, so that the rest of the suite is checked all the same."""
 
 CONSENT = "it would run with your rights: read it, then give --trust-plugins once; only its own change asks again"
 

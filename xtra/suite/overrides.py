@@ -12,7 +12,7 @@ from xtra.suite.diagnostics.errors import Location, Problem, SuiteError, shown
 from xtra.suite.spec import MAX_SEED, SuiteFile
 
 MAX_SEEDS = 1_000
-"""Of one `--seeds` range."""
+"""Most seeds of one `--seeds` range."""
 
 
 @dataclass(frozen=True)

@@ -249,4 +249,5 @@ SMOKE = Preset(
 PRESETS: dict[str, Preset] = {preset.name: preset for preset in (EFFICIENTZERO, XTRA, EFFICIENTZERO_V2, SMALL, TINY)}
 
 SIZES: dict[str, Preset] = {size.name: size for size in (FULL, SMOKE)}
-"""What a suite's `size` sets, over its methods: unlike a preset it shortens what the protocol fixes, and so changes the label."""
+"""Settings that a suite's `size` puts over its methods: unlike a preset they shorten what the protocol fixes, and so change the
+label."""

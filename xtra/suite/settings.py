@@ -24,7 +24,8 @@ MAX_LISTED = 8
 """Fields named in a remedy."""
 
 MIN_LIKENESS = 0.65
-"""Of two last words, by difflib, for one to mean the other: `num_sims` means `num_simulations`, `sources` not `value_source`."""
+"""Least likeness of two last words, by difflib, for one to mean the other: `num_sims` means `num_simulations`, `sources` not
+`value_source`."""
 
 
 def setting_problem(

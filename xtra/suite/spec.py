@@ -38,7 +38,7 @@ MADE = {"pattern": "^[a-z_0-9]+:.+$"}
 """Games of families that do not list them."""
 GameName = Annotated[str, Field(json_schema_extra=_games())]
 OTHER_TARGETS = "other_targets"
-"""In place of source games: for each target, all other targets (leave one out)."""
+"""Stands in place of source games: for each target, all other targets (leave one out)."""
 SourceName = Annotated[str, Field(json_schema_extra=_games(OTHER_TARGETS))]
 Settings = Annotated[
     dict[str, JsonValue],
@@ -105,7 +105,7 @@ class SuiteFile(Config):
     methods: tuple[MethodSpec, ...] = Field(
         min_length=1, max_length=100, examples=[[{"name": "EfficientZero"}, {"name": "Random", "agent": "random"}]]
     )
-    """What is compared."""
+    """The methods that are compared."""
     include: tuple[str, ...] = Field((), max_length=10, examples=[["baselines"]])
     """Suites in the same directory whose methods are compared too, and what those include; under this suite's protocol, preset,
     games and seeds."""

@@ -114,11 +114,11 @@ class Estimate:
     job_hours: float
     gpu_hours: float
     longest_hours: float
-    """Of the longest chain of jobs that wait for one another: no number of machines is faster."""
+    """Hours of the longest chain of jobs that wait for one another: no number of machines is faster."""
     disk_gb: float
     unknown: int
     unknown_gpu_hours: float
-    """What their time limits add up to, one each."""
+    """GPU-hours that the time limits of the `unknown` jobs add up to."""
 
 
 def kind(job: Job) -> str:

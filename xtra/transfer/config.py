@@ -47,7 +47,7 @@ Predictor = Literal[
     "picture_similarity",
     "action_overlap",
 ]
-"""What foretells transfer; `xtra.stages.probe` tells how each is measured. The number after a fit is the unroll step."""
+"""Predictors of transfer; `xtra.stages.probe` tells how each is measured. The number after a fit is the unroll step."""
 
 
 class DataConfig(Config):
@@ -266,9 +266,9 @@ class TransferConfig(Config):
     """The file of a network that `xtra-bench export` wrote, in place of one pretrained here. Its path is relative to the suite's
     directory; on the command line, to the current one."""
     start: AnyStartConfig = Field(default_factory=StartConfig)
-    """What of it is used."""
+    """The parts of it that finetuning starts from."""
     learning_rates: LearningRateConfig = LearningRateConfig()
-    """How fast each component learns."""
+    """Learning rate of each component."""
     cross_tasks: CrossTaskConfig = CrossTaskConfig()
     """Offline tasks beside the target."""
     task_weights: AnyTaskWeightConfig = Field(default_factory=TaskWeightConfig)
@@ -276,7 +276,7 @@ class TransferConfig(Config):
     retention: RetentionConfig = RetentionConfig()
     """Penalties on forgetting."""
     probes: ProbesConfig = ProbesConfig()
-    """What foretells transfer; it changes nothing that is trained."""
+    """Predictors of transfer, which change nothing that is trained."""
     zero_shot: bool = False
     """Evaluate the pretrained network on the target as it is, without any training there."""
 
@@ -297,14 +297,14 @@ class FinetuningConfig(Config):
     sources: tuple[str, ...] = ()
     """The games of inputs `dataset` and `label`, in their order; empty where neither is read."""
     start: AnyStartConfig | None = None
-    """What is loaded from input `pretrained`."""
+    """The parts of input `pretrained` that are loaded."""
     learning_rates: LearningRateConfig | None = None
-    """How fast each component learns; null for one rate."""
+    """Learning rate of each component; null for one rate."""
     cross_tasks: CrossTaskConfig | None = None
-    """What is mixed into every update."""
+    """The batches mixed into every update."""
     task_weights: AnyTaskWeightConfig | None = None
-    """How it is weighed."""
+    """How these are weighed."""
     teacher: TeacherConfig | None = None
     """How labels become targets."""
     retention: RetentionConfig | None = None
-    """What is held back from forgetting."""
+    """The penalty on forgetting."""

@@ -48,9 +48,9 @@ class PretrainingObjective:
     name: str
     config: type[PretrainingConfig]
     factories: Mapping[str, str]
-    """By the names of the agents whose networks it can pretrain."""
+    """Factories by the names of the agents whose networks it can pretrain."""
     follows_teacher: Callable[[Any], bool] = lambda config: False
-    """Whether, with this configuration, it reads what teachers say of the data."""
+    """Tells whether, with a configuration, it reads the teachers' labels."""
 
 
 @dataclass(frozen=True)

@@ -68,13 +68,13 @@ class CurlOptimizerConfig(Config):
     batch_size: int = Field(32, ge=2)
     """Samples per update, which are also one another's contrasts. [U]: 32."""
     learning_rate: float = Field(1e-4, gt=0.0)
-    """Adam's. [U]: 1e-4."""
+    """Learning rate of Adam. [U]: 1e-4."""
     adam_epsilon: float = Field(1.5e-4, gt=0.0)
-    """Adam's. [U]: 1.5e-4."""
+    """Epsilon of Adam. [U]: 1.5e-4."""
     max_gradient_norm: float = Field(10.0, gt=0.0)
     """Global gradient-norm clip. [U]: 10."""
     augmentation: Literal["none", "shift"] = "none"
-    """What the value loss sees: frames as they are ([U]), or shifted at random, which makes `DER+shift` of DER ([ours])."""
+    """Frames that the value loss sees: as they are ([U]), or shifted at random, which makes `DER+shift` of DER ([ours])."""
     augmentation_shift: int = Field(4, ge=1)
     """Replicate padding in pixels before the random crop of that shift. DrQ: 4."""
 
@@ -83,17 +83,18 @@ class ContrastiveConfig(Config):
     """CURL's auxiliary loss: tell which of the batch's observations another view shows."""
 
     weight: Literal["released"] | float = "released"
-    """Of the contrastive loss. [U]: 0.01 in Pong, Boxing, PrivateEye and Freeway, else 1. 0: data-efficient Rainbow (DER)."""
+    """Weight of the contrastive loss. [U]: 0.01 in Pong, Boxing, PrivateEye and Freeway, else 1. 0: data-efficient Rainbow
+    (DER)."""
     in_priorities: bool = True
     """Whether the batch's contrastive loss is part of its samples' replay priorities. [U]: yes."""
     initialization: Literal["uniform", "normal"] = "uniform"
-    """Of the head's matrices: U(0, 1) ([U]), or N(0, 1 / inputs)."""
+    """Initial distribution of the head's matrices: U(0, 1) ([U]), or N(0, 1 / inputs)."""
     size: int = Field(128, ge=1)
     """Outputs of the head. [U]: 128."""
     logit_scale: float = Field(0.1, gt=0.0)
     """Factor of the similarities. [U]: 0.1."""
     momentum: float = Field(0.999, ge=0.0, lt=1.0)
-    """What the slowly moving encoder keeps of itself at each update. [U]: 0.999."""
+    """Share that the slowly moving encoder keeps of itself at each update. [U]: 0.999."""
     crop_margin: int = Field(4, ge=0)
     """Pixels that a view's first random crop takes off. [U]: 4 (84 to 80)."""
     padding: int = Field(4, ge=0)
@@ -123,7 +124,7 @@ class CurlReplayConfig(ReplayConfig):
     """Prioritised replay with data-efficient Rainbow's constants."""
 
     capacity: int = Field(100_000, ge=1)
-    """NStepTransitions kept; the oldest go first. [U]: 100,000."""
+    """Transitions kept; the oldest go first. [U]: 100,000."""
     priority_exponent: float = Field(0.5, ge=0.0)
     """Alpha: 0 samples uniformly. [U]: 0.5."""
     min_transitions: int = Field(1_600, ge=1)

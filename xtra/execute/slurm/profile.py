@@ -28,9 +28,10 @@ class SlurmProfile(Config):
     """The profile file."""
 
     default: SlurmSettings = SlurmSettings()
-    """Of every stage, where neither the suite nor `stages` says otherwise."""
+    """Settings of every stage, where neither the suite nor `stages` says otherwise."""
     stages: dict[str, SlurmSettings] = Field(default_factory=dict)
-    """By stage; wins over the suite, which wins over `default`: who runs a suite knows the site better than who wrote it."""
+    """Settings by stage; they win over the suite, which wins over `default`: who runs a suite knows the site better than who
+    wrote it."""
     max_array_size: int | None = Field(None, ge=1)
     """Elements in one array at most; the controller's MaxArraySize if not given."""
     max_queued: int | None = Field(None, ge=2)
@@ -74,7 +75,8 @@ def _unknown_stages(document: Document) -> Iterator[Problem]:
 
 
 SIGNAL_SECONDS = 90
-"""Before the time limit, SLURM tells submitit, which requeues the job; a quarter of the limit where that is less."""
+"""Seconds before the time limit at which SLURM signals submitit, which requeues the job; a quarter of the limit where that is
+less."""
 
 
 def parameters(asked: Resources, num_jobs: int, site: SlurmSettings, dependency: str | None) -> dict[str, Any]:

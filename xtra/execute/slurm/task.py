@@ -18,13 +18,13 @@ CLAIMED_ELSEWHERE = 3
 """`xtra.execute.worker.Exit.CLAIMED_ELSEWHERE`."""
 
 POLL_SECONDS = 0.2
-"""Between two looks at the workers."""
+"""Seconds between two looks at the workers."""
 
 AGAIN_SECONDS = 10.0
-"""Until the next try at a job that another process has claimed."""
+"""Seconds until the next try at a job that another process has claimed."""
 
 LAST_SECONDS = 600.0
-"""To wait for SLURM to end a job whose node it takes back. A job that ends by itself has failed, and is not requeued."""
+"""Seconds to wait for SLURM to end a job whose node it takes back. A job that ends by itself has failed, and is not requeued."""
 
 
 class SlurmTask:
@@ -80,7 +80,7 @@ class SlurmTask:
     def _start(self, store_root: str, key: str, log_file: str) -> subprocess.Popen[bytes]:
         arguments = [*self.command, store_root, key, "--parent", str(os.getpid())]
         environment = {**os.environ, "PYTHONHASHSEED": "0", **self.environment}
-        # Not when it is submitted: a job that has a directory for its words counts as begun.
+        # Not when it is submitted: a job that has a directory for its output counts as begun.
         os.makedirs(os.path.dirname(log_file), exist_ok=True)  # noqa: PTH103, PTH120 - as for `open`
         with open(log_file, "ab") as log:  # noqa: PTH123 - a string crosses the pickle, whatever the Python version
             # A process group of its own: submitit's USR2 is for this process, and would kill the worker.

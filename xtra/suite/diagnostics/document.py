@@ -16,11 +16,11 @@ from typing import Any
 from xtra.suite.diagnostics.errors import Location, Problem, SuiteError, nearest, shown
 
 MAX_BYTES = 65_536
-"""Of a suite file. The largest of ours has a few thousand."""
+"""Largest suite file in bytes. The largest of ours has a few thousand."""
 MAX_DEPTH = 10
 """Levels of nesting; a suite needs five."""
 MAX_DIGITS = 40
-"""Of an integer; what is longer is far beyond every limit, and is cut before it costs time."""
+"""Most digits of an integer; a longer one is far beyond every limit, and is cut before it costs time."""
 
 DataPath = tuple[str | int, ...]
 """The way to a value: keys of mappings and indices of lists."""
@@ -40,7 +40,7 @@ class Document:
     keys: dict[DataPath, Location] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     has_unread_methods: bool = False
-    """Whether a suite that it includes could not be read, so that any name may be that of a method in there."""
+    """True if a suite that it includes could not be read, so that any name may be that of a method in there."""
 
     def location(self, path: DataPath) -> Location:
         """Locates the value at `path`, or the nearest value around it."""

@@ -36,7 +36,7 @@ EXPECTED: Mapping[str, str] = {
     "string_type": "a text",
     "tuple_type": "a list",
 }
-"""What a value should have been, by the type of pydantic's error."""
+"""Descriptions of valid values, by the type of pydantic's error."""
 
 EXPECTED_BOUNDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "greater_than": lambda context: f"greater than {_number(context['gt'])}",
@@ -49,7 +49,7 @@ EXPECTED_BOUNDS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "too_long": lambda context: f"a list of at most {context['max_length']}",
     "value_error": lambda context: str(context["error"]).removeprefix("must be "),
 }
-"""The same for errors whose context says more."""
+"""Descriptions for errors whose context holds a bound."""
 
 
 def expected(detail: ErrorDetails) -> str:
