@@ -1,6 +1,8 @@
 """`xtra-bench play`: a finished job's greedy episode as a picture that moves."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from xtra.store.store import Store
 
 from ..tiny_agent import NETWORK
 
+LAMPS = Path(__file__).parents[1] / "plugins" / "open_house" / "my_game.py"
 CONFIG: dict[str, Any] = {
     "environment": {"game": "Catch", "frame_size": 10},
     "agent": {
@@ -95,6 +98,21 @@ def test_what_cannot_be_played_is_refused_in_a_sentence(results: Path, source: s
     assert refused.exit_code == 2
     assert message in refused.output
     assert "Traceback" not in refused.output
+
+
+def test_a_plugins_game_can_be_played(results: Path, tmp_path: Path) -> None:
+    arguments = ["EfficientZero/Catch/0", "Lamps", "--results", str(results), "--out", str(tmp_path / "lamps.gif")]
+    command = [sys.executable, "-c", "from xtra.cli.main import main; main()", "play", *arguments]  # a plugin stays loaded
+    without = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (without.returncode, "unknown game 'Lamps'" in without.stderr) == (2, True)
+    done = subprocess.run([*command, "--plugin", str(LAMPS)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, f"{tmp_path / 'lamps.gif'}: 8 env steps of Lamps\n"), done.stderr
+
+
+def test_where_nothing_was_run_playing_says_what_to_run(tmp_path: Path) -> None:
+    refused = play("EfficientZero/Catch/0", "--results", tmp_path)
+    assert refused.exit_code == 2
+    assert f"there is no run in {tmp_path}; `xtra-bench run quick` makes one" in refused.output
 
 
 def test_a_job_that_is_not_finished_is_not_played(results: Path) -> None:

@@ -151,6 +151,7 @@ def test_every_command_explains_itself(command: str) -> None:
     listed = CliRunner().invoke(app, ["--help"]).stdout
     own = CliRunner().invoke(app, [command, "--help"])
     assert (own.exit_code, f"Usage: xtra-bench {command}" in own.stdout, command in listed) == (0, True, True)
+    assert "[[" not in own.stdout  # what may be left out has one pair of brackets
 
 
 def test_the_version_is_that_of_the_installed_package() -> None:

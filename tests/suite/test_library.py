@@ -90,6 +90,10 @@ def test_a_misspelt_name_is_told_with_the_one_that_was_meant() -> None:
 def test_what_there_is_to_choose_from_is_listed(elsewhere: Path) -> None:
     assert set(json.loads(command("list", "suites", "--json"))) == set(shipped_suites())
     assert set(json.loads(command("list", "games", "--json"))) == set(GAMES)
+    assert command("list", "games").splitlines()[-2:] == [
+        "... and more of family atari, such as Breakout@mode=12",
+        "... and more of family gymnasium, such as gymnasium:CartPole-v1",
+    ]
     assert set(json.loads(command("list", "presets", "--json"))) == set(PRESETS)
     assert [line.split()[0] for line in command("list", "protocols").splitlines()] == list(PROTOCOLS)
     assert all(len(line.split()) > 1 for line in command("list", "agents").splitlines())

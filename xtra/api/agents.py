@@ -147,6 +147,8 @@ def _cell_key(store: Store, name: str, results: Path, run: Path | None) -> str:
     """
     cells = list(recorded_cells(results, run.name if run else "*"))
     named = {cell.evaluate_key: cell for cell in cells if cell.name == name}
+    if not cells:
+        raise LoadError(f"{name!r} is no job, and there is no run in {run or results}; `xtra-bench run quick` makes one")
     if not named:
         names, place = sorted({cell.name for cell in cells}), run or f"a run in {results}"
         raise LoadError(f"{name!r} is neither a job nor a cell of {place}; {suggest(name, names, 'cells')}")

@@ -45,6 +45,8 @@ def list_names(
     width = max(map(len, descriptions), default=0)
     for name, description in descriptions.items():
         typer.echo(printable(f"{name:{width}}  {description}"))
+    for line in _games_beyond_the_list() if kind is Kind.GAMES else ():
+        typer.echo(line)
     if not descriptions:
         typer.echo(f"{results / 'runs'}: no runs yet; `xtra-bench run quick` makes one")
 
@@ -67,6 +69,14 @@ def _descriptions(kind: Kind, results: Path) -> Iterator[tuple[str, str]]:
         yield from ((agent.name, (agent.config.__doc__ or "").split("\n")[0]) for agent in AGENTS.values())
     else:
         yield from _runs(results)
+
+
+def _games_beyond_the_list() -> Iterator[str]:
+    from xtra.protocol.families import FAMILIES
+
+    for family in FAMILIES.values():
+        if family.example:
+            yield f"... and more of family {family.name}, such as {family.example}"
 
 
 def _suites() -> Iterator[tuple[str, str]]:

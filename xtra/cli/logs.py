@@ -29,7 +29,7 @@ def logs(
     pattern: Annotated[
         str | None,
         typer.Argument(
-            metavar="[JOBS]",
+            metavar="JOBS",
             help="Jobs by key, its beginning, or a glob such as 'train-*'; or by method/game/seed, such as 'EfficientZero/Pong'.",
         ),
     ] = None,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def export_network(
     source: Annotated[str, typer.Argument(metavar="SUITE|KEY", help="A suite file; or a job, by key or its beginning.")],
-    cell: Annotated[str | None, typer.Argument(metavar="[METHOD/GAME/SEED]", help="With a suite: whose network.")] = None,
+    cell: Annotated[str | None, typer.Argument(metavar="METHOD/GAME/SEED", help="With a suite: whose network.")] = None,
     pretrained: Annotated[
         bool, typer.Option("--pretrained", help="With a suite: the network that the cell's training started from.")
     ] = False,

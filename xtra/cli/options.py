@@ -32,7 +32,7 @@ SuiteArgument = Annotated[
 OptionalSuiteArgument = Annotated[
     Path | None,
     typer.Argument(
-        metavar="[SUITE]", callback=_suite_file, help="A suite file or name; without one, every job submitted or run from here."
+        metavar="SUITE", callback=_suite_file, help="A suite file or name; without one, every job submitted or run from here."
     ),
 ]
 SetOption = Annotated[

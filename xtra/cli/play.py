@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xtra.cli.messages import counted, make_directory_of, print_unreadable, refusal
-from xtra.cli.options import ResultsOption
+from xtra.cli.options import PluginOption, ResultsOption
 
 if TYPE_CHECKING:
     from xtra.api.agents import AgentSource
@@ -25,7 +25,7 @@ def play(
         ),
     ],
     game: Annotated[
-        str | None, typer.Argument(metavar="[GAME]", help="What it is to play, if not the game that it learned.")
+        str | None, typer.Argument(metavar="GAME", help="What it is to play, if not the game that it learned.")
     ] = None,
     out: Annotated[
         Path,
@@ -39,6 +39,7 @@ def play(
     max_env_steps: Annotated[int | None, typer.Option(min=1, help="Stop after so many decisions.")] = None,
     fps: Annotated[float, typer.Option(min=1.0, max=50.0, help="Decisions shown per second.")] = 15.0,
     results: ResultsOption = Path("results"),
+    plugin: PluginOption = None,
 ) -> None:
     """Play one greedy episode and write it as an animated GIF or PNG, with the search's value and visits beside it.
 

@@ -32,7 +32,7 @@ HOMES = (Path("results/ours"), Path("results/runs"))
 def report(
     runs: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[RUN...]", help="Run directories, such as results/runs/quick-<time>-<id>."),
+        typer.Argument(metavar="RUN", help="Run directories, such as results/runs/quick-<time>-<id>."),
     ] = None,
     out: Annotated[
         Path | None,
@@ -146,7 +146,7 @@ def site(
     places: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[RUN...]",
+            metavar="RUN",
             help="Runs, or directories of runs. Default: those of results/ours and results/runs that exist here.",
         ),
     ] = None,

@@ -342,4 +342,5 @@ FAMILY = Family(
     protocols=(ATARI_100K, ATARI_100K_STICKY, ATARI_20K, ATARI_SMOKE),
     frame_problem=_frame_problem,
     check_flavour=_check_flavour,
+    example="Breakout@mode=12",
 )

@@ -74,6 +74,8 @@ class Family:
     find: str = ""
     """For a family whose games are not listed but made, and called `FAMILY:...`: `module:name` of a function from such a name to
     the number of its actions, which are its own. It raises UnknownGame."""
+    example: str = ""
+    """For a family with games beyond those listed, made ones or flavours: the name of one."""
     package_of: str = ""
     """For a family whose games are other packages' code: `module:name` of a function from a game's name to that code's top-level
     module, whose version and source then are part of the game's jobs."""

@@ -90,6 +90,7 @@ FAMILY = Family(
     name="gymnasium",
     games={},
     find="xtra.envs.gymnasium_games:num_actions",
+    example=f"{PREFIX}CartPole-v1",
     package_of="xtra.envs.gymnasium_games:package_of",
     emulators="xtra.envs.gymnasium_games:GymnasiumEmulators",
     protocols=(GYMNASIUM, MIXED),
