@@ -118,7 +118,7 @@ def test_the_same_network_is_the_same_file_however_it_is_named_and_none_is_overw
         ),
         (["{suite}", "*/Catch/0"], "means 3 networks; name one: 'EfficientZero/Catch/0'"),
         (["{suite}", "EfficientZero/Catch/0", "--pretrained"], "starts from no pretrained network"),
-        (["{suite}", "EfficientZero/Catch/0"], "is missing; `xtra-bench run` makes it again"),
+        (["{suite}", "EfficientZero/Catch/0"], "EfficientZero/Catch/0, with these settings, was not run here"),
         (["pretrain-", "--out", "network.pt"], "ends in .safetensors"),
         (["pretrain-", "--out", "{suite}/network.safetensors"], "sharing.yaml is not a directory"),
     ],

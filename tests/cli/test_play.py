@@ -13,6 +13,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from xtra.agents.video import BAR, CHOSEN, PICTURE, Scene, draw
+from xtra.cli import play as cli_play
 from xtra.cli.main import app
 from xtra.execute.worker import Exit, run_job
 from xtra.protocol.games import find_game
@@ -78,6 +79,17 @@ def test_an_episode_is_shown_from_a_job_and_from_the_cell_that_is_complete_alike
     with Image.open(first) as video:
         assert video.n_frames == 9
         assert video.height == PICTURE
+
+
+def test_a_long_episode_is_cut_unless_its_length_was_chosen(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli_play, "SHOWN_ENV_STEPS", 5)
+    arguments = ("EfficientZero/Catch/0", "--out", tmp_path / "a.gif", "--results", results)
+    assert "5 env steps of Catch; more by --max-env-steps\n" in play(*arguments).output
+    assert "7 env steps of Catch\n" in play(*arguments, "--max-env-steps", "7").output
+    monkeypatch.setattr(cli_play, "SHOWN_ENV_STEPS", 10)
+    assert "9 env steps of Catch\n" in play(*arguments).output
 
 
 def test_the_bars_show_the_shares_of_visits_and_the_action_taken() -> None:

@@ -147,3 +147,14 @@ def test_logs_shows_what_failed_and_then_what_diverged(shop: Shop) -> None:
     told = shop.command("logs")
     assert told.index(f"==> {failed.key} (train): failed") < told.index(f"==> {diverged.key} (train): diverged after")
     assert "diverged: so it is" in told
+
+
+def test_a_plan_of_which_nothing_has_begun_is_told_beside_runs_of_its_suite(shop: Shop) -> None:
+    status = ("status", "catch", "--only", "Random/*/0")
+    assert shop.command(*status).splitlines()[-1] == "0 % done"
+    cell = Cell("catch", 2, "catch", "Random", "random", "Catch", 7, None, "evaluate-of-another-seed")
+    (shop.results / "runs" / "catch").mkdir(parents=True)
+    (shop.results / "runs" / "catch" / "plan.json").write_text(json.dumps({"cells": [asdict(cell)]}))
+    hint = "runs of catch here have other settings: a run's --set and --seeds are part of its jobs"
+    assert shop.command(*status).splitlines()[-1] == hint
+    assert hint not in shop.command("status", "reanalysis")

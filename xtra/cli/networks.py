@@ -45,6 +45,8 @@ def export_network(
     else:
         plan = load_plan(find_suite(Path(source)), overrides, seeds).only([cell], "METHOD/GAME/SEED")
         key, origin = _cell_key(plan, cell, pretrained)
+        if not store.directory(key).exists():
+            raise refusal(f"{cell}, with these settings, was not run here; a run's --set and --seeds belong to its cells")
     target = out or Path(f"{key}.safetensors")
     if target.suffix != ".safetensors":
         raise refusal(f"--out {target}: the name of a network's file ends in .safetensors")

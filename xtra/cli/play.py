@@ -11,8 +11,14 @@ from xtra.cli.messages import counted, make_directory_of, print_unreadable, refu
 from xtra.cli.options import PluginOption, ResultsOption
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from xtra.agents.video import Scene
     from xtra.api.agents import AgentSource
     from xtra.store.errors import UnreadableError
+
+SHOWN_ENV_STEPS = 3_000
+"""Decisions that are shown unless more are asked for: 200 seconds at 15 a second. An untrained agent may take 27,000."""
 
 
 def play(
@@ -36,7 +42,9 @@ def play(
         ),
     ] = Path("episode.gif"),
     seed: Annotated[int | None, typer.Option(min=0, help="Another start of the game than the first of the evaluation's.")] = None,
-    max_env_steps: Annotated[int | None, typer.Option(min=1, help="Stop after so many decisions.")] = None,
+    max_env_steps: Annotated[
+        int | None, typer.Option(min=1, help=f"Stop after so many decisions. [default: {SHOWN_ENV_STEPS}]")
+    ] = None,
     fps: Annotated[float, typer.Option(min=1.0, max=50.0, help="Decisions shown per second.")] = 15.0,
     results: ResultsOption = Path("results"),
     plugin: PluginOption = None,
@@ -54,17 +62,28 @@ def play(
     agent = _agent_source(source, game, results)
     make_directory_of(out)  # Before the episode is played, which may take minutes.
     config = agent.config
+    limit = max_env_steps or min(SHOWN_ENV_STEPS, config.evaluation.max_episode_env_steps)
     played = scenes(
         TrainedPlayer(agent).agent_player,
         config.environment,
         seed=derive_seed(config.seed, "evaluation") if seed is None else seed,
-        max_episode_env_steps=max_env_steps or config.evaluation.max_episode_env_steps,
+        max_episode_env_steps=limit,
     )
     try:
-        shown = write_video(out, played, config.environment.game, fps)
+        shown = write_video(out, _with_progress(played, limit), config.environment.game, fps)
     except OSError as error:
         raise refusal(f"--out {out}: {error.strerror or error}") from None
-    typer.echo(f"{out}: {counted(shown, 'env step')} of {config.environment.game}")
+    cut = "" if shown < SHOWN_ENV_STEPS or max_env_steps else "; more by --max-env-steps"
+    typer.echo(f"{out}: {counted(shown, 'env step')} of {config.environment.game}{cut}")
+
+
+def _with_progress(played: Iterator[Scene], limit: int) -> Iterator[Scene]:
+    """Passes the scenes on; a person at a terminal sees how many of at most `limit` there are so far."""
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    return iter(track(played, "env steps", total=limit, console=console, transient=True, disable=not console.is_terminal))
 
 
 def _agent_source(source: str, game: str | None, results: Path) -> AgentSource:

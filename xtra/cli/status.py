@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from xtra.execute.status import Forecast, JobStatus
+    from xtra.suite.plan import Plan
 
 SHOWN = 20
 """Jobs of one state that are listed by name."""
@@ -73,6 +74,7 @@ def status(
         if watch:
             console.clear()
         _print(console, statuses, prospect, labels)
+        _print_other_runs(plan, statuses, results)
         queued = _print_queue(results, keys)
         if not watch or not (queued or prospect.unfinished):
             return
@@ -135,6 +137,17 @@ def _print(console: Console, statuses: Sequence[JobStatus], prospect: Forecast, 
         console.print(f"blocked: {counted(len(prospect.blocked), 'job')}, behind one that has failed or diverged")
     left = "" if not prospect.seconds_left else f", about {duration(prospect.seconds_left)} left"
     console.print(f"{prospect.percent:.0f} % done{left}")
+
+
+def _print_other_runs(plan: Plan | None, statuses: Sequence[JobStatus], results: Path) -> None:
+    """Where nothing of a suite's plan has begun, tells of runs of that suite: theirs were other settings or seeds."""
+    from xtra.execute.suite_run import recorded_cells
+    from xtra.store.store import State
+
+    if plan is None or any(one.state is not State.WAITING for one in statuses):
+        return
+    if any(cell.suite == plan.suite for cell in recorded_cells(results)):
+        typer.echo(f"runs of {plan.suite} here have other settings: a run's --set and --seeds are part of its jobs")
 
 
 def _print_queue(results: Path, keys: Collection[str]) -> bool:

@@ -125,7 +125,10 @@ def read_run_record(run: Path) -> RunRecord:
     """Reads `run/run.json`. Raises ValueError that names the file, the key at fault and the remedy."""
     path = run / "run.json"
     if not path.is_file():
-        raise ValueError(f"{run} is not a run: it has no run.json. Name a directory such as results/runs/<suite>-<time>-<id>.")
+        raise ValueError(
+            f"{run} is not a run: it has no run.json. Name a directory such as results/runs/<suite>-<time>-<id>; "
+            "`xtra-bench list runs` names them."
+        )
     text = path.read_bytes()
     try:
         content = json.loads(text)
