@@ -6,17 +6,18 @@ import numpy as np
 import pytest
 import torch
 
-from xtra.agents.efficientzero.agent import EfficientZeroLearner, sample_actions
-from xtra.agents.efficientzero.config import OptimizerConfig
+from xtra.agents.efficientzero.agent import EfficientZeroLearner, make_player, sample_actions
+from xtra.agents.efficientzero.config import ActingConfig, OptimizerConfig
 from xtra.agents.efficientzero.copies import inference_copy
 from xtra.agents.efficientzero.losses import UnrolledModules
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
 from xtra.agents.efficientzero.planning import Planner
 from xtra.agents.observation import augment, to_observations
 from xtra.protocol.games import ActionSpace
+from xtra.rng import stream
 from xtra.search.config import SearchConfig
 
-from ..tiny_agent import fill, merged, tiny_config, tiny_learner
+from ..tiny_agent import CATCH, fill, merged, tiny_config, tiny_learner
 
 CPU = torch.device("cpu")
 
@@ -153,6 +154,42 @@ def test_dynamics_sees_a_games_actions_by_their_place_among_those_of_its_space(
         planes = network.dynamics.conv.planes(index, torch.float32)
         assert planes.shape == (1, 1, 1, 1)
         torch.testing.assert_close(planes, torch.full_like(planes, plane))
+
+
+def test_gumbel_self_play_draws_from_the_improved_policy_where_it_is_told_to() -> None:
+    """The actions are those that the decision's own policies and the stream of that row yield, and not the winners'."""
+    acting = {"random_until_training": "never", "gumbel_action": "policy"}
+    learner = make_learner(search={"policy": "gumbel"}, acting=acting)
+    winners = make_learner(search={"policy": "gumbel"}, acting=acting | {"gumbel_action": "winner"})
+    stacks = np.random.default_rng(0).integers(256, size=(64, 2, 10, 10, 3), dtype=np.uint8)
+    decision, other = learner.act(stacks, 3, updates=1), winners.act(stacks, 3, updates=1)
+    np.testing.assert_array_equal(decision.policies, other.policies)
+    drawn = sample_actions(decision.policies, 1.0, stream(0, "act", 3))
+    np.testing.assert_array_equal(decision.actions, drawn)
+    assert (decision.actions != other.actions).any()
+
+
+def test_evaluation_by_the_policy_draws_what_the_policy_says_and_repeats_itself() -> None:
+    """Frequencies of 2,000 draws lie within five standard deviations of the search's policy; the same seed draws the same."""
+    learner = make_learner()
+    learner.randomize_heads()
+    config = tiny_config(search={"policy": "gumbel", "gumbel_min_span": 1.0}, acting={"evaluation_action": "policy"})
+    player, other = (make_player(config, CATCH, learner.network_state(), seed=seed, num_threads=1) for seed in (0, 1))
+    stacks = np.tile(np.random.default_rng(0).integers(256, size=(1, 2, 10, 10, 3), dtype=np.uint8), (2_000, 1, 1, 1, 1))
+    actions = player.play(stacks, 5)
+    assert actions.tolist() == player.play(stacks, 5).tolist()
+    assert (actions != player.play(stacks, 6)).any()
+    assert (actions != other.play(stacks, 5)).any()
+    policy = player.search(stacks[:1]).action_weights[0].numpy()
+    shares = np.bincount(actions, minlength=len(policy)) / len(actions)
+    assert policy.max() < 0.9
+    assert (np.abs(shares - policy) <= 5 * np.sqrt(policy * (1 - policy) / len(actions)) + 1e-9).all()
+
+
+def test_jobs_from_before_there_was_a_choice_of_actions_keep_their_keys() -> None:
+    assert not {"gumbel_action", "evaluation_action"} & set(ActingConfig().model_dump())
+    chosen = ActingConfig(gumbel_action="policy", evaluation_action="policy")
+    assert ActingConfig.model_validate_json(chosen.model_dump_json()) == chosen
 
 
 def test_in_a_games_own_space_everything_is_over_its_actions_and_the_world_sees_their_ids() -> None:

@@ -49,7 +49,7 @@ def scenes(player: Player, environment: EnvironmentConfig, *, seed: int, max_epi
             result = player.search(stacks.stacks)
             value, weights = float(result.root_values[0]), np.zeros(find_game(environment.game).num_actions, np.float32)
             weights[list(player.space.ids)] = result.action_weights[0].cpu().numpy()
-            actions = player.space.to_ids(result.actions.cpu().numpy())
+            actions = player.decide(result, env_step)
         else:
             actions = player.play(stacks.stacks, env_step)
         yield Scene(stacks.stacks[0, -1], int(actions[0]), value, weights, episode_return)

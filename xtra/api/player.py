@@ -32,11 +32,12 @@ class SearchStatistics(NamedTuple):
     root_values: NDArray[np.float32]
     """`[N]`: expected discounted sum of (clipped, where training clipped) rewards."""
     actions: NDArray[np.int64]
-    """`[N]`: ids of the greedy actions, which `TrainedPlayer.act` returns."""
+    """`[N]`: ids of the best actions, which `TrainedPlayer.act` returns unless the agent draws from its policy
+    (`acting.evaluation_action`)."""
 
 
 class TrainedPlayer:
-    """A trained agent that plays one game greedily, as in evaluation. `load` makes one.
+    """A trained agent that plays one game as in evaluation. `load` makes one.
 
     game: its game.  agent: its agent's name.  frame_stack: frames that it sees at once.  frame_shape: `(H, W, C)` of one frame.
     action_ids: the actions that the game understands, ids of ALE's 18.
@@ -67,7 +68,7 @@ class TrainedPlayer:
         """Returns action ids (of ALE's 18) `[N]` for N environments.
 
         frames: `[N, frame_stack, H, W, C]` uint8, the oldest first; at an episode's start its first frame, repeated.
-        env_step: how many decisions came before; only agents that draw at random (CURL, rarely, and Random) read it.
+        env_step: how many decisions came before; only agents that draw at random read it.
         """
         return self._player.play(self._checked(frames), env_step)
 

@@ -35,27 +35,41 @@ from xtra.search import SearchResult
 
 
 class EfficientZeroPlayer:
-    """A trained network that plays greedily, without noise: the most visited action, or the winner of sequential halving.
+    """A trained network that plays by a search without noise, as `acting.evaluation_action` says.
 
-    network: an `inference_copy` of it.
+    network: an `inference_copy` of it.  seed: of the draws, if it plays by the search's policy.
     """
 
     def __init__(
-        self, config: EfficientZeroConfig, environment: EnvironmentConfig, network: EfficientZeroNetwork, num_threads: int
+        self,
+        config: EfficientZeroConfig,
+        environment: EnvironmentConfig,
+        network: EfficientZeroNetwork,
+        seed: int,
+        num_threads: int,
     ) -> None:
         self.frame_stack = config.network.frame_stack
-        self._network = network
+        self._network, self._seed = network, seed
+        self._greedy = config.acting.evaluation_action == "greedy"
         self._device = next(network.parameters()).device
         self.space = ActionSpace.of(config.network.action_space, environment.game)
-        self._planner = Planner(config.search, self.space, 0, num_threads)
+        self._planner = Planner(config.search, self.space, seed, num_threads)
 
     def play(self, stacks: NDArray[np.uint8], env_step: int) -> NDArray[np.int64]:
-        """Returns one action id per environment, `[N]`; ties go to the lowest. stacks: `[N, frame_stack, H, W, 3]`."""
-        return self.space.to_ids(self.search(stacks).actions.cpu().numpy())
+        """Returns one action id per environment, `[N]`. stacks: `[N, frame_stack, H, W, 3]`."""
+        return self.decide(self.search(stacks), env_step)
 
     def search(self, stacks: NDArray[np.uint8]) -> SearchResult:
         """Returns the search that `play` decides by, over the actions of `space`."""
         return self._planner.exploit(self._network, to_observations(stacks, self._device))
+
+    def decide(self, result: SearchResult, env_step: int) -> NDArray[np.int64]:
+        """Returns the action ids `[N]` that follow from a search: the best, ties to the lowest, or draws that depend on (seed,
+        env step) alone."""
+        if self._greedy:
+            return self.space.to_ids(result.actions.cpu().numpy())
+        rng = stream(self._seed, "play", env_step)
+        return self.space.to_ids(sample_actions(result.action_weights.cpu().numpy(), 1.0, rng))
 
 
 class EfficientZeroLearner:
@@ -75,7 +89,7 @@ class EfficientZeroLearner:
         self._learn = graphed(self.learn, self._device, capturable=config.optimizer.unroll_batch_norm == "per_step")
         self._planner = Planner(config.search, self._space, run.seed, run.num_threads)
         self._targets = TargetMaker(config, self._planner, run.seed)
-        self._player = EfficientZeroPlayer(config, environment, self._acting, run.num_threads)
+        self._player = EfficientZeroPlayer(config, environment, self._acting, run.seed, run.num_threads)
 
     def start_from(self, weights: Mapping[str, Tensor], components: Collection[str], frozen: Collection[str]) -> None:
         """Loads and freezes components, in all copies of the network, so that self-play uses them from the first step on."""
@@ -111,7 +125,7 @@ class EfficientZeroLearner:
         """Samples actions in proportion to visits^(1/temperature); uniformly until updates begin, if so configured.
 
         stacks: `[N, frame_stack, H, W, 3]`. The root policy `gumbel` explores by its own noise: it plays the winner of sequential
-        halving (Danihelka et al., 2022).
+        halving (Danihelka et al., 2022), or draws from the improved policy, as `acting.gumbel_action` says.
         """
         rng = stream(self._seed, "act", row)
         valid = np.array(self._space.valid)
@@ -122,15 +136,17 @@ class EfficientZeroLearner:
             return Decision(self._space.to_ids(actions), policies, np.zeros(len(stacks), np.float32))
         result = self._planner.explore(self._acting, to_observations(stacks, self._device), "act", row)
         policies = result.action_weights.cpu().numpy()
-        if self._config.search.policy == "gumbel":
-            actions = result.actions.cpu().numpy()
-        else:
+        if self._config.search.policy == "puct":
             exponent = 1 / temperature(updates, self._temperature_span, self._config.acting)
             actions = sample_actions(policies, exponent, rng)
+        elif self._config.acting.gumbel_action == "policy":
+            actions = sample_actions(policies, 1.0, rng)
+        else:
+            actions = result.actions.cpu().numpy()
         return Decision(self._space.to_ids(actions), policies, result.root_values.cpu().numpy())
 
     def play(self, stacks: NDArray[np.uint8], env_step: int) -> NDArray[np.int64]:
-        """Plays greedily with the acting network, for learning curves."""
+        """Plays as in evaluation with the acting network, for learning curves."""
         return self._player.play(stacks, env_step)
 
     def update(self, replay: ReplayBuffer, update: int) -> dict[str, float]:
@@ -240,7 +256,7 @@ def make_player(
     device = next(iter(weights.values())).device
     network = make_network(config.network, environment.frame_size, seed, device, space.size)
     network.load_state_dict(weights)
-    return EfficientZeroPlayer(config, environment, inference_copy(network, config.precision), num_threads)
+    return EfficientZeroPlayer(config, environment, inference_copy(network, config.precision), seed, num_threads)
 
 
 def make_network(

@@ -73,6 +73,19 @@ class ActingConfig(LockStepConfig):
     """Shares of the span below at which the temperature drops. [E]: 0.5, 0.75."""
     temperature_span: Literal["env_steps", "updates"] = "env_steps"
     """What those shares are of: the updates that the env steps are worth ([E]: 100k), or all updates ([C]: 120k)."""
+    gumbel_action: Literal["winner", "policy"] = "winner"
+    """What self-play takes from a search with Gumbel roots: the winner of sequential halving (Danihelka et al., 2022), or a draw
+    from the improved policy, which is also what the network's policy is trained towards; errors of a young model sway it less."""
+    evaluation_action: Literal["greedy", "policy"] = "greedy"
+    """What evaluation takes from a search without noise: the most visited action, or the winner of sequential halving ([E]);
+    or a draw from its policy (visit counts, or the improved policy of Gumbel roots), which never stays stuck where it errs."""
+
+    @model_serializer(mode="wrap")
+    def _serialize(self, fields_of: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leaves out what has its default of what came later, so that jobs from before keep their keys."""
+        fields: dict[str, Any] = fields_of(self)
+        defaults = (("gumbel_action", "winner"), ("evaluation_action", "greedy"))
+        return {name: value for name, value in fields.items() if (name, value) not in defaults}
 
 
 class TargetConfig(Config):
