@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from xtra_analysis.findings import Findings
@@ -28,13 +29,15 @@ COLUMNS = (
     "own_search",
     "agreement",
     "shift",
+    "q_spread",
+    "q_shift",
 )
 
 
 def last_diagnostics(table: pd.DataFrame) -> pd.DataFrame:
     """Makes one row per (method, game): the figures of the last point of the curve, summed over unroll steps, mean over seeds.
 
-    table: of a study, `diagnostics`. The columns are `COLUMNS` and `num_seeds`.
+    table: of a study, `diagnostics`. The columns are `COLUMNS` and `num_seeds`; figures that no run measured, NaN.
     """
     cell = ["method", "game", "seed"]
     last = table[table["env_steps"] == table.groupby(cell)["env_steps"].transform("max")]
@@ -52,6 +55,9 @@ def last_diagnostics(table: pd.DataFrame) -> pd.DataFrame:
             "own_search": first["policy_loss.own_search"],
             "agreement": first["search_agreement"],
             "shift": first["target_policy_shift"],
+            # Older runs did not measure Q.
+            "q_spread": first.get("q_spread", np.nan),
+            "q_shift": first.get("q_shift", np.nan),
         }
     )
     grouped = runs.groupby(["method", "game"], sort=False)
@@ -66,6 +72,8 @@ def warnings_about(frame: pd.DataFrame) -> list[str]:
         "The policy has learned next to nothing of its targets": frame["policy"] > UNLEARNED_POLICY * frame["uniform"],
         "Policy targets are mostly noise: two searches of a position prefer different actions": frame["agreement"] < NOISY_SEARCH,
         "Policies move faster than they can be learned, from one target network to the next": frame["shift"] > MOVING_POLICY,
+        "Values of actions are mostly noise: from one target network to the next they change by more than they differ between "
+        "actions; a larger agent.search.gumbel_min_span trusts them less": frame["q_shift"] > frame["q_spread"],
     }
     return [
         f"{kind} ({listed([f'{row.method} on {row.game}' for row in frame[rows].itertuples()])})."
@@ -80,6 +88,8 @@ def diagnostics_section(findings: Findings) -> Section | None:
     if table.empty:
         return None
     frame = last_diagnostics(table)
+    warned = [Paragraph(text, warning=True) for text in warnings_about(frame)]
+    frame = frame.dropna(axis=1, how="all")
     columns = [
         Column("Method", lambda row: row.method, numeric=False),
         Column("Game", lambda row: row.game, numeric=False),
@@ -95,6 +105,11 @@ def diagnostics_section(findings: Findings) -> Section | None:
         Column("Targets move", lambda row: percent(row.shift)),
         Column("Seeds", lambda row: str(row.num_seeds)),
     ]
+    if "q_spread" in frame:
+        columns[-1:-1] = [
+            Column("Q differs", lambda row: number(row.q_spread)),
+            Column("Q moves", lambda row: number(row.q_shift)),
+        ]
     notes = [
         "Losses on one batch of the replay at the end of training, as a mean over seeds: those of value prefixes and consistency "
         "summed over unroll steps, the policy's at the observation itself. As it acts: with batch norm's running statistics.",
@@ -102,7 +117,11 @@ def diagnostics_section(findings: Findings) -> Section | None:
         "network's prior towards its own searches. Searches agree: two searches of a position, with other noise at the root, "
         "prefer the same action. Targets move: total variation between the policies of two target networks in a row.",
     ]
-    warned = [Paragraph(text, warning=True) for text in warnings_about(frame)]
+    if "q_spread" in frame:
+        notes.append(
+            "Q differs: standard deviation of a one-step Q over the actions. Q moves: how much an action's Q, less the mean of "
+            "all, changes from one target network to the next; differences are noise where it moves as much."
+        )
     return Section(
         "diagnostics", "What training learned", [*warned, Table("diagnostics", "At the end of training", frame, columns, notes)]
     )

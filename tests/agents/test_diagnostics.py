@@ -10,9 +10,12 @@ import torch
 
 from tests.tiny_agent import fill, tiny_config, tiny_learner
 from xtra.agents.efficientzero.agent import EfficientZeroLearner
-from xtra.agents.efficientzero.diagnostics import TERMS, loss_rows
+from xtra.agents.efficientzero.diagnostics import TERMS, loss_rows, one_step_q, q_spread_and_shift
 from xtra.agents.efficientzero.losses import unroll_losses
+from xtra.agents.efficientzero.planning import Planner
+from xtra.protocol.games import ActionSpace
 from xtra.replay.buffer import ReplayBuffer
+from xtra.search import ModelOutput
 
 
 def trained(updates: int, **changes: Any) -> tuple[EfficientZeroLearner, ReplayBuffer]:
@@ -73,3 +76,29 @@ def test_policies_of_a_fresh_network_by_hand() -> None:
     # 4 simulations over 3 actions: one is visited twice.
     assert rows["policy_target_entropy", 0] == pytest.approx(-(0.5 * math.log(0.5) + 0.5 * math.log(0.25)), abs=1e-4)
     assert 0.0 <= rows["search_agreement", 0] <= 1.0
+    assert rows["q_spread", 0] == rows["q_shift", 0] == 0.0
+
+
+def test_the_spread_and_shift_of_q_are_those_of_a_model_by_hand() -> None:
+    """Two models whose Q of three actions is known, at two positions of which the second is worth 1 more throughout."""
+
+    class Model:
+        def __init__(self, rewards: list[float]) -> None:
+            self.rewards = torch.tensor(rewards)
+
+        def initial_inference(self, observations: torch.Tensor) -> ModelOutput:
+            return ModelOutput(observations, observations, torch.zeros(2), torch.zeros(2), torch.zeros(2, 18))
+
+        def recurrent_inference(self, latent: torch.Tensor, state: torch.Tensor, actions: torch.Tensor) -> ModelOutput:
+            return ModelOutput(latent, state, self.rewards[actions], latent[:, 0, 0, 0] * 2.0, torch.zeros(2, 18))
+
+    space = ActionSpace.of("game", "Catch")
+    planner = Planner(tiny_config(network={"action_space": "game"}).search, space, 0, 1)
+    observations = torch.tensor([0.0, 1.0])[:, None, None, None]
+    q, next_q = (one_step_q(Model(rewards), observations, planner, 0.5) for rewards in ([0.0, 3.0, 0.0], [1.0, 1.0, 1.0]))
+    assert q.tolist() == [[0.0, 3.0, 0.0], [1.0, 4.0, 1.0]]
+    # Advantages -1, 2, -1 against 0, 0, 0: a spread of sqrt(2), and a shift of the same.
+    spread, shift = q_spread_and_shift(q, next_q)
+    assert spread == pytest.approx(math.sqrt(2))
+    assert shift == pytest.approx(math.sqrt(2))
+    assert q_spread_and_shift(q, q + 7.0)[1] == 0.0

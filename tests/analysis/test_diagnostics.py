@@ -20,6 +20,8 @@ HEALTHY = {
     ("policy_loss.own_search", 0): 1.0,
     ("search_agreement", 0): 0.9,
     ("target_policy_shift", 0): 0.1,
+    ("q_spread", 0): 0.3,
+    ("q_shift", 0): 0.1,
 }
 
 
@@ -50,6 +52,7 @@ def test_nothing_is_said_of_a_training_that_learned() -> None:
         ({("policy_loss.evaluation", 0): 1.95}, "The policy has learned next to nothing of its targets"),
         ({("search_agreement", 0): 0.4}, "Policy targets are mostly noise"),
         ({("target_policy_shift", 0): 0.6}, "Policies move faster than they can be learned"),
+        ({("q_shift", 0): 0.4}, "Values of actions are mostly noise"),
     ],
 )
 def test_each_kind_of_trouble_is_told_with_its_method_and_game(change: dict[tuple[str, int], float], sentence: str) -> None:
@@ -57,3 +60,14 @@ def test_each_kind_of_trouble_is_told_with_its_method_and_game(change: dict[tupl
     (warning,) = warnings_about(last_diagnostics(table))
     assert warning.startswith(sentence)
     assert "(Other on Pong)" in warning
+
+
+def test_runs_that_did_not_measure_q_are_shown_without_it() -> None:
+    older = {key: value for key, value in HEALTHY.items() if not key[0].startswith("q_")}
+    frame = last_diagnostics(rows(older))
+    assert frame[["q_spread", "q_shift"]].isna().all(axis=None)
+    assert warnings_about(frame) == []
+    mixed = last_diagnostics(pd.concat([rows(older), rows(HEALTHY, method="Other")], ignore_index=True))
+    spread = mixed.set_index("method")["q_spread"]
+    assert spread["Other"] == pytest.approx(0.3)
+    assert pd.isna(spread["EfficientZero"])

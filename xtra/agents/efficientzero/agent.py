@@ -187,7 +187,8 @@ class EfficientZeroLearner:
         batch = TargetMaker(self._config, self._planner, self._seed).make(replay, sample, self._target.network, update)
         tensors = to_tensors(batch, self._config, self._device, derive_seed(self._seed, "diagnose", update))
         copies = self._acting, self._target.network, self._target.next_network
-        return loss_rows(self._network, tensors, self._config) + policy_rows(*copies, tensors, self._planner, update)
+        policies = policy_rows(*copies, tensors, self._planner, self._config.search.discount, update)
+        return loss_rows(self._network, tensors, self._config) + policies
 
     def refresh_copies(self, update: int) -> None:
         """Refreshes the acting and the target network where they are due after update number `update`."""

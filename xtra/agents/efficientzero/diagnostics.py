@@ -50,11 +50,12 @@ def policy_rows(
     next_target: EfficientZeroNetwork,
     batch: TensorBatch,
     planner: Planner,
+    discount: float,
     update: int,
 ) -> list[Row]:
     """Measures policies at the batch's first observations `[B, ...]`.
 
-    network: the acting one. The rows:
+    network: the acting one.  discount: per env step. The rows:
 
     * `policy_loss.uniform`: what a policy that knows nothing loses, log of the number of actions.
     * `policy_target_entropy`: the least that any policy can lose.
@@ -63,12 +64,17 @@ def policy_rows(
     * `search_agreement`: share of positions where two searches by the target network, with other root noise, prefer the same
       action; near 1 / actions when values are noise.
     * `target_policy_shift`: total variation, in [0, 1], between the priors of this target network and the next.
+    * `q_spread`: standard deviation of one-step Q over the valid actions, by the target network; a mean over positions.
+    * `q_shift`: root mean square of how much an action's advantage (Q minus its mean over actions) differs between this target
+      network and the next. Where it is no smaller than the spread, a search that trusts Q turns noise into policies.
     """
     observations = batch.observation
     one, other = (planner.explore(target, observations, f"diagnose-{name}", update).action_weights for name in ("a", "b"))
     own = planner.explore(network, observations, "diagnose-own", update)
     log_prior = _log_prior(own.root_output.policy_logits, planner)
     here, there = (_log_prior(net.initial_inference(observations).policy_logits, planner).exp() for net in (target, next_target))
+    q, next_q = (one_step_q(net, observations, planner, discount) for net in (target, next_target))
+    spread, shift = q_spread_and_shift(q, next_q)
     targets = batch.policies[:, 0]
     valid = list(planner.space.valid)
     return [
@@ -77,12 +83,28 @@ def policy_rows(
         _row("policy_loss.own_search", -(own.action_weights[:, valid] * log_prior).sum(1).mean().item()),
         _row("search_agreement", (one.argmax(1) == other.argmax(1)).float().mean().item()),
         _row("target_policy_shift", 0.5 * (here - there).abs().sum(1).mean().item()),
+        _row("q_spread", spread),
+        _row("q_shift", shift),
     ]
 
 
 def _log_prior(logits: Tensor, planner: Planner) -> Tensor:
     """Returns the log prior `[B, V]` over the V valid actions, the only ones that are searched."""
     return logits[:, list(planner.space.valid)].log_softmax(1)
+
+
+def q_spread_and_shift(q: Tensor, next_q: Tensor) -> tuple[float, float]:
+    """Returns how much Q `[B, V]` differs between actions, and its advantages from those of another network."""
+    advantages, others = (values - values.mean(1, keepdim=True) for values in (q, next_q))
+    return q.std(1, correction=0).mean().item(), (advantages - others).square().mean().sqrt().item()
+
+
+def one_step_q(network: EfficientZeroNetwork, observations: Tensor, planner: Planner, discount: float) -> Tensor:
+    """Returns reward + discount * value `[B, V]` of the V valid actions, by the model alone, without a search."""
+    root = network.initial_inference(observations)
+    actions = (torch.full((len(observations),), action, device=observations.device) for action in planner.space.valid)
+    children = [network.recurrent_inference(root.latent, root.value_prefix_state, action) for action in actions]
+    return torch.stack([child.value_prefix + discount * child.value for child in children], dim=1)
 
 
 def _row(quantity: str, value: float, unroll_step: int = 0) -> Row:
