@@ -2,8 +2,11 @@
 
 import importlib.util
 import json
+import re
+import subprocess
 import sys
 import time
+from importlib.metadata import distribution, distributions
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,7 +26,7 @@ def load(name: str) -> ModuleType:
     return module
 
 
-flight, table = load("flight"), load("table")
+flight, pack, table = load("flight"), load("pack"), load("table")
 
 
 def step(name: str, program: str, limit_s: int = 60) -> Any:
@@ -100,6 +103,69 @@ def test_what_a_failed_step_said_last_stands_beside_its_outcome_and_logs_may_lie
     assert len(failed["log"]) == flight.LOG_CHARACTERS and failed["log"].endswith(f"x{work}/cache\n")
     assert [path.name for path in out.iterdir()] == ["flight.json"]
     assert (work / "logs" / "broken.err").exists()
+
+
+IMPORTS = """
+import sys
+from importlib import import_module
+from importlib.metadata import packages_distributions
+for package, modules in {"perf": "train resume search doctor", "execute": "worker suite_run", "stages": "train"}.items():
+    for module in modules.split():
+        import_module(f"xtra.{package}.{module}")
+import xtra.cli.main, xtra.suite.load
+import ale_py, rich.table, ruamel.yaml
+import hypothesis, pytest, submitit
+owners = packages_distributions()
+print(*{owner for module in {name.partition(".")[0] for name in sys.modules} for owner in owners.get(module, [])})
+"""
+
+
+def test_what_the_steps_import_is_packed_unless_torch_brings_it() -> None:
+    imported = subprocess.run([sys.executable, "-c", IMPORTS], capture_output=True, text=True, check=True).stdout.split()
+    of_the_image = {"numpy", "xtra-bench", *required_by("torch")}
+    packed = {canonical(name) for name in pack.MISSING}
+    assert {canonical(name) for name in imported} - packed - of_the_image == set()
+    assert {"pydantic-core", "ale-py", "zstandard"} < packed
+
+
+def canonical(name: str) -> str:
+    return name.lower().replace("_", "-").replace(".", "-")
+
+
+def required_by(name: str) -> set[str]:
+    """A distribution and all that it requires, extras left out."""
+    names, waiting = set(), [name]
+    while waiting:
+        name = canonical(waiting.pop())
+        if name in names or not list(distributions(name=name)):
+            continue
+        names.add(name)
+        needs = [need for need in distribution(name).requires or [] if "extra ==" not in need]
+        waiting += [re.split(r"[^\w.-]", need, maxsplit=1)[0] for need in needs]
+    return names
+
+
+def test_a_pack_builds_the_engine_for_cuda_takes_tested_versions_and_refuses_to_be_too_large(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commands: list[tuple[list[str], str]] = []
+
+    def run(command: list[str], *, check: bool, env: dict[str, str] | None = None) -> None:
+        commands.append((command, (env or {}).get("SKBUILD_CMAKE_DEFINE", "")))
+        (tmp_path / "wheels").mkdir(exist_ok=True)
+        (tmp_path / "wheels" / f"{len(commands)}.whl").write_bytes(b"x" * 600_000)
+
+    monkeypatch.setattr(pack, "HERE", tmp_path)
+    monkeypatch.setattr(subprocess, "run", run)
+    pack.main()
+    (own, defined), (others, _) = commands
+    assert defined == "XTRA_CUDA=ON"
+    assert own[-1] == str(tmp_path.parents[1])
+    assert "--constraint" in others and {"pydantic", "ale-py"} < set(others)
+    assert "2 wheels, 1.2 MB" in capsys.readouterr().out
+    monkeypatch.setattr(pack, "LIMIT_MB", 1)
+    with pytest.raises(SystemExit, match="more than 1 MB"):
+        pack.main()
 
 
 def test_every_step_has_a_name_of_its_own_and_trains_long_enough_to_be_sustained() -> None:
