@@ -36,6 +36,7 @@ MISSING = (
     "markdown-it-py",
     "mdurl",
     "pygments",
+    "packaging",
     "pytest",
     "pluggy",
     "iniconfig",

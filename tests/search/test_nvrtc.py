@@ -68,6 +68,19 @@ def test_kernels_are_compiled_once_for_each_device_width_driver_and_compiler(cap
     assert newer.compiled == [("sm_90", 1)]
 
 
+def test_where_the_package_lies_does_not_matter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every snapshot of the code for SLURM lies elsewhere."""
+    compiler = PretendedNvrtc(90)
+    compiler.compile_once(90, 1, 13000)
+    sources = [tmp_path / path.name for path in source_files()]
+    for copy, original in zip(sources, source_files(), strict=True):
+        copy.write_bytes(original.read_bytes())
+    monkeypatch.setattr(nvrtc, "source_files", lambda: sources)
+    monkeypatch.setattr(nvrtc, "STAND_INS", tmp_path)
+    compiler.compile_once(90, 1, 13000)
+    assert compiler.compiled == [("sm_90", 1)]
+
+
 def test_a_change_in_any_source_is_compiled_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sources = [tmp_path / f"copy_{path.name}" for path in source_files()]
     for copy, original in zip(sources, source_files(), strict=True):

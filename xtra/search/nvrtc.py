@@ -11,7 +11,7 @@ import hashlib
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -70,7 +70,8 @@ class Nvrtc:
         source = (STAND_INS / "kernels.cu").read_bytes()
         self._call("nvrtcCreateProgram", ctypes.byref(program), source, b"nvrtc/kernels.cu", 0, None, None)
         try:
-            options = [option.encode() for option in self._options(target, chunks)]
+            settings = (*OPTIONS, f"--gpu-architecture={target}", f"-DXTRA_CHUNKS={chunks}", f"-I{STAND_INS}")
+            options = [option.encode() for option in settings]
             try:
                 self._call("nvrtcCompileProgram", program, len(options), (ctypes.c_char_p * len(options))(*options))
             except CompilationError as error:
@@ -97,13 +98,10 @@ class Nvrtc:
         return image
 
     def _key(self, target: str, chunks: int, driver: int) -> str:
-        digest = hashlib.sha256(repr((self._options(target, chunks), self.version, driver)).encode())
+        digest = hashlib.sha256(repr((OPTIONS, target, chunks, self.version, driver)).encode())
         for path in source_files():
             digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
         return digest.hexdigest()
-
-    def _options(self, target: str, chunks: int) -> Sequence[str]:
-        return *OPTIONS, f"--gpu-architecture={target}", f"-DXTRA_CHUNKS={chunks}", f"-I{STAND_INS}"
 
     def _version_text(self) -> str:
         return ".".join(map(str, self.version))
