@@ -2,7 +2,6 @@
 
 import importlib.util
 import json
-import re
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from packaging.requirements import Requirement
 
 FOLDER = Path(__file__).resolve().parents[2] / "benchmarks" / "gpu"
 
@@ -141,8 +141,8 @@ def required_by(name: str) -> set[str]:
         if name in names or not list(distributions(name=name)):
             continue
         names.add(name)
-        needs = [need for need in distribution(name).requires or [] if "extra ==" not in need]
-        waiting += [re.split(r"[^\w.-]", need, maxsplit=1)[0] for need in needs]
+        needs = [Requirement(need) for need in distribution(name).requires or []]
+        waiting += [need.name for need in needs if need.marker is None or need.marker.evaluate({"extra": ""})]
     return names
 
 
