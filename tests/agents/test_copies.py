@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -46,12 +46,16 @@ def outputs(network: EfficientZeroNetwork, seed: int, dtype: torch.dtype) -> lis
     return inferred
 
 
+SMALL = 0.1
+"""Values and value prefixes are means over a support's bins, and lose digits of the bins, however small the mean is."""
+
+
 def assert_equal_up_to(tolerance: float, actual: list[ModelOutput], expected: list[ModelOutput]) -> None:
-    """tolerance: of a tensor's largest entry."""
+    """tolerance: of a tensor's largest entry, or of `SMALL`."""
     for one, other in zip(actual, expected, strict=True):
         for field, a, b in zip(one._fields, one, other, strict=True):
             error, largest = (a - b).abs().max().item(), b.abs().max().item()
-            assert error <= tolerance * largest + 1e-6, f"{field}: {error} of {largest}"
+            assert error <= tolerance * max(largest, SMALL) + 1e-6, f"{field}: {error} of {largest}"
 
 
 shapes = st.fixed_dictionaries(
@@ -66,6 +70,10 @@ shapes = st.fixed_dictionaries(
 
 @settings(max_examples=40, deadline=None)
 @given(seed=st.integers(0, 2**32), changes=shapes)
+@example(
+    seed=2181218820,
+    changes={"num_halvings": 1, "latent_scaling": "none", "action_encoding": "scalar_plane", "blocks_per_stage": 2},
+)
 def test_a_copy_infers_what_the_network_infers(seed: int, changes: dict[str, Any]) -> None:
     """In float64 the folding is exact; float32 loses the digits that any other order of the same sums loses."""
     network = random_network(seed, changes)
