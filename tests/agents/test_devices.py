@@ -82,14 +82,16 @@ def test_where_the_frames_lie_changes_nothing() -> None:
 
 @pytest.mark.parametrize("value_source", ["network", "search"])
 def test_rows_past_an_episodes_end_have_no_influence_on_the_others(value_source: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    learner = make_learner(targets={"value_source": value_source})
+    learner = make_learner(targets={"value_source": value_source, "td_steps": 1, "target_update_interval": 2})
+    learner.randomize_heads()
     replay = on_host(learner)
-    metrics_of(learner, replay)  # a network that tells observations apart
+    metrics_of(learner, replay)  # its target network tells observations apart
     batches = [learner.make_batch(replay, 7)[1]]
     monkeypatch.setattr(targets, "to_compute", lambda wanted, device: np.ones_like(wanted))
     batches.append(learner.make_batch(replay, 7)[1])
     few, all_rows = batches
     assert not few.alive.all()
+    assert len(few.values.unique()) > 10
     assert torch.equal(few.policies, all_rows.policies)
     torch.testing.assert_close(few.values, all_rows.values)
 

@@ -153,7 +153,7 @@ def test_a_late_part_is_what_the_whole_dataset_ends_with_and_meta_and_card_count
     assert np.array_equal(frames_of(late), frames_of(whole)[-count:])
     assert np.array_equal(late.steps.rewards, whole.steps.rewards[-count:])
     card = (tmp_path / "late" / "out" / "card.md").read_text()
-    assert "102 transitions in 13 whole trajectories of 13 games" in card
+    assert "102 transitions in 13 whole trajectories of 13 games, played by an agent while it learned" in card
     assert "seed 5" in card
 
 
@@ -198,6 +198,7 @@ def test_an_episode_played_again_from_its_seed_and_actions_shows_what_the_datase
 def test_random_play_takes_only_valid_actions_and_each_about_as_often(tmp_path: Path) -> None:
     data = make(tmp_path, None, policy="random")
     assert data.num_transitions == 204  # whole rows of four
+    assert "of 24 games, played by uniformly random play" in (tmp_path / "out" / "card.md").read_text()
     actions, counts = np.unique(data.steps.actions, return_counts=True)
     assert actions.tolist() == [0, 3, 4]
     assert counts.min() > 204 / 3 - 3 * np.sqrt(204 * 2 / 9)
