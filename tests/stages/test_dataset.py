@@ -157,6 +157,20 @@ def test_a_late_part_is_what_the_whole_dataset_ends_with_and_meta_and_card_count
     assert "seed 5" in card
 
 
+def test_the_card_tells_how_each_third_of_the_data_was_played(played: tuple[Path, train.OnlineTraining], tmp_path: Path) -> None:
+    data = make(tmp_path, played[0])
+    returns: dict[int, float] = {}
+    for first, reward in zip(data.steps.first.tolist(), data.steps.rewards.tolist(), strict=True):
+        returns[first] = returns.get(first, 0.0) + reward
+    lines = [line for line in (tmp_path / "out" / "card.md").read_text().splitlines() if "third |" in line]
+    for number, (name, line) in enumerate(zip(("first", "second", "last"), lines, strict=True)):
+        bounds = [data.num_transitions * edge / 3 for edge in (number, number + 1)]
+        part = {first: value for first, value in returns.items() if bounds[0] <= first < bounds[1]}
+        length = sum(int(first) in part for first in data.steps.first)
+        mean = round(sum(part.values()) / len(part), 2)
+        assert line == f"| {name} third | {len(part)} | {length} | {mean:g} | {min(part.values()):g} | {max(part.values()):g} |"
+
+
 def test_the_same_job_leaves_the_same_bytes(played: tuple[Path, train.OnlineTraining], tmp_path: Path) -> None:
     for directory in ("a", "b"):
         make(tmp_path / directory, played[0], transitions=100)
