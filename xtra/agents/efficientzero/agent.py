@@ -60,7 +60,7 @@ class EfficientZeroPlayer:
         return self.decide(self.search(stacks), env_step)
 
     def search(self, stacks: NDArray[np.uint8]) -> SearchResult:
-        """Returns the search that `play` decides by, over the actions of `space`."""
+        """Returns the search that `play` decides by, from stacks `[N, frame_stack, H, W, 3]`, over the actions of `space`."""
         return self._planner.exploit(self._network, to_observations(stacks, self._device))
 
     def decide(self, result: SearchResult, env_step: int) -> NDArray[np.int64]:
