@@ -51,42 +51,53 @@ class Executor(StrEnum):
     SLURM = "slurm"
 
 
+ExecutorOption = Annotated[Executor, typer.Option(help="Where jobs run.")]
+ProfileOption = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", dir_okay=False, help="What this site wants of SLURM jobs; XTRA_SLURM_PROFILE if not given."),
+]
+WaitOption = Annotated[bool, typer.Option("--wait", help="With slurm: stay until the jobs are over, then report.")]
+WorkersOption = Annotated[int | None, typer.Option(min=1, help="Cores to use at once; all of this machine's if not given.")]
+BudgetOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        help="Wall-clock time, such as 6h, 90m or 1.5d: starts no job that would not end in it, judged by finished jobs of "
+        "the same kind, and stops what runs longer. The same command goes on.",
+    ),
+]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Show what would be run, and run nothing.")]
+PrintSbatchOption = Annotated[
+    bool, typer.Option("--print-sbatch", help="With slurm: print the scripts that sbatch would get, and submit nothing.")
+]
+RerunOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="GLOB",
+        help="Run again, from their start, the jobs of cells that this matches, or jobs by key such as 'pretrain-*': also "
+        "diverged ones, and whatever depends on them. May be given again.",
+    ),
+]
+NoReportOption = Annotated[bool, typer.Option("--no-report", help="Collect the rows, but make no report.")]
+
+
 def run(
     suite: SuiteArgument,
     overrides: SetOption = None,
     seeds: SeedsOption = None,
     only: OnlyOption = None,
-    executor: Annotated[Executor, typer.Option(help="Where jobs run.")] = Executor.LOCAL,
-    profile: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", dir_okay=False, help="What this site wants of SLURM jobs; XTRA_SLURM_PROFILE if not given."),
-    ] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="With slurm: stay until the jobs are over, then report.")] = False,
-    workers: Annotated[int | None, typer.Option(min=1, help="Cores to use at once; all of this machine's if not given.")] = None,
-    budget: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TIME",
-            help="Wall-clock time, such as 6h, 90m or 1.5d: starts no job that would not end in it, judged by finished jobs of "
-            "the same kind, and stops what runs longer. The same command goes on.",
-        ),
-    ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be run, and run nothing.")] = False,
-    print_sbatch: Annotated[
-        bool, typer.Option("--print-sbatch", help="With slurm: print the scripts that sbatch would get, and submit nothing.")
-    ] = False,
-    rerun: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="GLOB",
-            help="Run again, from their start, the jobs of cells that this matches, or jobs by key such as 'pretrain-*': also "
-            "diverged ones, and whatever depends on them. May be given again.",
-        ),
-    ] = None,
+    executor: ExecutorOption = Executor.LOCAL,
+    profile: ProfileOption = None,
+    wait: WaitOption = False,
+    workers: WorkersOption = None,
+    budget: BudgetOption = None,
+    dry_run: DryRunOption = False,
+    print_sbatch: PrintSbatchOption = False,
+    rerun: RerunOption = None,
     results: ResultsOption = Path("results"),
     plugin: PluginOption = None,
     trust_plugins: TrustOption = False,
-    no_report: Annotated[bool, typer.Option("--no-report", help="Collect the rows, but make no report.")] = False,
+    no_report: NoReportOption = False,
 ) -> None:
     """Run what is missing of a suite, collect its results and write the report, whose path is the last line printed.
 
@@ -97,8 +108,7 @@ def run(
     """
     from rich.console import Console
 
-    from xtra.execute.garbage import reopen_stripped
-    from xtra.execute.suite_run import begin_run, import_networks, require_extras
+    from xtra.execute.suite_run import begin_run, require_extras
     from xtra.results.describe import describe
     from xtra.store.store import Store
     from xtra.suite.summary import cached_keys
@@ -119,10 +129,7 @@ def run(
         return
     try:
         description = describe(plan, suite.read_text(encoding="utf-8"))  # Now: the file may be edited while jobs run.
-        _reopen(store, again, console)
-        import_networks(store, plan)
-        for key in reopen_stripped(store, plan.jobs):
-            console.print(f"{key} is run again: its replay was dropped, and a dataset needs it")
+        _prepare(store, plan, again, console)
         if executor is Executor.LOCAL:
             begin_run(results, plan)
             _execute(plan, store, workers, seconds, console)
@@ -138,11 +145,14 @@ def run(
         raise refusal(f"{error.filename or results}: {error.strerror}") from None
 
 
-def _reopen(store: Store, again: Collection[str], console: Console) -> None:
-    """Declares the jobs of `--rerun` unfinished. Exits with 2 when another process is at one of them."""
+def _prepare(store: Store, plan: Plan, again: Collection[str], console: Console) -> None:
+    """Imports networks' files, and declares jobs unfinished: those of `--rerun`, and those of which something needed was dropped.
+    Exits with 2 when another process is at one of `--rerun`."""
     import time
 
     from xtra.cli.messages import counted
+    from xtra.execute.garbage import reopen_stripped
+    from xtra.execute.suite_run import import_networks
     from xtra.store.store import State
 
     now = time.time()
@@ -151,6 +161,9 @@ def _reopen(store: Store, again: Collection[str], console: Console) -> None:
         raise refusal(f"--rerun: {busy[0]} is being computed by another process; stop that one first")
     if again:
         console.print(f"{counted(len(again), 'job')} of --rerun: from the start")
+    import_networks(store, plan)
+    for key in reopen_stripped(store, plan.jobs):
+        console.print(f"{key} is run again: its replay was dropped, and a dataset needs it")
 
 
 def _show(
