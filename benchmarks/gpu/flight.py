@@ -61,10 +61,8 @@ class Outcome:
 
 def train(name: str, limit_s: int, sizes: Sizes, *options: str, environment: dict[str, str] | None = None) -> Step:
     """`perf train` of the preset with these options."""
-    settings = ["--json", "--updates", str(sizes.updates), "--warm-up", str(sizes.warm_up)]
-    return Step(
-        name, limit_s, ["{bench}", "perf", "train", sizes.preset, *settings, *sizes.settings, *options], environment or {}
-    )
+    command = ["{bench}", "perf", "train", sizes.preset, "--json", *lengths(sizes), *sizes.settings, *options]
+    return Step(name, limit_s, command, environment or {})
 
 
 @dataclass(frozen=True)
@@ -75,9 +73,17 @@ class Sizes:
     cross_preset: str = "xtra"
     updates: int = 30
     warm_up: int = 6
+    transitions: int = 2000
+    """In the replay before the first update."""
     roots: str = "4,1536,6144"
     settings: tuple[str, ...] = ()
     """Of every training."""
+
+
+def lengths(sizes: Sizes) -> list[str]:
+    """How long a training is measured, as options."""
+    numbers = {"--updates": sizes.updates, "--warm-up": sizes.warm_up, "--transitions": sizes.transitions}
+    return [str(part) for option in numbers.items() for part in option]
 
 
 BFLOAT16 = ("--set", "agent.precision=bfloat16")
@@ -88,7 +94,7 @@ def plan(sizes: Sizes) -> list[Step]:
     """The steps, the most valuable first."""
     crossed = replace(sizes, preset=sizes.cross_preset)
     preset = ["--preset", sizes.preset]
-    shared = ["--updates", str(sizes.updates), "--warm-up", str(sizes.warm_up), *sizes.settings, *BFLOAT16]
+    shared = [*preset, *lengths(sizes), *sizes.settings, *BFLOAT16]
     return [
         Step("device", 40, [*MEASURE, "device"]),
         Step("doctor", 40, ["{bench}", "doctor", "--json"]),
@@ -105,7 +111,7 @@ def plan(sizes: Sizes) -> list[Step]:
         Step("memcheck", 120, ["compute-sanitizer", "--error-exitcode", "9", *TESTS, "-m", "gpu", "-k", "graph", SEARCH_TESTS]),
         Step("resume", 60, ["{bench}", "perf", "resume", "--kills", "3", "--kills-per-run", "1", "--json"]),
         Step("deterministic", 60, [*MEASURE, "deterministic", *preset]),
-        Step("side_by_side", 240, [*MEASURE, "side-by-side", *preset, *shared]),
+        Step("side_by_side", 240, [*MEASURE, "side-by-side", *shared]),
         Step("atari", 36_000, [*MEASURE, "atari", "--seconds", "{left}", *preset]),
     ]
 
@@ -117,7 +123,9 @@ def rehearsal() -> list[Step]:
     own, where no agent acts at random (tests/fakegpu/rehearse.py), runs on the CPU.
     """
     on_cpu = {"CUDA_VISIBLE_DEVICES": ""}
-    sizes = Sizes("tiny", "tiny", updates=2, warm_up=4, roots="4", settings=("--set", "agent.optimizer.method=sgd"))
+    sizes = Sizes(
+        "tiny", "tiny", updates=2, warm_up=4, transitions=100, roots="4", settings=("--set", "agent.optimizer.method=sgd")
+    )
     changes: dict[str, Any] = {
         "exact": {"command": [*MEASURE, "exact", "--uncompared"]},
         "exact_nvrtc": {"command": [*MEASURE, "exact", "--nvrtc", "--uncompared"]},

@@ -185,7 +185,8 @@ def deterministic(options: argparse.Namespace) -> dict[str, float]:
 
 def side_by_side(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Updates per second in all, of 1, 2 and 4 runs that share the card."""
-    settings = ["--json", "--updates", str(options.updates), "--warm-up", str(options.warm_up)]
+    lengths = {"--updates": options.updates, "--warm-up": options.warm_up, "--transitions": options.transitions}
+    settings = ["--json", *(str(part) for option in lengths.items() for part in option)]
     settings += [part for setting in options.set for part in ("--set", setting)]
     rows = []
     for games in (1, 2, 4):
@@ -247,6 +248,7 @@ def main() -> None:
     parser.add_argument("--uncompared", action="store_true", help="exact: trees may differ, on a device that computes nothing")
     parser.add_argument("--updates", type=int, default=30)
     parser.add_argument("--warm-up", type=int, default=6)
+    parser.add_argument("--transitions", type=int, default=2000)
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--seconds", type=float, default=60)
     options = parser.parse_args()
