@@ -34,6 +34,8 @@ MEASURE = ["{python}", str(HERE / "measure.py")]
 TESTS = ["{python}", "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), "-q", "-p", "no:cacheprovider"]
 BENCH = [sys.executable, "-c", "from xtra.cli.main import main; main()"]
 SEARCH_TESTS = str(ROOT / "tests" / "search" / "test_cuda.py")
+GPU_TESTS = [SEARCH_TESTS, *(str(ROOT / "tests" / name) for name in ("agents/test_devices.py", "perf/test_perf_search.py"))]
+"""The files with tests marked `gpu`; to collect all others takes longer than to run these."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def plan(sizes: Sizes) -> list[Step]:
         Step("device", 40, [*MEASURE, "device"]),
         Step("doctor", 40, ["{bench}", "doctor", "--json"]),
         Step("exact", 60, [*MEASURE, "exact"]),
-        Step("tests", 150, [*TESTS, "-m", "gpu", str(ROOT / "tests" / "search"), str(ROOT / "tests" / "agents")]),
+        Step("tests", 150, [*TESTS, "-m", "gpu", *GPU_TESTS]),
         train("train", 90, sizes, *BFLOAT16),
         train("train_cross_tasks", 110, crossed, "--cross-tasks", "2", *BFLOAT16),
         train("train_gumbel_16", 70, sizes, *BFLOAT16, *GUMBEL),
@@ -206,8 +208,10 @@ def wait(process: subprocess.Popen[Any], limit_s: float) -> str:
 
 
 def result_of(text: str) -> Any:
-    """What a step printed as JSON: all of its output or else its last line that is JSON; None if there is neither."""
-    for candidate in [text, *reversed(text.splitlines())]:
+    """What a step printed as JSON: a document that ends its output, or else its last line that is JSON, or else None."""
+    lines = text.splitlines()
+    documents = ["\n".join(lines[index:]) for index, line in enumerate(lines) if line.startswith(("{", "["))]
+    for candidate in [*documents, *reversed(lines)]:
         try:
             return json.loads(candidate)
         except ValueError:

@@ -37,7 +37,9 @@ def table(flights: Sequence[dict[str, Any]]) -> str:
     lines += [f"On one {card}, {flights[0]['begun'][:10]}:", "", "| | |", "|---|---|"]
     lines += [f"| {name} | {figure} |" for name, figure in rows(results)]
     lines += [
-        f"| {CHECKS[name]} | {'passed' if steps[name]['status'] == 'done' else 'failed'} |" for name in CHECKS if name in steps
+        f"| {CHECKS[name]} | {'passed' if steps[name]['status'] == 'done' else steps[name]['status']} |"
+        for name in CHECKS
+        if name in steps
     ]
     lost = {step["name"]: step["status"] for flight in flights for step in flight["steps"] if step["name"] not in CHECKS}
     lost |= {name: step["status"] for name, step in steps.items() if name not in CHECKS}

@@ -82,9 +82,10 @@ def test_a_command_is_told_how_to_start_xtra_bench_and_how_long_it_has(tmp_path:
     assert (tmp_path / "logs" / "told.out").read_text().strip() in ("['perf', '41']", "['perf', '42']")
 
 
-def test_all_of_the_output_or_its_last_line_that_is_json_is_the_result() -> None:
+def test_the_json_that_ends_the_output_or_else_its_last_line_of_json_is_the_result() -> None:
     assert flight.result_of('{\n "a": 1\n}\n') == {"a": 1}
     assert flight.result_of("[1]\n[1, 2]\nand so on\n") == [1, 2]
+    assert flight.result_of('going on from 66 env steps\n{\n "a": [\n  1\n ]\n}\n') == {"a": [1]}
     assert flight.result_of("nothing") is None
 
 
@@ -178,6 +179,12 @@ def test_every_step_has_a_name_of_its_own_and_trains_long_enough_to_be_sustained
     assert steps[-1].name == "atari"
 
 
+def test_every_file_with_a_test_marked_gpu_is_flown() -> None:
+    tests = FOLDER.parents[1] / "tests"
+    marked = {str(path) for path in tests.rglob("test_*.py") if "@pytest.mark.gpu\n" in path.read_text(encoding="utf-8")}
+    assert marked - {str(Path(__file__))} == set(flight.GPU_TESTS)
+
+
 def test_a_rehearsal_has_the_steps_of_the_flight_and_more_time_for_each() -> None:
     steps, small = flight.plan(flight.Sizes()), flight.rehearsal()
     assert [each.name for each in small] == [each.name for each in steps]
@@ -214,7 +221,7 @@ def test_a_flight_becomes_a_table_that_says_what_was_not_measured() -> None:
     )
     assert any("(of 10 updates only: not sustained) |" in line for line in lines)
     assert "| 1 runs on the card | 9.0 updates/s in all |" in lines
-    assert "| the tests marked `gpu` | failed |" in lines
+    assert "| the tests marked `gpu` | failed (1) |" in lines
     assert lines[-1] == ("Not or not wholly measured: search (failed (1)), side_by_side (out of time), atari (not begun).")
     rehearsed = table.table([flown(rehearsal=True)])
     assert rehearsed.startswith("**A rehearsal: these figures mean nothing.**")
