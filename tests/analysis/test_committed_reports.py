@@ -25,6 +25,7 @@ def assert_same_page(committed: Path, made: Path, remedy: str) -> None:
     assert pages[0] == pages[1], f"make it anew: {remedy}"
 
 
+@pytest.mark.pinned
 @pytest.mark.parametrize("study", STUDIES, ids=lambda path: path.name)
 def test_the_page_of_a_study_of_ours_follows_from_its_rows(study: Path, tmp_path: Path) -> None:
     page = write_report([study], tmp_path)
@@ -39,6 +40,7 @@ def test_every_study_of_ours_says_how_it_was_made() -> None:
         assert f"xtra-bench report results/ours/{study.name} " in how
 
 
+@pytest.mark.pinned
 def test_the_report_of_a_synthetic_study_is_what_the_script_makes_today(tmp_path: Path) -> None:
     subprocess.run([sys.executable, ROOT / "examples" / "make_synthetic_report.py", tmp_path], check=True)
     files = [{path.relative_to(root) for path in root.rglob("*") if path.is_file()} for root in (SYNTHETIC, tmp_path)]

@@ -121,6 +121,7 @@ print(*{owner for module in {name.partition(".")[0] for name in sys.modules} for
 """
 
 
+@pytest.mark.pinned
 def test_what_the_steps_import_is_packed_unless_torch_brings_it() -> None:
     imported = subprocess.run([sys.executable, "-c", IMPORTS], capture_output=True, text=True, check=True).stdout.split()
     of_the_image = {"numpy", "xtra-bench", *required_by("torch")}

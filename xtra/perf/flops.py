@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import redirect_stdout
+from io import StringIO
 from typing import Any
 
 import torch
@@ -17,7 +19,8 @@ MATMUL_SIZE = {"cpu": 1024, "cuda": 8192}
 def count_flops(compute: Callable[[], Any]) -> float:
     """Counts the operations of convolutions, matrix products and LSTMs, forward and backward; a multiplication and an addition
     are two."""
-    with FlopCounterMode(display=False, custom_mapping=LSTMS) as counter:
+    # The counter of torch before 2.5 prints what it thinks of modules.
+    with redirect_stdout(StringIO()), FlopCounterMode(display=False, custom_mapping=LSTMS) as counter:
         compute()
     return float(counter.get_total_flops())
 
