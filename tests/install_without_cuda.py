@@ -45,22 +45,38 @@ def lay_stubs(directory: Path) -> None:
     libraries = sorted(directory.glob("*.so*"))
     sonames = {soname for library in libraries for soname in LIBRARY.findall(read("readelf", "-d", library))}
     missing = sorted(soname for soname in sonames if not (directory / soname).exists())
+    versions = required_versions(libraries)
+    owners = {version: soname for soname, names in versions.items() for version in names}
     functions: dict[str, set[str]] = defaultdict(set)
     for library in libraries if missing else ():
         for line in read("nm", "-D", "--undefined-only", library).splitlines():
             name, _, version = line.split()[-1].partition("@")
             if FUNCTION.match(name):
-                functions[version if version in missing else missing[0]].add(name)
+                functions[owners[version] if owners.get(version) in missing else missing[0]].add(name)
     for soname in missing:
-        compile_stub(directory / soname, functions[soname])
+        compile_stub(directory / soname, functions[soname], sorted(versions[soname]) or [soname])
 
 
-def compile_stub(path: Path, functions: set[str]) -> None:
-    """Compiles a library whose symbols bear its name as their version, as CUDA's do; those that ask for none find them, too."""
+def required_versions(libraries: list[Path]) -> dict[str, set[str]]:
+    """Names the versions of symbols that these libraries ask of others, by soname: most of CUDA's bear the library's own name,
+    NVSHMEM's does not."""
+    versions: dict[str, set[str]] = defaultdict(set)
+    for library in libraries:
+        soname = ""
+        for line in read("objdump", "-p", library).splitlines():
+            if match := re.fullmatch(r"\s+required from (\S+):", line):
+                soname = match[1]
+            elif match := re.fullmatch(r"\s+0x\w+ 0x\w+ \d+ (\S+)", line):
+                versions[soname].add(match[1])
+    return versions
+
+
+def compile_stub(path: Path, functions: set[str], versions: list[str]) -> None:
+    """Compiles a library whose symbols bear the first of these versions; those that ask for none find them, too."""
     with tempfile.TemporaryDirectory() as scratch:
         source, script = Path(scratch) / "stub.c", Path(scratch) / "stub.map"
         source.write_text("".join(f"int {name}(void) {{ return {NO_DEVICE}; }}\n" for name in sorted(functions)))
-        script.write_text(f"{path.name} {{ global: *; }};\n")
+        script.write_text(f"{versions[0]} {{ global: *; }};\n" + "".join(f"{other} {{ }};\n" for other in versions[1:]))
         options = ["-shared", "-fPIC", "-w", f"-Wl,-soname,{path.name}", f"-Wl,--version-script={script}"]
         subprocess.run(["gcc", *options, "-o", path, source], check=True)
 
