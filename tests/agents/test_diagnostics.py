@@ -94,8 +94,9 @@ def test_the_spread_and_shift_of_q_are_those_of_a_model_by_hand() -> None:
 
     space = ActionSpace.of("game", "Catch")
     planner = Planner(tiny_config(network={"action_space": "game"}).search, space, 0, 1)
-    observations = torch.tensor([0.0, 1.0])[:, None, None, None]
-    q, next_q = (one_step_q(Model(rewards), observations, planner, 0.5) for rewards in ([0.0, 3.0, 0.0], [1.0, 1.0, 1.0]))
+    models = [Model(rewards) for rewards in ([0.0, 3.0, 0.0], [1.0, 1.0, 1.0])]
+    root = models[0].initial_inference(torch.tensor([0.0, 1.0])[:, None, None, None])
+    q, next_q = (one_step_q(model, root, planner, 0.5) for model in models)
     assert q.tolist() == [[0.0, 3.0, 0.0], [1.0, 4.0, 1.0]]
     # Advantages -1, 2, -1 against 0, 0, 0: a spread of sqrt(2), and a shift of the same.
     spread, shift = q_spread_and_shift(q, next_q)

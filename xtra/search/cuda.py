@@ -86,7 +86,8 @@ def cuda_is_usable() -> bool:
 
 
 class CudaEngine:
-    """See `xtra.search.engine.Engine`. Nothing waits for the device before `finish`, so all of it can be captured as a graph."""
+    """The engine whose trees lie on a GPU. Nothing waits for the device before `finish`, so a whole search can be captured as a
+    graph."""
 
     def __init__(self, config: SearchConfig, output: ModelOutput, seeded: bool) -> None:
         make_engine = cuda_kernels().engine
@@ -98,7 +99,7 @@ class CudaEngine:
         self.latent, self.value_prefix_state, self.actions = memory.latent, memory.state, memory.actions
 
     def begin(self, roots: Roots, output: ModelOutput) -> None:
-        """See `Engine.begin`."""
+        """Sets the roots up and selects the first leaves, without waiting for the device."""
         self.memory.accept(roots)
         self._masked = ~roots.valid
         weights = self._weights(output)
@@ -107,13 +108,13 @@ class CudaEngine:
         self._engine.begin(weights.data_ptr(), value, latent, state, roots.valid.data_ptr(), noise, self._stream())
 
     def step(self, simulation: int, output: ModelOutput) -> None:
-        """See `Engine.step`."""
+        """Expands the selected leaves, backs their values up and selects the next, without waiting for the device."""
         weights = self._weights(output)
         latent, state, prefix, value, _ = (tensor.data_ptr() for tensor in output)
         self._engine.step(simulation, weights.data_ptr(), value, prefix, latent, state, self._stream())
 
     def finish(self) -> RootStatistics:
-        """See `Engine.finish`. Waits for the device once, to learn whether all outputs were finite."""
+        """Returns the roots' statistics. Waits for the device once, to learn whether all outputs were finite."""
         self.raise_errors()
         return self.memory.statistics()
 
@@ -125,7 +126,7 @@ class CudaEngine:
             raise BadOutput("the model", root, int(errors[root]))
 
     def read_nodes(self) -> NDArray[Any]:
-        """See `Engine.read_nodes`."""
+        """Copies the trees to the host: `[B, S + 1]`."""
         return self.memory.read_nodes()
 
     def _weights(self, output: ModelOutput) -> Tensor:

@@ -21,7 +21,7 @@ class DriverError(RuntimeError):
 
 
 class RuntimeCudaEngine:
-    """See `_cuda.CudaEngine`: the same calls, the same kernels."""
+    """An engine with the calls and the kernels of `_cuda.CudaEngine`."""
 
     def __init__(self, device: int, num_roots: int, num_actions: int, rules: _native.Rules, memory: dict[str, int]) -> None:
         self._device = device

@@ -18,6 +18,7 @@ from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.agents.efficientzero.losses import step_losses
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
 from xtra.agents.efficientzero.planning import Planner
+from xtra.search import ModelOutput, SearchModel
 
 Row = dict[str, Any]
 """`quantity`, `unroll_step` and `value`: a row of diagnostics.csv without its cell and counters."""
@@ -72,9 +73,9 @@ def policy_rows(
     one, other = (planner.explore(target, observations, f"diagnose-{name}", update).action_weights for name in ("a", "b"))
     own = planner.explore(network, observations, "diagnose-own", update)
     log_prior = _log_prior(own.root_output.policy_logits, planner)
-    here, there = (_log_prior(net.initial_inference(observations).policy_logits, planner).exp() for net in (target, next_target))
-    q, next_q = (one_step_q(net, observations, planner, discount) for net in (target, next_target))
-    spread, shift = q_spread_and_shift(q, next_q)
+    roots = [(net, net.initial_inference(observations)) for net in (target, next_target)]
+    here, there = (_log_prior(root.policy_logits, planner).exp() for _, root in roots)
+    spread, shift = q_spread_and_shift(*(one_step_q(net, root, planner, discount) for net, root in roots))
     targets = batch.policies[:, 0]
     valid = list(planner.space.valid)
     return [
@@ -99,10 +100,12 @@ def q_spread_and_shift(q: Tensor, next_q: Tensor) -> tuple[float, float]:
     return q.std(1, correction=0).mean().item(), (advantages - others).square().mean().sqrt().item()
 
 
-def one_step_q(network: EfficientZeroNetwork, observations: Tensor, planner: Planner, discount: float) -> Tensor:
-    """Returns reward + discount * value `[B, V]` of the V valid actions, by the model alone, without a search."""
-    root = network.initial_inference(observations)
-    actions = (torch.full((len(observations),), action, device=observations.device) for action in planner.space.valid)
+def one_step_q(network: SearchModel, root: ModelOutput, planner: Planner, discount: float) -> Tensor:
+    """Returns reward + discount * value `[B, V]` of the V valid actions, by the model alone, without a search.
+
+    root: what the network infers from B observations.
+    """
+    actions = (torch.full_like(root.value, action, dtype=torch.int64) for action in planner.space.valid)
     children = [network.recurrent_inference(root.latent, root.value_prefix_state, action) for action in actions]
     return torch.stack([child.value_prefix + discount * child.value for child in children], dim=1)
 
