@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import base64
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from xtra.store.rows import SCORES
 from xtra_analysis.games import game_scores
 from xtra_analysis.matrices import InputError
 from xtra_analysis.page import MOST_ROWS, Picture
 from xtra_analysis.report import Report, make_report, render, save_report
-from xtra_analysis.study import Study, read_study
+from xtra_analysis.study import RECORD, Study, read_study, runs_in
 from xtra_analysis.text import counted, listed, number, rounded, span
 
-ROWS = "scores.csv"
-"""The file of a study's scores, beside its report."""
 LEADERBOARD = "leaderboard.csv"
 MOST_NAMES = 3
 """Games that the title of a leaderboard names."""
@@ -51,7 +49,7 @@ class Exhibit:
     @property
     def rows(self) -> str:
         """The path of its scores, from the site's page."""
-        return f"{self.folder}/{ROWS}"
+        return f"{self.folder}/{SCORES.file_name}"
 
     @property
     def thumbnail(self) -> str | None:
@@ -100,35 +98,35 @@ class Leaderboard:
         return len(self.games) > MOST_ROWS
 
 
-def find_runs(places: Sequence[Path]) -> list[Path]:
-    """Finds the run directories among the places and directly in them, in order of name. Raises InputError for a place with
-    none."""
-    runs: list[Path] = []
+def find_studies(places: Sequence[Path]) -> list[Path]:
+    """Finds the studies among the places and directly in them, in order of name: runs, and directories of runs. A place that is
+    no run itself stands for what is in it. Raises InputError for a place with none."""
+    studies: list[Path] = []
     for place in places:
-        inside = [place] if (place / "run.json").is_file() else sorted(path.parent for path in place.glob("*/run.json"))
+        inside = [place] if (place / RECORD).is_file() else sorted(path for path in place.glob("*/") if runs_in(path))
         if not inside:
-            raise InputError(f"{place} holds no run: neither it nor a directory in it has a run.json")
-        runs += inside
-    return list(dict.fromkeys(runs))
+            raise InputError(f"{place} holds no run: neither it nor a directory in it has a {RECORD}")
+        studies += inside
+    return list(dict.fromkeys(studies))
 
 
-def write_site(runs: Sequence[Path], out: Path, seed: int = 0) -> Path:
-    """Writes `out/index.html`, `out/leaderboard.csv` and for each run a folder with report and scores. Returns the page's path.
+def write_site(studies: Sequence[Path], out: Path, seed: int = 0) -> Path:
+    """Writes `out/index.html`, `out/leaderboard.csv` and for each study a folder with report and scores. Returns the page's path.
 
-    Each run is a study of its own. Runs that cannot be read are named on the page with the reason. Equal runs and seed give equal
-    bytes. Raises InputError where no run can be read.
+    A study is a run or a directory of runs. Those that cannot be read are named on the page with the reason. Equal rows and seed
+    give equal bytes. Raises InputError where none can be read.
     """
     exhibits: list[Exhibit] = []
     unreadable: list[str] = []
-    for run in runs:
+    for place in studies:
         try:
-            study = read_study([run])
+            study = read_study([place])
         except InputError as error:
             unreadable.append(str(error))
             continue
-        exhibit = Exhibit(_folder(run.resolve().name, [one.folder for one in exhibits]), make_report(study, seed))
+        exhibit = Exhibit(_folder(place.resolve().name, [one.folder for one in exhibits]), make_report(study, seed))
         save_report(exhibit.report, out / exhibit.folder)
-        shutil.copyfile(run / ROWS, out / exhibit.rows)
+        study.scores[list(SCORES.columns)].to_csv(out / exhibit.rows, index=False, lineterminator="\n")
         exhibits.append(exhibit)
     if not exhibits:
         raise InputError("; ".join(unreadable) or "no run given")

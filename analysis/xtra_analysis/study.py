@@ -1,7 +1,7 @@
 """Runs → one study: tidy frames, normalised scores, and which cells are missing.
 
-Several runs of one protocol make one study (more seeds, more methods). Runs of different protocols are refused: their scores
-measure different things.
+Several runs of one protocol make one study (more seeds, more methods, or what another machine went on with); a directory of
+runs stands for all of them. Runs of different protocols are refused: their scores measure different things.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from xtra_analysis.normalization import Scale, run_scale
 from xtra_analysis.tables_of_others import LARGEST_SCORE
 from xtra_analysis.text import counted, label, printable, setting
 
+RECORD = "run.json"
+"""The file that makes a directory one of a run."""
 RANDOM_AGENT = "random"
 """The agent that others are measured against, never an answer to a suite's question."""
 OTHER_TARGETS = "other_targets"
@@ -136,11 +138,16 @@ def load(run: Path | str | Sequence[Path | str], table: str = "scores") -> pd.Da
     return study.tables[table].copy()
 
 
-def read_study(runs: Sequence[Path]) -> Study:
-    """Reads the runs as one study. Raises InputError when they cannot be read or do not belong together."""
-    if not runs:
+def runs_in(place: Path) -> list[Path]:
+    """Returns the run directories that a place holds: itself if it is one, else those directly in it, by name; maybe none."""
+    return [place] if (place / RECORD).is_file() else sorted(path.parent for path in place.glob(f"*/{RECORD}"))
+
+
+def read_study(places: Sequence[Path]) -> Study:
+    """Reads runs, and directories of runs, as one study. Raises InputError when they cannot be read or do not belong together."""
+    if not places:
         raise InputError("no run given; name a directory such as results/runs/<suite>-<time>-<id>")
-    record_of = {run: read_record(run) for run in runs}
+    record_of = {run: read_record(run) for place in places for run in runs_in(place) or [place]}
     # The oldest first: a report must not depend on the order in which runs are named.
     runs = sorted(
         record_of, key=lambda run: (record_of[run].provenance.created or "", record_of[run].model_dump_json(), str(run))

@@ -11,10 +11,11 @@ import matplotlib
 import pandas as pd
 import pytest
 from xtra_analysis import write_report
+from xtra_analysis.site import find_studies
 
 ROOT = Path(__file__).parents[2]
 SYNTHETIC = ROOT / "examples" / "synthetic_study"
-STUDIES = sorted(path.parent for path in (ROOT / "results" / "ours").glob("*/run.json"))
+STUDIES = find_studies([ROOT / "results" / "ours"])
 
 
 def assert_same_page(committed: Path, made: Path, remedy: str) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import subprocess
+import sys
 from itertools import combinations, product
 
 import numpy as np
@@ -53,6 +57,22 @@ def test_one_game_is_mann_whitneys_exact_test() -> None:
     scores, baseline = np.array([3.1, 4.2, 5.9, 6.5, 9.7]), np.array([1.0, 2.2, 3.3, 4.0, 5.1])
     expected = stats.mannwhitneyu(scores, baseline, method="exact").pvalue
     assert permutation_test(scores[:, None], baseline[:, None]) == pytest.approx(float(expected))
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="chooses among the processor types that x86's BLAS knows")
+def test_no_digit_of_a_p_value_depends_on_the_processor() -> None:
+    code = (
+        "import numpy as np; from xtra_analysis.significance import permutation_test\n"
+        "random = np.random.default_rng(5)\n"
+        "print([permutation_test(random.normal(0.2, 1, (5, 10)), random.normal(0, 1, (5, 10))) for _ in range(8)])"
+    )
+    answers = {
+        subprocess.run(
+            [sys.executable, "-c", code], env=os.environ | {"OPENBLAS_CORETYPE": kind}, capture_output=True, text=True, check=True
+        ).stdout
+        for kind in ("Nehalem", "Haswell")
+    }
+    assert len(answers) == 1
 
 
 def test_a_coarse_grid_errs_on_the_large_side(monkeypatch: pytest.MonkeyPatch) -> None:

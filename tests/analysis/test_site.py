@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 from xtra_analysis import InputError, estimate, load
-from xtra_analysis.site import find_runs, write_site
-from xtra_analysis.synthetic import METHODS
+from xtra_analysis.site import find_studies, write_site
+from xtra_analysis.synthetic import METHODS, write_synthetic_run
 from xtra_analysis.text import number
 
 from xtra.cli.main import app
@@ -50,8 +50,6 @@ class Links(HTMLParser):
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two runs of one protocol on the same games, one on other games, one that proves the wiring, one invented, one damaged."""
-    from xtra_analysis.synthetic import write_synthetic_run
-
     home = tmp_path_factory.mktemp("runs")
     changes = {"synthetic": False, "question": "Which is better?"}
     write_synthetic_run(home / "first", METHODS[:2], ("Alien", "Assault"), range(3), seed=1, **changes)
@@ -66,7 +64,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def site(runs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_site(find_runs([runs]), tmp_path_factory.mktemp("site")).parent
+    return write_site(find_studies([runs]), tmp_path_factory.mktemp("site")).parent
 
 
 def test_every_link_leads_to_a_file_and_a_place_in_it(site: Path) -> None:
@@ -128,9 +126,19 @@ def test_equal_runs_give_equal_bytes_and_runs_of_one_name_folders_of_their_own(m
     assert {path.parent.name for path in sites[0].glob("*/report.html")} == {"same", "same-2"}
 
 
+def test_a_directory_of_runs_is_one_study_of_a_site(tmp_path: Path) -> None:
+    for name, seeds in (("first", range(2)), ("second", range(2, 4))):
+        write_synthetic_run(tmp_path / "studies" / "parted" / name, METHODS[:2], ("Alien",), seeds, synthetic=False)
+    write_synthetic_run(tmp_path / "studies" / "single", METHODS[:2], ("Alien",), range(2), synthetic=False)
+    assert [path.name for path in find_studies([tmp_path / "studies"])] == ["parted", "single"]
+    site = write_site(find_studies([tmp_path / "studies"]), tmp_path / "site").parent
+    with (site / "parted" / "scores.csv").open() as file:
+        assert {row["seed"] for row in csv.DictReader(file)} == {"0", "1", "2", "3"}
+
+
 def test_places_without_runs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="holds no run"):
-        find_runs([tmp_path])
+        find_studies([tmp_path])
     monkeypatch.chdir(tmp_path)
     for arguments, message in (([], "neither results/ours nor results/runs here"), ([str(tmp_path)], "holds no run")):
         done = CliRunner().invoke(app, ["site", "out", *arguments])

@@ -48,6 +48,17 @@ def test_the_command_prints_the_path_of_the_page_beside_the_rows(make_run: MakeR
     assert "bootstrap seed 3" in (run / "report.html").read_text(encoding="utf-8")
 
 
+def test_a_directory_of_runs_is_one_study(make_run: MakeRun, tmp_path: Path) -> None:
+    parts = [make_run("parts/first_machine", seeds=range(2)), make_run("parts/second_machine", seeds=range(2, 4))]
+    together = tmp_path / "parts"
+    assert load(together)["seed"].drop_duplicates().tolist() == [0, 1, 2, 3]
+    assert read_study([together]).scores.equals(read_study(parts).scores)
+    result = invoke(str(together))
+    assert result.exit_code == 0 and result.output.splitlines()[-1] == str(together / "report.html")
+    again = write_report([together], tmp_path / "again")
+    assert again.read_bytes() == (together / "report.html").read_bytes() == write_report(parts, tmp_path / "parted").read_bytes()
+
+
 def test_protocols_are_never_mixed(make_run: MakeRun) -> None:
     runs = [make_run("one"), make_run("two", protocol="atari100k+training.env_steps=50000")]
     with pytest.raises(InputError, match=r"atari100k\+training.env_steps=50000.*never put together"):

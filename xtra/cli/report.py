@@ -32,7 +32,7 @@ HOMES = (Path("results/ours"), Path("results/runs"))
 def report(
     runs: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="RUN", help="Run directories, such as results/runs/quick-<time>-<id>."),
+        typer.Argument(metavar="RUN", help="Run directories, such as results/runs/quick-<time>-<id>, or directories of runs."),
     ] = None,
     out: Annotated[
         Path | None,
@@ -147,7 +147,8 @@ def site(
         list[Path] | None,
         typer.Argument(
             metavar="RUN",
-            help="Runs, or directories of runs. Default: those of results/ours and results/runs that exist here.",
+            help="Studies, each a run or a directory of runs that belong together, or directories of studies. "
+            "Default: those of results/ours and results/runs that exist here.",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,
@@ -159,10 +160,10 @@ def site(
     chosen = places or [home for home in HOMES if home.is_dir()]
     if not chosen:
         raise refusal("there is neither results/ours nor results/runs here; name runs, or directories of runs")
-    from xtra_analysis.site import find_runs, write_site
+    from xtra_analysis.site import find_studies, write_site
 
     try:
-        typer.echo(write_site(find_runs(chosen), out, seed))
+        typer.echo(write_site(find_studies(chosen), out, seed))
     except OSError as error:
         raise refusal(f"{error.filename or out}: {error.strerror or error}") from None
     except ValueError as error:
