@@ -13,6 +13,7 @@ from torch import Tensor, nn
 import xtra.search
 from xtra.search import GraphedSearch, ModelOutput, SearchConfig, SearchResult, cuda, search
 from xtra.search.cuda import cuda_is_usable
+from xtra.search.nvrtc import CompilationError
 from xtra.search.runtime_kernels import RuntimeCudaEngine
 
 BATCH, ACTIONS = 37, 18
@@ -109,6 +110,39 @@ def test_a_search_without_kernels_says_once_why_and_what_to_do(
     assert text.count("keep their trees on the CPU") == 1
     for part in [*words, "there is no libnvrtc.so.13", "xtra-bench doctor"]:
         assert part in text
+
+
+def find_none() -> SimpleNamespace:
+    raise CompilationError("there is no libnvrtc.so.13")
+
+
+@pytest.mark.parametrize(
+    ("built", "torch_cuda", "find", "words"),
+    [
+        (True, "13.0", find_none, "has a CUDA engine, built with CUDA 13.0"),
+        (True, None, find_none, "has a CUDA engine, built with CUDA 13.0, and a torch without CUDA"),
+        (False, None, find_none, "has no CUDA engine, and a torch without CUDA"),
+        (False, "13.0", find_none, "has no CUDA engine and cannot compile one at a GPU (there is no libnvrtc.so.13)"),
+        (
+            False,
+            "12.8",
+            lambda: SimpleNamespace(version=(12, 8)),
+            "has no CUDA engine; at a GPU, NVRTC 12.8 compiles one at its first use",
+        ),
+    ],
+)
+def test_without_a_gpu_an_installation_tells_what_it_has_for_one(
+    built: bool,
+    torch_cuda: str | None,
+    find: Callable[[], SimpleNamespace],
+    words: str,
+    installation: Callable[..., None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    installation(built=built)
+    monkeypatch.setattr(torch.version, "cuda", torch_cuda)
+    monkeypatch.setattr(cuda, "find_nvrtc", find)
+    assert cuda.installed_kernels() == f"this installation {words}"
 
 
 @pytest.mark.gpu

@@ -13,7 +13,7 @@ import torch
 
 from xtra.cuda_graphs import SWITCH
 from xtra.search import _native
-from xtra.search.cuda import cuda_kernels
+from xtra.search.cuda import cuda_kernels, installed_kernels
 from xtra.store.provenance import hardware, package_version, software
 
 DRIVER = Path("/proc/driver/nvidia/version")
@@ -118,7 +118,7 @@ def _why_no_gpu() -> str:
 def _engine() -> Finding:
     topic = "tree search on GPU"
     if not torch.cuda.is_available():
-        return Finding(topic, "not needed without a GPU")
+        return Finding(topic, f"not needed without a GPU; {installed_kernels()}")
     kernels = cuda_kernels()
     if kernels.engine is None:
         state = "trees stay on the CPU; every simulation waits for copies, nothing is captured as a graph"

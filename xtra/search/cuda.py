@@ -16,6 +16,7 @@ from xtra.search.config import SearchConfig
 from xtra.search.engine import BadOutput, Roots, RootStatistics
 from xtra.search.memory import Memory, rules
 from xtra.search.model import ModelOutput
+from xtra.search.nvrtc import CompilationError, find_nvrtc
 from xtra.search.runtime_kernels import RuntimeCudaEngine, runtime_fault
 
 
@@ -70,6 +71,21 @@ def _toolkit_version() -> str:
     from xtra.search import _cuda
 
     return f"{_cuda.TOOLKIT_VERSION // 1000}.{_cuda.TOOLKIT_VERSION % 1000 // 10}"
+
+
+def installed_kernels() -> str:
+    """Tells, where there is no GPU to ask, what this installation has for searches on one."""
+    built = cuda_is_built()
+    engine = f"this installation has {f'a CUDA engine, built with CUDA {_toolkit_version()}' if built else 'no CUDA engine'}"
+    if torch.version.cuda is None:
+        return f"{engine}, and a torch without CUDA"
+    if built:
+        return engine
+    try:
+        major, minor = find_nvrtc().version
+    except CompilationError as error:
+        return f"{engine} and cannot compile one at a GPU ({error})"
+    return f"{engine}; at a GPU, NVRTC {major}.{minor} compiles one at its first use"
 
 
 @cache
