@@ -318,7 +318,7 @@ FAKEGPU_API cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCa
     Stream* origin = stream_of(stream);
     if (origin == &here.legacy) return refuse(cudaErrorStreamCaptureUnsupported, "capture of the legacy stream");
     if (origin->capturing) return refuse(cudaErrorIllegalState, "a stream that captures already");
-    *origin = {true, false, ++here.num_captures, mode};
+    *origin = {true, false, ++here.num_captures, mode, std::this_thread::get_id()};
     here.origin = origin;
     here.invalidated = false;
     here.num_nodes = 0;

@@ -12,6 +12,7 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <thread>
 #include <unordered_map>
 #include <vector>
 
@@ -24,6 +25,7 @@ struct Stream {
     bool has_unjoined_work = false;
     unsigned long long capture = 0;
     cudaStreamCaptureMode mode = cudaStreamCaptureModeGlobal;
+    std::thread::id thread;  // that began the capture
 };
 struct Event {
     unsigned long long capture = 0;  // in which it was recorded; 0: in none
@@ -97,10 +99,14 @@ cudaError_t wait(Stream* stream, const char* what, bool for_everything) {
     return stream->capturing || waits_for_capture ? invalidate(cudaErrorStreamCaptureUnsupported, what) : cudaSuccess;
 }
 
-// Calls that a capture forbids unless a thread has asked for the relaxed mode.
+// Whether a capture forbids this thread what could disturb one: its own capture does, and another's if both are global;
+// a relaxed one, or a thread that asked for the relaxed mode, forbids nothing.
 bool capture_forbids_unsafe_calls() {
     const Stream* origin = device().origin;
-    return origin && thread_mode != cudaStreamCaptureModeRelaxed && origin->mode != cudaStreamCaptureModeRelaxed;
+    if (!origin || thread_mode == cudaStreamCaptureModeRelaxed || origin->mode == cudaStreamCaptureModeRelaxed)
+        return false;
+    const bool both_global = origin->mode == cudaStreamCaptureModeGlobal && thread_mode == cudaStreamCaptureModeGlobal;
+    return both_global || origin->thread == std::this_thread::get_id();
 }
 
 bool is_inside(const Blocks& blocks, const void* address) {

@@ -1,18 +1,26 @@
 """What the fake device notices, and what our code asks of it. Run by `tox -e fakegpu`; elsewhere there is no such device."""
 
+import ctypes
 import json
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
+from threading import Thread
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 
 from xtra.agents.device import prepare_torch
+from xtra.cuda_graphs import WARM_UP_CALLS, CaptureStream
 from xtra.perf.split import preset_network
-from xtra.search import GraphedSearch, SearchConfig
+from xtra.search import GraphedSearch, ModelOutput, SearchConfig
 from xtra.search.cuda import cuda_is_usable
+
+from ..tiny_agent import fill, tiny_learner
 
 fakegpu = pytest.importorskip("fakegpu")
 pytestmark = pytest.mark.gpu
@@ -65,6 +73,69 @@ def test_a_captured_search_is_one_kernel_of_ours_to_begin_and_one_a_simulation()
     search(observations, valid_actions=valid)
     launches = [name for name in fakegpu.report()["ran"] if name.startswith("graph of ")]
     assert launches == [f"graph of {sum(captured.values())} nodes"]
+
+
+def test_a_search_that_cannot_be_captured_runs_kernel_by_kernel_and_says_so_once(capsys: pytest.CaptureFixture[str]) -> None:
+    network, observations, _ = preset_network("tiny", BATCH, prepare_torch(1))
+
+    def waiting(*arguments: torch.Tensor) -> ModelOutput:
+        output = network.recurrent_inference(*arguments)
+        output.value.sum().item()
+        return output
+
+    model = SimpleNamespace(initial_inference=network.initial_inference, recurrent_inference=waiting)
+    search = GraphedSearch(model, SearchConfig(num_simulations=SIMULATIONS))
+    fakegpu.reset()
+    for _ in range(2):
+        search(observations, valid_actions=torch.ones(BATCH, 18, dtype=torch.bool, device="cuda"))
+    assert capsys.readouterr().out.count("this work is not captured as a CUDA graph") == 1
+    steps = sum(count for name, count in fakegpu.report()["ran"].items() if "step_kernel" in name)
+    assert steps == (WARM_UP_CALLS + 2) * SIMULATIONS
+
+
+@pytest.mark.parametrize(("mode", "is_captured"), [("global", False), ("thread_local", True)])
+def test_what_another_thread_asks_for_ends_a_global_capture_but_not_ours(
+    mode: str, is_captured: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, modes = torch.cuda.graph, []
+
+    def in_mode(*arguments: Any, capture_error_mode: str, **named: Any) -> torch.cuda.graph:
+        modes.append(capture_error_mode)
+        return ours(*arguments, capture_error_mode=mode, **named)
+
+    def allocate() -> None:
+        ctypes.CDLL("libcudart.so.13").cudaMalloc(ctypes.byref(ctypes.c_void_p()), ctypes.c_size_t(8))
+
+    def work() -> None:
+        numbers.add_(1)
+        thread = Thread(target=allocate)
+        thread.start()
+        thread.join()
+
+    monkeypatch.setattr(torch.cuda, "graph", in_mode)
+    numbers, stream = torch.zeros(8, device="cuda"), CaptureStream(torch.device("cuda"))
+    fakegpu.reset()
+    with nullcontext() if is_captured else pytest.raises(RuntimeError):
+        stream.capture(work)
+    assert modes == ["thread_local"]
+    assert bool(fakegpu.report()["complaints"]) != is_captured
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_captured_update_scatters_nothing_counts_no_batch_and_keeps_its_lstm_in_float32(precision: str) -> None:
+    learner = tiny_learner(device="cuda", precision=precision)
+    replay = fill(learner.make_replay(2, (10, 10, 3), 200))
+    fakegpu.reset()
+    for update in range(WARM_UP_CALLS + 2):
+        learner.update(replay, update)
+    report = fakegpu.report()
+    assert not report["complaints"]
+    lstm = {name for name in report["captured"] if name.startswith("cudnnRNN")}
+    assert lstm == {f"cudnnRNN{part} float32" for part in ("Forward", "BackwardData", "BackwardWeights")}
+    kernels = fakegpu.demangled(list(report["captured"]))
+    assert any("CUDAFunctorOnSelf_add<float>" in kernel for kernel in kernels)
+    for banned in ("scatter", "index_put", "HtoD", "CUDAFunctorOnSelf_add<long>"):
+        assert not [kernel for kernel in kernels if banned in kernel]
 
 
 SEARCHES = """
