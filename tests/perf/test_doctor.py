@@ -75,6 +75,12 @@ def test_a_machine_without_a_gpu_needs_no_advice_about_one(tmp_path: Path, monke
     assert [finding(topic).advice for topic in ("torch", "NVIDIA driver", "GPU", "tree search on GPU")] == [""] * 4
 
 
+def test_a_driver_that_tells_no_version_is_one_if_torch_sees_its_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_gpu(monkeypatch)
+    monkeypatch.setattr(doctor, "DRIVER", tmp_path / "absent")
+    assert finding("NVIDIA driver").state == "of unknown version"
+
+
 def test_hidden_gpus_and_old_drivers_are_told_apart(driver: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     without_gpu(monkeypatch, built_for="13.0")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")

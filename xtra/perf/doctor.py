@@ -17,7 +17,7 @@ from xtra.search.cuda import cuda_kernels, installed_kernels
 from xtra.store.provenance import hardware, package_version, software
 
 DRIVER = Path("/proc/driver/nvidia/version")
-"""Where NVIDIA's kernel module tells its version; there is no such file without one."""
+"""Where NVIDIA's kernel module of Linux tells its version; under Windows' Linux there is a driver without that file."""
 
 EXTRAS = {
     "minatar": "protocol minatar: pip install 'xtra-bench[minatar]'",
@@ -90,7 +90,7 @@ def _torch() -> Finding:
 
 def _driver() -> Finding:
     if not DRIVER.exists():
-        return Finding("NVIDIA driver", "none")
+        return Finding("NVIDIA driver", "of unknown version" if torch.cuda.is_available() else "none")
     version = re.search(r"\d+\.\d+(\.\d+)?", DRIVER.read_text(encoding="utf-8"))
     return Finding("NVIDIA driver", version.group() if version else "of unknown version")
 
