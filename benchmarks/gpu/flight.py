@@ -220,11 +220,12 @@ def result_of(text: str) -> Any:
 
 
 def install(wheels: Path, target: Path) -> None:
-    """Puts the wheels into `target` and in front of everything else that Python finds."""
+    """Puts the wheels into `target`, their modules in front of all that Python finds, CUDA's tools behind those of the image."""
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-compile", "--target", target]
     subprocess.run([*command, *sorted(wheels.glob("*.whl"))], check=True)
     target = target.resolve()
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(target), os.environ.get("PYTHONPATH")]))
+    os.environ["PATH"] = os.pathsep.join([os.environ.get("PATH", os.defpath), *map(str, target.glob("nvidia/*/bin"))])
 
 
 def main() -> None:

@@ -45,13 +45,16 @@ MISSING = (
 )
 """Small, and harmless where the image has them: they are installed beside it, for the flight alone."""
 
+SANITIZER = "nvidia-cuda-sanitizer-api==13.0.85"
+"""`compute-sanitizer`, 14 MB, which belongs to CUDA's toolkit and not to what torch requires."""
+
 
 def main() -> None:
     wheels = HERE / "wheels"
     pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(wheels)]
     demand = {"SKBUILD_CMAKE_DEFINE": "XTRA_CUDA=ON", **os.environ}
     subprocess.run([*pip, str(HERE.parents[1])], env=demand, check=True)
-    subprocess.run([*pip, "--constraint", str(HERE.parents[1] / "constraints.txt"), *MISSING], check=True)
+    subprocess.run([*pip, "--constraint", str(HERE.parents[1] / "constraints.txt"), *MISSING, SANITIZER], check=True)
     size = sum(path.stat().st_size for path in wheels.glob("*.whl")) / 1e6
     print(
         f"{len(list(wheels.glob('*.whl')))} wheels, {size:.1f} MB, for Python {sys.version_info.major}.{sys.version_info.minor}"

@@ -121,6 +121,21 @@ print(*{owner for module in {name.partition(".")[0] for name in sys.modules} for
 """
 
 
+def test_a_tool_that_was_packed_is_found_behind_the_images_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path / "own"))
+    monkeypatch.setenv("PYTHONPATH", "others")
+    monkeypatch.setattr(subprocess, "run", lambda command, check: None)
+    packed = tmp_path / "site" / "nvidia" / "cu13" / "bin" / "compute-sanitizer"
+    packed.parent.mkdir(parents=True)
+    for path, words in ((packed, "packed"), (tmp_path / "own" / "compute-sanitizer", "own")):
+        flight.install(tmp_path / "wheels", tmp_path / "site")
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f'#!/bin/sh\necho \'{{"tool": "{words}"}}\'\n')
+        path.chmod(0o755)
+        outcome = flight.Flight(tmp_path / "out", 100, []).take(flight.Step("memcheck", 60, ["compute-sanitizer"]))
+        assert outcome.result == {"tool": words}
+
+
 @pytest.mark.pinned
 def test_what_the_steps_import_is_packed_unless_torch_brings_it() -> None:
     imported = subprocess.run([sys.executable, "-c", IMPORTS], capture_output=True, text=True, check=True).stdout.split()
@@ -164,7 +179,7 @@ def test_a_pack_builds_the_engine_for_cuda_takes_tested_versions_and_refuses_to_
     (own, defined), (others, _) = commands
     assert defined == "XTRA_CUDA=ON"
     assert own[-1] == str(tmp_path.parents[1])
-    assert "--constraint" in others and {"pydantic", "ale-py"} < set(others)
+    assert "--constraint" in others and {"pydantic", "ale-py", pack.SANITIZER} < set(others)
     assert "2 wheels, 1.2 MB" in capsys.readouterr().out
     monkeypatch.setattr(pack, "LIMIT_MB", 1)
     with pytest.raises(SystemExit, match="more than 1 MB"):
