@@ -135,7 +135,7 @@ def rehearsal() -> list[Step]:
             "command": ["gpu and not arithmetic" if part == "gpu" else part for part in step_of("tests", plan(sizes)).command]
         },
         "resume": {"environment": on_cpu, "limit_s": 900},
-        "atari": {"environment": on_cpu, "limit_s": 180},
+        "atari": {"environment": on_cpu, "limit_s": 420},
     }
     steps = [replace(step, limit_s=6 * step.limit_s) for step in plan(sizes)]
     return [replace(step, **changes.get(step.name, {})) for step in steps]

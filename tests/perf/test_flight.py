@@ -211,6 +211,16 @@ def test_a_rehearsal_has_the_steps_of_the_flight_and_more_time_for_each() -> Non
     assert on_cpu == {"resume", "atari"}
 
 
+def test_a_run_under_way_tells_its_curve_up_to_the_last_whole_line(tmp_path: Path) -> None:
+    curve_of = load("measure").curve_of
+    assert curve_of(tmp_path) == {"env_steps": 0, "updates": 0, "episode_returns": []}
+    work = tmp_path / "store" / "train" / "run" / "work"
+    work.mkdir(parents=True)
+    lines = [{"env_steps": 4, "updates": 0, "episode_return": 1.5}, {"env_steps": 8, "updates": 3}]
+    (work / "metrics.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines) + '{"env_steps": 1')
+    assert curve_of(tmp_path) == {"env_steps": 8, "updates": 3, "episode_returns": [[4, 1.5]]}
+
+
 TRAINING = {"updates": 30, "updates_per_second": 12.34, "projected_hours": 2.5, "model_flop_utilisation": 0.21}
 
 
