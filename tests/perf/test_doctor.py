@@ -123,6 +123,11 @@ def test_slurm_is_found_by_its_command(tmp_path: Path, monkeypatch: pytest.Monke
     sbatch.chmod(0o755)
     monkeypatch.setenv("SLURM_JOB_ID", "71")
     assert finding("SLURM").state == "slurm 23.11.4; this is job 71"
+    sbatch.write_text("#!/bin/sh\necho 'sbatch: error: could not load slurm.conf' >&2\nexit 1\n")
+    assert finding("SLURM").advice == "`sbatch --version` exits with 1: sbatch: error: could not load slurm.conf"
+    sbatch.write_text("\x7fELF, for another processor")
+    assert finding("SLURM").state == f"{sbatch}, which does not answer"
+    assert finding("SLURM").advice == "it cannot be started: Exec format error"
 
 
 def test_a_missing_extra_is_told_with_what_it_is_for(monkeypatch: pytest.MonkeyPatch) -> None:

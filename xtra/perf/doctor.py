@@ -19,6 +19,8 @@ from xtra.store.provenance import hardware, package_version, software
 DRIVER = Path("/proc/driver/nvidia/version")
 """Where NVIDIA's kernel module of Linux tells its version; under Windows' Linux there is a driver without that file."""
 
+SECONDS_FOR_SBATCH = 20
+
 EXTRAS = {
     "minatar": "protocol minatar: pip install 'xtra-bench[minatar]'",
     "tensorboard": "curves in TensorBoard: pip install 'xtra-bench[tensorboard]'",
@@ -133,12 +135,18 @@ def _slurm() -> Finding:
     sbatch = shutil.which("sbatch")
     if sbatch is None:
         return Finding("SLURM", "none: sbatch is not on PATH")
+    broken = f"{sbatch}, which does not answer"
     try:
-        version = subprocess.run([sbatch, "--version"], capture_output=True, text=True, timeout=20, check=True).stdout.strip()
-    except (OSError, subprocess.SubprocessError) as error:
-        return Finding("SLURM", f"{sbatch}, which does not answer", str(error))
+        answer = subprocess.run([sbatch, "--version"], capture_output=True, text=True, timeout=SECONDS_FOR_SBATCH)
+    except OSError as error:
+        return Finding("SLURM", broken, f"it cannot be started: {error.strerror}")
+    except subprocess.TimeoutExpired:
+        return Finding("SLURM", broken, f"`sbatch --version` takes more than {SECONDS_FOR_SBATCH} seconds")
+    if answer.returncode != 0:
+        words = (answer.stderr or answer.stdout).strip().splitlines() or ["and says nothing"]
+        return Finding("SLURM", broken, f"`sbatch --version` exits with {answer.returncode}: {words[-1]}")
     job = os.environ.get("SLURM_JOB_ID")
-    return Finding("SLURM", version + (f"; this is job {job}" if job else ""))
+    return Finding("SLURM", answer.stdout.strip() + (f"; this is job {job}" if job else ""))
 
 
 def _extras() -> list[Finding]:
