@@ -1,7 +1,7 @@
 """A certificate: what a study's rows were made from, kept beside them, so that anybody can make some of them again and compare.
 
 It names every job that the rows depend on, with its whole configuration, the hash of every file that it left, how long it took
-and on what; and the hash of every file of the study.
+and on what; and the hash of every file of rows. A report follows from the rows and may be made anew.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from xtra.store.store import Store
 
 FILE_NAME = "certificate.json"
 
-UNHASHED = frozenset({FILE_NAME, "HOW.md"})
-"""Files of a study that may change: the certificate itself, and what is told of the study."""
+UNHASHED = frozenset({FILE_NAME, "HOW.md", "report.html"})
+"""Files of a study that may change: the certificate, what is told of the study, and the page, which follows from the rows."""
 
 SCHEMA_VERSION = 1
 
@@ -101,7 +101,7 @@ class Certificate(Config):
     schema_version: int
     """Raised when a field changes meaning."""
     files: dict[str, str]
-    """The SHA-256 of every file of the study, by name, but for `UNHASHED`."""
+    """The SHA-256 of every file in the study's directory, by name, but for `UNHASHED`."""
     computed_on: tuple[ComputedOn, ...]
     """Software and hardware that the jobs were computed on, each once."""
     unfinished: tuple[str, ...]
@@ -163,10 +163,9 @@ def read_certificate(study: Path) -> Certificate:
 
 
 def hashes(study: Path) -> dict[str, str]:
-    """Returns the SHA-256 of every file of a study that a certificate answers for, by its path there."""
-    files = sorted(path for path in study.rglob("*") if path.is_file())
-    named = {path.relative_to(study).as_posix(): path for path in files}
-    return {name: sha256(path) for name, path in named.items() if name not in UNHASHED}
+    """Returns the SHA-256 of every file of a study that a certificate answers for, by name. What lies in directories, such as a
+    report's figures, is no part of it."""
+    return {path.name: sha256(path) for path in sorted(study.iterdir()) if path.is_file() and path.name not in UNHASHED}
 
 
 def computed_on(provenance: Mapping[str, Any]) -> ComputedOn:
