@@ -30,7 +30,12 @@ def exploited(planner: Planner, *arguments: Any, **named: Any) -> SearchResult:
     return at_random(planner, exploit(planner, *arguments, **named))
 
 
-if __name__ == "__main__":
+def rehearse() -> None:
+    """Runs the command that the arguments name."""
     Planner.explore = explored  # type: ignore[method-assign]
     Planner.exploit = exploited  # type: ignore[method-assign]
     main()
+
+
+if __name__ == "__main__":
+    rehearse()
