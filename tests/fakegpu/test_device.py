@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from xtra.agents.device import prepare_torch
 from xtra.cuda_graphs import WARM_UP_CALLS, CaptureStream
@@ -26,6 +27,8 @@ fakegpu = pytest.importorskip("fakegpu")
 pytestmark = pytest.mark.gpu
 ROOT = Path(__file__).resolve().parents[2]
 BATCH, SIMULATIONS = 4, 5
+BATCH_COUNTER = "CUDAFunctorOnSelf_add<long>"
+"""The kernel by which torch's batch norm counts batches."""
 
 
 def capture(*steps: str) -> None:
@@ -134,8 +137,19 @@ def test_a_captured_update_scatters_nothing_counts_no_batch_and_keeps_its_lstm_i
     assert lstm == {f"cudnnRNN{part} float32" for part in ("Forward", "BackwardData", "BackwardWeights")}
     kernels = fakegpu.demangled(list(report["captured"]))
     assert any("CUDAFunctorOnSelf_add<float>" in kernel for kernel in kernels)
-    for banned in ("scatter", "index_put", "HtoD", "CUDAFunctorOnSelf_add<long>"):
+    for banned in ("scatter", "index_put", "HtoD", BATCH_COUNTER):
         assert not [kernel for kernel in kernels if banned in kernel]
+
+
+def test_torchs_own_layers_do_what_ours_avoid() -> None:
+    lstm, norm = nn.LSTM(8, 8).cuda(), nn.BatchNorm2d(3).cuda()
+    fakegpu.reset()
+    with torch.autocast("cuda", torch.bfloat16):
+        lstm(torch.zeros(2, 3, 8, device="cuda"))
+    norm(torch.zeros(2, 3, 4, 4, device="cuda"))
+    ran = fakegpu.report()["ran"]
+    assert "cudnnRNNForward float16" in ran
+    assert any(BATCH_COUNTER in kernel for kernel in fakegpu.demangled(list(ran)))
 
 
 SEARCHES = """
