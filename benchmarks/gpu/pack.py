@@ -45,8 +45,9 @@ MISSING = (
 )
 """Small, and harmless where the image has them: they are installed beside it, for the flight alone."""
 
-SANITIZER = "nvidia-cuda-sanitizer-api==13.0.85"
-"""`compute-sanitizer`, 14 MB, which belongs to CUDA's toolkit and not to what torch requires."""
+SANITIZER = "nvidia-cuda-sanitizer-api==13.5.25"
+"""`compute-sanitizer`, 18 MB, which belongs to CUDA's toolkit and not to what torch requires. Packages of 13.0 and 12.9 lack the
+programs by which it starts another."""
 
 
 def main() -> None:
