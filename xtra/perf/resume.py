@@ -46,6 +46,9 @@ BY_TIME: dict[str, Any] = RUN | {"training": RUN["training"] | {"checkpoint_inte
 CHECKPOINT_SECONDS = 0.1
 """Seconds between checkpoints by time."""
 
+SIGNALS = (signal.SIGKILL, signal.SIGTERM)
+"""Without warning, and as a request to stop."""
+
 
 class Blow(NamedTuple):
     """The end of an attempt: a signal, so many seconds after its start."""
@@ -55,7 +58,7 @@ class Blow(NamedTuple):
 
 
 def report(num_kills: int, seed: int, kills_per_run: int | None = None) -> dict[str, Any]:
-    """Ends `num_kills` attempts in all by SIGKILL or SIGTERM, of one run a random number that `kills_per_run` bounds.
+    """Ends `num_kills` attempts in all at random moments, by SIGKILL and SIGTERM in turn, of one run at most `kills_per_run`.
 
     Every other run has no checkpoint but by time and at a stop. Plain data; `different`: files that were not equal, by run.
     """
@@ -66,7 +69,7 @@ def report(num_kills: int, seed: int, kills_per_run: int | None = None) -> dict[
         kills, stops, runs, different = 0, 0, 0, []
         while kills + stops < num_kills:
             most = min(num_kills - kills - stops, kills_per_run or num_kills)
-            signals = [signal.SIGTERM if stop else signal.SIGKILL for stop in moments.random(most) < 0.5]
+            signals = [SIGNALS[(kills + stops + blow) % 2] for blow in range(most)]
             blows = [Blow(*blow) for blow in zip((moments.random(most) * seconds).tolist(), signals, strict=True)]
             outputs, _, struck = _run(Path(directory) / "killed", BY_TIME if runs % 2 else RUN, blows)
             runs, kills, stops = runs + 1, kills + struck[signal.SIGKILL], stops + struck[signal.SIGTERM]
