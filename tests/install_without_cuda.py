@@ -75,10 +75,17 @@ def compile_stub(path: Path, functions: set[str], versions: list[str]) -> None:
     """Compiles a library whose symbols bear the first of these versions; those that ask for none find them, too."""
     with tempfile.TemporaryDirectory() as scratch:
         source, script = Path(scratch) / "stub.c", Path(scratch) / "stub.map"
-        source.write_text("".join(f"int {name}(void) {{ return {NO_DEVICE}; }}\n" for name in sorted(functions)))
+        source.write_text("".join(map(definition, sorted(functions))))
         script.write_text(f"{versions[0]} {{ global: *; }};\n" + "".join(f"{other} {{ }};\n" for other in versions[1:]))
         options = ["-shared", "-fPIC", "-w", f"-Wl,-soname,{path.name}", f"-Wl,--version-script={script}"]
         subprocess.run(["gcc", *options, "-o", path, source], check=True)
+
+
+def definition(function: str) -> str:
+    """Writes a function in C: it fails or, where it is asked for a text, says so."""
+    if function.endswith(("ErrorString", "ErrorName")):
+        return f'const char *{function}(void) {{ return "a stub without a device"; }}\n'
+    return f"int {function}(void) {{ return {NO_DEVICE}; }}\n"
 
 
 def read(*command: str | Path) -> str:
