@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pandas as pd
 
+from xtra.results.run_record import RECORD
 from xtra.store.rows import SCORES
 from xtra_analysis.games import game_scores
 from xtra_analysis.matrices import InputError
 from xtra_analysis.page import MOST_ROWS, Picture
 from xtra_analysis.report import Report, make_report, render, save_report
-from xtra_analysis.study import RECORD, Study, read_study, runs_in
+from xtra_analysis.study import Study, read_study, runs_in
 from xtra_analysis.text import counted, listed, number, rounded, span
 
 LEADERBOARD = "leaderboard.csv"

@@ -15,15 +15,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from xtra.results.run_record import MethodRecord, RunRecord, read_run_record
+from xtra.results.run_record import RECORD, MethodRecord, RunRecord, read_run_record
 from xtra.store.rows import CELL_KEY, TABLES, CsvTable, read_csv
 from xtra_analysis.matrices import InputError
 from xtra_analysis.normalization import Scale, run_scale
 from xtra_analysis.tables_of_others import LARGEST_SCORE
 from xtra_analysis.text import counted, label, printable, setting
 
-RECORD = "run.json"
-"""The file that makes a directory one of a run."""
 RANDOM_AGENT = "random"
 """The agent that others are measured against, never an answer to a suite's question."""
 OTHER_TARGETS = "other_targets"

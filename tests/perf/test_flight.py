@@ -211,6 +211,14 @@ def test_a_rehearsal_has_the_steps_of_the_flight_and_more_time_for_each() -> Non
     assert on_cpu == {"resume", "atari"}
 
 
+def test_what_reanalysis_computes_is_counted_as_by_hand() -> None:
+    """The replay has just the 12 rows that a sample needs, so all 256 are the same 6 steps, the last of which bootstraps, too."""
+    searches = load("searches")
+    settings = {"replay": {"min_transitions": 12}, "targets": {"num_unroll_steps": 5, "td_steps": 5}}
+    counts = searches.count(searches.EfficientZeroConfig.model_validate(settings), env_steps=12)
+    assert counts == {"each_draw": (1536, 1536), "per_period": (6, 5), "per_period in batches": (256, 256)}
+
+
 def test_a_run_under_way_tells_its_curve_up_to_the_last_whole_line(tmp_path: Path) -> None:
     curve_of = load("measure").curve_of
     assert curve_of(tmp_path) == {"env_steps": 0, "updates": 0, "episode_returns": []}

@@ -17,7 +17,7 @@ from typing import Any
 
 from xtra.results.describe import RunDescription
 from xtra.results.looks import earlier_seeds
-from xtra.results.run_record import Provenance, RunRecord
+from xtra.results.run_record import RECORD, Provenance, RunRecord
 from xtra.store.errors import StoreError
 from xtra.store.files import SECONDS_FILE, json_text, write_text_atomically
 from xtra.store.job import Job
@@ -63,7 +63,7 @@ def collect(store: Store, cells: Sequence[Cell], description: RunDescription, ru
         write_text_atomically(run_dir / table.file_name, to_csv(table, rows))
     write_text_atomically(run_dir / "suite.yaml", description.suite_text)
     write_text_atomically(run_dir / "plan.json", json_text(description.plan))
-    write_text_atomically(run_dir / "run.json", json_text(_run_record(reader, cells, description, run_dir)))
+    write_text_atomically(run_dir / RECORD, json_text(_run_record(reader, cells, description, run_dir)))
     return {result.cell: result.status for result in results}
 
 
@@ -236,6 +236,6 @@ def _hardware(machine: Mapping[str, Any]) -> str:
 
 def _created(run_dir: Path) -> Any:
     try:
-        return json.loads((run_dir / "run.json").read_bytes())["provenance"]["created"]
+        return json.loads((run_dir / RECORD).read_bytes())["provenance"]["created"]
     except (OSError, ValueError, KeyError, TypeError):
         return None

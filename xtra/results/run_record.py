@@ -11,6 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from xtra.store.rows import Whole
 
+RECORD = "run.json"
+"""The file that makes a directory one of a run."""
 SCHEMA_VERSION = 2
 """Raised when a column or a key changes meaning."""
 
@@ -123,10 +125,10 @@ class RunRecord(RunFields):
 
 def read_run_record(run: Path) -> RunRecord:
     """Reads `run/run.json`. Raises ValueError that names the file, the key at fault and the remedy."""
-    path = run / "run.json"
+    path = run / RECORD
     if not path.is_file():
         raise ValueError(
-            f"{run} is not a run: it has no run.json. Name a directory such as results/runs/<suite>-<time>-<id>; "
+            f"{run} is not a run: it has no {RECORD}. Name a directory such as results/runs/<suite>-<time>-<id>; "
             "`xtra-bench list runs` names them."
         )
     text = path.read_bytes()
