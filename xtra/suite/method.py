@@ -67,6 +67,19 @@ class MethodConfig(Config):
         return self
 
     @model_validator(mode="after")
+    def _batches_are_not_drawn_across_rows(self) -> Self:
+        """Refuses batches drawn ahead of env steps: those left when the next row comes would be drawn again."""
+        at_once = self.agent.targets.batches_at_once if isinstance(self.agent, EfficientZeroConfig) else 1
+        if at_once > 1 and self.learns_online:
+            num_envs, rate = cast("LearningAgentConfig", self.agent).acting.num_envs, self.training.updates_per_env_step
+            if at_once > num_envs * rate:
+                raise ValueError(
+                    f"agent.targets.batches_at_once is {at_once}, but {num_envs * rate:g} updates are made between two rows: "
+                    f"agent.acting.num_envs ({num_envs}) x training.updates_per_env_step ({rate:g})"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _view_fits_the_agent(self) -> Self:
         """Refuses frames that the agent's network does not take."""
         self.agent.check_view(self.environment)

@@ -208,9 +208,9 @@ def _distilled(agent: EfficientZeroConfig) -> EfficientZeroConfig:
     """Returns the agent as far as distillation reads it, so that ablations of how it acts and searches share one student."""
     search = SearchConfig(discount=agent.search.discount, lstm_horizon=agent.search.lstm_horizon)
     anew = TargetConfig()
-    of_reanalysis = ("value_source", "value_target", "mixed_start", "mixed_recent", "reanalyze_fraction")
-    of_time = ("target_update_interval", "td_steps_decay")
-    targets = agent.targets.model_copy(update={name: getattr(anew, name) for name in (*of_reanalysis, *of_time)})
+    of_search = ("value_source", "value_target", "mixed_start", "mixed_recent", "reanalyze_fraction", "reanalysis")
+    of_time = ("batches_at_once", "target_update_interval", "td_steps_decay")
+    targets = agent.targets.model_copy(update={name: getattr(anew, name) for name in (*of_search, *of_time)})
     return agent.model_copy(update={"search": search, "acting": ActingConfig(), "targets": targets})
 
 

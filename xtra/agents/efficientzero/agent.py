@@ -18,6 +18,7 @@ from xtra.agents.efficientzero.batch import TensorBatch, to_tensors
 from xtra.agents.efficientzero.config import ActingConfig, EfficientZeroConfig, NetworkConfig
 from xtra.agents.efficientzero.copies import DelayedTarget, inference_copy, refresh
 from xtra.agents.efficientzero.diagnostics import loss_rows, policy_rows
+from xtra.agents.efficientzero.draws import BatchDraws
 from xtra.agents.efficientzero.losses import total_loss, unroll_losses
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
 from xtra.agents.efficientzero.optimizer import Optimizer
@@ -89,6 +90,7 @@ class EfficientZeroLearner:
         self._learn = graphed(self.learn, self._device, capturable=config.optimizer.unroll_batch_norm == "per_step")
         self._planner = Planner(config.search, self._space, run.seed, run.num_threads)
         self._targets = TargetMaker(config, self._planner, run.seed)
+        self._draws = BatchDraws(config, self._targets, self._target, run)
         self._player = EfficientZeroPlayer(config, environment, self._acting, run.seed, run.num_threads)
 
     def start_from(self, weights: Mapping[str, Tensor], components: Collection[str], frozen: Collection[str]) -> None:
@@ -173,10 +175,7 @@ class EfficientZeroLearner:
 
     def make_batch(self, replay: ReplayBuffer, update: int) -> tuple[Sample, TensorBatch]:
         """The prioritised sample of update number `update`, with the targets that the delayed network makes."""
-        rng = stream(self._seed, "replay", update)
-        correction = self._config.replay.importance_exponent(update, self._run.num_updates)
-        sample = replay.sample(self._config.optimizer.batch_size, rng, correction)
-        batch = self._targets.make(replay, sample, self._target.network, update)
+        sample, batch = self._draws.take(replay, update)
         return sample, to_tensors(batch, self._config, self._device, derive_seed(self._seed, "augment", update))
 
     def diagnose(self, replay: ReplayBuffer, update: int) -> list[dict[str, Any]]:
@@ -201,12 +200,13 @@ class EfficientZeroLearner:
         refresh(self._acting, self._network, self._config.precision)
 
     def state(self) -> dict[str, Any]:
-        """Returns networks, optimiser and what is kept of reanalysis; there is no generator to save."""
+        """Returns networks, optimiser, what is kept of reanalysis and what is drawn ahead; there is no generator to save."""
         return {
             "network": self._network.state_dict(),
             "acting": self._acting.state_dict(),
             "optimizer": self._optimizer.state(),
             "targets": self._targets.state(),
+            "draws": self._draws.state(),
             **self._target.state(),
         }
 
@@ -216,6 +216,7 @@ class EfficientZeroLearner:
         self._acting.load_state_dict(state["acting"])
         self._optimizer.restore(state["optimizer"])
         self._targets.restore(state["targets"])
+        self._draws.restore(state.get("draws", {}))  # which earlier releases did not have
         self._target.restore(state)
 
     def network_state(self) -> dict[str, Any]:

@@ -37,6 +37,11 @@ class Batch:
     weights: Float
 
 
+def every(batch: Batch, start: int, step: int) -> Batch:
+    """Returns samples `start`, `start + step`, ... of a batch, as views."""
+    return Batch(**{name: array[start::step] for name, array in vars(batch).items()})
+
+
 class TensorBatch(NamedTuple):
     """A `Batch` on the device, its frames made into observations in [0, 1] and augmented; F frames are one observation."""
 

@@ -112,6 +112,10 @@ class TargetConfig(Config):
     reanalysis: Literal["each_draw", "per_period"] = "each_draw"
     """When policies and bootstrap values of a position are computed: at every draw, root noise anew ([E]), or at most once per
     target network, which saves most searches of short games. Memory of the latter: 92 bytes a transition with 18 actions."""
+    batches_at_once: int = Field(1, ge=1)
+    """Updates whose batches are drawn and reanalysed together, in larger searches: as many as are made between two rows of env
+    steps at most (`acting.num_envs` x `training.updates_per_env_step`), so that only priorities are older, by one update less
+    than this. [E]: actors prepare batches ahead, as many as their speed makes it."""
     target_update_interval: int = Field(200, ge=1)
     """The target network is a snapshot taken every this many updates and used one interval late. [E]: 200."""
     mask_past_end: Literal["all", "consistency"] = "all"
@@ -121,11 +125,11 @@ class TargetConfig(Config):
 
     @model_serializer(mode="wrap")
     def _serialize(self, fields_of: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leaves out what only mixed targets have where there are none, so that jobs from before there were any keep their
-        keys."""
+        """Leaves out what came later and is not in use, so that jobs from before keep their keys."""
         fields: dict[str, Any] = fields_of(self)
-        of_mixture = () if self.value_target == "mixed" else ("value_target", "mixed_start", "mixed_recent")
-        return {name: value for name, value in fields.items() if name not in of_mixture}
+        unused = [] if self.value_target == "mixed" else ["value_target", "mixed_start", "mixed_recent"]
+        unused += [] if self.batches_at_once > 1 else ["batches_at_once"]
+        return {name: value for name, value in fields.items() if name not in unused}
 
     @model_validator(mode="after")
     def _mixed_targets_are_searched(self) -> Self:

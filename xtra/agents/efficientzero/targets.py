@@ -106,9 +106,13 @@ class TargetMaker:
         # With `per_period` alone, and from the first batch on.
         self._memos: Memos | None = None
 
-    def make(self, replay: ReplayBuffer, sample: Sample, target: EfficientZeroNetwork, update: int) -> Batch:
-        """Makes the batch of update number `update`."""
+    def make(
+        self, replay: ReplayBuffer, sample: Sample, target: EfficientZeroNetwork, update: int, noise: int | None = None
+    ) -> Batch:
+        """Makes the batch of update number `update`. noise: number of the searches' random streams, where the update's own is
+        taken."""
         config = self._config.targets
+        noise, period = update if noise is None else noise, update // config.target_update_interval
         if config.reanalysis == "per_period" and self._memos is None:
             self._memos = Memos(replay.priorities.shape, self._planner.space.size)
         window = Window(replay, sample, self._num_steps + config.td_steps)
@@ -117,21 +121,17 @@ class TargetMaker:
         age = (replay.num_rows - 1 - sample.rows) * replay.num_envs
         horizon = td_horizon(age, config)
         # Policies first: a search tells its root's value, too.
-        policies, root_values = self._policy_targets(replay, window, frames, target, update)
-        bootstrap = self._bootstrap(window, frames, horizon, target, update)
+        policies, root_values = self._policy_targets(replay, window, frames, target, noise, period)
+        bootstrap = self._bootstrap(window, frames, horizon, target, noise, period)
         values = value_targets(window.rewards(config.clip_rewards), bootstrap, horizon, self._config.search.discount)
         if config.value_target == "mixed":
             values = mixed_values(values, root_values, age, update, config)
-        return assemble(
-            self._config,
-            window,
-            sample.weights,
-            values=values,
-            policies=policies,
-            space=self._planner.space,
-            padding=stream(self._seed, "padding-actions", update),
-            frames=frames[:, : self._frame_stack + config.num_unroll_steps],
-        )
+        frames = frames[:, : self._frame_stack + config.num_unroll_steps]
+        return self._assemble(window, sample, values, policies, noise, frames)
+
+    def with_targets(self, replay: ReplayBuffer, sample: Sample, values: Float, policies: Float, update: int) -> Batch:
+        """Makes the batch of update number `update` again, from targets `[B, K + 1]` and `[B, K + 1, A]` that were kept of it."""
+        return self._assemble(Window(replay, sample, self._num_steps), sample, values, policies, update)
 
     def state(self) -> dict[str, Any]:
         """Returns what is kept of the target network's answers; nothing with `each_draw`."""
@@ -141,9 +141,11 @@ class TargetMaker:
         """Sets what `state` returned."""
         self._memos = Memos.restored(state) if state else None
 
-    def _period(self, update: int) -> int:
-        """Returns the number of the target network that makes the targets of update `update`."""
-        return update // self._config.targets.target_update_interval
+    def _assemble(
+        self, window: Window, sample: Sample, values: Float, policies: Float, noise: int, frames: Frames | None = None
+    ) -> Batch:
+        padding = stream(self._seed, "padding-actions", noise)
+        return assemble(self._config, window, sample.weights, values, policies, self._planner.space, padding, frames)
 
     def _read(self, replay: ReplayBuffer, window: Window, device: torch.device) -> Tensor:
         """Reads frames `[B, frame_stack + length - 1, H, W, C]` uint8 onto the device: step k's observation begins at k."""
@@ -156,7 +158,7 @@ class TargetMaker:
         return frames
 
     def _policy_targets(
-        self, replay: ReplayBuffer, window: Window, frames: Tensor, target: EfficientZeroNetwork, update: int
+        self, replay: ReplayBuffer, window: Window, frames: Tensor, target: EfficientZeroNetwork, noise: int, period: int
     ) -> tuple[Float, Float]:
         """Returns policies `[B, K + 1, A]`: the stored search policies, in the first `reanalyze_fraction` of the batch the target
         network's; 0 past the end. And the root values `[B, K + 1]` of the searches made now, 0 elsewhere."""
@@ -165,15 +167,15 @@ class TargetMaker:
         root_values = np.zeros(inside.shape, np.float32)
         alive: Mask = inside[: round(self._config.targets.reanalyze_fraction * len(inside))]
         places = window.rows[: len(alive), steps], window.envs[: len(alive), steps]
-        searched = self._to_compute(None if self._memos is None else self._memos.policies, alive, places, frames.device, update)
+        searched = self._to_compute(None if self._memos is None else self._memos.policies, alive, places, frames.device, period)
         if searched[0].size:
             observations = observations_at(frames, *searched, self._frame_stack)
             rows = np.ravel_multi_index(searched, alive.shape)
-            result = self._planner.explore(target, observations, "reanalyze", update, among=alive.size, rows=rows)
+            result = self._planner.explore(target, observations, "reanalyze", noise, among=alive.size, rows=rows)
             policies[searched] = result.action_weights.cpu().numpy()
             root_values[searched] = result.root_values.cpu().numpy()
             if self._memos is not None:
-                period, there = self._period(update), (places[0][searched], places[1][searched])
+                there = places[0][searched], places[1][searched]
                 of_search = self._config.targets.value_source == "search"
                 values = result.root_values if of_search else result.root_output.value
                 self._memos.policies.keep(there, period, policies[searched])
@@ -182,25 +184,27 @@ class TargetMaker:
             policies[: len(alive)] = self._memos.policies.read(places)
         return np.where(inside[..., None], policies, np.float32(0)), root_values
 
-    def _bootstrap(self, window: Window, frames: Tensor, horizon: Int, target: EfficientZeroNetwork, update: int) -> Float:
+    def _bootstrap(
+        self, window: Window, frames: Tensor, horizon: Int, target: EfficientZeroNetwork, noise: int, period: int
+    ) -> Float:
         """Returns `[B, K + 1]`: the target network's (or its search's) value of the step `horizon` after each; 0 past the end."""
         offsets = horizon[:, None] + np.arange(self._num_steps)
         inside = np.take_along_axis(window.inside, offsets, axis=1)
         places = np.take_along_axis(window.rows, offsets, axis=1), np.take_along_axis(window.envs, offsets, axis=1)
         values = np.zeros(inside.shape, np.float32)
-        computed = self._to_compute(None if self._memos is None else self._memos.values, inside, places, frames.device, update)
+        computed = self._to_compute(None if self._memos is None else self._memos.values, inside, places, frames.device, period)
         if computed[0].size:
             observations = observations_at(frames, computed[0], offsets[computed], self._frame_stack)
-            values[computed] = self._infer_values(observations, target, update, inside.shape, computed)
+            values[computed] = self._infer_values(observations, target, noise, inside.shape, computed)
             if self._memos is not None:
                 there = places[0][computed], places[1][computed]
-                self._memos.values.keep(there, self._period(update), values[computed])
+                self._memos.values.keep(there, period, values[computed])
         if self._memos is not None:
             values = self._memos.values.read(places)
         return np.where(inside, values, np.float32(0))
 
     def _infer_values(
-        self, observations: Tensor, target: EfficientZeroNetwork, update: int, shape: tuple[int, ...], computed: tuple[Int, Int]
+        self, observations: Tensor, target: EfficientZeroNetwork, noise: int, shape: tuple[int, ...], computed: tuple[Int, Int]
     ) -> Float:
         """Infers the values `[R]` of observations `[R, ...]`, which are the entries `computed` of an array of this shape."""
         if self._config.targets.value_source == "network":
@@ -208,16 +212,16 @@ class TargetMaker:
                 inferred: Float = target.initial_inference(observations).value.cpu().numpy()
             return inferred
         rows = np.ravel_multi_index(computed, shape)
-        result = self._planner.explore(target, observations, "bootstrap", update, among=int(np.prod(shape)), rows=rows)
+        result = self._planner.explore(target, observations, "bootstrap", noise, among=int(np.prod(shape)), rows=rows)
         searched: Float = result.root_values.cpu().numpy()
         return searched
 
-    def _to_compute(self, memo: Memo | None, alive: Mask, places: Places, device: torch.device, update: int) -> tuple[Int, Int]:
+    def _to_compute(self, memo: Memo | None, alive: Mask, places: Places, device: torch.device, period: int) -> tuple[Int, Int]:
         """Returns the entries `[R]` of `alive`, `[B, K]`, to be computed: those alive, or with a memo those that it lacks."""
         if memo is None:
             samples, steps = to_compute(alive, device).nonzero()
             return samples, steps
-        lacking = first_of_each(places, alive & memo.lacks(places, self._period(update)))
+        lacking = first_of_each(places, alive & memo.lacks(places, period))
         return in_chunks(lacking, len(alive)) if device.type == "cuda" and lacking[0].size else lacking
 
 
