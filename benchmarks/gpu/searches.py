@@ -14,7 +14,7 @@ import argparse
 
 import numpy as np
 
-from xtra.agents.efficientzero.config import EfficientZeroConfig
+from xtra.agents.efficientzero.config import EfficientZeroConfig, TargetConfig
 from xtra.agents.efficientzero.reanalysis import Memos, first_of_each
 from xtra.agents.efficientzero.targets import td_horizon
 from xtra.replay.buffer import ReplayBuffer
@@ -22,16 +22,17 @@ from xtra.replay.buffer import ReplayBuffer
 
 def count(config: EfficientZeroConfig, env_steps: int, seed: int = 0) -> dict[str, tuple[float, float]]:
     """Returns the means per update of positions searched and of values inferred, for either kind of reanalysis and for whole
-    batches."""
-    steps, batch_size = config.targets.num_unroll_steps + 1, config.optimizer.batch_size
+    batches; `targets.batches_at_once` of them are drawn together."""
+    steps, at_once = config.targets.num_unroll_steps + 1, config.targets.batches_at_once
+    batch_size = at_once * config.optimizer.batch_size
     replay = ReplayBuffer(config.replay, 1, (1, 1, 1), 1, steps + config.targets.td_steps, env_steps)
     memos, rng = Memos(replay.priorities.shape, 1), np.random.default_rng(seed)
     row = (np.zeros((1, 1, 1, 1), np.uint8), np.zeros(1, np.int64), np.zeros(1, np.float32), np.zeros(1, np.bool_))
     reanalyzed = round(config.targets.reanalyze_fraction * batch_size)
     totals, updates = np.zeros(6, np.int64), 0
-    for env_step in range(env_steps):
+    for num_transitions in range(1, env_steps + 1):
         replay.append(*row, np.zeros((1, 1), np.float32), np.zeros(1, np.float32))
-        if env_step + 1 < config.replay.min_transitions:
+        if num_transitions < config.replay.min_transitions or (num_transitions - config.replay.min_transitions) % at_once:
             continue
         period = updates // config.targets.target_update_interval
         sample = replay.sample(batch_size, rng, 1.0)
@@ -48,7 +49,7 @@ def count(config: EfficientZeroConfig, env_steps: int, seed: int = 0) -> dict[st
         once = np.array([len(zeros), len(first[0])])
         filled = -(-once // (reanalyzed, batch_size)) * (reanalyzed, batch_size)
         totals += (searched[0].size, inferred[0].size, *once, *filled)
-        updates += 1
+        updates += at_once
     means = (totals / updates).tolist()
     return {"each_draw": (means[0], means[1]), "per_period": (means[2], means[3]), "per_period in batches": (means[4], means[5])}
 
@@ -56,7 +57,10 @@ def count(config: EfficientZeroConfig, env_steps: int, seed: int = 0) -> dict[st
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--env-steps", type=int, default=100_000, help="one update each, once the replay has begun (100,000)")
-    counts = count(EfficientZeroConfig(), parser.parse_args().env_steps)
+    parser.add_argument("--batches-at-once", type=int, default=1, help="batches drawn and searched together (1)")
+    options = parser.parse_args()
+    config = EfficientZeroConfig(targets=TargetConfig(batches_at_once=options.batches_at_once))
+    counts = count(config, options.env_steps)
     for kind, (searched, inferred) in counts.items():
         print(f"{kind}: {searched:,.0f} positions searched and {inferred:,.0f} values inferred per update")
     print(f"searches: {counts['each_draw'][0] / counts['per_period'][0]:.2f} times fewer")
