@@ -91,6 +91,9 @@ def lengths(sizes: Sizes) -> list[str]:
 BFLOAT16 = ("--set", "agent.precision=bfloat16")
 GUMBEL = ("--set", "agent.search.policy=gumbel", "--set", "agent.search.num_simulations=16")
 
+PER_PERIOD = ("--set", "agent.targets.reanalysis=per_period", "--set", "agent.targets.batches_at_once=4")
+PER_PERIOD += ("--set", "training.updates_per_env_step=1")  # of 4 environments: no more are drawn than are made between two rows
+
 
 def plan(sizes: Sizes) -> list[Step]:
     """The steps, the most valuable first."""
@@ -104,6 +107,7 @@ def plan(sizes: Sizes) -> list[Step]:
         Step("tests", 150, [*TESTS, "-m", "gpu", *GPU_TESTS]),
         train("train", 90, sizes, *BFLOAT16),
         train("train_cross_tasks", 110, crossed, "--cross-tasks", "2", *BFLOAT16),
+        train("train_per_period", 110, sizes, *BFLOAT16, *PER_PERIOD),
         train("train_gumbel_16", 70, sizes, *BFLOAT16, *GUMBEL),
         train("train_without_graphs", 90, sizes, *BFLOAT16, environment={"XTRA_CUDA_GRAPHS": "0"}),
         train("train_float32", 90, sizes),

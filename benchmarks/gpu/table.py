@@ -17,6 +17,7 @@ SUSTAINED_UPDATES = 30
 TRAINING = {
     "train": "EfficientZero as released, bfloat16",
     "train_cross_tasks": "XTRA with 2 offline tasks, bfloat16",
+    "train_per_period": "a search per position and target network, 4 batches at once, bfloat16",
     "train_gumbel_16": "Gumbel search of 16 simulations, bfloat16",
     "train_without_graphs": "without CUDA graphs, bfloat16",
     "train_float32": "float32",

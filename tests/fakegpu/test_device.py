@@ -200,7 +200,7 @@ def test_kernels_come_with_the_package_or_from_nvrtc_and_else_trees_stay_on_the_
 def test_a_flight_is_flown_whole_in_small(tmp_path: Path) -> None:
     bench = f"{sys.executable} {ROOT / 'tests' / 'fakegpu' / 'rehearse.py'}"
     flight = [sys.executable, ROOT / "benchmarks" / "gpu" / "flight.py", "--rehearse", "--budget", "3000", "--out", tmp_path]
-    only = "device,doctor,exact,train,train_cross_tasks,profile,search,exact_nvrtc,resume,deterministic"
+    only = "device,doctor,exact,train,train_cross_tasks,train_per_period,profile,search,exact_nvrtc,resume,deterministic"
     subprocess.run([*flight, "--bench", bench, "--only", only], check=True)
     steps = {step["name"]: step for step in json.loads((tmp_path / "flight.json").read_text())["steps"]}
     assert {name: step["status"] for name, step in steps.items()} == dict.fromkeys(only.split(","), "done")
