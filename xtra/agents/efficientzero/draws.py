@@ -24,7 +24,7 @@ from xtra.rng import stream
 
 
 @dataclass
-class Draw:
+class JointDraw:
     """The samples of updates `first`, `first + 1`, ... as they were drawn when the replay had so many rows.
 
     targets: values `[B, K + 1]` and policies `[B, K + 1, A]` of all samples, `interleaved`. batch: all of them, too; None after a
@@ -44,7 +44,7 @@ class BatchDraws:
 
     def __init__(self, config: EfficientZeroConfig, maker: TargetMaker, delayed: DelayedTarget, run: TrainingRun) -> None:
         self._config, self._maker, self._delayed, self._run = config, maker, delayed, run
-        self._draw: Draw | None = None
+        self._draw: JointDraw | None = None
 
     def take(self, replay: ReplayBuffer, update: int) -> tuple[Sample, Batch]:
         """Returns the sample of update number `update` and its batch; draws first, unless that was done since the newest row."""
@@ -65,9 +65,9 @@ class BatchDraws:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Sets what `state` returned."""
-        self._draw = Draw(**{**state, "samples": [Sample(**sample) for sample in state["samples"]]}) if state else None
+        self._draw = JointDraw(**{**state, "samples": [Sample(**sample) for sample in state["samples"]]}) if state else None
 
-    def _draw_from(self, replay: ReplayBuffer, update: int) -> Draw:
+    def _draw_from(self, replay: ReplayBuffer, update: int) -> JointDraw:
         """Draws the samples of `update` and of those after it, and makes their targets in one go."""
         config, samples = self._config, []
         interval = config.targets.target_update_interval
@@ -76,7 +76,7 @@ class BatchDraws:
             rng, exponent = stream(self._run.seed, "replay", each), config.replay.importance_exponent(each, self._run.num_updates)
             samples.append(replay.sample(config.optimizer.batch_size, rng, exponent))
         batch = self._maker.make(replay, interleaved(samples), self._delayed.network, update)
-        return Draw(update, replay.num_rows, samples, (batch.values, batch.policies), batch)
+        return JointDraw(update, replay.num_rows, samples, (batch.values, batch.policies), batch)
 
 
 def interleaved(samples: Sequence[Sample]) -> Sample:
