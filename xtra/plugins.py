@@ -99,9 +99,17 @@ def _find_file(path: Path) -> Plugin:
     except UnicodeDecodeError:
         raise PluginError(f"{path} is not UTF-8", "save it as UTF-8") from None
     spec = find_spec(name) if path.name not in LOADED else None
-    if spec is not None and (spec.origin is None or Path(spec.origin).resolve() != path.resolve()):
-        raise PluginError(f"{path.name} has the name of the module {name}", "rename the file")
+    if spec is not None and not _is_source(spec.origin, source):
+        at = f" ({spec.origin})" if spec.origin else ""
+        raise PluginError(f"{path.name} has the name of the module {name}{at}, whose source is another", "rename the file")
     return Plugin(path.name, hashlib.sha256(source).hexdigest(), source, path)
+
+
+def _is_source(origin: str | None, source: bytes) -> bool:
+    """Tells whether a module that Python finds is of this source: the file itself, or the one that the store's is a copy of."""
+    with suppress(OSError):
+        return origin is not None and Path(origin).read_bytes() == source
+    return False  # built into Python
 
 
 def load(plugin: Plugin) -> None:

@@ -220,6 +220,21 @@ def test_a_network_of_one_games_actions_is_not_given_a_game_of_others(tmp_path: 
     assert _evaluation(train.config, None, (), "a.safetensors").environment.game == "Pong"
 
 
+def test_a_game_of_another_family_is_played_under_its_own_limit() -> None:
+    from xtra.api.agents import _evaluation
+
+    planned = xtra.plan("catch", only=["EfficientZero/Catch/0"])
+    fields = planned.jobs[planned.cells[0].evaluate_key].config | {"evaluation": {"max_episode_env_steps": 123}}
+
+    def limit(own: str, chosen: str) -> int:
+        environment = {**fields["environment"], "game": own, "frame_size": 50}
+        return _evaluation({**fields, "environment": environment}, chosen, ["Catch"], "key").evaluation.max_episode_env_steps
+
+    assert (limit("Catch", "CatchSlow"), limit("", "CatchSlow"), limit("Pong", "Breakout@mode=12")) == (123, 123, 123)
+    assert (limit("Catch", "Pong"), limit("", "Pong"), limit("Pong", "Catch")) == (27_000, 27_000, 100)
+    assert limit("GameOfAPluginThatIsNotHere", "Pong") == 27_000
+
+
 def test_play_shows_a_shared_network(exported: dict[str, Path], results: Path, tmp_path: Path) -> None:
     shown = {}
     for name, source in {"file": [str(exported["trained"])], "cell": ["EfficientZero/Catch/0"]}.items():

@@ -135,3 +135,18 @@ def test_a_job_that_is_not_finished_is_not_played(results: Path) -> None:
     refused = play(store.directory(job.key))
     assert refused.exit_code == 2
     assert "is not finished" in refused.output
+
+
+def test_a_damaged_network_is_named_and_not_read(results: Path) -> None:
+    (directory,) = [one for one in (results / "store" / "train").iterdir() if (one / "manifest.json").exists()]
+    network = directory / "out" / "network.pt"
+    whole = network.read_bytes()
+    altered = whole[:-1] + bytes([whole[-1] ^ 1])
+    faults = {whole[:100]: f"has 100 bytes instead of {len(whole)}", altered: "does not match its checksum"}
+    try:
+        for damaged, fault in faults.items():
+            network.write_bytes(damaged)
+            refused = play("EfficientZero/Catch/0", "--results", results)
+            assert (refused.exit_code, refused.output) == (2, f"error: {network}: {fault}; `xtra-bench run` makes it again\n")
+    finally:
+        network.write_bytes(whole)

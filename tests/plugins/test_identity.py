@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -108,6 +109,17 @@ def test_a_method_is_another_where_the_plugin_of_any_of_its_games_has_another_so
         assert method.identity is not None and changed.identity is not None
         assert method.identity.facts["plugin my_games.py"] == f"source sha256:{plugins.LOADED['my_games.py'].sha256}"
         assert method.identity.digest != changed.identity.digest
+
+
+def test_the_file_that_a_suite_names_may_lie_beside_the_script_that_loads_its_agents(directory: Path) -> None:
+    job = next(iter(plan(load_suite(directory / "suite.yaml", trust_plugins=True)).jobs.values()))
+    plugins.keep(directory / "store", [job])
+    script = f"from pathlib import Path; from xtra.plugins import load_kept; load_kept(Path('store'), {job.plugins!r})"
+    command = [sys.executable, "-c", script]
+    assert subprocess.run(command, cwd=directory, capture_output=True, text=True, check=True).stderr == ""
+    (directory / "my_games.py").write_text("another = 1\n")
+    refused = subprocess.run(command, cwd=directory, capture_output=True, text=True, check=False).stderr
+    assert f"my_games.py has the name of the module my_games ({directory}/my_games.py), whose source is another" in refused
 
 
 def test_somebody_elses_store_runs_no_code_that_was_not_consented_to(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from xtra.execute.suite_run import PLAN_FILE, recorded_cells
 from xtra.networks.network_file import NetworkFileError, read_network_file
 from xtra.plugins import PluginError, load_kept
-from xtra.protocol.families import UnknownGame
-from xtra.protocol.games import GAMES, find_game
+from xtra.protocol.families import FAMILIES, UnknownGame
+from xtra.protocol.games import GAMES, find_game, is_game
 from xtra.stages.config import EvaluateConfig
 from xtra.store.errors import UnreadableError
 from xtra.store.rows import Cell
@@ -48,7 +48,7 @@ def find_agent(
     """Finds the agent that is meant; see `xtra.load` for what `path`, `which` and `game` may be.
 
     unreadable: collects directories of the store that cannot be listed; if it is None, they raise UnreadableError. Raises
-    LoadError.
+    LoadError, DamagedError for a network that is not what its manifest says.
     """
     if path.suffix == SUFFIX:
         if which is not None:
@@ -110,7 +110,7 @@ def _evaluation(fields: Mapping[str, Any], game: str | None, games: Sequence[str
         "environment": {**fields["environment"], "game": chosen},
         "agent": fields["agent"],
         "seed": fields.get("seed", 0),
-        "evaluation": fields.get("evaluation", {"num_threads": threads}),
+        "evaluation": fields.get("evaluation", {"num_threads": threads}) | _longest_episode(chosen, [own] if own else games),
     }
     try:
         return EvaluateConfig.model_validate_json(json.dumps(record))
@@ -130,6 +130,16 @@ def _check_game(game: str, own: str, agent: Mapping[str, Any], source: str) -> N
             f"{source} knows the {len(find_game(own).action_ids)} actions of {own} alone (agent.network.action_space: game), "
             f"and {game} has {len(action_ids)} of its own; networks of action_space ale18 play every game"
         )
+
+
+def _longest_episode(game: str, learned: Sequence[str]) -> dict[str, int]:
+    """Returns the setting that limits an episode where `game` is of another family than what the agent learned: that of its
+    family's first protocol. Nothing for a game of the same family, which keeps the limit that the agent was evaluated with."""
+    family = find_game(game).family
+    if family in {find_game(name).family for name in learned if is_game(name)}:
+        return {}
+    limit = FAMILIES[family].protocols[0].settings.get("evaluation.max_episode_env_steps")
+    return {} if limit is None else {"max_episode_env_steps": limit}
 
 
 def _known_key(store: Store, name: str, unreadable: list[UnreadableError] | None) -> str | None:
@@ -166,6 +176,7 @@ def _is_playable(store: Store, cell: Cell) -> bool:
 def _finished(store: Store, key: str) -> Path:
     if not _is_complete(store, key):
         raise LoadError(f"{key} is not finished; `xtra-bench status` tells where it stands")
+    store.verify(key, directories=False)  # a replay may have gigabytes, and is not read
     return store.out(key)
 
 

@@ -170,12 +170,13 @@ class Store:
             return State.FAILED
         return State.INTERRUPTED if self.work(key).exists() else State.WAITING
 
-    def verify(self, key: str, *, quick: bool = False) -> Manifest | None:
-        """Compares `out/` with the manifest and returns the manifest; `quick` hashes small files only. Raises DamagedError,
-        UnreadableError."""
+    def verify(self, key: str, *, quick: bool = False, directories: bool = True) -> Manifest | None:
+        """Compares `out/`, without its `directories` if so wanted, with the manifest and returns the manifest; `quick` hashes
+        small files only. Raises DamagedError, UnreadableError."""
         manifest = self.manifest(key)
+        files = {name: record for name, record in (manifest.files if manifest else {}).items() if directories or "/" not in name}
         try:
-            damage = manifest and find_damage(self.out(key), manifest.files, quick=quick)
+            damage = find_damage(self.out(key), files, quick=quick)
         except OSError as error:
             raise UnreadableError(self.out(key), error) from None
         if damage:
