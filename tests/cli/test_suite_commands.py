@@ -108,7 +108,7 @@ def test_validate_warns_of_episodes_that_dwarf_the_budget(tmp_path: Path) -> Non
     assert (usual.exit_code, usual.stderr) == (0, "")
     short = CliRunner().invoke(app, ["validate", str(path), "--set", "training.env_steps=3000"])
     assert short.exit_code == 0
-    warning = "training takes 3,000 env steps, one episode of its curve may take 27,000"
+    warning = "an episode of its learning curve may last 27,000 env steps, training only 3,000"
     assert [method for method in ("EfficientZero", "CURL", "DER") if f"warning: {method}: {warning}" in short.stderr] == [
         "EfficientZero", "CURL", "DER",
     ]  # fmt: skip

@@ -99,5 +99,5 @@ def test_the_readme_is_short_and_tells_what_the_committed_rows_say() -> None:
     # Where the rows are measured again, the figure is drawn again, too: python docs/site/figure.py
     curves = pd.read_csv(ROOT / "results" / "ours" / "catch_transfer" / "curves.csv")
     steps = env_steps_to_threshold(curves, 0.8).groupby("method")["env_steps"].mean()
-    assert f"after {steps['XTRA']:,.0f} env steps on the mean" in text
+    assert f"after {steps['XTRA']:,.0f} env steps on average" in text
     assert f"after {steps['EfficientZero']:,.0f}" in " ".join(text.split())

@@ -27,7 +27,7 @@ def gc(
     ] = False,
     results: ResultsOption = Path("results"),
 ) -> None:
-    """List, and with --yes remove, what the store holds for no run under results/runs, and with --replays spare replays."""
+    """List, and with --yes remove, stored jobs that no run under results/runs uses; with --replays, spare replays too."""
     from xtra.execute.garbage import find_garbage, find_spare_replays, planned_keys
     from xtra.store.errors import DamagedError
     from xtra.store.store import Store

@@ -49,13 +49,13 @@ def measure_planning(
 def measure_resuming(
     kills: Annotated[int, typer.Option(min=1, help="Attempts to kill or stop, each at a random moment.")] = 100,
     kills_per_run: Annotated[
-        int | None, typer.Option(min=1, help="The most that one run has to bear; as many as chance wants if not given.")
+        int | None, typer.Option(min=1, help="The most that one run has to bear; any number if not given.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the moments.")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Kill (kill -9) or stop (SIGTERM) small training runs at random moments, start them again, and compare their outputs bit for
-    bit. Every other run is saved by time and by stops alone."""
+    bit. Half of the runs write checkpoints only by time and when stopped."""
     from xtra.perf.resume import report
 
     measured = report(kills, seed, kills_per_run)

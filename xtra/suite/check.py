@@ -233,7 +233,7 @@ def warnings(spec: SuiteSpec) -> Iterator[str]:
         ends_by_itself = all(FAMILIES[find_game(target).family].ends_by_itself for target in spec.targets)
         if measures_curve and not ends_by_itself and longest > LONG_EPISODES * budget:
             yield (
-                f"{method.name}: training takes {budget:,} env steps, one episode of its curve may take {longest:,}; "
+                f"{method.name}: an episode of its learning curve may last {longest:,} env steps, training only {budget:,}; "
                 "lower environment.max_episode_env_steps, or set training.curve_episodes to 0"
             )
 
