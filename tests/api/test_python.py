@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 import re
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import xtra
+import xtra.search
 from xtra.cli.main import app
 from xtra.envs.config import EnvironmentConfig
 from xtra.envs.make import make_evaluation_environment
@@ -84,7 +86,8 @@ def test_importing_and_planning_import_nothing_heavy() -> None:
 
 def test_every_public_name_is_there_and_others_are_not() -> None:
     assert all(getattr(xtra, name) is not None for name in xtra.__all__)
-    assert set(xtra.__all__) <= set(dir(xtra))
+    assert dir(xtra) == xtra.__all__
+    assert dir(xtra.search) == sorted(xtra.search.__all__)
     with pytest.raises(AttributeError, match="no attribute 'trian'"):
         xtra.trian  # noqa: B018
 
@@ -98,12 +101,39 @@ def test_a_plan_takes_settings_seeds_and_globs(suite: Path) -> None:
     plan = xtra.plan(suite, set={"agent.search.num_simulations": 7, "protocol": "catch"}, seeds=[4], only=["EfficientZero"])
     assert [cell.name for cell in plan.cells] == ["EfficientZero/Catch/4"]
     assert plan.jobs[plan.cells[0].evaluate_key].config["agent"]["search"]["num_simulations"] == 7
+    assert repr(plan) == "<Plan of suite api: EfficientZero; cells: 1, jobs: 2>"
 
 
 def test_mistakes_in_a_plan_are_all_told(suite: Path) -> None:
     with pytest.raises(xtra.SuiteError) as caught:
         xtra.plan(suite, set={"agent.serch": 1, "targets": ["Katch"]})
     assert len(caught.value.problems) == 2
+    assert str(caught.value) == (
+        "set: unknown game 'Katch'\n    targets=[\"Katch\"]\n    ^\n    did you mean 'Catch'?\n\n"
+        "set: unknown setting 'agent.serch'\n    agent.serch=1\n    ^\n    agent has precision\n\n2 problems"
+    )
+    assert pickle.loads(pickle.dumps(caught.value)).problems == caught.value.problems
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"seeds": [-1]}, "seeds: seeds.0: -1 is not at least 0"),
+        ({"only": ["EfficientZeor"]}, "only: matches no cell"),
+        ({"set": {"plugins": ["my_agent.py"]}}, "set: "),
+    ],
+)
+def test_a_mistake_names_the_parameter_and_not_the_option(suite: Path, arguments: dict[str, Any], told: str) -> None:
+    (suite.parent / "my_agent.py").touch()
+    with pytest.raises(xtra.SuiteError) as caught:
+        xtra.plan(suite, **arguments)
+    assert str(caught.value).startswith(told)
+    assert "--" not in str(caught.value)
+
+
+def test_a_suite_whose_name_is_misspelt_is_told_with_the_nearest() -> None:
+    with pytest.raises(xtra.SuiteError, match=r"(?s)cathc: .*did you mean catch\?"):
+        xtra.plan("cathc")
 
 
 def test_a_run_leaves_rows_and_says_which_cells_are_complete(run: xtra.Run) -> None:

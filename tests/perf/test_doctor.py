@@ -132,6 +132,7 @@ def test_slurm_is_found_by_its_command(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_a_missing_extra_is_told_with_what_it_is_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "package_version", lambda name: None)
+    assert finding("pygame").advice == "needed for most of Gymnasium's environments: pip install 'xtra-bench[gymnasium]'"
     assert finding("minatar") == Finding(
         "minatar", "not installed", "needed for protocol minatar: pip install 'xtra-bench[minatar]'"
     )

@@ -58,6 +58,7 @@ INF = torch.tensor([0.0, 0.0, torch.inf])
         (lambda: run(seeds=[1, 2, 3]), "seeds is list"),
         (lambda: run(noise=torch.zeros(BATCH, ACTIONS, dtype=torch.float64)), "noise is float64"),
         (lambda: run(noise=NAN_ROW), "noise of root 1 has entries that are not finite"),
+        (lambda: run(noise=torch.full((BATCH, ACTIONS), -9.0)), "prior negative; expected finite Dirichlet.*policy='gumbel'"),
         (lambda: run(policy="gumbel", noise=NAN_ROW), "noise of root 1 has entries that are not finite"),
         (lambda: run(num_threads=0), "num_threads is 0"),
         (lambda: run(Constant(root={"policy_logits": NAN_ROW})), "initial_inference: policy_logits of root 1 is not finite"),

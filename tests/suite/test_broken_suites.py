@@ -157,11 +157,11 @@ def test_a_path_that_is_no_file_is_refused(tmp_path: Path) -> None:
             load_suite(tmp_path / name)
         told[name] = (caught.value.problems[0].message, caught.value.problems[0].remedy.replace(str(tmp_path), "DIR"))
     assert told == {
-        ".": ("is a directory", "name a suite file, such as suites/quick.yaml"),
-        "pipe": ("is not a regular file", "name a suite file, such as suites/quick.yaml"),
+        ".": ("is a directory", "name a suite file, or one that `xtra-bench list suites` names"),
+        "pipe": ("is not a regular file", "name a suite file, or one that `xtra-bench list suites` names"),
         "quik.yaml": ("no such file", "did you mean DIR/quick.yaml?"),
         "catch": ("no such file", "did you mean DIR/suites/catch.yaml?"),
-        "far.yaml": ("no such file", "name a suite file, such as suites/quick.yaml"),
+        "far.yaml": ("no such file", "name a suite file, or one that `xtra-bench list suites` names"),
         "absent/quick.yaml": ("no such file", "there is no directory DIR/absent"),
         "with\0null": ("cannot be read: embedded null byte", ""),
     }

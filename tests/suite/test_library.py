@@ -81,8 +81,9 @@ def test_a_new_suite_overwrites_nothing_and_has_a_name_that_a_directory_can_have
     assert load_suite("mine.yaml").suite == "mine"
 
 
-def test_a_misspelt_name_is_told_with_the_one_that_was_meant() -> None:
-    done = CliRunner().invoke(app, ["plan", "quik"])
+@pytest.mark.parametrize("arguments", [["plan", "quik"], ["new", "x", "--like", "quik"], ["export", "quik", "Random/Catch/0"]])
+def test_a_misspelt_name_is_told_with_the_one_that_was_meant(arguments: list[str]) -> None:
+    done = CliRunner().invoke(app, arguments)
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr == "quik: is neither a file nor a suite of the package\n    did you mean quick?\n"
 

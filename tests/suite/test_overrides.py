@@ -74,7 +74,7 @@ WRONG = {
     ),
     "agent.search.num_simulations=4.5": (
         "agent.search.num_simulations: 4.5 is not an integer",
-        "agent.search.num_simulations is an integer >= 1 and <= 10000; its default is 50",
+        "agent.search.num_simulations is an integer >= 1 and <= 10000; its default is 50, here 8",
     ),
     "training.env_steps": ("is not of the form path=value", "for example: --set agent.search.num_simulations=16"),
     "agent.optimizer.learning=4": (

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from xtra.suite.plan import Plan
 
 
+PARAMETERS = {"--set": "set", "--seeds": "seeds", "--only": "only", "--trust-plugins": "trust_plugins=True"}
+"""Parameters of `plan` and `run`, by the option of the command line that says the same."""
+
+
 @dataclass(frozen=True)
 class Run:
     """The results of a run.
@@ -68,13 +72,18 @@ def plan(
 
     Raises SuiteError with every mistake in the suite, its place and its remedy.
     """
+    from xtra.suite.diagnostics.errors import SuiteError
     from xtra.suite.library import find_suite
     from xtra.suite.load import load_suite
     from xtra.suite.plan import plan as make_plan
 
     overrides = [f"{path}={json.dumps(value)}" for path, value in (set or {}).items()]
-    spec = load_suite(find_suite(Path(suite)), overrides, None if seeds is None else list(seeds), trust_plugins=trust_plugins)
-    return make_plan(spec).only(only)
+    chosen_seeds = None if seeds is None else list(seeds)
+    try:
+        spec = load_suite(find_suite(Path(suite)), overrides, chosen_seeds, trust_plugins=trust_plugins)
+        return make_plan(spec).only(only)
+    except SuiteError as error:
+        raise error.with_names(PARAMETERS) from None
 
 
 def run(

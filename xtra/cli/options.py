@@ -14,13 +14,9 @@ if TYPE_CHECKING:
 
 
 def _suite_file(named: Path | None) -> Path | None:
-    from xtra.suite.diagnostics.errors import Location, Problem, SuiteError, nearest
-    from xtra.suite.library import find_suite, shipped_suites
+    from xtra.suite.library import find_suite
 
-    file = None if named is None else find_suite(named)
-    if file is not None and not file.exists() and file.name == str(file) and (close := nearest(file.stem, shipped_suites())):
-        raise SuiteError([Problem(Location(str(file)), "is neither a file nor a suite of the package", f"did you mean {close}?")])
-    return file
+    return None if named is None else find_suite(named)
 
 
 SuiteArgument = Annotated[

@@ -23,6 +23,7 @@ SECONDS_FOR_SBATCH = 20
 
 EXTRAS = {
     "minatar": "protocol minatar: pip install 'xtra-bench[minatar]'",
+    "pygame": "most of Gymnasium's environments: pip install 'xtra-bench[gymnasium]'",
     "tensorboard": "curves in TensorBoard: pip install 'xtra-bench[tensorboard]'",
     "wandb": "metrics in Weights & Biases: pip install 'xtra-bench[wandb]'",
 }

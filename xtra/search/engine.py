@@ -29,7 +29,8 @@ class BadOutput(ValueError):
         if field == "valid_actions":
             super().__init__(f"valid_actions of root {root} has no valid action; expected at least one")
         elif field == "noise":
-            super().__init__(f"noise of root {root} has entries that are not finite, or make a prior negative; expected finite")
+            fault = f"noise of root {root} has entries that are not finite, or make a prior negative"
+            super().__init__(f"{fault}; expected finite Dirichlet samples, or policy='gumbel' for Gumbel samples")
         else:
             super().__init__(f"{source}: {field} of root {root} is not finite; expected finite numbers")
 

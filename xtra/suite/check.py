@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -17,7 +17,7 @@ from xtra.stages.registry import STAGES
 from xtra.suite.diagnostics.document import DataPath, Document, Problems
 from xtra.suite.diagnostics.errors import Problem, shown, suggest
 from xtra.suite.diagnostics.validation import own_message
-from xtra.suite.method import agent_of, foreign_to, leaves, merged_settings, resolve, value_at
+from xtra.suite.method import agent_of, foreign_to, leaves, merged_settings, resolve, value_at, values_of
 from xtra.suite.overrides import Override
 from xtra.suite.presets import PRESETS, SIZES
 from xtra.suite.settings import setting_problem
@@ -130,16 +130,19 @@ def settings(spec: SuiteSpec, document: Document, overrides: Iterable[Override])
     """Reports unknown settings, settings of another agent, and values that a setting does not take."""
     agents = [_safe_agent(spec, method) for method in spec.methods]
     everyone = sorted(set(AGENTS if None in agents else (agent for agent in agents if agent)))
+    layered = [method for method in spec.methods if _has_known_layers(spec, method)]
     for path, value in spec.set.items():
-        yield from _setting(document, ("set", path), value, everyone)
+        without = spec.model_copy(update={"set": _without(spec.set, path)})
+        yield from _setting(document, ("set", path), value, everyone, values_of(path, without, layered))
     for index, method in enumerate(spec.methods):
         own = agents[index]
         for path, value in method.set.items():
-            yield from _setting(document, ("methods", index, "set", path), value, sorted(AGENTS) if own is None else [own])
+            bare = [method.model_copy(update={"set": _without(method.set, path)})] if method in layered else []
+            users = sorted(AGENTS) if own is None else [own]
+            yield from _setting(document, ("methods", index, "set", path), value, users, values_of(path, spec, bare))
     for override in overrides:
-        problem = setting_problem(
-            override.path, override.value, everyone, override.location, override.value_location, SuiteFile.model_fields
-        )
+        places, values = (override.location, override.value_location), values_of(override.path, spec, layered)
+        problem = setting_problem(override.path, override.value, everyone, *places, SuiteFile.model_fields, values)
         if problem is not None:
             yield ("--set", override.path), problem
 
@@ -238,8 +241,21 @@ def warnings(spec: SuiteSpec) -> Iterator[str]:
             )
 
 
-def _setting(document: Document, path: DataPath, value: Any, agents: Sequence[str]) -> Problems:
-    problem = setting_problem(str(path[-1]), value, agents, document.key_location(path), document.location(path))
+def _has_known_layers(spec: SuiteSpec, method: MethodSpec) -> bool:
+    """Tells whether everything that a method's settings come from is known."""
+    if _safe_agent(spec, method) is None:
+        return False
+    presets = {spec.preset, *(link.preset for link in spec.chain(method) if link.preset is not None)}
+    return spec.protocol in PROTOCOLS and presets <= PRESETS.keys()
+
+
+def _without(settings: Mapping[str, Any], path: str) -> dict[str, Any]:
+    return {other: value for other, value in settings.items() if other != path}
+
+
+def _setting(document: Document, path: DataPath, value: Any, agents: Sequence[str], otherwise: Sequence[Any]) -> Problems:
+    places = document.key_location(path), document.location(path)
+    problem = setting_problem(str(path[-1]), value, agents, *places, otherwise=otherwise)
     if problem is not None:
         yield path, problem
 

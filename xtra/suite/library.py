@@ -9,6 +9,7 @@ from pathlib import Path
 
 import xtra
 from xtra.suite.diagnostics.document import read_text
+from xtra.suite.diagnostics.errors import Location, Problem, SuiteError, nearest
 from xtra.suite.spec import SuiteFile
 
 _PACKAGE = Path(xtra.__file__).parent
@@ -27,12 +28,18 @@ def shipped_suites() -> dict[str, Path]:
 
 def find_suite(named: Path) -> Path:
     """Finds the file of a suite: the path itself where something is; else, for a bare name, `suites/NAME.yaml` here, else the
-    package's."""
+    package's. Returns the path where there is none of these; raises SuiteError where the package has one of nearly that name."""
     if named.exists() or named.name != str(named):
         return named
     name = named.stem if named.suffix == ".yaml" else named.name
     here = Path("suites") / f"{name}.yaml"
-    return here if here.is_file() else shipped_suites().get(name, named)
+    shipped = shipped_suites()
+    close = None if here.is_file() or name in shipped else nearest(name, shipped)
+    if close is not None:
+        raise SuiteError(
+            [Problem(Location(str(named)), "is neither a file nor a suite of the package", f"did you mean {close}?")]
+        )
+    return here if here.is_file() else shipped.get(name, named)
 
 
 def new_suite(name: str, like: Path) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Self, cast
@@ -236,6 +236,17 @@ def resolve(spec: SuiteSpec, method: MethodSpec) -> MethodConfig:
     """
     agent, merged = agent_of(spec, method), merged_settings(spec, method)
     return configure(agent, {path: value for path, value in merged.items() if foreign_to(agent, path, merged) is None})
+
+
+def values_of(path: str, spec: SuiteSpec, methods: Iterable[MethodSpec]) -> list[Any]:
+    """Returns the value that a setting has in each of the methods whose agent has it."""
+    values = []
+    for method in methods:
+        agent = agent_of(spec, method)
+        if path in leaves(agent):
+            default = leaves(agent)[path].info.get_default(call_default_factory=True, validated_data={})
+            values.append({path: default, **AGENTS[agent].defaults, **merged_settings(spec, method)}[path])
+    return values
 
 
 def merged_settings(spec: SuiteSpec, method: MethodSpec) -> dict[str, Any]:

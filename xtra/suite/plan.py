@@ -22,7 +22,7 @@ ID_DIGITS = 8
 """Hex digits of a plan's id."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Plan:
     """A suite's jobs and cells. `jobs` is in topological order: a job stands after every job it reads.
 
@@ -33,6 +33,10 @@ class Plan:
     jobs: Mapping[str, Job]
     cells: tuple[Cell, ...]
     files: Mapping[str, Path] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        methods = ", ".join(dict.fromkeys(cell.method for cell in self.cells))
+        return f"<Plan of suite {self.suite}: {methods}; cells: {len(self.cells)}, jobs: {len(self.jobs)}>"
 
     @property
     def suite(self) -> str:

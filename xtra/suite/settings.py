@@ -29,16 +29,23 @@ MIN_LIKENESS = 0.65
 
 
 def setting_problem(
-    path: str, value: Any, agents: Collection[str], location: Location, value_location: Location, also: Iterable[str] = ()
+    path: str,
+    value: Any,
+    agents: Collection[str],
+    location: Location,
+    value_location: Location,
+    also: Iterable[str] = (),
+    otherwise: Collection[Any] = (),
 ) -> Problem | None:
     """Explains what is wrong with setting `path` to `value`, where `agents` are those that it may be meant for; None if nothing.
 
     location, value_location: where the path and the value stand. also: other names that an unknown path may have been meant as.
+    otherwise: the values that the setting has here without this one.
     """
     users = [agent for agent in agents if path in leaves(agent)]
     if not users:
         return Problem(location, *_path_complaint(path, agents, also))
-    complaints = (_value_complaint(path, value, agent) for agent in users)
+    complaints = (_value_complaint(path, value, agent, otherwise) for agent in users)
     return next((Problem(value_location, *complaint) for complaint in complaints if complaint is not None), None)
 
 
@@ -57,7 +64,7 @@ def _likeness(a: str, b: str) -> float:
     return SequenceMatcher(None, a[:200].lower(), b[:200].lower(), autojunk=False).ratio()
 
 
-def _value_complaint(path: str, value: Any, agent: str) -> tuple[str, str] | None:
+def _value_complaint(path: str, value: Any, agent: str, otherwise: Collection[Any]) -> tuple[str, str] | None:
     leaf = leaves(agent)[path]
     choice = {leaf.chosen_by: min(leaf.names)} if leaf.names else {}
     try:
@@ -68,7 +75,7 @@ def _value_complaint(path: str, value: Any, agent: str) -> tuple[str, str] | Non
             location = detail["loc"]
             if location[: len(parts)] == parts:
                 reason = expected(detail) if location == parts else _kind(info)
-                return f"{path}: {shown(value)} is not {reason}", _value_remedy(path, value, info)
+                return f"{path}: {shown(value)} is not {reason}", _value_remedy(path, value, info, otherwise)
     return None
 
 
@@ -93,22 +100,24 @@ def _path_complaint(path: str, agents: Collection[str], also: Iterable[str]) -> 
     return f"unknown setting {shown(path)}", remedy
 
 
-def _describe(path: str, info: FieldInfo) -> str:
+def _describe(path: str, info: FieldInfo, otherwise: Collection[Any]) -> str:
     bounds = [f"{sign} {getattr(m, name)}" for m in info.metadata for kind, name, sign in _BOUNDS if isinstance(m, kind)]
     kind = " ".join([_kind(info), *([" and ".join(bounds)] if bounds else [])])
     default = info.get_default(call_default_factory=True, validated_data={})
-    return f"{path} is {kind}; its default is {_plain(default)}"
+    others = " or ".join(dict.fromkeys(_plain(value) for value in otherwise))
+    here = f", here {others}" if others not in ("", _plain(default)) else ""
+    return f"{path} is {kind}; its default is {_plain(default)}{here}"
 
 
 _BOUNDS: tuple[tuple[type, str, str], ...] = ((Ge, "ge", ">="), (Gt, "gt", ">"), (Le, "le", "<="), (Lt, "lt", "<"))
 _KINDS: dict[Any, str] = {int: "an integer", float: "a number", bool: "true or false", str: "a text"}
 
 
-def _value_remedy(path: str, value: Any, info: FieldInfo) -> str:
+def _value_remedy(path: str, value: Any, info: FieldInfo, otherwise: Collection[Any]) -> str:
     """Suggests the name that was meant, where the setting is a name and one is near; else describes the setting."""
     choice = next((one for one in info.metadata if isinstance(one, NameIn)), None)
     close = nearest(value, choice.names) if choice is not None and isinstance(value, str) else None
-    return _describe(path, info) if close is None else f"did you mean {close}?"
+    return _describe(path, info, otherwise) if close is None else f"did you mean {close}?"
 
 
 def _kind(info: FieldInfo) -> str:

@@ -78,7 +78,7 @@ def read_text(path: Path, kind: str = "suite") -> str:
     kind: the kind of file that is expected, for the messages.
     """
     whole = Location(str(path))
-    example = f"name a {kind} file{', such as suites/quick.yaml' if kind == 'suite' else ''}"
+    example = f"name a {kind} file{', or one that `xtra-bench list suites` names' if kind == 'suite' else ''}"
     try:
         if path.is_dir():
             raise SuiteError([Problem(whole, "is a directory", example)])

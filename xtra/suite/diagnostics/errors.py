@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 
 EXCERPT_WIDTH = 110
 """Longer lines are cut around the column at fault."""
@@ -50,7 +50,21 @@ class SuiteError(Exception):
     def __init__(self, problems: Iterable[Problem]) -> None:
         unique = dict.fromkeys(problems)
         self.problems = tuple(sorted(unique, key=lambda p: (p.location.source, p.location.line, p.location.column)))
-        super().__init__("; ".join(f"{problem.location}: {problem.message}" for problem in self.problems))
+        super().__init__(self.problems)
+
+    def __str__(self) -> str:
+        return self.render()
+
+    def with_names(self, names: Mapping[str, str]) -> SuiteError:
+        """Returns the same problems in the words of another caller. names: what it says for each option of the command line."""
+
+        def reworded(problem: Problem) -> Problem:
+            source, remedy = problem.location.source, problem.remedy
+            for option, name in names.items():
+                remedy = remedy.replace(option, name)
+            return Problem(replace(problem.location, source=names.get(source, source)), problem.message, remedy)
+
+        return SuiteError(map(reworded, self.problems))
 
     def render(self) -> str:
         """Writes all problems as text for the terminal."""
