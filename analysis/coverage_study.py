@@ -2,7 +2,7 @@
 
     python analysis/coverage_study.py --simulations 1000 --out results/ours/interval_coverage.csv
 
-Each population says how the runs of each game are distributed; game levels are EfficientZero's published human-normalised scores.
+Each population says how the runs of each game are distributed; game levels are EfficientZero's published human-normalized scores.
 The truth of a statistic is its value on 20,000 runs per game. `extreme_skew` lies beyond the populations that the intervals are
 made for, and is kept to show their limits.
 """
@@ -25,7 +25,7 @@ from xtra_analysis.time_to_threshold import mean_difference
 from xtra.protocol.scores import published_scores, reference_scores
 
 Population = Callable[[np.random.Generator, int, int], Array]
-"""(random, runs, games) → normalised scores (runs, games)."""
+"""(random, runs, games) → normalized scores (runs, games)."""
 
 STATISTICS: dict[str, Callable[..., Array]] = {
     **AGGREGATES,
@@ -41,7 +41,7 @@ REPS = 600
 
 
 def levels(games: int) -> Array:
-    """Returns EfficientZero's human-normalised scores `[games]`, thinned evenly to so many games."""
+    """Returns EfficientZero's human-normalized scores `[games]`, thinned evenly to so many games."""
     references = reference_scores()
     known = sorted(references[one.game].normalize(one.score) for one in published_scores() if one.method == "EfficientZero")
     places = np.linspace(0, len(known) - 1, games).round().astype(int)

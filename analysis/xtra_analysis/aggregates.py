@@ -1,6 +1,6 @@
 """The four aggregates of rliable (Agarwal et al., 2021): how they are computed, estimated, drawn and told.
 
-Each takes an array `[..., runs, games]` of normalised scores and returns `[...]`. Where games have different numbers of runs,
+Each takes an array `[..., runs, games]` of normalized scores and returns `[...]`. Where games have different numbers of runs,
 columns are padded below with NaN and every game counts equally; on full matrices the values are rliable's.
 """
 
@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from xtra_analysis.bootstrap import SeededStratifiedBootstrap, generator
-from xtra_analysis.columns import GAMES, METHOD, SEEDS, estimate_columns, sample_text, spoken, wide_estimates
+from xtra_analysis.columns import GAMES, LOWER_IS_BETTER, METHOD, SEEDS, estimate_columns, sample_text, spoken, wide_estimates
 from xtra_analysis.drawing import interval_rows, new_figure, xtra_style
 from xtra_analysis.findings import Findings
 from xtra_analysis.intervals import UNKNOWN, percentile_interval, pool_spread, small_sample_interval
@@ -126,6 +126,8 @@ def _estimates(method: str, matrix: Array, statistics: Mapping[str, Statistic], 
         estimate = float(statistic(matrix))
         sample, distribution = (pooled, drawn_pooled) if name in POOLED else (matrix, drawn)
         honest = small_sample_interval(statistic, [sample], distribution[:, index], estimate, longer_arm=name in POOLED)
+        if name == LOWER_IS_BETTER:
+            honest = honest.clip(0.0, np.inf)  # scores above 1 count as 1
         percentile = percentile_interval(drawn[:, index]) if fewest > 1 else UNKNOWN
         rows.append(
             {

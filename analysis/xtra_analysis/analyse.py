@@ -55,13 +55,11 @@ def _estimates(study: Study, seed: int) -> Findings:
 
 
 def _within_scale(study: Study, table: pd.DataFrame) -> pd.DataFrame:
-    """Clips intervals at the game's maximum where that is 1 (and at a gap of zero)."""
+    """Clips intervals at the game's maximum where that is 1."""
     if not study.scale.bounded:
         return table
     gap = table["statistic"] == "optimality_gap" if "statistic" in table else pd.Series(data=False, index=table.index)
-    highs = {name: table[name].where(gap, table[name].clip(upper=1.0)) for name in ("high", "percentile_high")}
-    lows = {name: table[name].where(~gap, table[name].clip(lower=0.0)) for name in ("low", "percentile_low")}
-    return table.assign(**highs, **lows)
+    return table.assign(**{name: table[name].where(gap, table[name].clip(upper=1.0)) for name in ("high", "percentile_high")})
 
 
 def _comparison(study: Study, seed: int) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """Methods against the baseline: ratios whose numerator and denominator are resampled together, and the chance of doing better.
 
-The paper normalises by EfficientZero's mean score of each game and averages over games; treating that mean as known would hide
+The paper normalizes by EfficientZero's mean score of each game and averages over games; treating that mean as known would hide
 half of the uncertainty.
 """
 

@@ -113,8 +113,8 @@ def _costs(findings: Findings) -> list[Table | Picture]:
                 "compute_efficiency",
                 plot_efficiency(timed, x="time", x_label=label, emphasis=findings.emphasis),
                 f"Line chart: interquartile mean of the normalized score over {label}, one line per method.",
-                f"The same over {label} of one run. A method that builds on other jobs starts later, by its share of their cost; "
-                "time within training is taken to pass evenly.",
+                f"IQM of the normalized score over {label} of one run. A method that builds on other jobs starts later, by its "
+                "share of their cost; time within training is taken to pass evenly.",
                 timed,
                 wide=False,
             )

@@ -113,9 +113,12 @@ def diagnostics_section(findings: Findings) -> Section | None:
     notes = [
         "Losses on one batch of the replay at the end of training, as a mean over seeds: those of value prefixes and consistency "
         "summed over unroll steps, the policy's at the observation itself. As it acts: with batch norm's running statistics.",
-        "A policy's loss lies between its targets' entropy (at best) and that of a uniform policy; own search: of the acting "
-        "network's prior towards its own searches. Searches agree: two searches of a position, with other noise at the root, "
-        "prefer the same action. Targets move: total variation between the policies of two target networks in a row.",
+        "Compare a policy's loss with the entropy of its targets (at best: no policy can lose less) and with what a policy loses "
+        "that is uniform over the game's valid actions. Early in training it can be far above that: where a network has outputs "
+        "for more actions, weight on invalid ones costs too, although searches leave them out. Own search: of the acting "
+        "network's prior, over valid actions, towards its own searches.",
+        "Searches agree: two searches of a position, with other noise at the root, prefer the same action. Targets move: total "
+        "variation between the policies of two target networks in a row.",
     ]
     if "q_spread" in frame:
         notes.append(

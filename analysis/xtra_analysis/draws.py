@@ -23,7 +23,7 @@ SPREAD_COLUMNS = ["group", "num_draws", "mean", "lowest", "highest", "spread", "
 def draw_scores(study: Study) -> pd.DataFrame:
     """Makes one row per method that has a group: its mean over games, and the standard error of that from its own seeds alone.
 
-    Scores are ratios to the baseline's mean in each game if it learns, else normalised. The baseline's own error is left out,
+    Scores are ratios to the baseline's mean in each game if it learns, else normalized. The baseline's own error is left out,
     because all draws share it. Only games that every draw of the group has count; the error is NaN where one has one run.
     """
     rows = []

@@ -142,7 +142,7 @@ def equivalence_section(findings: Findings) -> Section | None:
     blocks: list[Table | Picture | Paragraph] = [
         Paragraph(
             f"Two methods are called equivalent if the areas under their learning curves differ by less than {margin:g}, which "
-            "the suite sets on the normalised scale. Areas are divided by the curve's length, seeds paired, games count equally."
+            "the suite sets on the normalized scale. Areas are divided by the curve's length, seeds paired, games count equally."
         )
     ]
     for place, (reference, part) in enumerate(table.groupby("reference", sort=False)):
@@ -156,7 +156,7 @@ def _nothing_to_judge(study: Study, margin: float) -> str:
     curves = study.tables["curves"]
     known = curves[curves["normalized"].notna()]
     if len(curves) and known.empty:
-        why = "no game of this study has a reference score, so its scores cannot be normalised"
+        why = "no game of this study has a reference score, so its scores cannot be normalized"
     else:
         why = "no two learning methods have curves with two seeds in common yet"
     return f"The suite calls methods equivalent that are less than {margin:g} apart, but nothing can be judged: {why}."

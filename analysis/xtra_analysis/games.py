@@ -140,7 +140,7 @@ def game_scores(study: Study) -> pd.DataFrame:
 def _score_table(study: Study) -> Table:
     scores = game_scores(study)
     methods = [name for name in study.methods if name in set(scores["method"])]
-    cells = {(row.game, row.method): _score_text(row) for row in scores.itertuples()}
+    cells = {(row.game, row.method): f"{mean_text(row)} ({row.num_runs})" for row in scores.itertuples()}
     columns = [Column("Game", lambda row: row.game, numeric=False)]
     means = {(row.game, row.method): row.mean for row in scores.itertuples()}
     learns = study.record.proves == "learning"
@@ -164,9 +164,9 @@ def _mean(means: Mapping[tuple[str, str], float], method: str, row: Any) -> floa
     return means.get((row.game, method), float("nan"))
 
 
-def _score_text(row: Any) -> str:
-    spread = "" if pd.isna(row.std) else f" ± {number(row.std)}"
-    return f"{number(row.mean)}{spread} ({row.num_runs})"
+def mean_text(row: Any) -> str:
+    """Writes mean and standard deviation of a row of `game_scores`."""
+    return number(row.mean) + ("" if pd.isna(row.std) else f" ± {number(row.std)}")
 
 
 def _heat_map(findings: Findings, baseline: str) -> Picture:
@@ -186,7 +186,7 @@ def _ratio_table(findings: Findings) -> Table:
         Column("Ratio", lambda row: number(row.estimate)),
         Column("95 % interval", lambda row: span(row.low, row.high)),
         Column("Seeds", lambda row: f"{row.num_runs} / {row.num_baseline_runs}"),
-        Column("", lambda row: "unstable" if row.unstable else "", numeric=False),
+        Column("", lambda row: "unstable" if row.unstable and not np.isnan(row.estimate) else "", numeric=False),
     ]
     primary = findings.game_ratios[findings.game_ratios["method"] == findings.primary]
     notes = ["Seeds: of the method / of the baseline."]

@@ -6,6 +6,7 @@ import pandas as pd
 
 from xtra_analysis.draws import spread_sentence
 from xtra_analysis.findings import Findings
+from xtra_analysis.games import game_scores
 from xtra_analysis.matrices import games_with_positive_scores
 from xtra_analysis.text import counted, each, listed, number, percent, probability, span
 from xtra_analysis.time_to_threshold import threshold_sentence
@@ -37,7 +38,18 @@ def _final_sentence(findings: Findings, primary: str) -> str:
     iqm = findings.estimate(primary, "iqm")
     if iqm is not None:
         return _score_sentence(findings, primary, iqm)
-    return f"{primary} has scores, but no reference to normalise them by; see the table of games."
+    return _raw_sentence(findings, primary)
+
+
+def _raw_sentence(findings: Findings, primary: str) -> str:
+    """Words raw scores, where no game has a reference score."""
+    games = findings.study.record.games
+    if len(games) > 1:
+        return f"{primary} has scores, but no game has a reference score to normalize them by; see the raw ones."
+    scores = game_scores(findings.study)
+    (row,) = scores[scores["method"] == primary].itertuples()
+    mean = "the score of one seed" if row.num_runs == 1 else f"the mean of {counted(row.num_runs, 'seed')}"
+    return f"{primary} scored {number(row.mean)} on {row.game}, {mean}. The game has no reference score to normalize by."
 
 
 def _ratio_sentence(findings: Findings, primary: str, ratio: pd.Series) -> str:
@@ -53,7 +65,17 @@ def _ratio_sentence(findings: Findings, primary: str, ratio: pd.Series) -> str:
     if pd.isna(ratio["low"]):
         return f"{primary} scored {size}, {where}; {_no_interval(ratio)}."
     bounds = f"95 % interval {percent(ratio['low'] - 1)} to {percent(ratio['high'] - 1)}"
-    return f"{primary} scored {size} ({bounds}), {where}. {_verdict(findings, primary, ratio)}"
+    caution = _caution(findings, primary, usable)
+    return f"{primary} scored {size} ({bounds}{caution}), {where}. {_verdict(findings, primary, ratio)}"
+
+
+def _caution(findings: Findings, primary: str, usable: set[str]) -> str:
+    """Says beside a ratio's interval where the baseline may score nothing, so that the ratio is unstable; else nothing."""
+    ratios = findings.game_ratios
+    rows = ratios[(ratios["method"] == primary) & ratios["unstable"] & ratios["game"].isin(list(usable))]
+    names = sorted(rows["game"])
+    where = listed(names) if len(names) <= MOST_NAMES else counted(len(names), "game")
+    return f", unstable: {findings.study.baseline}'s own interval reaches zero on {where}" if names else ""
 
 
 def _games(findings: Findings, counted_games: set[str], reason: str) -> str:

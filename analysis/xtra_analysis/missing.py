@@ -41,7 +41,8 @@ def missing_line(findings: Findings) -> Paragraph:
     """Tells which cells have no score, by name where there are few."""
     missing = findings.study.missing
     if missing.empty:
-        return Paragraph(f"Nothing is missing: all {counted(len(findings.study.scores), 'run')} have a score.")
+        num_runs = len(findings.study.scores)
+        return Paragraph(f"Nothing is missing: {'the one run has' if num_runs == 1 else f'all {num_runs:,} runs have'} a score.")
     names = [f"{row.method} on {row.game}, seed {row.seed} ({row.status})" for row in missing.head(4).itertuples()]
     more = f" and {len(missing) - 4} more, listed below" if len(missing) > 4 else ""
     return Paragraph(

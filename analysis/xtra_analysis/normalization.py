@@ -1,4 +1,4 @@
-"""Normalised scores: the raw scores that 0 and 1 stand for in each game, from the tables of `xtra.protocol.scores`, a file, or
+"""Normalized scores: the raw scores that 0 and 1 stand for in each game, from the tables of `xtra.protocol.scores`, a file, or
 not at all."""
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ MOST_GAMES = 4
 
 @dataclass(frozen=True)
 class Scale:
-    """The meaning of normalised scores.
+    """The meaning of normalized scores.
 
     meaning: in words. endpoints: for each game the raw scores that become 0 and 1; None if scores are taken as given.
-    unknown_games: games that are left out of normalised scores, because nobody knows their endpoints. bounded: whether no score
+    unknown_games: games that are left out of normalized scores, because nobody knows their endpoints. bounded: whether no score
     can be above 1.
     """
 
@@ -36,7 +36,7 @@ class Scale:
     bounded: bool = False
 
     def normalize(self, games: pd.Series, scores: pd.Series) -> pd.Series:
-        """Normalises scores; NaN in a game that has no endpoints."""
+        """Normalizes scores; NaN in a game that has no endpoints."""
         if self.endpoints is None:
             return scores.astype("float64")
         low, high = (games.map({game: pair[place] for game, pair in self.endpoints.items()}) for place in (0, 1))

@@ -7,11 +7,15 @@ import pandas as pd
 from xtra_analysis.aggregates import plot_aggregates
 from xtra_analysis.columns import GAMES, METHOD, SEEDS, band_text, spoken
 from xtra_analysis.findings import Findings
+from xtra_analysis.games import game_scores, mean_text
 from xtra_analysis.learning_curves import plot_efficiency
 from xtra_analysis.missing import incomplete_methods, missing_line
 from xtra_analysis.page import Column, Paragraph, Picture, Section, Table
 from xtra_analysis.published import PROTOCOL
-from xtra_analysis.text import counted, number, span
+from xtra_analysis.text import NONE, counted, number, span
+
+MOST_RAW = 4
+"""Most games whose raw scores the first screen shows."""
 
 
 def overview_section(findings: Findings) -> Section:
@@ -73,29 +77,57 @@ def _count_table(findings: Findings) -> Table:
 
 
 def _table(findings: Findings) -> Table:
+    """Tells of each method its ratio to the baseline, its IQM, and raw scores as far as `_raw_games` goes."""
     iqm = findings.estimates[findings.estimates["statistic"] == "iqm"]
     ratios = findings.comparison[findings.comparison["statistic"] == "mean_ratio"]
+    games = _raw_games(findings)
     frame = pd.DataFrame({"method": findings.study.methods}).merge(iqm, on="method", how="left")
     frame = frame.merge(ratios[["method", "estimate", "low", "high"]], on="method", how="left", suffixes=("", "_ratio"))
-    for column in ("min_runs", "max_runs", "num_games"):
-        frame[column] = frame[column].astype("float64").fillna(0).astype(int)
+    runs = findings.study.complete.groupby(["method", "game"]).size().groupby("method").agg(["min", "max"])
+    for column, raw in (("min_runs", frame["method"].map(runs["min"])), ("max_runs", frame["method"].map(runs["max"]))):
+        frame[column] = frame[column].astype("float64").fillna(raw).fillna(0).astype(int)
+    frame["num_games"] = frame["num_games"].astype("float64").fillna(0).astype(int)
+    scores = game_scores(findings.study)
+    means = scores[scores["game"].isin(games)].pivot(index="method", columns="game", values="mean").add_prefix("mean ")
     columns = [METHOD]
     if len(ratios):
-        baseline = str(findings.study.baseline)
+        columns += _ratio_columns(str(findings.study.baseline))
+    if len(iqm):
         columns += [
-            Column(
-                f"×\u00a0{baseline}",
-                lambda row: "1" if row.method == baseline else number(row.estimate_ratio),
-                value=lambda row: 1.0 if row.method == baseline else row.estimate_ratio,
-            ),
-            Column("95 % interval", lambda row: "" if row.method == baseline else span(row.low_ratio, row.high_ratio)),
+            Column("IQM", lambda row: number(row.estimate), value=lambda row: row.estimate),
+            Column("95 % interval", lambda row: span(row.low, row.high)),
         ]
-    columns += [
-        Column("IQM", lambda row: number(row.estimate), value=lambda row: row.estimate),
-        Column("95 % interval", lambda row: span(row.low, row.high)),
-    ]
-    counts = [SEEDS, GAMES] if iqm["num_games"].nunique() > 1 else [SEEDS]
+    columns += [_raw_column(scores[scores["game"] == game], f"Raw score, {game}") for game in games]
+    columns += [SEEDS, GAMES] if iqm["num_games"].nunique() > 1 else [SEEDS]
     known = int(iqm["num_games"].max()) if len(iqm) else 0
-    partial = known < len(findings.study.record.games)
-    notes = [f"IQM of the normalized score, over the {counted(known, 'game')} whose scale is known."] if known and partial else []
-    return Table("overview", "Methods", frame, [*columns, *counts], notes)
+    notes = ["Raw score: mean ± standard deviation over seeds."] if games else []
+    if 0 < known < len(findings.study.record.games):
+        notes.append(f"IQM of the normalized score, over the {counted(known, 'game')} whose scale is known.")
+    return Table("overview", "Methods", frame.merge(means.reset_index(), on="method", how="left"), columns, notes)
+
+
+def _raw_games(findings: Findings) -> list[str]:
+    """Returns the games whose raw scores the first screen shows: a single one, or a few where no normalized score is known."""
+    games = sorted(findings.study.complete["game"].unique())
+    return games if len(games) == 1 or (findings.estimates.empty and len(games) <= MOST_RAW) else []
+
+
+def _ratio_columns(baseline: str) -> list[Column]:
+    return [
+        Column(
+            f"×\u00a0{baseline}",
+            lambda row: "1" if row.method == baseline else number(row.estimate_ratio),
+            value=lambda row: 1.0 if row.method == baseline else row.estimate_ratio,
+        ),
+        Column("95 % interval", lambda row: "" if row.method == baseline else span(row.low_ratio, row.high_ratio)),
+    ]
+
+
+def _raw_column(scores: pd.DataFrame, heading: str) -> Column:
+    """Makes the column of one game's rows of `game_scores`."""
+    rows = {row.method: row for row in scores.itertuples()}
+    return Column(
+        heading,
+        lambda row: mean_text(rows[row.method]) if row.method in rows else NONE,
+        value=lambda row: rows[row.method].mean if row.method in rows else float("nan"),
+    )

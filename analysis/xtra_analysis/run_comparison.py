@@ -1,7 +1,7 @@
 """Two runs side by side, for the question "did my change help?": their differences, and the effect on the scores.
 
 Runs of both are paired by method, game and seed. The estimate is the mean of their differences: in each game of raw scores, over
-games of normalised ones, every game counting the same.
+games of normalized ones, every game counting the same.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class RunComparison:
 
     refusal: why the scores are not compared; the frames are empty then. unchanged: methods of which every run is the same job
     with the same score; the frames but `pairs` are without them. pairs: one row per (method, game, seed) with a score in both.
-    games: one row per (method, game), the mean difference of raw scores. overall: one per method, that of normalised ones.
+    games: one row per (method, game), the mean difference of raw scores. overall: one per method, that of normalized ones.
     `p_holm` corrects for all rows of a frame. unpaired: cells that have a score in one run alone.
     """
 
@@ -140,7 +140,7 @@ def _game(pairs: pd.DataFrame, seed: int) -> dict[str, object]:
 
 
 def _overall(pairs: pd.DataFrame, seed: int) -> Iterator[dict[str, object]]:
-    """Yields the mean over games of normalised differences, of each method with a game whose scale is known."""
+    """Yields the mean over games of normalized differences, of each method with a game whose scale is known."""
     known = pairs[pairs["normalized_difference"].notna()]
     for method, part in known.groupby("method", sort=False):
         yield {"method": method, "num_games": part["game"].nunique()} | _mean_difference(part, "normalized_difference", seed, "")

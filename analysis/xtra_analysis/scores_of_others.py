@@ -143,7 +143,7 @@ def _record(rows: list[Row], origin: ScoresOrigin, baseline: str | None, questio
         question=question or _question(methods, baseline),
         protocol="",
         protocol_name="",
-        protocol_summary="These scores were measured by other code; how, is for those to say who measured them.",
+        protocol_summary="These scores were measured by other code; ask their authors how they were measured.",
         proves="learning",
         normalization="human",
         games=tuple(dict.fromkeys(row["game"] for row in rows)),

@@ -1,4 +1,4 @@
-"""Runs → one study: tidy frames, normalised scores, and which cells are missing.
+"""Runs → one study: tidy frames, normalized scores, and which cells are missing.
 
 Several runs of one protocol make one study (more seeds, more methods, or what another machine went on with); a directory of
 runs stands for all of them. Runs of different protocols are refused: their scores measure different things.
@@ -118,7 +118,7 @@ class Study:
 
     @property
     def baseline(self) -> str | None:
-        """The method that others are normalised by, where it has any score."""
+        """The method that others are normalized by, where it has any score."""
         name = self.record.baseline
         return name if name in set(self.complete["method"]) else None
 

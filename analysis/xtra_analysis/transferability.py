@@ -100,7 +100,7 @@ def read_pairs(study: Study) -> Pairs | None:
 
 
 def _unit(curves: pd.DataFrame, baseline: str) -> tuple[str, pd.Series | None]:
-    """Chooses the unit in which scores of different games are compared: normalised ones where every game has them; else shares of
+    """Chooses the unit in which scores of different games are compared: normalized ones where every game has them; else shares of
     the baseline's score at its last evaluation: the mean over seeds, by game, NaN where it is not above zero."""
     if curves["normalized"].notna().all():
         return "normalized score", None

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
 import pandas as pd
 import pytest
-from xtra_analysis.diagnostics import last_diagnostics, warnings_about
+from xtra_analysis.analyse import analyse
+from xtra_analysis.diagnostics import diagnostics_section, last_diagnostics, warnings_about
+from xtra_analysis.page import Table
+from xtra_analysis.study import read_study
 
 HEALTHY = {
     ("value_prefix_loss.training", 1): 1.0,
@@ -39,6 +46,17 @@ def test_the_last_point_counts_summed_over_unroll_steps_and_as_a_mean_over_seeds
     assert (row["prefix_training"], row["prefix_evaluation"]) == (pytest.approx(3.5), pytest.approx(4.0))
     # A policy is judged at the observation itself.
     assert (row["policy"], row["uniform"], row["num_seeds"]) == (pytest.approx(1.2), pytest.approx(2.0), 2)
+
+
+def test_a_policys_loss_is_not_said_to_lie_below_a_uniform_ones(make_run: Callable[..., Path]) -> None:
+    """Weight on actions that the game does not have costs too: a new network with 18 outputs loses log 18 where 3 are valid."""
+    findings = analyse(read_study([make_run("run")]))
+    section = diagnostics_section(replace(findings, study=replace(findings.study, tables={"diagnostics": rows(HEALTHY)})))
+    assert section is not None
+    (table,) = (block for block in section.blocks if isinstance(block, Table))
+    note = table.notes[1]
+    assert "Early in training it can be far above that: where a network has outputs for more actions" in note
+    assert "lies between" not in note
 
 
 def test_nothing_is_said_of_a_training_that_learned() -> None:

@@ -99,7 +99,7 @@ def test_a_report_judges_each_learner_against_the_baseline_and_the_primary_metho
     ]
     assert set(table["verdict"]) == {"equivalent"}  # the margin is ten times a human's score
     page = write_report([run], tmp_path / "report").read_text(encoding="utf-8")
-    assert "Better, worse or equivalent" in page and "suite sets on the normalised scale" in page
+    assert "Better, worse or equivalent" in page and "suite sets on the normalized scale" in page
 
 
 def test_a_margin_that_nothing_can_be_judged_by_is_named(make_run: MakeRun, tmp_path: Path) -> None:

@@ -12,9 +12,10 @@ import pytest
 from xtra_analysis import load
 from xtra_analysis.analyse import analyse
 from xtra_analysis.costs import seconds_per_run
+from xtra_analysis.games import games_section
 from xtra_analysis.headline import answer
 from xtra_analysis.overview import overview_section
-from xtra_analysis.page import Picture
+from xtra_analysis.page import Paragraph, Picture, Table
 from xtra_analysis.report import write_report
 from xtra_analysis.study import read_study
 from xtra_analysis.synthetic import METHODS
@@ -55,6 +56,46 @@ def test_one_seed_is_one_seed_and_a_single_pair_of_runs_is_no_probability(make_r
     sentence = answer(analyse(read_study([run])))
     assert ", over 1 game, 1 seed each." in sentence
     assert "probability" not in sentence and "p =" not in sentence
+
+
+def test_games_without_reference_scores_show_raw_ones_and_their_seeds_on_the_first_screen(make_run: MakeRun) -> None:
+    run = make_run("run", methods=[METHODS[0]], games=["Lamps"], seeds=range(1), baseline=None, normalization="maximum")
+    write_scores(run, {("EfficientZero", "Lamps"): [7.5]})
+    findings = analyse(read_study([run]))
+    assert answer(findings).startswith("EfficientZero scored 7.50 on Lamps, the score of one seed.")
+    missing, table = overview_section(findings).blocks
+    assert isinstance(missing, Paragraph) and missing.text == "Nothing is missing: the one run has a score."
+    assert isinstance(table, Table) and [column.heading for column in table.columns] == ["Method", "Raw score, Lamps", "Seeds"]
+    assert table.texts == [["EfficientZero", "7.50", "1"]]
+    assert table.frame.loc[0, ["min_runs", "max_runs", "mean Lamps"]].tolist() == [1, 1, 7.5]
+    for games, headings in ((("A", "B"), ["Raw score, A", "Raw score, B"]), ("ABCDE", [])):
+        several = analyse(read_study([make_run("".join(games), games=games, baseline=None)]))
+        (table,) = (block for block in overview_section(several).blocks if isinstance(block, Table))
+        assert [column.heading for column in table.columns] == ["Method", *headings, "Seeds"]
+        assert "no game has a reference score to normalize them by" in answer(several)
+
+
+def test_a_ratio_to_a_baseline_that_may_score_nothing_is_called_unstable_beside_its_interval(make_run: MakeRun) -> None:
+    run = make_run("run", games=("Alien", "Amidar"))
+    steady, loose, high = [10.0, 11.0, 12.0], [1.0, 1.0, 9.0], [11.0, 12.0, 13.0]
+    sentences = []
+    for baseline in (loose, steady):
+        scores = {("EfficientZero", "Alien"): steady, ("EfficientZero", "Amidar"): baseline}
+        write_scores(run, scores | {("XTRA", "Alien"): high, ("XTRA", "Amidar"): high})
+        sentences.append(answer(analyse(read_study([run]))))
+    assert "unstable: EfficientZero's own interval reaches zero on Amidar), averaged" in sentences[0]
+    assert "unstable" not in sentences[1]
+
+
+def test_a_game_without_a_ratio_is_not_called_unstable(make_run: MakeRun) -> None:
+    run = make_run("run", games=("Alien", "Amidar"))
+    high, loose, below = [10.0, 11.0, 12.0], [1.0, 1.0, 9.0], [-3.0, -2.0, -1.0]
+    others = {("EfficientZero", "Alien"): loose, ("EfficientZero", "Amidar"): below}
+    write_scores(run, others | {("XTRA", "Alien"): high, ("XTRA", "Amidar"): high})
+    section = games_section(analyse(read_study([run])))
+    assert section is not None
+    (table,) = (block for block in section.blocks if isinstance(block, Table) and block.name == "game_ratios")
+    assert [(row[2] == "–", row[-1]) for row in table.texts] == [(False, "unstable"), (True, "")]
 
 
 def test_spreads_of_huge_and_of_tiny_scores_have_intervals_and_short_numbers(make_run: MakeRun) -> None:

@@ -128,6 +128,12 @@ def test_a_ratio_to_a_baseline_near_zero_is_flagged_and_kept_out_of_averages() -
     assert table.loc["probability_of_improvement", "num_games"] == 2
 
 
+def test_no_interval_of_an_optimality_gap_is_below_zero() -> None:
+    frame = frame_of({("m", "g"): [0.0, 0.0, 0.9], ("m", "h"): [0.9, 0.9, 0.3]})
+    gap = estimate(frame, reps=500).set_index("statistic").loc["optimality_gap"]
+    assert gap["low"] == 0.0 < gap["percentile_low"] < gap["estimate"] < gap["high"]
+
+
 def test_fiellers_condition_by_hand() -> None:
     """s = 1, n = 4: the 95 % interval is the mean ± 3.18 · 0.5, above zero around 2, not around 1.5; nor is it with s = 2."""
     spread = np.array([-1.0, -1.0, 1.0, 1.0]) * np.sqrt(3) / 2

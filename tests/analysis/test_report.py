@@ -114,6 +114,11 @@ def test_every_table_and_figure_carries_its_csv_file_in_a_link(small_report: Pat
     assert set(links.values()) == {path.name for path in files}
 
 
+def test_captions_and_notes_say_by_themselves_what_they_mean(small_report: Path) -> None:
+    page = page_of(small_report)
+    assert "The same over" not in page and "IQM of the normalized score over GPU-" in page
+
+
 def test_no_figure_is_shown_twice(small_report: Path) -> None:
     figures = list((small_report / "figures").glob("*.svg"))
     drawn = re.compile(r' d="[^"]+"|fill:#[0-9a-f]+|>[^<]+<')  # shapes, colours and texts, but no id

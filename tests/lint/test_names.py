@@ -8,6 +8,12 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PATHS = sorted(path for folder in ("xtra", "analysis") for path in (ROOT / folder).rglob("*.py"))
+PROSE = sorted(
+    path
+    for folder, ending in (("docs", "md"), ("suites", "*"), ("results", "md"), ("analysis", "j2"), ("examples", "py"))
+    for path in (ROOT / folder).rglob(f"*.{ending}")
+    if path.is_file()
+)
 MODULES = [(path, ast.parse(path.read_text(encoding="utf-8"))) for path in PATHS]
 
 
@@ -31,3 +37,9 @@ def test_no_local_is_called_by_a_bare_participle() -> None:
         if (name := node.arg if isinstance(node, ast.arg) else node.id if isinstance(node, ast.Name) else "") in bare
     ]
     assert names == []
+
+
+def test_normalize_is_spelled_in_one_way() -> None:
+    files = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "ARCHITECTURE.md", *PATHS, *PROSE]
+    assert len(PROSE) > 50
+    assert [str(path.relative_to(ROOT)) for path in files if "ormalis" in path.read_text(encoding="utf-8")] == []

@@ -1,4 +1,4 @@
-"""The values between which Q is normalised, kept up to date simulation by simulation, against walks of the whole tree."""
+"""The values between which Q is normalized, kept up to date simulation by simulation, against walks of the whole tree."""
 
 from __future__ import annotations
 

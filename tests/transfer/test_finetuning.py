@@ -63,7 +63,7 @@ def weights_of(made: EfficientZeroLearner) -> dict[str, Tensor]:
         ("released", (4 * 2 + 2 * 4 + 2 * 4) / 8),
     ],
 )
-def test_each_normalisation_is_its_formula(normalization: str, expected: float) -> None:
+def test_each_normalization_is_its_formula(normalization: str, expected: float) -> None:
     losses, weights = torch.tensor([4.0, 8.0]), torch.tensor([1.0, 0.5])
     assert combined(torch.tensor(2.0), losses, weights, [4, 2, 2], normalization).item() == pytest.approx(expected)
     assert combined(torch.tensor(2.0), losses[:0], weights[:0], [4], normalization).item() == 2.0

@@ -1,4 +1,4 @@
-// The span by which Q is normalised: over the whole tree, as EfficientZero's released code had it, or over one node.
+// The span by which Q is normalized: over the whole tree, as EfficientZero's released code had it, or over one node.
 #pragma once
 
 #include "root.hpp"
@@ -10,7 +10,7 @@ struct Span {
     float low, scale;
 };
 
-// What to subtract from Q and to multiply by; nothing is normalised while all values are equal.
+// What to subtract from Q and to multiply by; nothing is normalized while all values are equal.
 XTRA_INLINE Span make_span(float low, float high, float value_delta_max) {
     const float width = high - low;
     if (!(width > 0.0f)) return {0.0f, 1.0f};

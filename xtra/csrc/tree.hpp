@@ -42,7 +42,7 @@ static_assert(sizeof(NodeHeader) == 28);
 
 struct TreeHeader {
     std::uint64_t seed;
-    float low;  // Q is normalised as (q - low) * scale
+    float low;  // Q is normalized as (q - low) * scale
     float scale;
     float root_value;
     std::int32_t leaf_parent;  // the edge that the next inference expands

@@ -29,7 +29,7 @@ class Protocol:
     """What its scores can show; reports of a `wiring` protocol say so on every screen."""
     score_rule: str = "mean_episode_return"
     normalization: Literal["human", "maximum"] = "human"
-    """What a normalised score of 1 stands for: a human's score, or the game's maximum (0 is the random agent in both)."""
+    """What a normalized score of 1 stands for: a human's score, or the game's maximum (0 is the random agent in both)."""
 
     def label(self, overrides: Mapping[str, Any]) -> str:
         """Returns the name that rows carry: the protocol's own, and after it each of its settings that `overrides` changes."""

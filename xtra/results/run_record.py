@@ -82,7 +82,7 @@ class RunFields(_Record):
     protocol_summary: str
     proves: Literal["learning", "wiring"]
     normalization: Literal["human", "maximum"]
-    """What a normalised score of 1 stands for: a human's score or the game's maximum."""
+    """What a normalized score of 1 stands for: a human's score or the game's maximum."""
     games: tuple[str, ...]
     seeds: tuple[Whole, ...]
     methods: tuple[MethodRecord, ...]
@@ -94,7 +94,7 @@ class RunFields(_Record):
     score_threshold: float | None = None
     """A raw score: the report says after how many env steps it is reached."""
     equivalence_margin: float | None = None
-    """A difference of areas under normalised learning curves: methods less than this apart are equivalent."""
+    """A difference of areas under normalized learning curves: methods less than this apart are equivalent."""
 
 
 class Provenance(_Record):

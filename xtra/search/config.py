@@ -31,14 +31,14 @@ class SearchConfig(Config):
     root_exploration_fraction: float = Field(0.25, ge=0.0, le=1.0)
     """Share of noise in the root's prior, in self-play and reanalysis; evaluation adds none. EfficientZero: 0.25."""
     min_max: Literal["exact", "released", "per_node"] = "exact"
-    """Span of Q normalisation: exact over the tree; EfficientZero's released (prefix of the previously popped node); mctx's."""
+    """Span of Q normalization: exact over the tree; EfficientZero's released (prefix of the previously popped node); mctx's."""
     root_value: Literal["mean", "released"] = "mean"
     """A root's value: the mean of its own value and of its simulations' returns, as at every other node, or of the returns alone
     (EfficientZero's released code)."""
     exploration_visits: Literal["children", "node"] = "children"
     """Visits under the exploration root: the children's (EfficientZero) or the node's own count (MuZero's pseudocode, mctx)."""
     unvisited_q: Literal["mean_q", "min"] = "mean_q"
-    """Q of an unvisited child: EfficientZero's running mean-Q, or the minimum (0 after normalisation)."""
+    """Q of an unvisited child: EfficientZero's running mean-Q, or the minimum (0 after normalization)."""
     max_considered_actions: int = Field(16, ge=1)
     """Gumbel: actions considered at the root. Danihelka et al.: 16."""
     gumbel_value_scale: float = Field(0.1, gt=0.0)

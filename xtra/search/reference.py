@@ -1,7 +1,7 @@
 """The search of one root in plain NumPy. This file *defines* it: types, order of operations, order of reductions.
 
 The C++ and CUDA engines must equal it exactly, so every quantity is float32 and every operation is written in the order in
-which it is done. Sources: pUCT and min-max normalisation, MuZero (Schrittwieser et al., 2020); value prefixes, mean Q and the
+which it is done. Sources: pUCT and min-max normalization, MuZero (Schrittwieser et al., 2020); value prefixes, mean Q and the
 soft min-max, EfficientZero (Ye et al., 2021); sequential halving and completed Q, Danihelka et al. (2022).
 """
 
@@ -152,7 +152,7 @@ class ReferenceTree:
             ret = node["reward"] + self.discount * ret
             slot = int(node["parent"])
 
-    # The span by which Q is normalised
+    # The span by which Q is normalized
 
     def _enter_span(self, slot: int) -> None:
         """Sets the reward that the node's edge has in the min-max: the true one, or that after the node popped before it from the
@@ -177,7 +177,7 @@ class ReferenceTree:
             self.span_q[after] = self.span_reward[after] + self.discount * mean
 
     def _span(self, low: np.float32, high: np.float32) -> tuple[np.float32, np.float32]:
-        """Returns the offset to subtract and the factor to multiply by; nothing is normalised while all values are equal."""
+        """Returns the offset to subtract and the factor to multiply by; nothing is normalized while all values are equal."""
         if not high - low > 0:
             return np.float32(0), np.float32(1)
         return low, np.float32(1) / max(high - low, self.value_delta_max)

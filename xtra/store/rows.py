@@ -1,6 +1,6 @@
 """Result rows: the tables a suite run leaves, their columns, and how they are read and written.
 
-One CSV file per table under `results/runs/<run>/`. Returns are raw; normalising and averaging happen in `xtra_analysis` alone.
+One CSV file per table under `results/runs/<run>/`. Returns are raw; normalizing and averaging happen in `xtra_analysis` alone.
 Rows come in a fixed order and hold no time, path or duration (except `costs` and `probes`), so equal results are equal files.
 """
 

@@ -117,7 +117,7 @@ class SuiteFile(Config):
     score_threshold: float | None = Field(None, allow_inf_nan=False, examples=[0.8, 1000])
     """A raw score. The report then says after how many env steps each method's learning curve first reaches it."""
     equivalence_margin: float | None = Field(None, gt=0.0, allow_inf_nan=False, examples=[0.06])
-    """A difference of areas under learning curves, on the normalised scale (0 = random agent, 1 = human or the game's maximum):
+    """A difference of areas under learning curves, on the normalized scale (0 = random agent, 1 = human or the game's maximum):
     the report then says which methods are better, worse or equivalent to the baseline, less than this apart."""
     set: Settings = Field(default_factory=dict)
     """Settings of every method by dotted path; those of an agent that a method does not use are passed over."""

@@ -172,7 +172,7 @@ class OptimizerConfig(Config):
     """Loss weight of the self-supervised consistency; 0 switches it off. [E]: 2."""
     unroll_batch_norm: Literal["per_step", "episode"] = "per_step"
     """What batch norm sees in training: each unroll step by itself, past an episode's end too ([E]); or only what happened, the
-    heads all steps together, as acting does, which normalises by one running mean. Games of few steps are lost without the
+    heads all steps together, as acting does, which normalizes by one running mean. Games of few steps are lost without the
     latter."""
     augmentation: Literal["shift_intensity", "none"] = "shift_intensity"
     """Random shift by 4 pixels, then intensity. [E]: yes."""

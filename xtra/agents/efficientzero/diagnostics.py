@@ -58,7 +58,8 @@ def policy_rows(
 
     network: the acting one.  discount: per env step. The rows:
 
-    * `policy_loss.uniform`: what a policy that knows nothing loses, log of the number of actions.
+    * `policy_loss.uniform`: what a uniform policy over the valid actions loses, log of their number. A network with outputs for
+      more actions (`network.action_space: ale18`) can lose more, until it has learned to give invalid ones no weight.
     * `policy_target_entropy`: the least that any policy can lose.
     * `policy_loss.own_search`: of the acting network's prior towards its own searches; far below the loss towards the target
       network's when policies move faster than they are learned.

@@ -107,7 +107,7 @@ class UnrolledModules:
 
     episode_only: over what happened alone: heads over all unroll steps together, the dynamics over each step's living samples.
     Otherwise over each step by itself, past an episode's end too, as released: harmless where episodes are long, but a game of 9
-    steps is then normalised by steps that never happened.
+    steps is then normalized by steps that never happened.
     """
 
     episode_only: bool

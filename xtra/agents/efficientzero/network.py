@@ -33,7 +33,7 @@ class BatchNorm1d(nn.BatchNorm1d):
 
 
 def normalize_batch(layer: nn.BatchNorm1d | nn.BatchNorm2d, x: Tensor) -> Tensor:
-    """Normalises `[B, C, ...]` by the batch's statistics, which also enter the running ones, or by those in evaluation."""
+    """Normalizes `[B, C, ...]` by the batch's statistics, which also enter the running ones, or by those in evaluation."""
     return functional.batch_norm(
         x,
         layer.running_mean,
