@@ -121,6 +121,10 @@ def test_the_same_network_is_the_same_file_however_it_is_named_and_none_is_overw
         (["{suite}", "EfficientZero/Catch/0"], "EfficientZero/Catch/0, with these settings, was not run here"),
         (["pretrain-", "--out", "network.pt"], "ends in .safetensors"),
         (["pretrain-", "--out", "{suite}/network.safetensors"], "sharing.yaml is not a directory"),
+        (
+            ["pretrain-", "--out", "/proc/network.safetensors"],
+            "error: --out /proc/network.safetensors: No such file or directory",
+        ),
     ],
 )
 def test_what_cannot_be_exported_is_told(

@@ -151,7 +151,26 @@ def test_every_command_explains_itself(command: str) -> None:
     listed = CliRunner().invoke(app, ["--help"]).stdout
     own = CliRunner().invoke(app, [command, "--help"])
     assert (own.exit_code, f"Usage: xtra-bench {command}" in own.stdout, command in listed) == (0, True, True)
+    assert "<bool>" not in own.stdout.replace(next(line for line in own.stdout.splitlines() if "--help" in line), "")
     assert "[[" not in own.stdout  # what may be left out has one pair of brackets
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["rnu", "x"], "no command 'rnu'; did you mean run?"),
+        (["qqqqqq"], "no command 'qqqqqq'; `xtra-bench --help` names them"),
+        (["list", "game"], "there are no 'game' to list; did you mean 'games'?"),
+        (["list", "x"], "there are no 'x' to list; valid kinds: agents, games, presets, protocols, runs, suites"),
+        (
+            ["play", str(CATCH)],
+            f"{CATCH} is no network's file: the name of one, which `xtra-bench export` writes, ends in .safetensors",
+        ),
+    ],
+)
+def test_a_word_that_is_not_known_is_told_with_what_is(arguments: list[str], message: str) -> None:
+    told = CliRunner().invoke(app, arguments)
+    assert (told.exit_code, told.stdout, told.stderr) == (2, "", f"error: {message}\n")
 
 
 def test_the_version_is_that_of_the_installed_package() -> None:

@@ -118,7 +118,7 @@ def test_the_version_and_source_of_the_package_that_makes_it_are_part_of_its_job
         ("gymnasium:Lamp-v0@kind=broken", "cannot be played: RuntimeError: no bulb", ""),
         ("gymnasium:Lamp-v1", "no environment 'Lamp-v1'", "did you mean gymnasium:Lamp-v0?"),
         ("gymnasium:Pendulum-v1", "are Box(-2.0, 2.0, (1,), float32)", "discrete ones are needed"),
-        ("gymnasium:absent_package:Lamp-v0", "No module named 'absent_package'", "install the package"),
+        ("gymnasium:absent_package:Lamp-v0", "No module named 'absent_package'", "(--plugin absent_package.py)"),
         ("gymnasium:shop/Lamp-v0", "is called gymnasium:shop.Lamp-v0", "a dot for the namespace's slash"),
         ("gymnasium:Lamp-v0@start=1,length=5", "is called gymnasium:Lamp-v0@length=5,start=1", "one name"),
         ("gymnasium:Lamp-v0@length=5.00", "is called gymnasium:Lamp-v0@length=5.0", "one name"),

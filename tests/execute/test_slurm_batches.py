@@ -199,6 +199,10 @@ def test_one_that_fails_beside_another_leaves_the_readers_of_the_other_their_cha
             ":1:1: sbatch's gres asks for GPUs; in its place write `gpus` of the stage, in the suite's `resources`, and ",
         ),
         ("default: [", ":1:11: not YAML: expected the node content, but found '<stream end>' "),
+        (
+            "suite: a\nmethods: []",
+            ":1:1: this is a suite, not a profile a profile has the keys default, stages, max_array_size, max_queued",
+        ),
         ("- a", ":1:1: the file: ['a'] is not a mapping "),
     ],
 )

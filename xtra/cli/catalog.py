@@ -24,8 +24,17 @@ class Kind(StrEnum):
     RUNS = "runs"
 
 
+def _known_kind(name: str) -> str:
+    from xtra.suite.diagnostics.errors import suggest
+
+    kinds = [kind.value for kind in Kind]
+    if name not in kinds:
+        raise refusal(f"there are no {name!r} to list; {suggest(name, kinds, 'kinds')}")
+    return name
+
+
 def list_names(
-    kind: Annotated[Kind, typer.Argument(help="What to list.")],
+    kind: Annotated[str, typer.Argument(metavar="|".join(Kind), callback=_known_kind, help="What to list.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print an object: name to description.")] = False,
     results: ResultsOption = Path("results"),
     plugin: PluginOption = None,
@@ -38,14 +47,14 @@ def list_names(
 
     from xtra.suite.diagnostics.errors import printable
 
-    descriptions = dict(_descriptions(kind, results))
+    descriptions = dict(_descriptions(Kind(kind), results))
     if as_json:
         typer.echo(json.dumps(descriptions, indent=2))
         return
     width = max(map(len, descriptions), default=0)
     for name, description in descriptions.items():
         typer.echo(printable(f"{name:{width}}  {description}"))
-    for line in _games_beyond_the_list() if kind is Kind.GAMES else ():
+    for line in _games_beyond_the_list() if kind == Kind.GAMES else ():
         typer.echo(line)
     if not descriptions:
         typer.echo(f"{results / 'runs'}: no runs yet; `xtra-bench run quick` makes one")

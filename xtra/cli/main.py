@@ -18,7 +18,7 @@ from xtra.cli.messages import OutputError, refusal
 from xtra.plugins import PluginError
 from xtra.registry import RegistrationError
 from xtra.store.errors import StoreError
-from xtra.suite.diagnostics.errors import SuiteError
+from xtra.suite.diagnostics.errors import SuiteError, nearest
 
 COMMANDS = {
     "run": "run:run",
@@ -53,6 +53,13 @@ class Commands(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
         return list(COMMANDS)
 
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        name = args[0]
+        if name not in COMMANDS:
+            close = nearest(name, COMMANDS)
+            raise refusal(f"no command {name!r}; " + (f"did you mean {close}?" if close else "`xtra-bench --help` names them"))
+        return super().resolve_command(ctx, args)
+
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in COMMANDS:
             return None
@@ -62,7 +69,9 @@ class Commands(TyperGroup):
             group = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
             group.command(cmd_name)(command)
             command = group
-        return typer.main.get_command(command)
+        made = typer.main.get_command(command)
+        _show_flags_without_value(made)
+        return made
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -80,6 +89,15 @@ class Commands(TyperGroup):
             raise
         except OSError as error:
             raise refusal(f"{error.filename or 'a file'}: {error.strerror or error}") from None
+
+
+def _show_flags_without_value(command: Any) -> None:
+    """Lets the help of a command, or of a group of them, show `--dry-run` alone, where typer writes `--dry-run <bool>`."""
+    for option in command.params:
+        if getattr(option, "is_flag", False):
+            option.metavar = ""
+    for part in getattr(command, "commands", {}).values():
+        _show_flags_without_value(part)
 
 
 app = typer.Typer(name="xtra-bench", cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)

@@ -99,14 +99,17 @@ def _write(store: Store, key: str, target: Path, origin: str | None, force: bool
         raise refusal(f"{' and '.join(existing)} would be overwritten; name another --out, or say --force")
     try:
         data = export.export_network(store, key)
-        make_directory_of(target)
-        write_durably(target, lambda file: file.write(data))
-        text = model_card(read_network_file(target), origin)
-        write_durably(card, lambda file: file.write(text.encode()))
     except StoreError as error:
         raise refusal(str(error)) from None
     except OSError as error:
-        raise refusal(f"{error.filename or target}: {error.strerror}") from None
+        raise refusal(f"{error.filename or store.root}: {error.strerror}") from None
+    make_directory_of(target)
+    try:
+        write_durably(target, lambda file: file.write(data))
+        text = model_card(read_network_file(target), origin)
+        write_durably(card, lambda file: file.write(text.encode()))
+    except OSError as error:  # its own name of the file is a temporary one
+        raise refusal(f"--out {target}: {error.strerror}") from None
     typer.echo(target)
     typer.echo(card)
 

@@ -92,6 +92,8 @@ def _agent_source(source: str, game: str | None, results: Path) -> AgentSource:
 
     unreadable: list[UnreadableError] = []
     named = Path(source)
+    if named.is_file() and named.suffix != SUFFIX and job_directory(named) is None:
+        raise refusal(f"{source} is no network's file: the name of one, which `xtra-bench export` writes, ends in {SUFFIX}")
     try:
         if named.suffix == SUFFIX or job_directory(named) is not None:
             return find_agent(named, None, game)

@@ -162,7 +162,8 @@ def _spec(name: str) -> Any:
         if package:
             import_module(package)
     except ModuleNotFoundError as error:
-        raise UnknownGame(f"{name}: {error}", f"install the package that brings {identifier}") from None
+        remedy = f"install the package that brings {identifier}, or name its file as a plugin (--plugin {package}.py)"
+        raise UnknownGame(f"{name}: {error}", remedy) from None
     for spelled in (identifier, identifier.replace(".", "/", 1)):
         with suppress(GymnasiumError):
             return gymnasium.spec(spelled)

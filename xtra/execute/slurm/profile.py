@@ -58,6 +58,9 @@ def load_profile(path: Path | None) -> SlurmProfile:
         raise ProfileError(error.problems) from None
     if document.data is None:
         document.data = {}
+    if isinstance(document.data, dict) and {"suite", "methods"} <= document.data.keys():
+        remedy = f"a profile has the keys {', '.join(SlurmProfile.model_fields)}; see docs/howto/site_profile.md"
+        raise ProfileError([Problem(document.key_location(("suite",)), "this is a suite, not a profile", remedy)])
     problems = [*document.problems, *(problem for _, problem in validation_problems(document, SlurmProfile))]
     problems += _unknown_stages(document)
     if problems:
