@@ -143,6 +143,9 @@ def test_damage_that_only_a_full_check_sees_is_set_aside_by_it(store: Store, mon
     (store.out(JOB.key) / "deep" / "score.json").write_text("43")
     monkeypatch.setattr("xtra.store.manifest.SMALL_FILE", 1)
     assert store.verify(JOB.key, quick=True) is not None
+    assert store.verify(JOB.key, directories=False) is not None
+    with pytest.raises(DamagedError):
+        store.verify(JOB.key)
     store.discard_if_damaged(JOB.key)
     assert state(store) is State.INTERRUPTED
 

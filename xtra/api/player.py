@@ -127,7 +127,8 @@ def load(
         a directory of results, or of one of its runs; `which` then names a cell (`XTRA/Catch/0`) or a job by its key's beginning,
         the directory of a train, teacher, pretrain or evaluate job,
         a `.safetensors` file that `xtra-bench export` wrote.
-    game: which game it plays, if not the one that it learned; a network pretrained on several needs it.
+    game: which game it plays, if not the one that it learned; a network pretrained on several needs it. An episode is cut where
+        those of the agent's evaluation were; that of another family, where the family's first protocol says.
     num_threads: of torch; those of its evaluation if not given. Results may depend on it in the last bits.
 
     Raises LoadError, a ValueError, that says what there is instead; StoreError for a damaged store.
