@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Any
 
@@ -39,7 +40,9 @@ def seconds_per_run(study: Study) -> pd.DataFrame:
         num_runs = len(part[["game", "seed"]].drop_duplicates())
         shares = part["seconds"] / part["sharers"].clip(lower=1) / num_runs
         spent = [float(shares[part["kind"] == kind].sum()) for kind in KINDS]
-        rows.append((method, *spent, sum(spent[: len(PREPARATION)]), sum(spent), _devices(part), num_runs))
+        # `sum` rounds otherwise from Python 3.12 on, and a page's bytes are to be the same everywhere.
+        preparation, total = math.fsum(spent[: len(PREPARATION)]), math.fsum(spent)
+        rows.append((method, *spent, preparation, total, _devices(part), num_runs))
     return pd.DataFrame(rows, columns=RUN_COST_COLUMNS)
 
 
