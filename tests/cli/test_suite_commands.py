@@ -173,6 +173,11 @@ def test_a_word_that_is_not_known_is_told_with_what_is(arguments: list[str], mes
     assert (told.exit_code, told.stdout, told.stderr) == (2, "", f"error: {message}\n")
 
 
+def test_a_value_that_an_option_does_not_take_is_told_with_those_that_it_does() -> None:
+    told = " ".join(CliRunner().invoke(app, ["run", "catch", "--executor", "slrum"]).stderr.replace("│", " ").split())
+    assert "'--executor': 'slrum' is not one of 'local', 'slurm'." in told
+
+
 def test_the_version_is_that_of_the_installed_package() -> None:
     assert CliRunner().invoke(app, ["--version"]).stdout == f"xtra-bench {metadata.version('xtra-bench')}\n"
 

@@ -99,3 +99,16 @@ def test_logits_of_actions_that_are_not_valid_are_not_read() -> None:
 def test_zero_simulations_are_refused() -> None:
     with pytest.raises(ValidationError, match="num_simulations"):
         SearchConfig(num_simulations=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("num_simulation", "unknown setting 'num_simulation'; did you mean 'num_simulations'?"),
+        ("x", "there are num_simulations, "),
+    ],
+)
+def test_a_setting_that_there_is_not_is_told_with_the_nearest(name: str, told: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        SearchConfig.model_validate({name: 3})
+    assert told in str(caught.value)

@@ -76,6 +76,9 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
+        except typer.BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ")  # pydantic's word, which says nothing
+            raise
         except SuiteError as error:
             typer.echo(error.render(), err=True)
             raise typer.Exit(2) from None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from difflib import get_close_matches
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from xtra.config import Config
 
@@ -48,3 +49,14 @@ class SearchConfig(Config):
     keeps differences far below a reward, which are noise in a young network, from becoming a policy (docs/learning_atari.md)."""
     gumbel_visit_offset: float = Field(50.0, gt=0.0)
     """Gumbel: c_visit of the completed-Q transform. Danihelka et al.: 50."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_unknown_names(cls, settings: Any) -> Any:
+        """Names the nearest setting, which pydantic does not; this class is used from Python too."""
+        unknown = [name for name in settings if name not in cls.model_fields] if isinstance(settings, dict) else []
+        if unknown:
+            close = get_close_matches(unknown[0], cls.model_fields, n=1)
+            remedy = f"did you mean {close[0]!r}?" if close else f"there are {', '.join(cls.model_fields)}"
+            raise ValueError(f"unknown setting {unknown[0]!r}; {remedy}")
+        return settings
