@@ -11,7 +11,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -45,6 +45,7 @@ class Telemetry:
         self._metrics = directory / "metrics.jsonl"
         self._started = time.monotonic()
         self._last_progress = 0.0
+        self._progress: Mapping[str, Any] = {}
         self._curves: list[Curves] | None = None
 
     def metrics(self, **values: Any) -> None:
@@ -77,35 +78,42 @@ class Telemetry:
         unit: str,
         figures: Mapping[str, float] | None = None,
         *,
+        totals: Mapping[str, int] | None = None,
         activity: str = "",
         force: bool = False,
     ) -> None:
         """Publishes how far the job is, at most four times a second unless `force`.
 
-        activity: what is being done where the bar does not move; shown beside it, as `figures` are.
+        totals: for figures that count towards one. activity: what is being done where the bar does not move; shown beside it, as
+        `figures` are.
         """
         now = time.monotonic()
-        if not force and now - self._last_progress < 0.25:
-            return
-        self._last_progress = now
-        state: Mapping[str, Any] = {
+        self._progress = {
             "done": done,
             "total": total,
             "unit": unit,
             "seconds": round(now - self._started, 3),
             "figures": dict(figures or {}),
+            "totals": dict(totals or {}),
             "activity": activity,
         }
-        temporary = self.directory / "progress.json.tmp"
-        temporary.write_text(json.dumps(state), encoding="utf-8")
-        temporary.replace(self.directory / "progress.json")
+        if force or now - self._last_progress >= 0.25:
+            self._last_progress = now
+            self.keep_progress(self.directory)
+
+    def keep_progress(self, directory: Path) -> None:
+        """Writes the progress that was published last into a directory, such as a checkpoint's; nothing before the first."""
+        if self._progress:
+            temporary = directory / "progress.json.tmp"
+            temporary.write_text(json.dumps(self._progress), encoding="utf-8")
+            temporary.replace(directory / "progress.json")
 
 
 @dataclass(frozen=True)
 class Progress:
     """`done` of `total` `unit`s, `seconds` into this attempt; `figures` are the numbers worth watching, by name.
 
-    activity: what is being done where `done` does not grow: `evaluating 3/10`.
+    activity: what is being done where `done` does not grow: `evaluating 3/10`. totals: for figures that count towards one.
     """
 
     done: int
@@ -114,11 +122,20 @@ class Progress:
     seconds: float
     figures: Mapping[str, float]
     activity: str = ""
+    totals: Mapping[str, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        figures = "".join(f"  {name} {value:.4g}" for name, value in self.figures.items())
+        figures = "".join(f"  {name} {value:.4g}" for name, value in self.figures.items() if name not in self.totals)
         activity = f"  {self.activity}" if self.activity else ""
-        return f"{self.done:,}/{self.total:,} {self.unit}{activity}{figures}"
+        return f"{self.position}{activity}{figures}"
+
+    @property
+    def position(self) -> str:
+        """How far it is: `3/10 games`, or `39 %  env_steps 512/1,200  updates 32/188` where it counts several things."""
+        if not self.totals:
+            return f"{self.done:,}/{self.total:,} {self.unit}"
+        counts = "".join(f"  {name} {self.figures[name]:,}/{total:,}" for name, total in self.totals.items())
+        return f"{100 * self.done / max(self.total, 1):.0f} %{counts}"
 
 
 def read_progress(work: Path) -> Progress | None:
@@ -126,7 +143,7 @@ def read_progress(work: Path) -> Progress | None:
     try:
         progress = Progress(**json.loads((work / "progress.json").read_bytes()))
         return progress if str(progress).isprintable() else None  # the file may hold anything, and this is printed on a terminal
-    except (OSError, ValueError, TypeError, AttributeError):
+    except (OSError, ValueError, TypeError, AttributeError, KeyError):
         return None
 
 

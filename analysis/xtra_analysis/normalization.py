@@ -17,6 +17,7 @@ from xtra_analysis.text import listed, nearest
 HUMAN = "0 is a random agent, 1 a human"
 MAXIMUM = "0 is a random agent, 1 the game's maximum"
 AS_GIVEN = "taken as they were given"
+NAMED_SCALES = ("human", "max", "none")
 MOST_GAMES = 4
 """Most games that an error names."""
 
@@ -81,7 +82,9 @@ def named_scale(name: str) -> Scale:
         endpoints = {game: (one.random, one.reference) for game, one in reference_scores().items() if one.reference_kind == kind}
         return Scale(HUMAN if name == "human" else MAXIMUM, endpoints, bounded=name == "max")
     if not Path(name).exists():
-        raise InputError(f"normalize {name!r}: is neither human, max or none nor a file (CSV: game, random, reference)")
+        near = nearest(name, NAMED_SCALES)
+        hint = f"did you mean {near!r}?" if near else "a file is a CSV file with columns game, random, reference"
+        raise InputError(f"normalize {name!r}: is none of {', '.join(NAMED_SCALES)}, and no file; {hint}")
     return _read_scale(Path(name))
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from xtra.results.run_record import RECORD, MethodRecord, RunRecord, read_run_record
+from xtra.results.run_record import COLLECT_AGAIN, RECORD, MethodRecord, RunRecord, read_run_record
 from xtra.store.rows import CELL_KEY, TABLES, CsvTable, read_csv
 from xtra_analysis.matrices import InputError
 from xtra_analysis.normalization import Scale, run_scale
@@ -222,9 +222,9 @@ def _read_table(runs: Sequence[Path], table: CsvTable) -> pd.DataFrame:
             if table.optional:
                 frames.append(pd.DataFrame(columns=list(table.columns)))
                 continue
-            raise InputError(f"{run} has no {table.file_name}. Collect the run again.") from None
+            raise InputError(f"{run} has no {table.file_name}. {COLLECT_AGAIN}") from None
         except (ValueError, TypeError) as error:
-            raise InputError(f"{path}: {error}. Collect the run again.") from error
+            raise InputError(f"{path}: {error}. {COLLECT_AGAIN}") from error
     frame = pd.concat([part for part in frames if len(part)] or frames[:1], ignore_index=True)
     frame = frame.drop_duplicates([column for column in table.columns if column not in PER_RUN_COLUMNS])
     clash = frame[frame.duplicated(list(table.key), keep=False)]
@@ -250,20 +250,20 @@ def _check_scores(records: Sequence[RunRecord], scores: pd.DataFrame) -> None:
     for column, names in valid.items():
         strange = sorted(set(scores[column]) - names)
         if strange:
-            raise InputError(f"scores.csv: {column} {strange[0]!r} is none of {', '.join(sorted(names))}. Collect the run again.")
+            raise InputError(f"scores.csv: {column} {strange[0]!r} is none of {', '.join(sorted(names))}. {COLLECT_AGAIN}")
     hollow = scores[(scores["status"] == "complete") & ~np.isfinite(scores["score"])]
     if len(hollow):
         row = hollow.iloc[0]
         raise InputError(
             f"scores.csv: {row['method']} on {row['game']}, seed {row['seed']}, is complete but its score is {row['score']}. "
-            "Collect the run again."
+            f"{COLLECT_AGAIN}"
         )
     huge = scores[scores["score"].abs() > LARGEST_SCORE]
     if len(huge):
         row = huge.iloc[0]
         raise InputError(
             f"scores.csv: {row['method']} on {row['game']}, seed {row['seed']}, has score {row['score']:g}, "
-            "too large to be averaged. Collect the run again."
+            f"too large to be averaged. {COLLECT_AGAIN}"
         )
 
 

@@ -16,7 +16,7 @@ import pandas as pd
 
 from xtra.store.rows import LARGEST_INTEGER
 from xtra_analysis.matrices import InputError
-from xtra_analysis.text import label, nearest, short
+from xtra_analysis.text import counted, label, nearest, short
 
 LARGEST_SCORE = 1e100
 """Largest score that is read: beyond it means and spreads leave the range of a float, and no game has such scores."""
@@ -104,10 +104,12 @@ def read_csv_rows(path: Path, fields: Mapping[str, Field]) -> Iterator[tuple[str
                 continue
             place = f"{path}, line {lines.line_num}"
             if len(cells) != len(header):
-                raise InputError(
-                    f"{place}: has {len(cells)} columns, the first line has {len(header)}; put a text with a comma in it into "
-                    "double quotes"
+                remedy = (
+                    "the line is cut short; is the file truncated?"
+                    if len(cells) < len(header)
+                    else "put a text with a comma in it into double quotes"
                 )
+                raise InputError(f"{place}: has {counted(len(cells), 'column')}, the first line has {len(header)}; {remedy}")
             num_rows += 1
             yield place, parse_row(place, dict(zip(header, cells, strict=True)), fields)
     except csv.Error as error:

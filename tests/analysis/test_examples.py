@@ -21,7 +21,7 @@ def start(directory: Path, script: str, *arguments: str | Path) -> subprocess.Co
     ("command", "said"),
     [
         ("analyse_a_run.py", "required: RUN"),
-        ("analyse_a_run.py absent", "absent is not a run"),
+        ("analyse_a_run.py absent", "absent: no such directory"),
         ("random_scores.py", "required: protocol, GAME"),
         ("random_scores.py catch Pong", "'Pong' is no game of protocol catch; valid games: Catch, "),
         ("random_scores.py atari-smoke Pong@mode=2", "Pong has no mode 2; modes of Pong: 0, 1; difficulties: 0, 1, 2, 3"),

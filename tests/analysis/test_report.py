@@ -23,6 +23,8 @@ import xtra_analysis
 from xtra_analysis import estimate, figures, load, write_report
 from xtra_analysis.synthetic import METHODS, SyntheticMethod
 
+from xtra.results.run_record import COLLECT_AGAIN
+
 MakeRun = Callable[..., Path]
 HOSTILE = "\x0b\u202e</text></svg><script>alert(1)</script>\"'&$x^$ {{ 7*7 }} <img src=x onerror=alert(2)>"
 
@@ -167,7 +169,10 @@ def test_an_empty_file_is_said_to_be_empty_once(make_run: MakeRun, tmp_path: Pat
     (run / "curves.csv").write_text("")
     with pytest.raises(xtra_analysis.InputError) as caught:
         load(run)
-    assert str(caught.value) == f"{run / 'curves.csv'}: is empty. Collect the run again."
+    assert str(caught.value) == f"{run / 'curves.csv'}: is empty. {COLLECT_AGAIN}"
+    (run / "scores.csv").unlink()
+    with pytest.raises(xtra_analysis.InputError, match=r"has no scores.csv. Collect the run again: `xtra-bench run SUITE` rewr"):
+        load(run)
 
 
 def test_one_seed_and_one_method_have_a_report_that_says_what_it_lacks(make_run: MakeRun, tmp_path: Path) -> None:

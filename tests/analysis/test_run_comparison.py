@@ -232,7 +232,12 @@ def test_the_command_prints_the_comparison_and_writes_the_table(two: Callable[..
     assert table["estimate"].tolist() == pytest.approx([0.2])
     absent = CliRunner().invoke(app, ["compare", str(runs[0]), str(tmp_path / "absent")])
     assert (absent.exit_code, absent.stderr.count("\n")) == (2, 1)
-    assert "absent is not a run: it has no run.json" in absent.stderr
+    assert "absent: no such directory" in absent.stderr
+    (tmp_path / "empty").mkdir()
+    empty = CliRunner().invoke(app, ["compare", str(runs[0]), str(tmp_path / "empty")])
+    assert "empty is not a run: it has no run.json" in empty.stderr
+    table_of_scores = CliRunner().invoke(app, ["compare", str(runs[0]), str(tmp_path / "new" / "games.csv")])
+    assert "games.csv is a file, and a run is a directory; did you mean `xtra-bench report --scores " in table_of_scores.stderr
 
 
 def brute_force(matrix: np.ndarray[Any, Any]) -> float:

@@ -228,6 +228,10 @@ MISTAKES: dict[str, tuple[Spoil, str]] = {
         "scores.csv, line 14: method DQN, game Alien, seed 0 stands already in ",
     ),
     "a comma in a name": (csv_file(HEADER + "DQN, ours,Alien,0,1\n"), "line 2: has 5 columns, the first line has 4; put a text"),
+    "a line cut short": (
+        csv_file(GOOD + "DQN"),
+        "has 1 column, the first line has 4; the line is cut short; is the file truncated?",
+    ),
     "an open quote": (csv_file(HEADER + '"DQN,Alien,0,1\n'), "is no CSV: "),
     "a spreadsheet": (csv_file(b"PK\x03\x04\x00\x00\xff"), "scores.csv: is no UTF-8 text; save it as CSV with UTF-8 encoding"),
     "zero bytes": (csv_file(bytes(40)), "scores.csv: is no text (it holds zero bytes); save it as CSV with UTF-8 encoding"),
@@ -247,7 +251,11 @@ MISTAKES: dict[str, tuple[Spoil, str]] = {
     "no scale": (lambda write: ("--scores", write(GOOD)), "--scores needs --normalize human|max|none|FILE. What normalized"),
     "another scale": (
         lambda write: ("--scores", write(GOOD), "--normalize", "humna"),
-        "normalize 'humna': is neither human, max or none nor a file (CSV: game, random, reference)",
+        "normalize 'humna': is none of human, max, none, and no file; did you mean 'human'?",
+    ),
+    "a scale of no file": (
+        lambda write: ("--scores", write(GOOD), "--normalize", "games.csv"),
+        "is none of human, max, none, and no file; a file is a CSV file with columns game, random, reference",
     ),
     "a scale of one score": (games_file("game,random,reference\nAlien,5,5\n"), "games.csv, line 2, column reference: equals ran"),
     "a scale with a game twice": (games_file("game,random,reference\nPong,0,1\nPong,0,2\n"), "line 3, column game: 'Pong' st"),

@@ -13,6 +13,7 @@ from xtra.cli.main import app
 from xtra.store.job import Job
 from xtra.store.rows import Cell
 from xtra.store.store import Store
+from xtra.telemetry import Telemetry
 
 
 class Shop:
@@ -82,6 +83,31 @@ def test_status_names_what_is_blocked_and_how_far_everything_is(shop: Shop) -> N
     lines = shop.command("status").splitlines()
     assert "blocked: 2 jobs, behind one that has failed or diverged" in lines
     assert lines[-1] == "25 % done"
+
+
+def test_status_tells_how_far_interrupted_jobs_are_and_from_where_they_go_on(shop: Shop) -> None:
+    saved, new = shop.job("saved"), shop.job("new")
+    for job in (saved, new):
+        shop.store.work(job.key).mkdir()
+    checkpoints = shop.store.work(saved.key) / "checkpoints"
+    checkpoints.mkdir()
+    telemetry, totals = Telemetry(shop.store.work(saved.key)), {"env_steps": 1_200, "updates": 800}
+    telemetry.progress(1_000, 2_000, "env steps and updates", {"env_steps": 600, "updates": 400, "loss": 0.5}, totals=totals)
+    telemetry.keep_progress(checkpoints)
+    telemetry.progress(1_500, 2_000, "env steps and updates", {"env_steps": 900, "updates": 600}, totals=totals, force=True)
+    lines = shop.command("status").splitlines()
+    assert f"interrupted: train [{saved.key}]  goes on from 50 %  env_steps 600/1,200  updates 400/800" in lines
+    assert f"interrupted: train [{new.key}]  begins again: it has no checkpoint yet" in lines
+    assert lines[-1] == "25 % done"
+    listed = {one["key"]: one["done"] for one in json.loads(shop.command("status", "--json"))["listed"]}
+    assert listed == {saved.key: 1_000, new.key: None}
+
+
+def test_a_job_whose_record_cannot_be_read_is_said_to_be_one(shop: Shop) -> None:
+    job = shop.job("mine")
+    shop.fail(job)
+    (shop.store.directory(job.key) / "job.json").write_text("{")
+    assert f"failed: job.json cannot be read [{job.key}]" in shop.command("status")
 
 
 def test_status_without_a_file_names_the_methods_of_the_runs_here(shop: Shop) -> None:

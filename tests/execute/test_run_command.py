@@ -156,6 +156,16 @@ def test_what_diverged_is_not_said_to_be_tried_again(directory: Path) -> None:
     assert "once more" not in told.stdout
 
 
+def test_a_job_of_an_earlier_run_is_said_to_go_on_or_to_begin_again(directory: Path) -> None:
+    store = Store(directory / "results" / "store")
+    (job,) = plan(load_suite(directory / "suite.yaml")).jobs.values()
+    store.add(job)
+    store.work(job.key).mkdir()
+    told = bench(directory, "run", "suite.yaml", "--no-report")
+    assert told.stdout.startswith("evaluate Random/Catch/0: begins again: it has no checkpoint yet\n")
+    assert "begins again" not in bench(directory, "run", "suite.yaml", "--no-report").stdout
+
+
 def heed_interrupts() -> None:
     """In a child before it starts: Ctrl-C counts, also where the tests themselves run in the background and ignore it."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)

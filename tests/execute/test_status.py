@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from xtra.cli.main import app
 from xtra.execute.local import QueueState
 from xtra.execute.status import job_statuses
-from xtra.telemetry import read_progress
+from xtra.telemetry import Progress, read_progress
 
 
 def test_status_shows_the_rest_where_a_manifest_cannot_be_read(
@@ -73,6 +73,8 @@ def test_a_job_that_cannot_be_read_fails_in_run_with_the_reason_and_is_not_made_
         '{"done": "1", "total": 2, "unit": "", "seconds": 0, "figures": {}}',
         '{"done": 1, "total": 2, "unit": "", "seconds": 0, "figures": 3}',
         '{"done": 1, "total": 2, "unit": "", "seconds": 0, "figures": {"loss": null}}',
+        '{"done": 1, "total": 2, "unit": "", "seconds": 0, "figures": {}, "totals": {"updates": 3}}',
+        '{"done": "1", "total": 2, "unit": "", "seconds": 0, "figures": {"updates": 1}, "totals": {"updates": 3}}',
         '{"done": 1, "total": 2, "unit": "\\u001b[2J", "seconds": 0, "figures": {}}',
         '{"done": 1, "total": 2, "unit": "", "seconds": 0, "figures": {"\\u001b[2J": 1.0}}',
     ],
@@ -80,3 +82,10 @@ def test_a_job_that_cannot_be_read_fails_in_run_with_the_reason_and_is_not_made_
 def test_progress_of_another_shape_is_no_progress(tmp_path: Path, content: str) -> None:
     (tmp_path / "progress.json").write_text(content)
     assert read_progress(tmp_path) is None
+
+
+def test_progress_counts_each_thing_against_its_own_total() -> None:
+    figures = {"env_steps": 512, "updates": 32, "loss": 1.23456}
+    several = Progress(544, 1388, "env steps and updates", 1.0, figures, "evaluating 3/10", {"env_steps": 1200, "updates": 188})
+    assert str(several) == "39 %  env_steps 512/1,200  updates 32/188  evaluating 3/10  loss 1.235"
+    assert str(Progress(3, 10, "games", 1.0, {"env_steps": 40})) == "3/10 games  env_steps 40"

@@ -79,7 +79,7 @@ def test_a_stopped_worker_has_saved_every_step_and_says_where_the_next_run_goes_
     worker.send_signal(signal.SIGTERM)
     said = worker.communicate(timeout=30)[0].decode()
     step = len(bench.computed())
-    assert f"stopped by SIGTERM; the next run goes on from step {step}\n" in said
+    assert f"stopped; the next run goes on from step {step}\n" in said
     assert bench.worker(job).wait() == Exit.DONE
     assert set(bench.computed().values()) == {1}
 

@@ -91,6 +91,9 @@ def test_a_training_asked_to_stop_at_any_move_saves_and_ends_as_if_it_had_not_be
             run(tmp_path, training, StopAt(move - done))
         done = move
         assert "env steps and" in stopped.value.resumes_from
+        saved = read_progress(tmp_path / "work" / "checkpoints")
+        assert saved is not None and saved.totals == {"env_steps": 60, "updates": 24}
+        assert stopped.value.resumes_from == "{env_steps} env steps and {updates} updates".format_map(saved.figures)
     seen = StopAt()
     run(tmp_path, training, seen)
     assert f"going on from {stopped.value.resumes_from}" in capsys.readouterr().out
@@ -100,7 +103,7 @@ def test_a_training_asked_to_stop_at_any_move_saves_and_ends_as_if_it_had_not_be
 
 def test_when_checkpoints_come_changes_no_byte_of_what_a_run_leaves(undisturbed: Path, tmp_path: Path) -> None:
     run(tmp_path, training, StopRequest(), seconds=0.0)
-    assert len(list((tmp_path / "work" / "checkpoints").iterdir())) == 2
+    assert len(list((tmp_path / "work" / "checkpoints").glob("step-*"))) == 2
     assert left(tmp_path) == left(undisturbed)
 
 
@@ -109,6 +112,7 @@ def test_a_checkpoint_comes_after_so_much_time_whatever_was_done(tmp_path: Path,
     monkeypatch.setattr(resumable, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     saved: list[int] = []
     monkeypatch.setattr(resumable.Checkpoints, "save", lambda self, step, write: saved.append(step))
+    (tmp_path / "work" / "checkpoints").mkdir(parents=True)
     run(tmp_path, training, StopRequest(), seconds=300.0)
     # The clock is read once a move and once a save, so a save is 100, the next move 200 and the one after it 300 seconds later.
     assert saved[:3] == [3, 6, 9]
@@ -145,5 +149,5 @@ def test_an_evaluation_within_a_training_is_seen_in_its_progress(tmp_path: Path,
     with pytest.raises(Stopped):
         run(tmp_path, training, StopAt(34))
     lines = [line for line in seen if "evaluating" in line]
-    assert lines[0] == "54/84 steps  evaluating 0/2, env step 1  env_steps 45  updates 9"
-    assert lines[-1] == "54/84 steps  evaluating 2/2, env step 9  env_steps 45  updates 9"
+    assert lines[0] == "64 %  env_steps 45/60  updates 9/24  evaluating 0/2, env step 1"
+    assert lines[-1] == "64 %  env_steps 45/60  updates 9/24  evaluating 2/2, env step 9"

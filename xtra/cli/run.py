@@ -22,7 +22,7 @@ from xtra.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from rich.console import Console
 
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 SHOWN_FAILURES = 10
 """Failing jobs that are listed; `xtra-bench logs` shows them all."""
+
+SHOWN_RESUMPTIONS = 10
+"""Jobs of an earlier run that are listed when they go on."""
 
 PROSPECTS = {
     "missing": "the same command goes on",
@@ -259,6 +262,7 @@ def _execute(plan: Plan, store: Store, workers: int | None, seconds: float | Non
     queue = LocalQueue(store, plan.jobs, machine, budget=None if seconds is None else Budget(seconds, finished_costs(store)))
     _print_shortages(machine, [plan.jobs[key] for key in queue.keys_in(QueueState.WAITING)], console)
     labels = plan_labels(plan)
+    _print_resumptions(queue, labels, console)
     try:
         with view(console, labels) as shown:
             queue.run(shown.update)
@@ -267,6 +271,22 @@ def _execute(plan: Plan, store: Store, workers: int | None, seconds: float | Non
             console.print(f"{labels[key]}: {last_words(store, key, 1)}", soft_wrap=True)
         raise
     _print_outcome(queue, plan, console)
+
+
+def _print_resumptions(queue: LocalQueue, labels: Mapping[str, str], console: Console) -> None:
+    """Tells of jobs that an earlier run has begun, and nobody is at, from where they go on."""
+    import time
+
+    from xtra.execute.local import QueueState
+    from xtra.execute.status import resumption
+    from xtra.store.store import State
+
+    now = time.time()
+    begun = [key for key in queue.keys_in(QueueState.WAITING) if queue.store.state(key, now) is State.INTERRUPTED]
+    for key in begun[:SHOWN_RESUMPTIONS]:
+        console.print(f"{labels[key]}: {resumption(queue.store, key)}", soft_wrap=True)
+    if len(begun) > SHOWN_RESUMPTIONS:
+        console.print(f"... and {len(begun) - SHOWN_RESUMPTIONS} more that were begun")
 
 
 def _print_outcome(queue: LocalQueue, plan: Plan, console: Console) -> None:

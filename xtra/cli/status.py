@@ -65,6 +65,7 @@ def status(
         return
     jobs = {key: job for key in keys if (job := job_or_none(store, key) if plan is None else plan.jobs[key]) is not None}
     labels = cell_labels(jobs, recorded_cells(results)) if plan is None else plan_labels(plan)
+    labels = dict.fromkeys(keys, "job.json cannot be read") | labels
     while True:
         statuses = job_statuses(store, keys)
         prospect = forecast(statuses, jobs, finished_costs(store))
@@ -82,14 +83,11 @@ def status(
 
 
 def _record(statuses: Sequence[JobStatus], prospect: Forecast, labels: Mapping[str, str]) -> dict[str, Any]:
-    """Returns the statuses as JSON data, with every job that is running or in trouble by name."""
+    """Returns the statuses as JSON data, with every job that is running, interrupted or in trouble by name."""
     from collections import Counter
 
     from xtra.store.store import State
 
-    listed = [
-        one for one in statuses if one.state in (State.RUNNING, State.FAILED, State.DAMAGED, State.UNREADABLE, State.DIVERGED)
-    ]
     return {
         "jobs": len(statuses),
         "states": dict(Counter(str(one.state) for one in statuses)),
@@ -106,7 +104,8 @@ def _record(statuses: Sequence[JobStatus], prospect: Forecast, labels: Mapping[s
                 "total": None if one.progress is None else one.progress.total,
                 "unit": None if one.progress is None else one.progress.unit,
             }
-            for one in listed
+            for one in statuses
+            if one.state not in (State.COMPLETE, State.WAITING)
         ],
     }
 
@@ -125,7 +124,7 @@ def _print(console: Console, statuses: Sequence[JobStatus], prospect: Forecast, 
     for stage, count in counts.items():
         table.add_row(stage, str(count.total()), *(str(count[state] or "") for state in states))
     console.print(table)
-    for state in (State.RUNNING, State.FAILED, State.DAMAGED, State.UNREADABLE, State.DIVERGED):
+    for state in (State.RUNNING, State.INTERRUPTED, State.FAILED, State.DAMAGED, State.UNREADABLE, State.DIVERGED):
         chosen = [one for one in statuses if one.state is state]
         for one in chosen[:SHOWN]:
             detail = one.reason or ("" if one.progress is None else str(one.progress))

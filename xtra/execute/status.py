@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from xtra.stages.registry import STAGES
+from xtra.store.checkpoint import CHECKPOINTS
 from xtra.store.errors import StoreError
 from xtra.store.job import Job
 from xtra.store.rows import Cell
@@ -23,7 +24,7 @@ from xtra.telemetry import Progress, read_progress
 
 @dataclass(frozen=True)
 class JobStatus:
-    """One job: its state, how far it is while it runs, and the first line of why it failed."""
+    """One job: its state, how far it (if it was interrupted, its last checkpoint) is, and the first line of why it failed."""
 
     key: str
     state: State
@@ -66,11 +67,22 @@ def _job_status(store: Store, key: str, now: float) -> JobStatus:
     state = store.state(key, now)
     if state is State.RUNNING:
         return JobStatus(key, state, read_progress(store.work(key)))
+    if state is State.INTERRUPTED:
+        return JobStatus(key, state, read_progress(store.work(key) / CHECKPOINTS), resumption(store, key))
     if state is State.FAILED:
         return JobStatus(key, state, reason=_text(store, key, "error.txt").partition("\n")[0])
     if state in (State.DAMAGED, State.UNREADABLE):
         return JobStatus(key, state, reason=_fault(store, key))
     return JobStatus(key, state)
+
+
+def resumption(store: Store, key: str) -> str:
+    """Tells from where the next run goes on with a job that was begun and not ended."""
+    directory = store.work(key) / CHECKPOINTS
+    saved = read_progress(directory)
+    if saved is not None:
+        return f"goes on from {saved.position}"
+    return "goes on from its checkpoint" if any(directory.glob("step-*")) else "begins again: it has no checkpoint yet"
 
 
 def _fault(store: Store, key: str) -> str:

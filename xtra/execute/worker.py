@@ -210,8 +210,7 @@ def main() -> int:
             _die_with(arguments.parent)
         return run_job(arguments.store, arguments.key, arguments.stages, stop)
     except Stopped as stopped:
-        name = signal.Signals(stopped.signal_number).name
-        print(f"stopped by {name}; the next run goes on from {stopped.resumes_from}", flush=True)
+        print(f"stopped; the next run goes on from {stopped.resumes_from}", flush=True)
         return 128 + stopped.signal_number
 
 

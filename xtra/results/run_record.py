@@ -126,6 +126,10 @@ class RunRecord(RunFields):
 def read_run_record(run: Path) -> RunRecord:
     """Reads `run/run.json`. Raises ValueError that names the file, the key at fault and the remedy."""
     path = run / RECORD
+    if not run.exists():
+        raise ValueError(f"{run}: no such directory; `xtra-bench list runs` names the runs that are here")
+    if run.is_file():
+        raise ValueError(f"{run} is a file, and a run is a directory; did you mean `xtra-bench report --scores {run}`?")
     if not path.is_file():
         raise ValueError(
             f"{run} is not a run: it has no {RECORD}. Name a directory such as results/runs/<suite>-<time>-<id>; "

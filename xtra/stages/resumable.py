@@ -15,7 +15,7 @@ import torch
 
 from xtra.search.engine import BadOutput
 from xtra.stages.context import Diverged, StageContext
-from xtra.store.checkpoint import Checkpoints
+from xtra.store.checkpoint import CHECKPOINTS, Checkpoints
 from xtra.store.errors import DamagedError
 
 
@@ -71,7 +71,7 @@ class _Saver:
 
     def __init__(self, work: Resumable, context: StageContext) -> None:
         self._work, self._context = work, context
-        self._checkpoints = Checkpoints(context.work / "checkpoints")
+        self._checkpoints = Checkpoints(context.work / CHECKPOINTS)
         self._num_moves = 0
         self._saved = time.monotonic()
 
@@ -107,5 +107,6 @@ class _Saver:
     def _save(self) -> None:
         state = {"work": self._work.state(), "num_moves": self._num_moves, "metrics_size": self._context.telemetry.size()}
         self._checkpoints.save(self._num_moves, lambda file: torch.save(state, file, pickle_protocol=pickle.HIGHEST_PROTOCOL))
+        self._context.telemetry.keep_progress(self._checkpoints.directory)
         self._saved = time.monotonic()
         self._context.stop.resumes_from = self._work.position()

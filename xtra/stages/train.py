@@ -216,7 +216,9 @@ class OnlineTraining:
     def _progress(self, activity: str = "", **figures: float) -> None:
         done, total = self.env_steps + self.updates, self.budget.env_steps + self.budget.num_updates
         counters = {"env_steps": self.env_steps, "updates": self.updates}
-        self._context.telemetry.progress(done, total, "steps", counters | figures, activity=activity)
+        totals = {"env_steps": self.budget.env_steps, "updates": self.budget.num_updates}
+        unit = "env steps and updates"
+        self._context.telemetry.progress(done, total, unit, counters | figures, totals=totals, activity=activity)
 
     def state(self) -> dict[str, Any]:
         """Returns everything that the next move depends on; the replay's fixed part goes to its log instead."""

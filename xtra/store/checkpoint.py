@@ -12,6 +12,9 @@ from typing import BinaryIO, NamedTuple
 
 from xtra.store.files import TEMPORARY_SUFFIX, move_durably, sha256, write_temporary
 
+CHECKPOINTS = "checkpoints"
+"""The directory in a job's `work/` that its checkpoints are in."""
+
 _NAME = re.compile(r"step-(\d{12,})-([0-9a-f]{64})")
 
 
