@@ -161,7 +161,7 @@ def test_every_command_explains_itself(command: str) -> None:
         (["rnu", "x"], "no command 'rnu'; did you mean run?"),
         (["qqqqqq"], "no command 'qqqqqq'; `xtra-bench --help` names them"),
         (["list", "game"], "there are no 'game' to list; did you mean 'games'?"),
-        (["list", "x"], "there are no 'x' to list; valid kinds: agents, games, presets, protocols, runs, suites"),
+        (["list", "x"], "there are no 'x' to list; valid kinds: agents, games, presets, protocols, runs, settings, suites"),
         (
             ["play", str(CATCH)],
             f"{CATCH} is no network's file: the name of one, which `xtra-bench export` writes, ends in .safetensors",
@@ -176,6 +176,15 @@ def test_a_word_that_is_not_known_is_told_with_what_is(arguments: list[str], mes
 def test_a_value_that_an_option_does_not_take_is_told_with_those_that_it_does() -> None:
     told = " ".join(CliRunner().invoke(app, ["run", "catch", "--executor", "slrum"]).stderr.replace("│", " ").split())
     assert "'--executor': 'slrum' is not one of 'local', 'slurm'." in told
+
+
+def test_every_setting_is_listed_with_its_default_and_its_meaning() -> None:
+    lines = CliRunner().invoke(app, ["list", "settings"]).stdout.splitlines()
+    by_path = {line.split()[0]: " ".join(line.split()[1:]) for line in lines}
+    assert by_path["training.env_steps"].startswith("100000: Decisions of the agent on the target game.")
+    assert by_path["agent.search.num_simulations"].startswith("50 (efficientzero): ")
+    assert by_path["agent.network.frame_stack"].startswith("4 (efficientzero")
+    assert all(len(text.split(": ", 1)[1]) > 10 for text in by_path.values())
 
 
 def test_the_version_is_that_of_the_installed_package() -> None:

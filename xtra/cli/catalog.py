@@ -21,6 +21,7 @@ class Kind(StrEnum):
     PRESETS = "presets"
     PROTOCOLS = "protocols"
     AGENTS = "agents"
+    SETTINGS = "settings"
     RUNS = "runs"
 
 
@@ -41,7 +42,9 @@ def list_names(
 ) -> None:
     """List the names of one kind, a line each, with what they stand for.
 
-    For example: xtra-bench list suites; xtra-bench list games | grep minatar
+    A setting stands with its default, before protocol and preset have spoken, and its meaning.
+
+    For example: xtra-bench list suites; xtra-bench list settings | grep discount
     """
     import json
 
@@ -65,6 +68,7 @@ def _descriptions(kind: Kind, results: Path) -> Iterator[tuple[str, str]]:
     from xtra.protocol.games import GAMES
     from xtra.protocol.protocols import PROTOCOLS
     from xtra.suite.presets import PRESETS
+    from xtra.suite.settings import described_settings
 
     if kind is Kind.SUITES:
         yield from _suites()
@@ -76,6 +80,8 @@ def _descriptions(kind: Kind, results: Path) -> Iterator[tuple[str, str]]:
         yield from ((protocol.name, protocol.summary) for protocol in PROTOCOLS.values())
     elif kind is Kind.AGENTS:
         yield from ((agent.name, (agent.config.__doc__ or "").split("\n")[0]) for agent in AGENTS.values())
+    elif kind is Kind.SETTINGS:
+        yield from described_settings().items()
     else:
         yield from _runs(results)
 

@@ -17,7 +17,7 @@ from xtra.agents.registry import AGENTS
 from xtra.config import NameIn
 from xtra.suite.diagnostics.errors import Location, Problem, nearest, shown
 from xtra.suite.diagnostics.validation import expected
-from xtra.suite.method import RESERVED, configure, leaf_schemas, leaves
+from xtra.suite.method import DEFAULT_AGENT, RESERVED, configure, leaf_schemas, leaves
 from xtra.suite.spec import SuiteFile
 
 MAX_LISTED = 8
@@ -142,6 +142,27 @@ def _plain(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(list(value)) if isinstance(value, tuple) else str(value)
+
+
+def described_settings() -> dict[str, str]:
+    """Returns the default and the documentation of each setting, in one line, by dotted path; where not all agents have it, or
+    not with one default, with their names. The documentation is the default agent's, if it has the setting."""
+    defaults: dict[str, dict[str, list[str]]] = {}
+    documents: dict[str, str] = {}
+    agents = sorted(AGENTS, key=lambda name: name != DEFAULT_AGENT)
+    for agent in agents:
+        for path, leaf in leaves(agent).items():
+            default = AGENTS[agent].defaults.get(path, leaf.info.get_default(call_default_factory=True, validated_data={}))
+            defaults.setdefault(path, {}).setdefault(_plain(default), []).append(agent)
+            documents.setdefault(path, " ".join((leaf.info.description or "").split()))
+
+    def spoken(path: str) -> str:
+        by_default = defaults[path]
+        if list(by_default.values()) == [agents]:
+            return next(iter(by_default))
+        return " or ".join(f"{default} ({', '.join(users)})" for default, users in by_default.items())
+
+    return {path: f"{spoken(path)}: {documents[path]}" for path in sorted(defaults)}
 
 
 def suite_schema() -> dict[str, Any]:
