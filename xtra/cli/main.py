@@ -150,9 +150,13 @@ def main() -> None:
     """Runs the command line. When stdout cannot be written, exits with 1 and without a traceback."""
     stdout = sys.stdout
     if isinstance(stdout, io.TextIOWrapper):
-        sys.stdout = _Stdout(stdout.buffer, encoding=stdout.encoding, errors=stdout.errors, write_through=True)
+        stdout = _Stdout(stdout.buffer, encoding=stdout.encoding, errors=stdout.errors, write_through=True)
+        sys.stdout = stdout
     try:
-        app()
+        try:
+            app()
+        finally:
+            stdout.flush()  # click exits by itself when a pipe is closed, and leaves text that Python would try to write again
     except OutputError as error:
         if error.errno != errno.EPIPE:  # Whoever closed a pipe (`| head`) knows why.
             sys.stderr.write(f"error: standard output: {error.strerror}\n")
