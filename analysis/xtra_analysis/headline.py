@@ -70,12 +70,12 @@ def _ratio_sentence(findings: Findings, primary: str, ratio: pd.Series) -> str:
 
 
 def _caution(findings: Findings, primary: str, usable: set[str]) -> str:
-    """Says beside a ratio's interval where the baseline may score nothing, so that the ratio is unstable; else nothing."""
+    """Says beside a ratio's interval in which games it is unstable, as the baseline's own interval reaches zero; else nothing."""
     ratios = findings.game_ratios
     rows = ratios[(ratios["method"] == primary) & ratios["unstable"] & ratios["game"].isin(list(usable))]
     names = sorted(rows["game"])
     where = listed(names) if len(names) <= MOST_NAMES else counted(len(names), "game")
-    return f", unstable: {findings.study.baseline}'s own interval reaches zero on {where}" if names else ""
+    return f", unstable on {where}" if names else ""
 
 
 def _games(findings: Findings, counted_games: set[str], reason: str) -> str:
