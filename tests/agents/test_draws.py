@@ -25,7 +25,9 @@ def made(at_once: int, **targets: Any) -> tuple[EfficientZeroLearner, ReplayBuff
     learner.randomize_heads()
     learner.refresh_copies(4)
     learner.refresh_copies(4)  # the target network is one interval late
-    return learner, fill(learner.make_replay(2, (10, 10, 3), 200))
+    replay = fill(learner.make_replay(2, (10, 10, 3), 200))
+    replay.priorities[: replay.num_rows] = np.random.default_rng(1).uniform(0.1, 2.0, (replay.num_rows, 2))
+    return learner, replay
 
 
 def places(sample: Sample) -> set[tuple[int, int]]:

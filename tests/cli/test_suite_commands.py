@@ -178,6 +178,20 @@ def test_a_value_that_an_option_does_not_take_is_told_with_those_that_it_does() 
     assert "'--executor': 'slrum' is not one of 'local', 'slurm'." in told
 
 
+def test_text_that_a_closed_pipe_did_not_take_is_not_written_again_at_the_end() -> None:
+    """click answers a closed pipe by an exit of its own, in which Python may write once more and complain."""
+    code = (
+        "import sys, xtra.cli.main as cli\n"
+        "def app():\n    try:\n        print('text')\n        sys.stdout.flush()\n    except OSError:\n        sys.exit(0)\n"
+        "cli.app = app\ncli.main()"
+    )
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([sys.executable, "-c", code], stdout=writer, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
 def test_every_setting_is_listed_with_its_default_and_its_meaning() -> None:
     lines = CliRunner().invoke(app, ["list", "settings"]).stdout.splitlines()
     by_path = {line.split()[0]: " ".join(line.split()[1:]) for line in lines}

@@ -127,36 +127,38 @@ def callback(
 
 
 class _Stdout(io.TextIOWrapper):
-    """Stdout whose own errors can be told from those of any other file."""
+    """Stdout whose own errors can be told from those of any other file. error: the last of them."""
+
+    error: OutputError | None = None
 
     def write(self, text: str) -> int:
-        with _output_errors():
+        with self._noted_errors():
             return super().write(text)
 
     def flush(self) -> None:
-        with _output_errors():
+        with self._noted_errors():
             super().flush()
 
-
-@contextmanager
-def _output_errors() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(error.errno, error.strerror) from None
+    @contextmanager
+    def _noted_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self.error = OutputError(error.errno, error.strerror)
+            raise self.error from None
 
 
 def main() -> None:
     """Runs the command line. When stdout cannot be written, exits with 1 and without a traceback."""
     stdout = sys.stdout
     if isinstance(stdout, io.TextIOWrapper):
-        stdout = _Stdout(stdout.buffer, encoding=stdout.encoding, errors=stdout.errors, write_through=True)
-        sys.stdout = stdout
+        stdout = sys.stdout = _Stdout(stdout.buffer, encoding=stdout.encoding, errors=stdout.errors, write_through=True)
     try:
         try:
             app()
         finally:
-            stdout.flush()  # click exits by itself when a pipe is closed, and leaves text that Python would try to write again
+            if isinstance(stdout, _Stdout) and stdout.error is not None:
+                raise stdout.error  # click answers a closed pipe by an exit of its own
     except OutputError as error:
         if error.errno != errno.EPIPE:  # Whoever closed a pipe (`| head`) knows why.
             sys.stderr.write(f"error: standard output: {error.strerror}\n")
