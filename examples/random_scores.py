@@ -14,9 +14,8 @@ import numpy as np
 
 from xtra.agents.evaluation import RandomPlayer, play_episodes
 from xtra.envs.config import EnvironmentConfig
-from xtra.protocol.families import UnknownGame
+from xtra.protocol.families import PROTOCOLS, Protocol, UnknownGame
 from xtra.protocol.games import GAMES, find_game
-from xtra.protocol.protocols import PROTOCOLS, Protocol
 from xtra.suite.diagnostics.errors import suggest
 
 NUM_EPISODES, SEED = 1_000, 0

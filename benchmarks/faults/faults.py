@@ -36,7 +36,7 @@ from light_bench import Bench  # noqa: E402 - found through the line above
 from xtra.execute import worker  # noqa: E402
 from xtra.stages.context import Stopped, StopRequest  # noqa: E402
 from xtra.store import checkpoint, claim, files  # noqa: E402
-from xtra.store.errors import StoreError  # noqa: E402
+from xtra.store.files import StoreError  # noqa: E402
 from xtra.store.job import Job  # noqa: E402
 from xtra.store.store import State  # noqa: E402
 

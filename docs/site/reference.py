@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 
 from xtra.agents.config import AGENTS
 from xtra.cli.main import app
-from xtra.protocol.protocols import PROTOCOLS
+from xtra.protocol.families import PROTOCOLS
 from xtra.stages.registry import STAGES
 from xtra.store.rows import TABLES
 from xtra.suite.method import Leaf, configure, leaves, value_at

@@ -19,8 +19,7 @@ import xtra
 import xtra.search
 from xtra.cli.main import app
 from xtra.envs.config import EnvironmentConfig
-from xtra.envs.make import make_evaluation_environment
-from xtra.envs.vector import FrameStacks
+from xtra.envs.vector import FrameStacks, make_evaluation_environment
 from xtra.store.store import Store
 
 SUITE: dict[str, Any] = {

@@ -7,10 +7,10 @@ import pytest
 
 from xtra.envs.catch import BLUE, CATCH_RULES, LEFT, RIGHT, WHITE, CatchEmulators
 from xtra.envs.config import EnvironmentConfig
-from xtra.envs.make import make_emulators, make_training_environment
+from xtra.envs.vector import make_emulators, make_training_environment
 from xtra.protocol.catch import CATCH_GAMES
+from xtra.protocol.families import PROTOCOLS
 from xtra.protocol.games import find_game
-from xtra.protocol.protocols import PROTOCOLS
 from xtra.protocol.scores import reference_scores
 
 NOOP = 0

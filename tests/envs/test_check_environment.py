@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from xtra.cli.main import app
-from xtra.envs import contract, make
+from xtra.envs import contract, vector
 from xtra.envs.catch import CatchEmulators
 from xtra.envs.config import EnvironmentConfig
 from xtra.envs.contract import PROMISES, check_contract
@@ -105,7 +105,7 @@ MUTANTS = {
 
 
 def play_on(emulators: type[Sound], monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (make, contract):
+    for module in (vector, contract):
         monkeypatch.setattr(module, "make_emulators", emulators)
 
 

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from xtra.envs.config import EnvironmentConfig
-from xtra.envs.make import make_emulators, make_training_environment
-from xtra.envs.vector import VectorEnvironment
+from xtra.envs.vector import VectorEnvironment, make_emulators, make_training_environment
 from xtra.protocol.games import NUM_ACTIONS, find_game
 
 FAMILIES = {

@@ -13,8 +13,8 @@ import numpy as np
 from xtra.envs.config import EnvironmentConfig
 from xtra.envs.vector import VectorEnvironment
 from xtra.protocol.catch import CATCH_GAMES
+from xtra.protocol.families import PROTOCOLS
 from xtra.protocol.games import GAMES
-from xtra.protocol.protocols import PROTOCOLS
 
 TEXT = (Path(__file__).parents[2] / "docs" / "environments.md").read_text(encoding="utf-8")
 

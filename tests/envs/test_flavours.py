@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from xtra.envs._resize import AreaResize
 from xtra.envs.atari import AtariEmulators, FlavourEmulators, num_noops
 from xtra.envs.config import EnvironmentConfig
-from xtra.envs.make import make_emulators
+from xtra.envs.vector import make_emulators
 from xtra.protocol.atari import ATARI_ACTION_IDS, default_flavour, flavours_of, parse_flavour
 from xtra.protocol.families import UnknownGame
 from xtra.protocol.games import find_game

@@ -13,7 +13,7 @@ import pytest
 from xtra.envs import gymnasium_games
 from xtra.envs.config import EnvironmentConfig
 from xtra.envs.contract import check_contract
-from xtra.envs.make import make_emulators
+from xtra.envs.vector import make_emulators
 from xtra.plugins import plugins_of
 from xtra.protocol.families import UnknownGame
 from xtra.protocol.games import ActionSpace, find_game

@@ -8,9 +8,8 @@ import pytest
 from minatar import Environment
 
 from xtra.envs.config import EnvironmentConfig
-from xtra.envs.make import make_emulators
 from xtra.envs.minatar import ACTIONS, MODULES, blend, palette
-from xtra.envs.vector import Emulators
+from xtra.envs.vector import Emulators, make_emulators
 from xtra.protocol.games import ACTION_NAMES, GAMES, find_game
 from xtra.protocol.minatar import MINATAR_ACTION_IDS
 

@@ -16,7 +16,7 @@ GAME = '''
 from pathlib import Path
 
 from xtra.protocol.families import Family
-from xtra.protocol.protocols import Protocol
+from xtra.protocol.families import Protocol
 
 with (Path(__file__).parent / "runs.txt").open("a") as file:
     file.write("run\\n")

@@ -3,8 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xtra.protocol.families import FAMILIES
-from xtra.protocol.protocols import ANY_FAMILY, PROTOCOLS, Protocol
+from xtra.protocol.families import ANY_FAMILY, FAMILIES, PROTOCOLS, Protocol
 
 MEASURES = st.sampled_from(sorted(PROTOCOLS)).flatmap(
     lambda name: st.tuples(

@@ -10,13 +10,12 @@ import pytest
 
 from xtra import plugins
 from xtra.protocol import families
-from xtra.protocol.families import GROUP, Family, families_in, family_problem
-from xtra.protocol.protocols import ANY_FAMILY
+from xtra.protocol.families import ANY_FAMILY, GROUP, Family, families_in, family_problem
 from xtra.registry import Origin, RegistrationError, Registry, source_sha256
 
 CODE = """
 from xtra.protocol.families import Family
-from xtra.protocol.protocols import Protocol
+from xtra.protocol.families import Protocol
 
 FAMILY = Family(
     name="corridor",

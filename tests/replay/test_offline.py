@@ -17,7 +17,7 @@ from xtra.replay.frames import BlockFrames
 from xtra.replay.offline import OfflineData, seal, write_trajectories
 from xtra.replay.recording import Recording, recording_meta
 from xtra.replay.segments import ReplayLog
-from xtra.store.errors import DamagedError
+from xtra.store.files import DamagedError
 
 ROWS, ENVS, A = 50, 2, 18
 SHAPE = (4, 4, 3)

@@ -14,14 +14,14 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from xtra.envs.config import EnvironmentConfig
-from xtra.envs.make import make_emulators
+from xtra.envs.vector import make_emulators
 from xtra.replay.config import ReplayConfig
 from xtra.replay.offline import OfflineData
 from xtra.replay.recording import Recording, Trajectory
 from xtra.stages import dataset, train
 from xtra.stages.config import DatasetConfig, TrainConfig
 from xtra.stages.context import StageContext
-from xtra.store.errors import DamagedError
+from xtra.store.files import DamagedError
 from xtra.telemetry import Telemetry
 from xtra.transfer.config import DataConfig
 

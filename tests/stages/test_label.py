@@ -17,7 +17,7 @@ from xtra.replay.config import ReplayConfig
 from xtra.replay.offline import OfflineData
 from xtra.stages import label
 from xtra.stages.config import LabelConfig
-from xtra.store.errors import DamagedError
+from xtra.store.files import DamagedError
 from xtra.transfer.tasks import Labels
 
 from .small_offline import AGENT, ENV_STEPS, context, make_dataset, view

@@ -18,7 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xtra.store import claim as claims
-from xtra.store.errors import ClaimLostError, DamagedError, UnreadableError
+from xtra.store.claim import ClaimLostError
+from xtra.store.files import DamagedError, UnreadableError
 from xtra.store.job import Job, Resources
 from xtra.store.store import Attempt, State, Store
 

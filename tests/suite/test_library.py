@@ -9,8 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from xtra.cli.main import app
+from xtra.protocol.families import PROTOCOLS
 from xtra.protocol.games import GAMES
-from xtra.protocol.protocols import PROTOCOLS
 from xtra.suite import library
 from xtra.suite.library import find_suite, shipped_suites
 from xtra.suite.load import load_suite

@@ -11,7 +11,7 @@ from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.agents.registry import AGENTS
 from xtra.config import Config
 from xtra.protocol.atari import XTRA_GAMES
-from xtra.protocol.protocols import PROTOCOLS
+from xtra.protocol.families import PROTOCOLS
 from xtra.rng import stream
 from xtra.suite.diagnostics.errors import SuiteError
 from xtra.suite.load import load_suite

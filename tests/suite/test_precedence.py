@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xtra.agents.registry import AGENTS
-from xtra.protocol.protocols import PROTOCOLS
+from xtra.protocol.families import PROTOCOLS
 from xtra.suite.diagnostics.errors import SuiteError
 from xtra.suite.load import load_suite
 from xtra.suite.method import agent_of, configure, layers, leaves, protocol_label, resolve, value_at

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from xtra.agents.evaluation import RandomPlayer
 from xtra.envs.config import EnvironmentConfig
-from xtra.envs.make import make_training_environment
+from xtra.envs.vector import make_training_environment
 from xtra.protocol.games import NUM_ACTIONS
 from xtra.replay.buffer import ReplayBuffer
 from xtra.replay.config import ReplayConfig

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from xtra.agents.interface import Player
 from xtra.config import Config
 from xtra.envs.config import EnvironmentConfig
-from xtra.envs.make import make_evaluation_environment
-from xtra.envs.vector import FrameStacks
+from xtra.envs.vector import FrameStacks, make_evaluation_environment
 from xtra.protocol.games import find_game
 from xtra.rng import stream
 

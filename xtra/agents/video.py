@@ -13,8 +13,7 @@ from PIL import Image, ImageDraw
 from xtra.agents.efficientzero.agent import EfficientZeroPlayer
 from xtra.agents.interface import Player
 from xtra.envs.config import EnvironmentConfig
-from xtra.envs.make import make_evaluation_environment
-from xtra.envs.vector import FrameStacks
+from xtra.envs.vector import FrameStacks, make_evaluation_environment
 from xtra.protocol.games import ACTION_NAMES, Game, find_game
 
 FORMATS = (".gif", ".png")

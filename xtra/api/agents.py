@@ -17,7 +17,7 @@ from xtra.plugins import PluginError, load_kept
 from xtra.protocol.families import FAMILIES, UnknownGame
 from xtra.protocol.games import GAMES, find_game, is_game
 from xtra.stages.config import EvaluateConfig
-from xtra.store.errors import UnreadableError
+from xtra.store.files import UnreadableError
 from xtra.store.rows import Cell
 from xtra.store.store import State, Store
 from xtra.suite.diagnostics.errors import suggest

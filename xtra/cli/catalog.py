@@ -65,8 +65,8 @@ def list_names(
 
 def _descriptions(kind: Kind, results: Path) -> Iterator[tuple[str, str]]:
     from xtra.agents.registry import AGENTS
+    from xtra.protocol.families import PROTOCOLS
     from xtra.protocol.games import GAMES
-    from xtra.protocol.protocols import PROTOCOLS
     from xtra.suite.presets import PRESETS
     from xtra.suite.settings import described_settings
 

@@ -29,7 +29,7 @@ def gc(
 ) -> None:
     """List, and with --yes remove, stored jobs that no run under results/runs uses; with --replays, spare replays too."""
     from xtra.execute.garbage import find_garbage, find_spare_replays, planned_keys
-    from xtra.store.errors import DamagedError
+    from xtra.store.files import DamagedError
     from xtra.store.store import Store
 
     store = Store(results / "store")
@@ -52,7 +52,7 @@ def gc(
 
 def _removed(store: Store, garbage: Garbage) -> bool:
     from xtra.execute.garbage import remove
-    from xtra.store.errors import DamagedError
+    from xtra.store.files import DamagedError
 
     try:
         return remove(store, garbage)

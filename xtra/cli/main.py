@@ -17,7 +17,7 @@ from typer.core import TyperGroup
 from xtra.cli.messages import OutputError, refusal
 from xtra.plugins import PluginError
 from xtra.registry import RegistrationError
-from xtra.store.errors import StoreError
+from xtra.store.files import StoreError
 from xtra.suite.diagnostics.errors import SuiteError, nearest
 
 COMMANDS = {

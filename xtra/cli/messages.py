@@ -12,7 +12,7 @@ from xtra.suite.diagnostics.errors import printable
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from xtra.store.errors import UnreadableError
+    from xtra.store.files import UnreadableError
     from xtra.store.store import Store
     from xtra.suite.plan import Plan
 

@@ -63,7 +63,7 @@ def import_network(
     """
     from xtra.networks import imported
     from xtra.networks.network_file import NetworkFileError, read_network_file
-    from xtra.store.errors import StoreError
+    from xtra.store.files import StoreError
     from xtra.store.store import Store
 
     store = Store(results / "store")
@@ -90,8 +90,7 @@ def _write(store: Store, key: str, target: Path, origin: str | None, force: bool
     from xtra.networks import export
     from xtra.networks.export import model_card
     from xtra.networks.network_file import read_network_file
-    from xtra.store.errors import StoreError
-    from xtra.store.files import write_durably
+    from xtra.store.files import StoreError, write_durably
 
     card = target.with_suffix(".md")
     existing = [str(path) for path in (target, card) if path.exists()]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from xtra.agents.video import Scene
     from xtra.api.agents import AgentSource
-    from xtra.store.errors import UnreadableError
+    from xtra.store.files import UnreadableError
 
 SHOWN_ENV_STEPS = 3_000
 """Decisions that are shown unless more are asked for: 200 seconds at 15 a second. An untrained agent may take 27,000."""

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xtra.envs.config import EnvironmentConfig
-from xtra.envs.make import make_emulators, make_training_environment
-from xtra.envs.vector import Step, VectorEnvironment
+from xtra.envs.vector import Step, VectorEnvironment, make_emulators, make_training_environment
 from xtra.protocol.games import find_game
 
 NUM_ENVS, NUM_STEPS, STOP = 3, 110, 57

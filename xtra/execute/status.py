@@ -13,7 +13,7 @@ from typing import Any
 
 from xtra.stages.registry import STAGES
 from xtra.store.checkpoint import CHECKPOINTS
-from xtra.store.errors import StoreError
+from xtra.store.files import StoreError
 from xtra.store.job import Job
 from xtra.store.rows import Cell
 from xtra.store.store import State, Store

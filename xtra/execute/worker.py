@@ -28,8 +28,8 @@ from xtra.config import Config
 from xtra.plugins import PluginError, load_kept, plugins_of
 from xtra.stages.context import Diverged, StageContext, Stopped, StopRequest
 from xtra.stages.registry import Stage
-from xtra.store.errors import ClaimLostError, DamagedError, UnreadableError
-from xtra.store.files import write_text_atomically
+from xtra.store.claim import ClaimLostError
+from xtra.store.files import DamagedError, UnreadableError, write_text_atomically
 from xtra.store.job import Job
 from xtra.store.provenance import hardware, software
 from xtra.store.store import SECONDS, Attempt, Store

@@ -11,7 +11,7 @@ from typing import Any
 
 from xtra.agents.config import IMPORTED_FILE
 from xtra.networks.network_file import FORMAT, NetworkFile, NetworkHeader, SourceData, network_bytes
-from xtra.store.errors import StoreError
+from xtra.store.files import StoreError
 from xtra.store.job import Job
 from xtra.store.store import Store
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from xtra.protocol.families import Family, UnknownGame
-from xtra.protocol.protocols import Protocol
+from xtra.protocol.families import Family, Protocol, UnknownGame
 
 ALL = tuple(range(18))
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from xtra.protocol.families import Family, multiple_of
-from xtra.protocol.protocols import Protocol
+from xtra.protocol.families import Family, Protocol, multiple_of
 
 CATCH_ACTION_IDS = (0, 3, 4)
 """NOOP, RIGHT, LEFT: the built-in games speak Atari's ids, so that they share the 18-action head."""

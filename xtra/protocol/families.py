@@ -1,22 +1,27 @@
-"""Families of environments: games that one class implements and the same protocols measure. Packages register them.
+"""Families of environments: games that one class implements, and the protocols that measure them. Packages register families.
 
 A family is pure data. Its emulators are named, and imported when a game is played: suites are checked and planned without them.
+
+A protocol fixes the settings below, named by their path in a method's configuration. A suite may override one, but its rows then
+carry another protocol label (`atari100k+training.env_steps=50000`), and rows of different labels are never aggregated.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from xtra.protocol.protocols import ANY_FAMILY, Protocol
-from xtra.registry import Registry
+from xtra.registry import Derived, Registry
 
 NUM_ALE_ACTIONS = 18
 """ALE's action ids are 0 to 17."""
 
 MAX_ACTIONS = 128
 """Most actions of any game: as many as the search's trees hold."""
+
+ANY_FAMILY = "any"
+"""Stands in place of a family's name: games of several families may stand side by side."""
 
 GROUP = "xtra_bench.environments"
 """The group of entry points, each of which leads to a `Family` of its own name."""
@@ -50,6 +55,31 @@ def multiple_of(cells: int) -> Callable[[str, int], str | None]:
         return f"{game} is drawn on a multiple of {cells} pixels" if frame_size % cells else None
 
     return problem
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """One way to measure. `settings` maps dotted configuration paths to values; `score_rule` reduces episode returns to a
+    score."""
+
+    name: str
+    family: str
+    summary: str
+    settings: Mapping[str, Any]
+    proves: Literal["learning", "wiring"] = "learning"
+    """What its scores can show; reports of a `wiring` protocol say so on every screen."""
+    score_rule: str = "mean_episode_return"
+    normalization: Literal["human", "maximum"] = "human"
+    """What a normalized score of 1 stands for: a human's score, or the game's maximum (0 is the random agent in both)."""
+
+    def label(self, overrides: Mapping[str, Any]) -> str:
+        """Returns the name that rows carry: the protocol's own, and after it each of its settings that `overrides` changes."""
+        changed = [
+            f"{path}={overrides[path]}"
+            for path in sorted(self.settings)
+            if path in overrides and overrides[path] != self.settings[path]
+        ]
+        return "+".join([self.name, *changed])
 
 
 @dataclass(frozen=True)
@@ -123,3 +153,11 @@ def families_in(key: str, value: Any) -> Iterator[str]:
 
 
 FAMILIES = Registry(GROUP, Family, family_problem, families_in)
+
+
+def _protocols() -> Mapping[str, Protocol]:
+    return {protocol.name: protocol for family in FAMILIES.values() for protocol in family.protocols}
+
+
+PROTOCOLS: Mapping[str, Protocol] = Derived(_protocols)
+"""Every family's protocols by name."""

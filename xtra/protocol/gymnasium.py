@@ -13,8 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from xtra.protocol.families import Family, UnknownGame
-from xtra.protocol.protocols import ANY_FAMILY, Protocol
+from xtra.protocol.families import ANY_FAMILY, Family, Protocol, UnknownGame
 
 PREFIX = "gymnasium:"
 RESERVED = ("id", "render_mode")

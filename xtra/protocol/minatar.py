@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from xtra.protocol.families import Family, Requirement, multiple_of
-from xtra.protocol.protocols import Protocol
+from xtra.protocol.families import Family, Protocol, Requirement, multiple_of
 
 MINATAR_ACTION_IDS: dict[str, tuple[int, ...]] = {
     "MinAtarAsterix": (0, 2, 3, 4, 5),

@@ -27,8 +27,7 @@ from xtra.replay.buffer import ReplayBuffer
 from xtra.replay.config import ReplayConfig
 from xtra.replay.frames import BlockEncoder, BlockFrames, FrameStore, RawFrames, compress_frames
 from xtra.replay.recording import Recording, SeenRow, Trajectory
-from xtra.store.errors import DamagedError
-from xtra.store.files import json_text, sha256
+from xtra.store.files import DamagedError, json_text, sha256
 
 SCHEMA_VERSION = 2
 """Raised whenever files of the version before can no longer be read."""

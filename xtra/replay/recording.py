@@ -19,8 +19,7 @@ from xtra.config import Config
 from xtra.replay.buffer import ReplayBuffer
 from xtra.replay.frames import decompress_frames
 from xtra.replay.segments import COLUMNS, Segment, iter_frames, load_segment
-from xtra.store.errors import DamagedError
-from xtra.store.files import sha256
+from xtra.store.files import DamagedError, sha256
 
 FILE = "meta.json"
 """Name of that file, beside the segments."""

@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 
 from xtra.replay.buffer import ReplayBuffer
 from xtra.replay.frames import BLOCK_FRAMES, compress_frames, decompress_frames
-from xtra.store.errors import DamagedError
-from xtra.store.files import move_durably, sha256, write_temporary
+from xtra.store.files import DamagedError, move_durably, sha256, write_temporary
 
 COLUMNS = ("actions", "rewards", "policies", "root_values", "first")
 """Arrays of the replay that are fixed once a row is written, in the file's order."""

@@ -14,8 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from xtra.config import Config
-from xtra.store.errors import StoreError
-from xtra.store.files import sha256, write_text_atomically
+from xtra.store.files import StoreError, sha256, write_text_atomically
 from xtra.store.job import Job, Resources, canonical_json
 from xtra.store.manifest import Manifest
 from xtra.store.rows import SCORES, read_csv

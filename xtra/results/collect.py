@@ -18,8 +18,7 @@ from typing import Any
 from xtra.results.describe import RunDescription
 from xtra.results.looks import earlier_seeds
 from xtra.results.run_record import RECORD, Provenance, RunRecord
-from xtra.store.errors import StoreError
-from xtra.store.files import SECONDS_FILE, json_text, write_text_atomically
+from xtra.store.files import SECONDS_FILE, StoreError, json_text, write_text_atomically
 from xtra.store.job import Job
 from xtra.store.manifest import Manifest
 from xtra.store.provenance import software

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from xtra.protocol.protocols import PROTOCOLS, Protocol
+from xtra.protocol.families import PROTOCOLS, Protocol
 from xtra.results.run_record import Identity, MethodRecord, RunFields, TransferRecord
 from xtra.store.job import Job, digest
 from xtra.store.rows import Cell

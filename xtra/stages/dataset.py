@@ -15,7 +15,7 @@ import numpy as np
 
 from xtra.agents.evaluation import RandomPlayer
 from xtra.envs.config import VIEW, EnvironmentConfig
-from xtra.envs.make import episode_seed, make_training_environment
+from xtra.envs.vector import episode_seed, make_training_environment
 from xtra.protocol.games import NUM_ACTIONS, find_game
 from xtra.replay.buffer import ReplayBuffer
 from xtra.replay.config import ReplayConfig

@@ -16,7 +16,7 @@ import torch
 from xtra.search.engine import BadOutput
 from xtra.stages.context import Diverged, StageContext
 from xtra.store.checkpoint import CHECKPOINTS, Checkpoints
-from xtra.store.errors import DamagedError
+from xtra.store.files import DamagedError
 
 
 class Resumable(Protocol):

@@ -21,8 +21,7 @@ from xtra.agents.efficientzero.agent import EfficientZeroLearner
 from xtra.agents.evaluation import Evaluation, mean_episode_return
 from xtra.agents.factory import NETWORK_FILE, make_learner
 from xtra.agents.interface import Learner, TrainingRun
-from xtra.envs.make import make_training_environment
-from xtra.envs.vector import FrameStacks
+from xtra.envs.vector import FrameStacks, make_training_environment
 from xtra.replay.recording import recording_meta
 from xtra.replay.segments import ReplayLog
 from xtra.rng import derive_seed, stream

@@ -21,12 +21,16 @@ from pathlib import Path
 
 import psutil
 
-from xtra.store.errors import ClaimLostError
+from xtra.store.files import StoreError
 
 LEASE_SECONDS = 120.0
 """A claim without a heartbeat for this long is dead, wherever its owner ran. Four heartbeats fit in."""
 
 _NAME = re.compile(r"claim-(\d+)")
+
+
+class ClaimLostError(StoreError):
+    """Another process took the job over while this one was thought dead; what this one computed is dropped."""
 
 
 @dataclass(frozen=True)

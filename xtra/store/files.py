@@ -1,4 +1,5 @@
-"""Files that are either whole or absent, at whatever moment the process, the machine or the file server dies."""
+"""Files that are either whole or absent, at whatever moment the process, the machine or the file server dies, and the errors that
+are raised where one is not as it was left. Each message says what to do."""
 
 from __future__ import annotations
 
@@ -13,9 +14,30 @@ from typing import Any, BinaryIO
 TEMPORARY_SUFFIX = ".tmp"
 """Suffix of files being written; one left behind by a kill is never read."""
 
-
 SECONDS_FILE = "measured_seconds.json"
 """The one file of a job's output that depends on the machine's speed: the seconds that its parts took."""
+
+
+class StoreError(Exception):
+    """The base of the store's errors. Its message says what is wrong, where, and the remedy."""
+
+
+class DamagedError(StoreError):
+    """A file of the store is missing, truncated or altered."""
+
+    def __init__(self, path: Path, fault: str) -> None:
+        super().__init__(f"{path}: {fault}; `xtra-bench run` makes it again")
+        self.path = path
+        self.fault = fault
+
+
+class UnreadableError(StoreError):
+    """A file or directory of the store is there and cannot be read: most often a colleague's, made with a strict umask."""
+
+    def __init__(self, path: Path, error: OSError) -> None:
+        at = Path(error.filename) if isinstance(error.filename, str) else path
+        super().__init__(f"{at}: cannot be read ({error.strerror}); its owner can make it readable (chmod -R a+rX)")
+        self.path = at
 
 
 def write_durably(path: Path, write: Callable[[BinaryIO], object]) -> None:

@@ -8,8 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from xtra.store.errors import DamagedError, UnreadableError
-from xtra.store.files import sha256
+from xtra.store.files import DamagedError, UnreadableError, sha256
 from xtra.store.job import digest
 
 SCHEMA_VERSION = 1

@@ -38,7 +38,7 @@ OptionalFinite = Annotated[Finite | None, BeforeValidator(_empty_is_none)]
 class Cell:
     """One method on one game with one seed, and the jobs that its row is read from.
 
-    `protocol` is the row's label (see `xtra.protocol.protocols.Protocol.label`), `agent` the configuration class's name.
+    `protocol` is the row's label (see `xtra.protocol.families.Protocol.label`), `agent` the configuration class's name.
 
     train_key: the job whose network is scored; None for an agent that is not trained.
     evaluate_key: the job that leaves the cell's episodes.

@@ -17,9 +17,16 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from xtra.store.claim import LEASE_SECONDS, Claim, acquire, holder_of
-from xtra.store.errors import ClaimLostError, DamagedError, UnreadableError
-from xtra.store.files import json_text, sync_directory, sync_tree, write_json, write_text_atomically
+from xtra.store.claim import LEASE_SECONDS, Claim, ClaimLostError, acquire, holder_of
+from xtra.store.files import (
+    DamagedError,
+    UnreadableError,
+    json_text,
+    sync_directory,
+    sync_tree,
+    write_json,
+    write_text_atomically,
+)
 from xtra.store.job import Job, Resources
 from xtra.store.manifest import Manifest, find_damage, read_manifest, record_files
 

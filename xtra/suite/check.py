@@ -10,9 +10,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from xtra.agents.registry import AGENTS, LearningAgentConfig
-from xtra.protocol.families import FAMILIES, UnknownGame
+from xtra.protocol.families import ANY_FAMILY, FAMILIES, PROTOCOLS, UnknownGame
 from xtra.protocol.games import GAMES, find_game, is_game
-from xtra.protocol.protocols import ANY_FAMILY, PROTOCOLS
 from xtra.stages.registry import STAGES
 from xtra.suite.diagnostics.document import DataPath, Document, Problems
 from xtra.suite.diagnostics.errors import Problem, shown, suggest

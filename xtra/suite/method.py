@@ -16,7 +16,7 @@ from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.agents.registry import AGENTS, LearningAgentConfig
 from xtra.config import ChosenBy, Config
 from xtra.envs.config import EnvironmentConfig
-from xtra.protocol.protocols import PROTOCOLS
+from xtra.protocol.families import PROTOCOLS
 from xtra.registry import forgotten_at_registration
 from xtra.stages.config import EvaluationConfig, TrainingConfig
 from xtra.suite.presets import PRESETS, SIZES

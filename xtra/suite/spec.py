@@ -9,8 +9,8 @@ from pydantic import Field, JsonValue
 
 from xtra.agents.registry import AGENTS
 from xtra.config import Config
+from xtra.protocol.families import PROTOCOLS
 from xtra.protocol.games import GAMES
-from xtra.protocol.protocols import PROTOCOLS
 from xtra.stages.registry import STAGES
 from xtra.suite.presets import PRESETS, SIZES
 from xtra.suite.resources import ResourcesSpec

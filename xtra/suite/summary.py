@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from xtra.store.errors import StoreError
+from xtra.store.files import StoreError
 from xtra.store.job import Job, Resources, digest
 from xtra.store.store import REPLAY, Store
 from xtra.suite.diagnostics.errors import SuiteError

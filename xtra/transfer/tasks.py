@@ -23,7 +23,7 @@ from xtra.replay.config import ReplayConfig
 from xtra.replay.offline import OfflineData
 from xtra.replay.window import Float, Window
 from xtra.rng import stream
-from xtra.store.errors import DamagedError
+from xtra.store.files import DamagedError
 from xtra.transfer.config import TeacherConfig
 
 LABELS_FILE = "labels.npz"

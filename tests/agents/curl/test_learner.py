@@ -13,8 +13,7 @@ from xtra.agents.curl.config import CurlConfig
 from xtra.agents.curl.network import ContrastiveHead
 from xtra.agents.interface import TrainingRun
 from xtra.envs.config import EnvironmentConfig
-from xtra.envs.make import make_training_environment
-from xtra.envs.vector import FrameStacks
+from xtra.envs.vector import FrameStacks, make_training_environment
 from xtra.replay.buffer import ReplayBuffer
 
 CPU = torch.device("cpu")

@@ -6,8 +6,7 @@ from numpy.typing import NDArray
 from xtra.envs.config import EnvironmentConfig
 from xtra.envs.pictures import to_frames
 from xtra.envs.vector import EmulatorStep, Frames, Mask
-from xtra.protocol.families import Family, multiple_of
-from xtra.protocol.protocols import Protocol
+from xtra.protocol.families import Family, Protocol, multiple_of
 
 RIGHT, LEFT = 3, 4
 STEPS = 8
