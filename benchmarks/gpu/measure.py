@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from xtra.agents.device import prepare_torch
+from xtra.agents.interface import prepare_torch
 from xtra.perf.split import preset_network
 from xtra.search import GraphedSearch, ModelOutput, SearchConfig, cuda, search
 

@@ -13,10 +13,10 @@ import torch
 from torch.utils._pytree import tree_leaves
 
 from xtra import cuda_graphs
-from xtra.agents.device import prepare_torch
 from xtra.agents.efficientzero import optimizer, targets
 from xtra.agents.efficientzero.agent import EfficientZeroLearner
 from xtra.agents.efficientzero.config import EfficientZeroConfig
+from xtra.agents.interface import prepare_torch
 from xtra.cuda_graphs import WARM_UP_CALLS, FlatFunction, GraphedFunction, without_graphs
 from xtra.execute.machine import NO_GPU
 from xtra.replay.buffer import ReplayBuffer, table_rows
@@ -39,7 +39,7 @@ def as_in_a_job(request: pytest.FixtureRequest) -> Iterator[None]:
 
 def test_torch_is_prepared_to_be_deterministic_without_its_compiler_being_imported() -> None:
     code = (
-        "import sys, torch; from xtra.agents.device import prepare_torch; prepare_torch(1); "
+        "import sys, torch; from xtra.agents.interface import prepare_torch; prepare_torch(1); "
         "print(torch.are_deterministic_algorithms_enabled(), torch.get_num_threads(), 'torch._dynamo' in sys.modules)"
     )
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
@@ -266,7 +266,7 @@ def test_captured_updates_on_cuda_are_those_that_run_kernel_by_kernel(precision:
 
 @pytest.mark.gpu
 def test_a_job_that_asked_for_no_gpu_sees_none() -> None:
-    code = "from xtra.agents.device import prepare_torch; print(prepare_torch(1))"
+    code = "from xtra.agents.interface import prepare_torch; print(prepare_torch(1))"
     environment = os.environ | NO_GPU
     shown = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert shown.stdout.strip() == "cpu"

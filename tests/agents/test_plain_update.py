@@ -9,8 +9,7 @@ import pytest
 import torch
 
 from xtra.agents.efficientzero.config import EfficientZeroConfig
-from xtra.agents.factory import make_learner
-from xtra.agents.interface import Learner, TrainingRun
+from xtra.agents.interface import Learner, TrainingRun, make_learner
 from xtra.envs.config import EnvironmentConfig
 from xtra.protocol.games import find_game
 from xtra.replay.buffer import ReplayBuffer

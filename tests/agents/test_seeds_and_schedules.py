@@ -10,8 +10,7 @@ import torch
 
 from xtra.agents.curl.config import CurlConfig
 from xtra.agents.efficientzero.copies import inference_copy
-from xtra.agents.factory import make_learner
-from xtra.agents.interface import Learner, TrainingRun
+from xtra.agents.interface import Learner, TrainingRun, make_learner
 from xtra.config import Config
 from xtra.protocol.games import NUM_ACTIONS
 from xtra.replay.buffer import ReplayBuffer

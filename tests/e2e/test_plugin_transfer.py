@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from xtra.agents.factory import load_weights
+from xtra.agents.interface import load_weights
 from xtra.stages import pretrain
 from xtra.stages.config import PretrainConfig
 from xtra.stages.context import StageContext

@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import nn
 
-from xtra.agents.device import prepare_torch
+from xtra.agents.interface import prepare_torch
 from xtra.cuda_graphs import WARM_UP_CALLS, CaptureStream
 from xtra.perf.split import preset_network
 from xtra.search import GraphedSearch, ModelOutput, SearchConfig

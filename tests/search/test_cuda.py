@@ -13,8 +13,7 @@ from torch import Tensor, nn
 import xtra.search
 from xtra.search import GraphedSearch, ModelOutput, SearchConfig, SearchResult, cuda, search
 from xtra.search.cuda import cuda_is_usable
-from xtra.search.nvrtc import CompilationError
-from xtra.search.runtime_kernels import RuntimeCudaEngine
+from xtra.search.nvrtc import CompilationError, RuntimeCudaEngine
 
 BATCH, ACTIONS = 37, 18
 

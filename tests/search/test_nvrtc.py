@@ -13,10 +13,9 @@ from typing import Any
 import pytest
 import torch
 
-from xtra.search import ModelOutput, SearchConfig, _native, nvrtc, runtime_kernels
+from xtra.search import ModelOutput, SearchConfig, _native, nvrtc
 from xtra.search.memory import Memory, rules
-from xtra.search.nvrtc import CompilationError, Nvrtc, candidates, source_files
-from xtra.search.runtime_kernels import RuntimeCudaEngine
+from xtra.search.nvrtc import CompilationError, Nvrtc, RuntimeCudaEngine, candidates, source_files
 
 
 class PretendedNvrtc(Nvrtc):
@@ -151,8 +150,8 @@ def test_a_launch_passes_the_kernels_arguments_by_address(monkeypatch: pytest.Mo
             }
         )
 
-    monkeypatch.setattr(runtime_kernels, "load_kernels", lambda device, chunks: (f"begin {chunks}", f"step {chunks}"))
-    monkeypatch.setattr(runtime_kernels, "call_driver", launch)
+    monkeypatch.setattr(nvrtc, "load_kernels", lambda device, chunks: (f"begin {chunks}", f"step {chunks}"))
+    monkeypatch.setattr(nvrtc, "call_driver", launch)
     monkeypatch.setattr(torch.cuda, "device", lambda index: nullcontext())
     config = SearchConfig(num_simulations=3)
     output = ModelOutput(torch.zeros(5, 2), torch.zeros(5, 2), torch.zeros(5), torch.zeros(5), torch.zeros(5, 40))

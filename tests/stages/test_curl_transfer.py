@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from xtra.agents.factory import load_weights
+from xtra.agents.interface import load_weights
 from xtra.replay.offline import OfflineData
 from xtra.stages import dataset, evaluate, pretrain, train
 from xtra.stages.config import DatasetConfig, EvaluateConfig, PretrainConfig, TrainConfig

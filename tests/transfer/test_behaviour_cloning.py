@@ -14,8 +14,7 @@ from xtra.agents.config import CloningConfig
 from xtra.agents.efficientzero.agent import EfficientZeroLearner, make_network
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.agents.evaluation import mean_episode_return, play_episodes
-from xtra.agents.factory import make_player
-from xtra.agents.interface import TrainingRun
+from xtra.agents.interface import TrainingRun, make_player
 from xtra.envs.config import EnvironmentConfig
 from xtra.transfer.behaviour_cloning import BehaviourCloning
 from xtra.transfer.tasks import Task

@@ -13,8 +13,7 @@ from torch import Tensor
 from xtra.agents.efficientzero.agent import EfficientZeroLearner
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.agents.efficientzero.copies import inference_copy
-from xtra.agents.factory import make_learner
-from xtra.agents.interface import TrainingRun
+from xtra.agents.interface import TrainingRun, make_learner
 from xtra.transfer.config import COMPONENTS
 
 from ..tiny_agent import CATCH

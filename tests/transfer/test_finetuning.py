@@ -16,7 +16,7 @@ from xtra.agents.efficientzero.agent import EfficientZeroLearner, make_network
 from xtra.agents.efficientzero.batch import joined, to_tensors
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.agents.efficientzero.copies import inference_copy
-from xtra.agents.factory import NETWORK_FILE
+from xtra.agents.interface import NETWORK_FILE
 from xtra.transfer.config import COMPONENTS, CrossTaskConfig, FinetuningConfig
 from xtra.transfer.finetuning import FinetuningLearner, combined, make_finetuning_learner, only_terms
 

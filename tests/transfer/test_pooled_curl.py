@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from xtra.agents.curl.batch import CurlBatch, NStepTransitions, transitions
 from xtra.agents.curl.config import CurlConfig
 from xtra.agents.curl.learning import CurlNetworks
-from xtra.agents.factory import make_player
-from xtra.agents.interface import TrainingRun
+from xtra.agents.interface import TrainingRun, make_player
 from xtra.envs.config import EnvironmentConfig
 from xtra.protocol.games import NUM_ACTIONS, find_game
 from xtra.replay.buffer import ReplayBuffer

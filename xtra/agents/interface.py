@@ -1,17 +1,31 @@
-"""The interface of agents to the stages, so that one training loop and one evaluation serve them all."""
+"""The interface of agents to the stages, so that one training loop and one evaluation serve them all.
+
+Here is what learners and players do, how they are made of an agent's configuration, and the device that they compute on. Each
+agent's module is imported when it is needed.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import safetensors.torch
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from xtra.agents.config import IMPORTED_FILE
+from xtra.agents.registry import AGENTS, AgentConfig
+from xtra.envs.config import EnvironmentConfig
+from xtra.registry import load_object
 from xtra.replay.buffer import ReplayBuffer
+
+NETWORK_FILE = "network.pt"
+"""The file of the network's `state_dict`, which every job that trains leaves."""
 
 
 @dataclass(frozen=True)
@@ -89,3 +103,45 @@ class Learner(Player, Protocol):
         One may call another; its time is then counted without the other's.
         """
         ...
+
+
+def make_learner(config: AgentConfig, environment: EnvironmentConfig, run: TrainingRun) -> Learner:
+    """Makes an agent at the start of its training. Raises TypeError for an agent that does not learn online."""
+    agent = AGENTS[config.name]
+    if agent.learner is None:
+        raise TypeError(f"agent {agent.name} does not learn online")
+    learner: Learner = load_object(agent.learner)(config, environment, run)
+    return learner
+
+
+def make_player(
+    config: AgentConfig, environment: EnvironmentConfig, weights: Mapping[str, Tensor] | None, *, seed: int, num_threads: int
+) -> Player:
+    """Makes an agent that plays greedily. weights: its network's; None for an agent that has none."""
+    agent = AGENTS[config.name]
+    if weights is None and agent.has_network:
+        raise ValueError(f"agent {agent.name} plays by a network, and none was given")
+    player: Player = load_object(agent.player)(config, environment, weights, seed=seed, num_threads=num_threads)
+    return player
+
+
+def load_weights(directory: Path, device: torch.device) -> dict[str, Any]:
+    """Loads the network that a job left in its output directory."""
+    imported = directory / IMPORTED_FILE
+    if imported.exists():
+        return dict(safetensors.torch.load_file(imported, device=str(device)))
+    weights: dict[str, Any] = torch.load(directory / NETWORK_FILE, map_location=device, weights_only=True)
+    return weights
+
+
+def prepare_torch(num_threads: int) -> torch.device:
+    """Fixes the intra-op threads, demands deterministic kernels, and picks the device: the first GPU if there is one."""
+    torch.set_num_threads(num_threads)
+    # cuBLAS is deterministic only with a fixed workspace, and reads this when it starts.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    # The same flag as `use_deterministic_algorithms` sets, which also imports torch's compiler: a second of every job's start.
+    torch.set_deterministic_debug_mode("error")
+    # Nothing reads memory before it is written, so filling it first only costs: a tenth of a small network's update.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.backends.cudnn.benchmark = False
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

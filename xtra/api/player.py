@@ -44,8 +44,7 @@ class TrainedPlayer:
     """
 
     def __init__(self, source: AgentSource, num_threads: int | None = None) -> None:
-        from xtra.agents.device import prepare_torch
-        from xtra.agents.factory import make_player
+        from xtra.agents.interface import make_player, prepare_torch
 
         self._config = config = source.config
         threads = num_threads or config.evaluation.num_threads
@@ -140,7 +139,7 @@ def read_weights(network: Path, device: torch.device) -> Mapping[str, Any]:
     """Reads the weights in a job's output directory or in an exported file."""
     import safetensors.torch
 
-    from xtra.agents.factory import load_weights
+    from xtra.agents.interface import load_weights
 
     if network.is_dir():
         return load_weights(network, device)

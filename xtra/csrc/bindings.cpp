@@ -178,7 +178,7 @@ NB_MODULE(_native, module) {
         }
         return found;
     });
-    // For kernels that are compiled at run time and launched from Python (xtra/search/runtime_kernels.py).
+    // For kernels that are compiled at run time and launched from Python (xtra/search/nvrtc.py).
     module.def("workspace_bytes", [](int num_roots, int num_actions, const Rules& rules, const nb::dict& memory) {
         const Workspace work = make_workspace(num_roots, num_actions, rules, memory);
         return nb::bytes(reinterpret_cast<const char*>(&work), sizeof(work));

@@ -32,7 +32,7 @@ def export_network(store: Store, key: str) -> bytes:
         return (store.out(key) / IMPORTED_FILE).read_bytes()
     import torch
 
-    from xtra.agents.factory import load_weights
+    from xtra.agents.interface import load_weights
 
     return network_bytes(load_weights(store.out(key), torch.device("cpu")), network_header(store, job))
 

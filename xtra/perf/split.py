@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from xtra.agents.device import prepare_torch
 from xtra.agents.efficientzero.agent import make_network
 from xtra.agents.efficientzero.config import NetworkConfig
 from xtra.agents.efficientzero.copies import Precision, inference_copy
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
+from xtra.agents.interface import prepare_torch
 from xtra.envs.config import EnvironmentConfig
 from xtra.perf.problem import NativeHashModel, SearchSize, root_latents
 from xtra.search import GraphedSearch, ModelOutput, SearchConfig, SearchModel

@@ -23,8 +23,8 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from xtra.agents.curl.config import CurlConfig
-from xtra.agents.device import prepare_torch
 from xtra.agents.efficientzero.config import EfficientZeroConfig
+from xtra.agents.interface import prepare_torch
 from xtra.cuda_graphs import without_graphs
 from xtra.envs.config import EnvironmentConfig
 from xtra.perf.flops import count_flops, matmul_flops_per_second

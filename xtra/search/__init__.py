@@ -12,17 +12,17 @@ if TYPE_CHECKING:
     from xtra.search.config import SearchConfig as SearchConfig
     from xtra.search.exploration import dirichlet_noise as dirichlet_noise
     from xtra.search.exploration import gumbel_noise as gumbel_noise
-    from xtra.search.graphed import GraphedSearch as GraphedSearch
     from xtra.search.model import FunctionModel as FunctionModel
     from xtra.search.model import ModelOutput as ModelOutput
     from xtra.search.model import SearchModel as SearchModel
     from xtra.search.model import SearchResult as SearchResult
+    from xtra.search.simulate import GraphedSearch as GraphedSearch
     from xtra.search.simulate import search as search
     from xtra.search.tree import Tree as Tree
 
 _HOME = {
     "FunctionModel": "model",
-    "GraphedSearch": "graphed",
+    "GraphedSearch": "simulate",
     "ModelOutput": "model",
     "SearchConfig": "config",
     "SearchModel": "model",

@@ -16,8 +16,7 @@ from xtra.search.config import SearchConfig
 from xtra.search.engine import BadOutput, Roots, RootStatistics
 from xtra.search.memory import Memory, rules
 from xtra.search.model import ModelOutput
-from xtra.search.nvrtc import CompilationError, find_nvrtc
-from xtra.search.runtime_kernels import RuntimeCudaEngine, runtime_fault
+from xtra.search.nvrtc import CompilationError, RuntimeCudaEngine, find_nvrtc, runtime_fault
 
 
 def cuda_is_built() -> bool:

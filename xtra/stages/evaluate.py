@@ -8,10 +8,8 @@ from typing import Any
 
 import torch
 
-from xtra.agents.device import prepare_torch
 from xtra.agents.evaluation import Evaluation, mean_episode_return
-from xtra.agents.factory import load_weights, make_player
-from xtra.agents.interface import Player
+from xtra.agents.interface import Player, load_weights, make_player, prepare_torch
 from xtra.rng import derive_seed
 from xtra.stages.config import EvaluateConfig
 from xtra.stages.context import StageContext

@@ -9,11 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from xtra.agents.device import prepare_torch
 from xtra.agents.efficientzero.agent import make_network
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
 from xtra.agents.efficientzero.planning import Planner
-from xtra.agents.factory import load_weights
+from xtra.agents.interface import load_weights, prepare_torch
 from xtra.agents.observation import to_observations
 from xtra.protocol.games import NUM_ACTIONS, ActionSpace
 from xtra.replay.buffer import ReplayBuffer

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import torch
 
-from xtra.agents.factory import NETWORK_FILE
+from xtra.agents.interface import NETWORK_FILE
 from xtra.stages.context import StageContext
 from xtra.stages.resumable import complete_training
 

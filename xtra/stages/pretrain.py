@@ -7,10 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from xtra.agents.device import prepare_torch
 from xtra.agents.evaluation import Evaluation, mean_episode_return
-from xtra.agents.factory import make_player
-from xtra.agents.interface import TrainingRun
+from xtra.agents.interface import TrainingRun, make_player, prepare_torch
 from xtra.registry import load_object
 from xtra.rng import derive_seed
 from xtra.stages.config import PretrainConfig

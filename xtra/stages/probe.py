@@ -17,11 +17,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from xtra.agents.device import prepare_torch
 from xtra.agents.efficientzero.agent import make_network
 from xtra.agents.efficientzero.batch import joined
 from xtra.agents.evaluation import mean_episode_return, play_episodes
-from xtra.agents.factory import load_weights, make_player
+from xtra.agents.interface import load_weights, make_player, prepare_torch
 from xtra.replay.buffer import Sample
 from xtra.replay.window import Window
 from xtra.rng import derive_seed

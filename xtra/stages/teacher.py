@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from xtra.agents.device import prepare_torch
 from xtra.agents.efficientzero.agent import EfficientZeroLearner
-from xtra.agents.interface import TrainingRun
+from xtra.agents.interface import TrainingRun, prepare_torch
 from xtra.replay.buffer import ReplayBuffer
 from xtra.replay.offline import OfflineData
 from xtra.rng import derive_seed

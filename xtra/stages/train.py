@@ -16,11 +16,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from xtra.agents.device import prepare_torch
 from xtra.agents.efficientzero.agent import EfficientZeroLearner
+from xtra.agents.efficientzero.diagnostics import plasticity_on_replay
 from xtra.agents.evaluation import Evaluation, mean_episode_return
-from xtra.agents.factory import NETWORK_FILE, make_learner
-from xtra.agents.interface import Learner, TrainingRun
+from xtra.agents.interface import NETWORK_FILE, Learner, TrainingRun, make_learner, prepare_torch
 from xtra.envs.vector import FrameStacks, make_training_environment
 from xtra.replay.recording import recording_meta
 from xtra.replay.segments import ReplayLog
@@ -29,7 +28,6 @@ from xtra.stages.config import TrainConfig
 from xtra.stages.context import StageContext
 from xtra.stages.resumable import complete_training
 from xtra.transfer.finetuning import FinetuningLearner, make_finetuning_learner
-from xtra.transfer.plasticity import plasticity_on_replay
 
 SEGMENT_ROWS = 1_000
 """Rows after which a segment of the replay is written, checkpoint or not; fewer if the replay holds fewer."""

@@ -165,7 +165,7 @@ class PlasticityRow(CellRow):
     """One row per evaluation during training of an EfficientZero: how well its network can still learn.
 
     dormant_fraction: share of its rectified units that are hardly ever active. effective_rank: of its latents. Both are defined
-    in `xtra.transfer.plasticity`.
+    in `xtra.agents.efficientzero.diagnostics`.
     """
 
     env_steps: Whole

@@ -23,8 +23,7 @@ from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.agents.efficientzero.copies import refresh
 from xtra.agents.efficientzero.losses import Losses, total_loss, unroll_losses
 from xtra.agents.efficientzero.optimizer import Optimizer
-from xtra.agents.factory import load_weights, make_learner
-from xtra.agents.interface import Learner, TrainingRun
+from xtra.agents.interface import Learner, TrainingRun, load_weights, make_learner
 from xtra.agents.registry import AgentConfig
 from xtra.cuda_graphs import graphed
 from xtra.envs.config import EnvironmentConfig

@@ -12,8 +12,7 @@ from typing import Any
 from xtra.agents.curl.agent import make_network
 from xtra.agents.curl.batch import NStepTransitions, Tasks, make_batch, transitions
 from xtra.agents.curl.config import CurlConfig
-from xtra.agents.curl.learning import CurlNetworks
-from xtra.agents.curl.losses import priorities
+from xtra.agents.curl.learning import CurlNetworks, priorities
 from xtra.agents.interface import TrainingRun
 from xtra.envs.config import EnvironmentConfig
 from xtra.transfer.offline_batches import TaskSampler

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from xtra.agents.curl.batch import CurlBatch, NStepTransitions, Tasks, make_batch
 from xtra.agents.curl.config import CurlConfig
-from xtra.agents.curl.losses import CurlLosses, curl_losses, priorities, project, target_distribution, total_loss
+from xtra.agents.curl.learning import CurlLosses, curl_losses, priorities, project, target_distribution, total_loss
 from xtra.agents.curl.network import CurlNetwork
 
 CPU = torch.device("cpu")

@@ -15,8 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from xtra.agents.curl.config import CurlConfig
-from xtra.agents.factory import make_learner
-from xtra.agents.interface import TrainingRun
+from xtra.agents.interface import TrainingRun, make_learner
 from xtra.envs.config import EnvironmentConfig
 from xtra.protocol.games import find_game
 from xtra.rng import derive_seed, stream

@@ -12,8 +12,7 @@ from torch import Tensor
 
 from xtra.agents.curl.batch import CurlBatch, Tasks, make_batch, transitions, valid_actions
 from xtra.agents.curl.config import CurlConfig
-from xtra.agents.curl.learning import CurlNetworks
-from xtra.agents.curl.losses import priorities
+from xtra.agents.curl.learning import CurlNetworks, priorities
 from xtra.agents.curl.network import CurlNetwork
 from xtra.agents.interface import Decision, TrainingRun
 from xtra.agents.observation import to_observations
