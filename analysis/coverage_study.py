@@ -16,9 +16,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from xtra_analysis.aggregates import AGGREGATES, POOLED, mean
-from xtra_analysis.bootstrap import generator, joint_distribution
 from xtra_analysis.comparison import LEANING, RATIO_STATISTICS, probability_of_improvement
-from xtra_analysis.intervals import percentile_interval, pool_spread, small_sample_interval
+from xtra_analysis.intervals import generator, joint_distribution, percentile_interval, pool_spread, small_sample_interval
 from xtra_analysis.matrices import Array
 from xtra_analysis.time_to_threshold import mean_difference
 

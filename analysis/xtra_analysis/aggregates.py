@@ -12,11 +12,17 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from xtra_analysis.bootstrap import SeededStratifiedBootstrap, generator
 from xtra_analysis.columns import GAMES, LOWER_IS_BETTER, METHOD, SEEDS, estimate_columns, sample_text, spoken, wide_estimates
 from xtra_analysis.drawing import interval_rows, new_figure, xtra_style
 from xtra_analysis.findings import Findings
-from xtra_analysis.intervals import UNKNOWN, percentile_interval, pool_spread, small_sample_interval
+from xtra_analysis.intervals import (
+    UNKNOWN,
+    SeededStratifiedBootstrap,
+    generator,
+    percentile_interval,
+    pool_spread,
+    small_sample_interval,
+)
 from xtra_analysis.matrices import (
     Array,
     Statistic,

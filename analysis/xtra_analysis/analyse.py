@@ -6,16 +6,15 @@ from dataclasses import replace
 
 import pandas as pd
 
-from xtra_analysis.ablations import compare_variants
 from xtra_analysis.aggregates import estimate
-from xtra_analysis.comparison import COMPARISON_COLUMNS, compare
-from xtra_analysis.draws import draw_scores, draw_spread
+from xtra_analysis.comparison import COMPARISON_COLUMNS, compare, compare_variants
 from xtra_analysis.equivalence import judge_equivalence
 from xtra_analysis.findings import Findings
 from xtra_analysis.games import GAME_RATIO_COLUMNS, compare_games
 from xtra_analysis.learning_curves import CURVE_COLUMNS, relative_efficiency, sample_efficiency
 from xtra_analysis.missing import worst_case
 from xtra_analysis.profiles import performance_profiles
+from xtra_analysis.sources import draw_scores, draw_spread
 from xtra_analysis.study import Study
 from xtra_analysis.time_to_threshold import time_to_threshold
 

@@ -1,4 +1,5 @@
-"""Methods against the baseline: ratios whose numerator and denominator are resampled together, and the chance of doing better.
+"""Methods against the baseline, and variants against the full method: ratios whose numerator and denominator are resampled
+together, and the chance of doing better.
 
 The paper normalizes by EfficientZero's mean score of each game and averages over games; treating that mean as known would hide
 half of the uncertainty.
@@ -13,11 +14,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from xtra_analysis.aggregates import interquartile_mean
-from xtra_analysis.bootstrap import generator
 from xtra_analysis.columns import GAMES, METHOD, SEEDS, estimate_columns, sample_text, spoken, wide_estimates
-from xtra_analysis.drawing import interval_rows, new_figure, reference_line, xtra_style
-from xtra_analysis.findings import Findings
-from xtra_analysis.intervals import joint_estimate
+from xtra_analysis.drawing import RULE, interval_rows, new_figure, reference_line, xtra_style
+from xtra_analysis.findings import Findings, primary_method
+from xtra_analysis.intervals import generator, joint_estimate
 from xtra_analysis.matrices import (
     Array,
     game_means,
@@ -29,7 +29,7 @@ from xtra_analysis.matrices import (
 from xtra_analysis.page import Column, Paragraph, Picture, Section, Table
 from xtra_analysis.significance import holm, permutation_test
 from xtra_analysis.study import Study
-from xtra_analysis.text import NONE, listed, probability, short
+from xtra_analysis.text import NONE, listed, percent, probability, short
 
 RATIO_REPS = 10_000
 IMPROVEMENT_REPS = 2_000
@@ -76,6 +76,7 @@ COMPARISON_COLUMNS = [
     "method", "baseline", "statistic", "estimate", "low", "high", "percentile_low", "percentile_high",
     "num_games", "min_runs", "max_runs", "p_value", "p_holm",
 ]  # fmt: skip
+BOUNDS = ("estimate", "low", "high", "percentile_low", "percentile_high")
 
 
 def compare(frame: pd.DataFrame, baseline: str, seed: int = 0) -> pd.DataFrame:
@@ -238,3 +239,60 @@ def _warnings(findings: Findings) -> list[Paragraph]:
         names = listed(sorted(set(unstable) - set(undefined)))
         notes.append(f"Unstable ratios, because the baseline's own 95 % interval reaches zero: {names}. Read them with care.")
     return [Paragraph(note, warning=True) for note in notes]
+
+
+def compare_variants(study: Study, seed: int) -> pd.DataFrame:
+    """Compares variants with the primary method, where there are any beside it and the baseline."""
+    primary = primary_method(study)
+    variants = [name for name in study.learners if name not in (primary, study.baseline)]
+    if primary is None or primary == study.baseline or not variants:
+        return pd.DataFrame(columns=COMPARISON_COLUMNS)
+    others = [name for name in study.learners if name != primary]
+    return compare(study.scores[study.scores["method"].isin([primary, *others])], primary, seed)
+
+
+def plot_ablations(table: pd.DataFrame) -> Figure:
+    """Draws `compare`'s rows: how far each variant falls below (or rises above) the full method, in suite order."""
+    rows = table[table["statistic"] == "mean_ratio"].reset_index(drop=True)
+    methods = list(rows["method"])
+    change = rows.assign(**{column: 100 * (rows[column] - 1) for column in BOUNDS})
+    with xtra_style():
+        figure = new_figure(7.2, 1.0 + 0.36 * len(methods))
+        axes = figure.subplots()
+        axes.barh(range(len(methods)), change["estimate"], height=0.62, color=RULE, zorder=0.6)
+        interval_rows(axes, change, methods)
+        reference_line(axes, 0.0)
+        axes.set_xlabel(f"Change against {short(str(table['baseline'].iloc[0]))}, %")
+    return figure
+
+
+def ablations_section(findings: Findings) -> Section | None:
+    """Shows what each variant loses or gains against the method the question is about."""
+    table = findings.ablations[findings.ablations["statistic"] == "mean_ratio"]
+    if table.empty:
+        return None
+    improvement = findings.ablations[findings.ablations["statistic"] == "probability_of_improvement"]
+    frame = table.drop(columns=["p_value", "p_holm"]).merge(improvement[["method", "p_value", "p_holm"]], on="method", how="left")
+    columns = [
+        METHOD,
+        Column("Change", lambda row: percent(row.estimate - 1), value=lambda row: row.estimate),
+        Column("95 % interval", lambda row: f"{percent(row.low - 1)} to {percent(row.high - 1)}"),
+        Column("p, corrected", lambda row: probability(row.p_holm)),
+        SEEDS,
+    ]
+    notes = [looks_note(findings.study)] if findings.study.looks > 1 else []
+    blocks: list[Table | Picture | Paragraph] = [
+        Paragraph(
+            f"Each row is a variant, in the suite's order; zero is {findings.primary} itself. Bars to the left cost score."
+        ),
+        Picture(
+            "ablations",
+            plot_ablations(findings.ablations),
+            f"Horizontal bars: mean change of score of each variant against {findings.primary}. Ratios: {spoken(table)}",
+            f"Mean over games of the score over {findings.primary}'s, as a change in per cent. Thin line: 95 % interval that "
+            f"allows for few seeds; thick line: rliable's. {sample_text(table)}",
+            table,
+        ),
+        Table("ablations", f"Change against {findings.primary}", frame, columns, notes),
+    ]
+    return Section("ablations", "Components and ablations", blocks)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from xtra_analysis.ablations import plot_ablations as ablations
 from xtra_analysis.aggregates import plot_aggregates as aggregates
+from xtra_analysis.comparison import plot_ablations as ablations
 from xtra_analysis.comparison import plot_comparison as comparison
 from xtra_analysis.cross_tasks import plot_gradient_similarity as gradient_similarity
 from xtra_analysis.cross_tasks import plot_task_weights as task_weights

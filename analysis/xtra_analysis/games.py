@@ -13,12 +13,11 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 from scipy import stats
 
-from xtra_analysis.bootstrap import generator
 from xtra_analysis.columns import METHOD, cell_text
 from xtra_analysis.comparison import RATIO_REPS, mean_ratio
 from xtra_analysis.drawing import new_figure, xtra_style
 from xtra_analysis.findings import Findings
-from xtra_analysis.intervals import LEVEL, joint_estimate
+from xtra_analysis.intervals import LEVEL, generator, joint_estimate
 from xtra_analysis.learning_curves import mean_curves, plot_learning_curves
 from xtra_analysis.matrices import (
     Array,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-from xtra_analysis.draws import spread_sentence
 from xtra_analysis.findings import Findings
 from xtra_analysis.games import game_scores
 from xtra_analysis.matrices import games_with_positive_scores
+from xtra_analysis.sources import spread_sentence
 from xtra_analysis.text import counted, each, listed, number, percent, probability, span
 from xtra_analysis.time_to_threshold import threshold_sentence
 

@@ -1,4 +1,9 @@
-"""Interval estimates from a bootstrap distribution: rliable's, and one that stays honest with three or five runs per game.
+"""rliable's stratified bootstrap, seeded and vectorised, and the intervals that are estimated from it: rliable's, and one that
+stays honest with three or five runs per game.
+
+rliable 1.2 draws from NumPy's global generator whatever seed it is given, one resample at a time. The subclass here keeps its
+meaning (runs are drawn with replacement within each game) and its interface (`update_indices`, `bootstrap`, `conf_int`), draws
+many resamples at once from its own generator, and allows games with different numbers of runs.
 
 The percentile bootstrap resamples n runs from n: at n = 3 its spread is too small by sqrt(3/2), and it uses normal tails where
 the spread itself is hardly known. `coverage_study.py` measures what both intervals really cover.
@@ -6,16 +11,20 @@ the spread itself is hardly known. `coverage_study.py` measures what both interv
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from rliable import library
 from scipy import stats
 
-from xtra_analysis.bootstrap import joint_distribution
-from xtra_analysis.matrices import Array, runs_per_game
+from xtra_analysis.matrices import Array, Statistic, is_ragged, runs_per_game
 
+CHUNK_ELEMENTS = 1 << 21
+"""Numbers resampled at once: enough for NumPy's loops, small enough for any machine's memory."""
 LEVEL = 0.95
 """Level of every interval in a report."""
 STUDENT_LEVEL = 0.965
@@ -25,6 +34,60 @@ LARGEST_RELATIVE_SPREAD = 2.0
 """Largest relative spread that counts: beyond it a game's mean is too near zero to measure a spread by."""
 JointStatistic = Callable[..., Array]
 """Takes one stack `[..., runs, games]` per sample, returns `[...]`."""
+
+
+def generator(seed: int, *names: str) -> np.random.Generator:
+    """Makes a stream of its own for each purpose, so that one more method or figure does not change the numbers of the others."""
+    return np.random.default_rng([seed, *(zlib.crc32(name.encode()) for name in names)])
+
+
+class SeededStratifiedBootstrap(library.StratifiedBootstrap):  # type: ignore[misc]
+    """The bootstrap of matrices `[runs, games]`; columns with fewer runs are padded below with NaN."""
+
+    def __init__(self, scores: Array, random: np.random.Generator) -> None:
+        super().__init__(scores, seed=random)
+        self.scores = scores
+        self.counts = (~np.isnan(scores)).sum(axis=0)
+        if not self.counts.all():
+            raise ValueError("a game without any run cannot be resampled")
+        self._random = random
+        self._ragged = is_ragged(scores)
+
+    def update_indices(self) -> tuple[NDArray[np.intp], ...]:
+        """Draws one resample's indices, `[runs, 1]` and `[1, games]` as rliable's loop asks for them, from our own generator."""
+        return (self._draw(1)[0], *self._strata_indices)
+
+    def resamples(self, reps: int, chunk: int | None = None) -> Iterator[Array]:
+        """Yields `reps` resampled matrices in chunks `[chunk, runs, games]`."""
+        chunk = chunk or max(1, CHUNK_ELEMENTS // self.scores.size)
+        columns = np.arange(self.scores.shape[1])
+        for start in range(0, reps, chunk):
+            drawn = self.scores[self._draw(min(chunk, reps - start)), columns]
+            if self._ragged:
+                drawn[:, np.isnan(self.scores)] = np.nan
+            yield drawn
+
+    def distribution(self, statistics: Sequence[Statistic], reps: int) -> Array:
+        """Returns the bootstrap distribution `[reps, statistics]` of statistics that take a stack of matrices."""
+        parts = [np.stack([statistic(drawn) for statistic in statistics], axis=-1) for drawn in self.resamples(reps)]
+        return np.concatenate(parts)
+
+    def _draw(self, num: int) -> NDArray[np.intp]:
+        uniform = self._random.random((num, *self.scores.shape))
+        indices: NDArray[np.intp] = (uniform * self.counts).astype(np.intp)
+        return indices
+
+
+def joint_distribution(
+    statistic: Callable[..., Array], samples: Sequence[Array], reps: int, random: np.random.Generator, size: int = 1
+) -> Array:
+    """Returns the bootstrap distribution `[reps, ...]` of a statistic of several samples, each resampled on its own.
+
+    `size` is how many numbers the statistic makes of one resample, where that is more than its samples hold.
+    """
+    chunk = max(1, CHUNK_ELEMENTS // max(size, *(sample.size for sample in samples)))
+    streams = [SeededStratifiedBootstrap(sample, random).resamples(reps, chunk) for sample in samples]
+    return np.concatenate([statistic(*drawn) for drawn in zip(*streams, strict=True)])
 
 
 @dataclass(frozen=True)

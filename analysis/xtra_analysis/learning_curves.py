@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from xtra_analysis.aggregates import interquartile_mean
-from xtra_analysis.bootstrap import generator, joint_distribution
 from xtra_analysis.comparison import mean_ratio
 from xtra_analysis.drawing import (
     FAINT,
@@ -32,7 +31,14 @@ from xtra_analysis.drawing import (
     widen,
     xtra_style,
 )
-from xtra_analysis.intervals import UNKNOWN, JointStatistic, percentile_interval, small_sample_interval
+from xtra_analysis.intervals import (
+    UNKNOWN,
+    JointStatistic,
+    generator,
+    joint_distribution,
+    percentile_interval,
+    small_sample_interval,
+)
 from xtra_analysis.matrices import (
     Array,
     games_with_positive_scores,

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from xtra_analysis.bootstrap import generator, joint_distribution
 from xtra_analysis.columns import sample_text
 from xtra_analysis.drawing import Curve, add_legend, draw_band, draw_curves, legend_handles, looks, new_figure, xtra_style
 from xtra_analysis.findings import Findings
+from xtra_analysis.intervals import generator, joint_distribution
 from xtra_analysis.matrices import Array, games_with_values, is_ragged, runs_per_game, score_matrix
 from xtra_analysis.page import Picture, Section
 

@@ -12,13 +12,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from xtra.results.run_record import RunRecord
-from xtra_analysis.ablations import ablations_section
 from xtra_analysis.aggregates import aggregates_section
 from xtra_analysis.analyse import analyse
-from xtra_analysis.comparison import comparison_section
+from xtra_analysis.comparison import ablations_section, comparison_section
 from xtra_analysis.costs import efficiency_section
 from xtra_analysis.cross_tasks import cross_tasks_section
-from xtra_analysis.diagnostics import diagnostics_section
+from xtra_analysis.diagnostics import diagnostics_section, plasticity_section
 from xtra_analysis.drawing import in_company, looks
 from xtra_analysis.equivalence import equivalence_section
 from xtra_analysis.findings import Findings
@@ -27,7 +26,6 @@ from xtra_analysis.headline import answer
 from xtra_analysis.missing import missing_section
 from xtra_analysis.overview import overview_section
 from xtra_analysis.page import Picture, Section, Table
-from xtra_analysis.plasticity import plasticity_section
 from xtra_analysis.precision import precision_section
 from xtra_analysis.profiles import profiles_section
 from xtra_analysis.provenance import method_section, provenance

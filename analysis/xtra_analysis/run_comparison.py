@@ -17,7 +17,7 @@ from pydantic import JsonValue
 
 from xtra.results.run_record import MethodRecord, RunRecord
 from xtra_analysis.aggregates import estimate, mean
-from xtra_analysis.bootstrap import generator
+from xtra_analysis.intervals import generator
 from xtra_analysis.matrices import games_with_values, score_matrix
 from xtra_analysis.significance import fewest_for_significance, holm, sign_flip_test
 from xtra_analysis.study import Study, read_study

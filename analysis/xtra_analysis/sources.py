@@ -1,18 +1,23 @@
-"""Sources of a study: where offline data and pretrained networks come from, and the networks' scores on their own games."""
+"""Sources of a study: where offline data and pretrained networks come from, the networks' scores on their own games, and the
+spread of methods that are draws of one thing (random source sets), with the part of it that seeds alone would bring about.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from operator import itemgetter
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from xtra.results.run_record import MethodRecord, TransferRecord
-from xtra_analysis.columns import METHOD
-from xtra_analysis.draws import draws_blocks
+from xtra_analysis.aggregates import mean
+from xtra_analysis.columns import GAMES, METHOD
 from xtra_analysis.findings import Findings
+from xtra_analysis.matrices import Array, games_with_positive_scores, games_with_values, score_matrix
 from xtra_analysis.page import Column, Paragraph, Section, Table
-from xtra_analysis.study import OTHER_TARGETS
+from xtra_analysis.study import OTHER_TARGETS, Study
 from xtra_analysis.text import counted, number
 
 PRETRAINING = {
@@ -21,6 +26,8 @@ PRETRAINING = {
     "multi_task": "multi-task",
     "cloning": "cloned behaviour",
 }
+DRAW_COLUMNS = ["group", "method", "score", "seed_error", "num_games", "min_runs"]
+SPREAD_COLUMNS = ["group", "num_draws", "mean", "lowest", "highest", "spread", "seed_spread", "draw_spread"]
 
 
 def sources_section(findings: Findings) -> Section | None:
@@ -89,3 +96,96 @@ def _scores(findings: Findings) -> list[Table]:
         columns.insert(-1, Column("Normalized", lambda row: number(row.normalized)))
         notes.append("Normalized: the pretrained network's score.")
     return [Table("source_scores", "What pretrained networks score on their own games", frame.reset_index(), columns, notes)]
+
+
+def draw_scores(study: Study) -> pd.DataFrame:
+    """Makes one row per method that has a group: its mean over games, and the standard error of that from its own seeds alone.
+
+    Scores are ratios to the baseline's mean in each game if it learns, else normalized. The baseline's own error is left out,
+    because all draws share it. Only games that every draw of the group has count; the error is NaN where one has one run.
+    """
+    rows = []
+    groups = pd.Series({method.name: method.group for method in study.record.methods}, dtype=object).dropna()
+    scored = _scaled(study)
+    for group, members in groups.groupby(groups, sort=False):
+        parts = {name: scored[scored["method"] == name] for name in members.index}
+        parts = {name: part for name, part in parts.items() if len(part)}
+        games = _common_games(list(parts.values()))
+        for name, part in parts.items() if games else ():
+            matrix = score_matrix(part, games, "scaled")
+            counts = (~np.isnan(matrix)).sum(axis=0)
+            rows.append((group, name, float(mean(matrix)), _seed_error(matrix, counts), len(games), int(counts.min())))
+    return pd.DataFrame(rows, columns=DRAW_COLUMNS)
+
+
+def draw_spread(draws: pd.DataFrame) -> pd.DataFrame:
+    """Makes one row per group with two draws or more.
+
+    `spread`: standard deviation between the draws' scores; `seed_spread`: what seeds alone would make of equal draws (the root
+    mean square of their errors); `draw_spread`: what is left for the draws themselves (the root of the variances' difference).
+    """
+    rows = []
+    for group, part in draws.groupby("group", sort=False):
+        if len(part) < 2:
+            continue
+        scores, spread = part["score"], float(part["score"].std(ddof=1))
+        seeds = float(np.sqrt((part["seed_error"] ** 2).mean(skipna=False)))
+        left = float(np.sqrt(np.maximum(spread**2 - seeds**2, 0.0)))
+        rows.append((group, len(part), scores.mean(), scores.min(), scores.max(), spread, seeds, left))
+    return pd.DataFrame(rows, columns=SPREAD_COLUMNS)
+
+
+def _scaled(study: Study) -> pd.DataFrame:
+    complete = study.complete
+    if study.ratio_baseline is None:
+        return complete.assign(scaled=complete["normalized"])
+    reference = complete[complete["method"] == study.ratio_baseline]
+    usable = reference[reference["game"].isin(games_with_positive_scores(reference))]
+    means = usable.groupby("game")["score"].mean()
+    return complete.assign(scaled=complete["score"] / complete["game"].map(means))
+
+
+def _common_games(parts: Sequence[pd.DataFrame]) -> list[str]:
+    games = [set(games_with_values(part, "scaled")) for part in parts]
+    return sorted(set.intersection(*games)) if games else []
+
+
+def _seed_error(matrix: Array, counts: NDArray[np.intp]) -> float:
+    if counts.min() < 2:
+        return float("nan")
+    return float(np.sqrt((np.nanvar(matrix, axis=0, ddof=1) / counts).sum()) / matrix.shape[1])
+
+
+def spread_sentence(findings: Findings, group: str | None) -> str:
+    """Tells how far the draws of a group differ, and how much of that their seeds explain."""
+    row = findings.draw_spread.set_index("group").loc[group]
+    opening = (
+        f"{group}: {counted(int(row['num_draws']), 'draw')} scored {number(row['lowest'])} to {number(row['highest'])} "
+        f"({draw_unit(findings)}; mean {number(row['mean'])}), a standard deviation between draws of {number(row['spread'])}"
+    )
+    if pd.isna(row["seed_spread"]):
+        return f"{opening}. How much of it is due to seeds cannot be told from one seed."
+    rest = (
+        f"which leaves {number(row['draw_spread'])} for the draws themselves and their pretrained networks"
+        if row["draw_spread"] > 0
+        else "so the draws cannot be told apart"
+    )
+    return f"{opening}. Seeds alone would give equal draws one of {number(row['seed_spread'])}, {rest}."
+
+
+def draw_unit(findings: Findings) -> str:
+    """Names the unit of a draw's score."""
+    return f"× {findings.study.ratio_baseline}" if findings.study.ratio_baseline else "normalized score"
+
+
+def draws_blocks(findings: Findings) -> list[Table | Paragraph]:
+    if findings.draw_spread.empty:
+        return []
+    columns = [
+        METHOD,
+        Column(f"Mean, {draw_unit(findings)}", lambda row: number(row.score)),
+        Column("Standard error from seeds", lambda row: number(row.seed_error)),
+        GAMES,
+    ]
+    table = Table("draws", "Draws", findings.draws, columns, ["Mean over games; each game counts equally."])
+    return [*(Paragraph(spread_sentence(findings, group)) for group in findings.draw_spread["group"]), table]

@@ -17,7 +17,7 @@ import numpy as np
 from xtra.protocol.scores import reference_scores
 from xtra.results.run_record import SCHEMA_VERSION
 from xtra.store.rows import COSTS, CURVES, EPISODES, SCORES, SOURCE_SCORES, TABLES, TASK_WEIGHTS, CsvTable, to_csv
-from xtra_analysis.bootstrap import generator
+from xtra_analysis.intervals import generator
 
 ENV_STEPS = 100_000
 EPISODES_PER_RUN = 3

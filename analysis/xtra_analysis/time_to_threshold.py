@@ -13,11 +13,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from xtra_analysis.aggregates import estimate, mean
-from xtra_analysis.bootstrap import generator
 from xtra_analysis.columns import GAMES, METHOD, SEEDS, spoken
 from xtra_analysis.drawing import interval_rows, label_steps, looks, mark, new_figure, xtra_style
 from xtra_analysis.findings import Findings, TimeToThreshold
-from xtra_analysis.intervals import joint_estimate
+from xtra_analysis.intervals import generator, joint_estimate
 from xtra_analysis.matrices import Array, game_means, games_with_values, score_matrix
 from xtra_analysis.page import Column, Paragraph, Picture, Section, Table
 from xtra_analysis.text import NONE, counted, whole, whole_span

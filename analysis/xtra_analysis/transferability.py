@@ -14,9 +14,9 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from xtra_analysis.bootstrap import generator
 from xtra_analysis.drawing import INK, MUTED, new_figure, reference_line, xtra_style
 from xtra_analysis.findings import Findings
+from xtra_analysis.intervals import generator
 from xtra_analysis.learning_curves import areas
 from xtra_analysis.matrices import Array
 from xtra_analysis.page import Column, Paragraph, Picture, Section, Table

@@ -12,10 +12,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from xtra_analysis.aggregates import AGGREGATES, estimate, mean
-from xtra_analysis.bootstrap import generator, joint_distribution
 from xtra_analysis.comparison import compare
 from xtra_analysis.games import compare_games, denominator_is_unstable, game_scores
-from xtra_analysis.intervals import effective_degrees_of_freedom, pool_spread, small_sample_interval
+from xtra_analysis.intervals import (
+    effective_degrees_of_freedom,
+    generator,
+    joint_distribution,
+    pool_spread,
+    small_sample_interval,
+)
 from xtra_analysis.matrices import InputError
 from xtra_analysis.precision import Spread, relative_spread
 from xtra_analysis.study import read_study

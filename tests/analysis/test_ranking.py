@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
-from xtra_analysis.bootstrap import generator
+from xtra_analysis.intervals import generator
 from xtra_analysis.ranking import (
     bootstrap_taus,
     gain_lost,

@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rliable import library, metrics
 from xtra_analysis.aggregates import AGGREGATES
-from xtra_analysis.bootstrap import SeededStratifiedBootstrap, generator
 from xtra_analysis.comparison import probability_of_improvement
-from xtra_analysis.intervals import percentile_interval
+from xtra_analysis.intervals import SeededStratifiedBootstrap, generator, percentile_interval
 from xtra_analysis.matrices import Array
 from xtra_analysis.profiles import share_above
 

@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from typer.testing import CliRunner
 from xtra_analysis import compare_runs
-from xtra_analysis.bootstrap import generator
-from xtra_analysis.intervals import STUDENT_LEVEL
+from xtra_analysis.intervals import STUDENT_LEVEL, generator
 from xtra_analysis.run_comparison import comparison_text
 from xtra_analysis.significance import fewest_for_significance, sign_flip_test
 from xtra_analysis.synthetic import METHODS

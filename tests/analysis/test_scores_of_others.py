@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner, Result
 from xtra_analysis import InputError, compare, estimate, from_frame, load, normalize, write_report
 from xtra_analysis.analyse import analyse
-from xtra_analysis.bootstrap import generator
+from xtra_analysis.intervals import generator
 from xtra_analysis.scores_of_others import read_scores
 
 from xtra.cli.main import app

@@ -9,8 +9,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from xtra.execute.budget import Budget
-from xtra.execute.local import LocalQueue, QueueState
+from xtra.execute.local import Budget, LocalQueue, QueueState
 from xtra.execute.machine import Machine
 from xtra.store.job import Job, Resources
 from xtra.store.store import State, Store

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from xtra.cli.main import app
-from xtra.execute.budget import Budget, parse_duration
-from xtra.execute.local import LocalQueue, QueueState
+from xtra.execute.local import Budget, LocalQueue, QueueState, parse_duration
 from xtra.store.job import Job
 from xtra.suite import summary
 from xtra.suite.load import load_suite

@@ -23,8 +23,17 @@ from xtra.agents.efficientzero.config import EfficientZeroConfig, NetworkConfig
 from xtra.agents.registry import AGENTS
 from xtra.config import Config
 from xtra.envs.config import EnvironmentConfig
-from xtra.networks.compatibility import ARCHITECTURES, DEPENDS_ON, differences
-from xtra.networks.network_file import FORMAT, NetworkFileError, NetworkHeader, SourceData, network_bytes, read_network_file
+from xtra.networks.network_file import (
+    ARCHITECTURES,
+    DEPENDS_ON,
+    FORMAT,
+    NetworkFileError,
+    NetworkHeader,
+    SourceData,
+    differences,
+    network_bytes,
+    read_network_file,
+)
 from xtra.suite.method import configure
 from xtra.transfer.config import COMPONENTS
 

@@ -16,9 +16,8 @@ from xtra.agents.config import IMPORTED_FILE
 from xtra.agents.efficientzero.agent import make_network
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.envs.config import EnvironmentConfig
-from xtra.networks.compatibility import differences
 from xtra.networks.imported import ImportedConfig, import_network
-from xtra.networks.network_file import NetworkFileError, network_bytes, read_network_file
+from xtra.networks.network_file import NetworkFileError, differences, network_bytes, read_network_file
 from xtra.store.store import State, Store
 from xtra.transfer.config import COMPONENTS
 

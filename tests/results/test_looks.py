@@ -15,8 +15,7 @@ from xtra_analysis.headline import answer
 from xtra_analysis.study import read_study
 from xtra_analysis.synthetic import METHODS, write_synthetic_run
 
-from xtra.results.looks import earlier_seeds
-from xtra.results.run_record import RunFields, read_run_record
+from xtra.results.run_record import RunFields, earlier_seeds, read_run_record
 
 GAMES = ("Alien", "Assault")
 

@@ -112,9 +112,8 @@ def run(
     Interrupted, the same call goes on where it stopped. A job that fails or diverges leaves its cells incomplete. Raises
     SuiteError as `plan` does.
     """
-    from xtra.execute.budget import Budget, parse_duration
     from xtra.execute.garbage import reopen_stripped
-    from xtra.execute.local import LocalQueue
+    from xtra.execute.local import Budget, LocalQueue, parse_duration
     from xtra.execute.machine import Machine
     from xtra.execute.suite_run import begin_run, import_networks, require_extras
     from xtra.results.collect import collect

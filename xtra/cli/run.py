@@ -234,7 +234,7 @@ def _launch(plan: Plan, description: RunDescription, results: Path, profile: Pat
 
 
 def _seconds(budget: str | None) -> float | None:
-    from xtra.execute.budget import parse_duration
+    from xtra.execute.local import parse_duration
 
     try:
         return None if budget is None else parse_duration(budget)
@@ -248,8 +248,7 @@ def _execute(plan: Plan, store: Store, workers: int | None, seconds: float | Non
     import signal
 
     from xtra.cli.progress import LiveView, PlainView
-    from xtra.execute.budget import Budget
-    from xtra.execute.local import LocalQueue, QueueState
+    from xtra.execute.local import Budget, LocalQueue, QueueState
     from xtra.execute.machine import Machine
     from xtra.execute.status import last_words, plan_labels
     from xtra.suite.summary import finished_costs

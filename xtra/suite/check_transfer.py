@@ -9,8 +9,7 @@ from pydantic import ValidationError
 
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.envs.config import VIEW
-from xtra.networks.compatibility import differences
-from xtra.networks.network_file import NetworkFileError, read_network_file
+from xtra.networks.network_file import NetworkFileError, differences, read_network_file
 from xtra.protocol.games import find_game
 from xtra.suite.diagnostics.document import DataPath, Document, Problems
 from xtra.suite.diagnostics.errors import Location, Problem, nearest, shown

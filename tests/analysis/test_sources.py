@@ -11,10 +11,9 @@ import numpy as np
 import pytest
 from xtra_analysis import load
 from xtra_analysis.analyse import analyse
-from xtra_analysis.draws import draw_scores, draw_spread
 from xtra_analysis.headline import answer
 from xtra_analysis.page import Paragraph, Table
-from xtra_analysis.sources import sources_section
+from xtra_analysis.sources import draw_scores, draw_spread, sources_section
 from xtra_analysis.study import read_study
 from xtra_analysis.synthetic import METHODS
 
