@@ -1,4 +1,4 @@
-"""The first screen: missing cells, one figure and one table."""
+"""The first screen: the answer in one sentence, with its interval and its reservations; missing cells, a figure, a table."""
 
 from __future__ import annotations
 
@@ -9,13 +9,18 @@ from xtra_analysis.columns import GAMES, METHOD, SEEDS, band_text, spoken
 from xtra_analysis.findings import Findings
 from xtra_analysis.games import game_scores, mean_text
 from xtra_analysis.learning_curves import plot_efficiency
+from xtra_analysis.matrices import games_with_positive_scores
 from xtra_analysis.missing import incomplete_methods, missing_line
 from xtra_analysis.page import Column, Paragraph, Picture, Section, Table
 from xtra_analysis.published import PROTOCOL
-from xtra_analysis.text import NONE, counted, number, span
+from xtra_analysis.sources import spread_sentence
+from xtra_analysis.text import NONE, counted, each, listed, number, percent, probability, span
+from xtra_analysis.time_to_threshold import threshold_sentence
 
 MOST_RAW = 4
 """Most games whose raw scores the first screen shows."""
+MOST_NAMES = 4
+"""Most games that the first sentence names."""
 
 
 def overview_section(findings: Findings) -> Section:
@@ -131,3 +136,122 @@ def _raw_column(scores: pd.DataFrame, heading: str) -> Column:
         lambda row: mean_text(rows[row.method]) if row.method in rows else NONE,
         value=lambda row: rows[row.method].mean if row.method in rows else float("nan"),
     )
+
+
+def answer(findings: Findings) -> str:
+    """Answers the suite's question in a sentence or two, as far as the rows allow."""
+    study = findings.study
+    primary = findings.primary
+    if primary is None:
+        return "No run has finished yet, so there is no answer."
+    if study.record.proves == "wiring":
+        return (
+            f"Everything ran: {counted(len(study.complete), 'run')} of {len(study.scores)} left a score. "
+            "Runs this short prove the wiring, not learning, so they answer no question about methods."
+        )
+    group = next(method.group for method in study.record.methods if method.name == primary)
+    drawn = spread_sentence(findings, group) if group in set(findings.draw_spread["group"]) else None
+    return " ".join(filter(None, (threshold_sentence(findings), _final_sentence(findings, primary), drawn)))
+
+
+def _final_sentence(findings: Findings, primary: str) -> str:
+    ratio = findings.estimate(primary, "mean_ratio")
+    if ratio is not None:
+        return _ratio_sentence(findings, primary, ratio)
+    iqm = findings.estimate(primary, "iqm")
+    if iqm is not None:
+        return _score_sentence(findings, primary, iqm)
+    return _raw_sentence(findings, primary)
+
+
+def _raw_sentence(findings: Findings, primary: str) -> str:
+    """Words raw scores, where no game has a reference score."""
+    games = findings.study.record.games
+    if len(games) > 1:
+        return f"{primary} has scores, but no game has a reference score to normalize them by; see the raw ones."
+    scores = game_scores(findings.study)
+    (row,) = scores[scores["method"] == primary].itertuples()
+    mean = "the score of one seed" if row.num_runs == 1 else f"the mean of {counted(row.num_runs, 'seed')}"
+    return f"{primary} scored {number(row.mean)} on {row.game}, {mean}. The game has no reference score to normalize by."
+
+
+def _ratio_sentence(findings: Findings, primary: str, ratio: pd.Series) -> str:
+    baseline, change = str(ratio["baseline"]), float(ratio["estimate"]) - 1.0
+    size = (
+        f"{percent(abs(change))} {'higher' if change >= 0 else 'lower'} than {baseline}" if change else f"as high as {baseline}"
+    )
+    scored = findings.study.complete
+    usable = games_with_positive_scores(scored[scored["method"] == baseline]) & set(
+        scored.loc[scored["method"] == primary, "game"]
+    )
+    where = f"averaged over {_games(findings, usable, 'no ratio there')}, {each(ratio['min_runs'], ratio['max_runs'])}"
+    if pd.isna(ratio["low"]):
+        return f"{primary} scored {size}, {where}; {_no_interval(ratio)}."
+    bounds = f"95 % interval {percent(ratio['low'] - 1)} to {percent(ratio['high'] - 1)}"
+    caution = _caution(findings, primary, usable)
+    return f"{primary} scored {size} ({bounds}{caution}), {where}. {_verdict(findings, primary, ratio)}"
+
+
+def _caution(findings: Findings, primary: str, usable: set[str]) -> str:
+    """Says beside a ratio's interval in which games it is unstable, as the baseline's own interval reaches zero; else nothing."""
+    ratios = findings.game_ratios
+    rows = ratios[(ratios["method"] == primary) & ratios["unstable"] & ratios["game"].isin(list(usable))]
+    names = sorted(rows["game"])
+    where = listed(names) if len(names) <= MOST_NAMES else counted(len(names), "game")
+    return f", unstable on {where}" if names else ""
+
+
+def _games(findings: Findings, counted_games: set[str], reason: str) -> str:
+    """Words the number of games: "3 games", or "1 of 3 games (Alien and Carnival left out, no ratio there)"."""
+    games = findings.study.record.games
+    absent = [game for game in games if game not in counted_games]
+    if not absent:
+        return counted(len(games), "game")
+    names = listed(absent) if len(absent) <= MOST_NAMES else f"{len(absent)} others"
+    return f"{len(games) - len(absent)} of {counted(len(games), 'game')} ({names} left out, {reason})"
+
+
+def _verdict(findings: Findings, primary: str, ratio: pd.Series) -> str:
+    """Words what interval and rank test show together, where they are over the same games."""
+    clear = ratio["low"] > 1 or ratio["high"] < 1
+    improvement = findings.estimate(primary, "probability_of_improvement")
+    p_value = float(improvement["p_holm"]) if improvement is not None else float("nan")
+    if improvement is not None and improvement["num_games"] != ratio["num_games"]:
+        return (
+            f"The rank test is over {counted(int(improvement['num_games']), 'game')} ({_p_text(findings, p_value)}), so the two "
+            "make no verdict together."
+        )
+    tested = "" if pd.isna(p_value) else f" ({_p_text(findings, p_value)})"
+    if clear and (pd.isna(p_value) or p_value < 0.05):
+        return f"The difference is larger than the seeds explain{tested}."
+    if clear or p_value < 0.05:
+        return f"Interval and rank test disagree{tested}, so the question stays open."
+    return f"With these seeds that cannot be told from no difference{tested}."
+
+
+def _p_text(findings: Findings, p_value: float) -> str:
+    tests = int(findings.comparison["p_value"].notna().sum())
+    size = f"p = {probability(p_value)}" if p_value >= 0.001 else f"p {probability(p_value)}"
+    looks = findings.study.looks
+    corrections = [f"{tests} comparisons"] * (tests > 1) + [f"{looks} looks"] * (looks > 1)
+    return f"{size}, corrected for {listed(corrections)}" if corrections else size
+
+
+def _score_sentence(findings: Findings, primary: str, iqm: pd.Series) -> str:
+    meaning = findings.study.scale.meaning
+    scored = findings.study.complete
+    known = set(scored.loc[(scored["method"] == primary) & scored["normalized"].notna(), "game"])
+    where = f"over {_games(findings, known, 'no normalized score there')}, {each(iqm['min_runs'], iqm['max_runs'])}"
+    bounds = f"95 % interval {span(iqm['low'], iqm['high'])}" if pd.notna(iqm["low"]) else _no_interval(iqm)
+    reached = f"{primary} reached a normalized score of {number(iqm['estimate'])} ({bounds}; {meaning}), {where}."
+    improvement = findings.estimate(primary, "probability_of_improvement")
+    if improvement is None or improvement["max_runs"] < 2:
+        return reached  # One run against one run is no probability.
+    games = int(improvement["num_games"])
+    over = "" if games == iqm["num_games"] else f" on {counted(games, 'game')}"
+    chance = f"beats one of {improvement['baseline']}{over} with probability {number(improvement['estimate'])}"
+    return f"{reached} A run of it {chance} ({_p_text(findings, float(improvement['p_holm']))})."
+
+
+def _no_interval(row: pd.Series) -> str:
+    return "one seed gives no interval" if row["min_runs"] < 2 else "no draw of the seeds changes it, so there is no interval"

@@ -22,9 +22,8 @@ from xtra_analysis.drawing import in_company, looks
 from xtra_analysis.equivalence import equivalence_section
 from xtra_analysis.findings import Findings
 from xtra_analysis.games import games_section
-from xtra_analysis.headline import answer
 from xtra_analysis.missing import missing_section
-from xtra_analysis.overview import overview_section
+from xtra_analysis.overview import answer, overview_section
 from xtra_analysis.page import Picture, Section, Table
 from xtra_analysis.precision import precision_section
 from xtra_analysis.profiles import profiles_section

@@ -13,9 +13,9 @@ from xtra_analysis import figures
 from xtra_analysis.aggregates import estimate
 from xtra_analysis.analyse import analyse
 from xtra_analysis.costs import efficiency_section, machine, over_time, seconds_per_run, stage_costs
-from xtra_analysis.headline import answer
 from xtra_analysis.learning_curves import common_points, relative_efficiency, sample_efficiency
 from xtra_analysis.missing import worst_case
+from xtra_analysis.overview import answer
 from xtra_analysis.page import Picture, Table
 from xtra_analysis.study import read_study
 from xtra_analysis.synthetic import METHODS

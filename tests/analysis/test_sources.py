@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from xtra_analysis import load
 from xtra_analysis.analyse import analyse
-from xtra_analysis.headline import answer
+from xtra_analysis.overview import answer
 from xtra_analysis.page import Paragraph, Table
 from xtra_analysis.sources import draw_scores, draw_spread, sources_section
 from xtra_analysis.study import read_study

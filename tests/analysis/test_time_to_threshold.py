@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 from xtra_analysis import InputError, load, write_report
 from xtra_analysis.analyse import analyse
-from xtra_analysis.headline import answer
+from xtra_analysis.overview import answer
 from xtra_analysis.page import Table
 from xtra_analysis.study import read_study
 from xtra_analysis.synthetic import METHODS

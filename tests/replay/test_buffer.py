@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from xtra.replay.buffer import FAN_OUT, OPEN, ReplayBuffer, Sample, SumTree
 from xtra.replay.config import ReplayConfig
 from xtra.replay.frames import CompressedFrames, RawFrames
-from xtra.replay.segments import ReplayLog
+from xtra.replay.recording import ReplayLog
 from xtra.replay.window import Window
 from xtra.store.files import DamagedError
 

@@ -15,8 +15,7 @@ from xtra.replay.buffer import ReplayBuffer
 from xtra.replay.config import ReplayConfig
 from xtra.replay.frames import BlockFrames
 from xtra.replay.offline import OfflineData, seal, write_trajectories
-from xtra.replay.recording import Recording, recording_meta
-from xtra.replay.segments import ReplayLog
+from xtra.replay.recording import Recording, ReplayLog, recording_meta
 from xtra.store.files import DamagedError
 
 ROWS, ENVS, A = 50, 2, 18

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from xtra_analysis.analyse import analyse
 from xtra_analysis.comparison import compare, comparison_section
-from xtra_analysis.headline import answer
+from xtra_analysis.overview import answer
 from xtra_analysis.study import read_study
 from xtra_analysis.synthetic import METHODS, write_synthetic_run
 

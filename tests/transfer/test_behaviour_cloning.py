@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from xtra.agents.cloning import CloningPlayer
 from xtra.agents.config import CloningConfig
 from xtra.agents.efficientzero.agent import EfficientZeroLearner, make_network
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.agents.evaluation import mean_episode_return, play_episodes
 from xtra.agents.interface import TrainingRun, make_player
 from xtra.envs.config import EnvironmentConfig
-from xtra.transfer.behaviour_cloning import BehaviourCloning
+from xtra.transfer.behaviour_cloning import BehaviourCloning, CloningPlayer
 from xtra.transfer.tasks import Task
 
 from .catch_play import CATCH, labelled_catch

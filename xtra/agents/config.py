@@ -52,7 +52,7 @@ class CloningConfig(AgentConfig):
 CLONING = Agent(
     name="cloning",
     config=CloningConfig,
-    player="xtra.agents.cloning:make_player",
+    player="xtra.transfer.behaviour_cloning:make_player",
     defaults={"transfer.pretraining.method": "cloning"},
     presets_of="efficientzero",
 )

@@ -17,8 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xtra.envs.config import CELLS, EnvironmentConfig
-from xtra.envs.pictures import to_frames
-from xtra.envs.vector import EmulatorStep, Frames, Mask
+from xtra.envs.vector import EmulatorStep, Frames, Mask, to_frames
 
 LAST_ROW = CELLS - 1
 RIGHT, LEFT = 3, 4

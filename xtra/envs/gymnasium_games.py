@@ -23,8 +23,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from xtra.envs.config import EnvironmentConfig
-from xtra.envs.pictures import to_gray
-from xtra.envs.vector import EmulatorStep, Frames, Mask
+from xtra.envs.vector import EmulatorStep, Frames, Mask, to_gray
 from xtra.protocol.families import MAX_ACTIONS, UnknownGame
 from xtra.protocol.gymnasium import PREFIX, parse_game
 

@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xtra.envs.config import CELLS, EnvironmentConfig
-from xtra.envs.pictures import to_frames
-from xtra.envs.vector import EmulatorStep, Frames, Mask
+from xtra.envs.vector import EmulatorStep, Frames, Mask, to_frames
 
 MODULES = {
     "MinAtarAsterix": "asterix",

@@ -1,8 +1,8 @@
 """Games stepped together, cut into episodes. An episode is (seed, actions) and nothing else, so it can be replayed exactly.
 
-`Emulators` is what a game family implements (atari.py, catch.py, minatar.py). `VectorEnvironment` gives every episode a seed of
-its own, applies the caps and keeps the actions of the running episodes: enough to restore it in another process, or to render an
-episode differently.
+`Emulators` is what a game family implements (atari.py, catch.py, minatar.py); small games draw pictures of 10x10 cells, which
+`to_frames` turns into frames. `VectorEnvironment` gives every episode a seed of its own, applies the caps and keeps the actions
+of the running episodes: enough to restore it in another process, or to render an episode differently.
 """
 
 from __future__ import annotations
@@ -16,13 +16,16 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from xtra.envs.config import EnvironmentConfig
+from xtra.envs.config import CELLS, EnvironmentConfig
 from xtra.protocol.families import FAMILIES
 from xtra.protocol.games import find_game
 from xtra.rng import derive_seed
 
 Frames = NDArray[np.uint8]
 Mask = NDArray[np.bool_]
+
+LUMINANCE = np.array([299, 587, 114])
+"""Thousandths of red, green and blue in a gray value (ITU-R BT.601), as the Atari emulator has them."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,20 @@ class Emulators(Protocol):
         """Takes one action, an id of ALE's 18 (`[N]`), in each copy. A finished copy may be stepped: until it is reset its
         results mean nothing."""
         ...
+
+
+def to_frames(pictures: NDArray[np.uint8], config: EnvironmentConfig) -> Frames:
+    """Turns pictures `[N, 10, 10, 3]` into frames `[N, H, W, C]`."""
+    if config.color == "gray":
+        pictures = to_gray(pictures)
+    scale = config.frame_size // CELLS
+    return pictures.repeat(scale, axis=1).repeat(scale, axis=2)
+
+
+def to_gray(pictures: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Returns the luminance `[..., 1]` of pictures `[..., 3]`."""
+    luminance: NDArray[np.uint8] = ((pictures @ LUMINANCE + 500) // 1000).astype(np.uint8)
+    return luminance[..., None]
 
 
 @dataclass(frozen=True)

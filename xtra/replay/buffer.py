@@ -208,7 +208,7 @@ class ReplayBuffer:
         return self.frames.read(self.slots(frame_rows), np.broadcast_to(envs[..., None], frame_rows.shape))
 
     def state(self) -> dict[str, Any]:
-        """Returns what changes after a row is written; the rest is in segments (segments.py)."""
+        """Returns what changes after a row is written; the rest is in segments (recording.py)."""
         used = min(self.num_rows, self._capacity)
         return {
             "num_rows": self.num_rows,

@@ -21,8 +21,7 @@ from xtra.replay.buffer import ReplayBuffer
 from xtra.replay.config import ReplayConfig
 from xtra.replay.frames import BLOCK_FRAMES
 from xtra.replay.offline import CARD, Transitions, card_text, seal, write_trajectories
-from xtra.replay.recording import Recording, SeenRow, Trajectory, recording_meta
-from xtra.replay.segments import ReplayLog
+from xtra.replay.recording import Recording, ReplayLog, SeenRow, Trajectory, recording_meta
 from xtra.stages.config import DatasetConfig
 from xtra.stages.context import StageContext
 from xtra.store.provenance import package_version

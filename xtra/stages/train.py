@@ -21,8 +21,7 @@ from xtra.agents.efficientzero.diagnostics import plasticity_on_replay
 from xtra.agents.evaluation import Evaluation, mean_episode_return
 from xtra.agents.interface import NETWORK_FILE, Learner, TrainingRun, make_learner, prepare_torch
 from xtra.envs.vector import FrameStacks, make_training_environment
-from xtra.replay.recording import recording_meta
-from xtra.replay.segments import ReplayLog
+from xtra.replay.recording import ReplayLog, recording_meta
 from xtra.rng import derive_seed, stream
 from xtra.stages.config import TrainConfig
 from xtra.stages.context import StageContext

@@ -1,11 +1,12 @@
 """Behaviour cloning on several games' offline data (the paper's control): cross-entropy with the actions or a teacher's policies.
 
 The network is EfficientZero's; only its representation and its policy head learn, so that EfficientZero can be finetuned from it.
+A cloned policy also plays as it is, without a search.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,15 +14,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from xtra.agents.cloning import policy_logits
 from xtra.agents.config import CloningConfig
 from xtra.agents.efficientzero.agent import make_network
 from xtra.agents.efficientzero.losses import cross_entropy
+from xtra.agents.efficientzero.network import EfficientZeroNetwork
 from xtra.agents.efficientzero.optimizer import Optimizer
 from xtra.agents.interface import TrainingRun
-from xtra.agents.observation import augment
+from xtra.agents.observation import augment, to_observations
 from xtra.cuda_graphs import graphed
-from xtra.protocol.games import NUM_ACTIONS
+from xtra.envs.config import EnvironmentConfig
+from xtra.protocol.games import NUM_ACTIONS, ActionSpace, find_game
 from xtra.replay.config import ReplayConfig
 from xtra.rng import derive_seed
 from xtra.transfer.offline_batches import TaskSample, TaskSampler
@@ -102,3 +104,37 @@ def make_behaviour_cloning(setup: PretrainingSetup) -> BehaviourCloning:
     else:
         tasks = load_tasks(setup.games, setup.datasets, REPLAY, window=0)
     return BehaviourCloning(agent, setup.environment.frame_size, tasks, setup.pretraining.batch_size, setup.run)
+
+
+class CloningPlayer:
+    """Takes the most probable valid action; ties go to the lowest id."""
+
+    def __init__(self, config: CloningConfig, environment: EnvironmentConfig, network: EfficientZeroNetwork) -> None:
+        self.frame_stack = config.network.frame_stack
+        self._network = network.eval()
+        self._device = next(network.parameters()).device
+        self._action_ids = np.array(find_game(environment.game).action_ids)
+
+    @torch.no_grad()
+    def play(self, stacks: NDArray[np.uint8], env_step: int) -> NDArray[np.int64]:
+        """Returns one valid action id per environment, `[N]`. stacks: `[N, frame_stack, H, W, 3]`."""
+        logits = policy_logits(self._network, to_observations(stacks, self._device)).cpu().numpy()
+        actions: NDArray[np.int64] = self._action_ids[logits[:, self._action_ids].argmax(1)]
+        return actions
+
+
+def make_player(
+    config: CloningConfig, environment: EnvironmentConfig, weights: Mapping[str, Tensor], *, seed: int, num_threads: int
+) -> CloningPlayer:
+    """Makes a player with the network weights `weights` (a `state_dict`), on the device that they are on."""
+    space = ActionSpace.of(config.network.action_space, environment.game)
+    device = next(iter(weights.values())).device
+    network = make_network(config.network, environment.frame_size, seed, device, space.size)
+    network.load_state_dict(weights)
+    return CloningPlayer(config, environment, network)
+
+
+def policy_logits(network: EfficientZeroNetwork, observations: Tensor) -> Tensor:
+    """Returns the policy's logits `[B, 18]`. The value head is computed too, but no loss reads it."""
+    logits: Tensor = network.prediction(network.representation(observations))[0]
+    return logits

@@ -4,8 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xtra.envs.config import EnvironmentConfig
-from xtra.envs.pictures import to_frames
-from xtra.envs.vector import EmulatorStep, Frames, Mask
+from xtra.envs.vector import EmulatorStep, Frames, Mask, to_frames
 from xtra.protocol.families import Family, Protocol, multiple_of
 
 RIGHT, LEFT = 3, 4

@@ -13,8 +13,7 @@ from xtra_analysis import load
 from xtra_analysis.analyse import analyse
 from xtra_analysis.costs import seconds_per_run
 from xtra_analysis.games import games_section
-from xtra_analysis.headline import answer
-from xtra_analysis.overview import overview_section
+from xtra_analysis.overview import answer, overview_section
 from xtra_analysis.page import Paragraph, Picture, Table
 from xtra_analysis.report import write_report
 from xtra_analysis.study import read_study
