@@ -67,7 +67,8 @@ def incomplete_methods(findings: Findings) -> list[Paragraph]:
     ]
 
 
-def _worst_case_table(findings: Findings) -> Table:
+def worst_case_table(findings: Findings) -> Table:
+    """Shows `worst_case`: how far missing runs could move each IQM."""
     columns = [
         METHOD,
         Column("Missing", lambda row: str(row.num_missing)),

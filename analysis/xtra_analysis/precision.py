@@ -11,7 +11,7 @@ from scipy import stats
 from xtra_analysis.findings import Findings
 from xtra_analysis.intervals import STUDENT_LEVEL
 from xtra_analysis.matrices import Array
-from xtra_analysis.missing import _worst_case_table
+from xtra_analysis.missing import worst_case_table
 from xtra_analysis.page import Column, Paragraph, Section, Table
 from xtra_analysis.text import counted, percent
 
@@ -91,7 +91,7 @@ def precision_section(findings: Findings) -> Section | None:
     elif len(study.complete):
         blocks.append(Paragraph(_why_not(study.complete, spread)))
     if len(findings.worst_case):
-        blocks.append(_worst_case_table(findings))
+        blocks.append(worst_case_table(findings))
     return Section("precision", "What this study can see", blocks) if blocks else None
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -117,9 +119,9 @@ def run(
     from xtra.suite.summary import cached_keys
 
     console, store = Console(markup=False, emoji=False, highlight=False), Store(results / "store")
-    if executor is not Executor.LOCAL:
+    if executor is Executor.SLURM:
         refuse_unused_options({"--workers": workers, "--budget": budget}, "--executor local")
-    if executor is not Executor.SLURM:
+    else:
         refuse_unused_options({"--profile": profile, "--print-sbatch": print_sbatch}, "--executor slurm")
     seconds = _seconds(budget)
     plan = load_plan(suite, overrides, seeds, only, trust_plugins)
@@ -130,7 +132,7 @@ def run(
         cached = cached_keys(plan, store) - again.keys()
         _show(plan, cached, executor, workers, results, profile, console, scripts=print_sbatch)
         return
-    try:
+    with _told_why_it_ends(results):
         description = describe(plan, suite.read_text(encoding="utf-8"))  # Now: the file may be edited while jobs run.
         _prepare(store, plan, again, console)
         if executor is Executor.LOCAL:
@@ -139,6 +141,13 @@ def run(
         elif not _launch(plan, description, results, profile, wait, console):
             return
         _conclude(plan, description, results, console, no_report)
+
+
+@contextmanager
+def _told_why_it_ends(results: Path) -> Iterator[None]:
+    """Exits with 130 after Ctrl-C, and with 2 where a file cannot be written or read, in words instead of a traceback."""
+    try:
+        yield
     except KeyboardInterrupt:
         typer.echo("stopped; the same command goes on from here", err=True)
         raise typer.Exit(130) from None
