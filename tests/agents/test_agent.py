@@ -59,6 +59,28 @@ def test_the_acting_and_target_networks_lag_as_configured() -> None:
         assert torch.equal(target[made - 1], learning[source]), made
 
 
+def test_an_averaged_network_acts_makes_targets_is_restored_and_is_what_training_ends_with() -> None:
+    learner, restored = (make_learner(optimizer={"average_decay": 0.5}) for _ in range(2))
+    replay = fill(learner.make_replay(2, (10, 10, 3), 200))
+    average = weights(learner.state(), "network").clone()
+    for update in range(6):
+        learner.update(replay, update)
+        average += 0.5 * (weights(learner.state(), "network") - average)
+    kept = learner.network_state()
+    floats = torch.cat([torch.full((tensor.numel(),), tensor.is_floating_point()) for tensor in kept.values()])
+    torch.testing.assert_close(weights({"kept": kept}, "kept")[floats], average[floats], rtol=1e-5, atol=1e-6)
+    restored.restore(learner.state())
+    learning = inference_copy(learner.network, "float32").state_dict()
+    averaged = tiny_learner().network
+    averaged.load_state_dict(kept)
+    folded = inference_copy(averaged, "float32").state_dict()
+    assert not torch.equal(weights({"of": learning}, "of"), weights({"of": folded}, "of"))
+    for one in (learner, restored):
+        assert torch.equal(weights(one.state(), "acting"), weights({"of": folded}, "of"))
+        assert torch.equal(weights(one.state(), "next_target"), weights({"of": kept}, "of"))
+        assert torch.equal(weights({"of": one.network_state()}, "of"), weights({"of": kept}, "of"))
+
+
 @pytest.mark.parametrize(
     "blocks",
     [
@@ -186,8 +208,10 @@ def test_evaluation_by_the_policy_draws_what_the_policy_says_and_repeats_itself(
     assert (np.abs(shares - policy) <= 5 * np.sqrt(policy * (1 - policy) / len(actions)) + 1e-9).all()
 
 
-def test_jobs_from_before_there_was_a_choice_of_actions_keep_their_keys() -> None:
+def test_jobs_from_before_there_was_a_choice_of_actions_or_an_average_keep_their_keys() -> None:
     assert not {"gumbel_action", "evaluation_action"} & set(ActingConfig().model_dump())
+    assert "average_decay" not in OptimizerConfig().model_dump()
+    assert OptimizerConfig(average_decay=0.5).model_dump()["average_decay"] == 0.5
     chosen = ActingConfig(gumbel_action="policy", evaluation_action="policy")
     assert ActingConfig.model_validate_json(chosen.model_dump_json()) == chosen
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from xtra.agents.efficientzero.config import NetworkConfig
-from xtra.agents.efficientzero.copies import DelayedTarget, fold_batch_norm, inference_copy, refresh
+from xtra.agents.efficientzero.copies import DelayedTarget, WeightAverage, fold_batch_norm, inference_copy, refresh
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
 from xtra.search import ModelOutput
 
@@ -131,6 +131,25 @@ def test_a_delayed_target_goes_on_from_its_state_bit_for_bit() -> None:
         assert_equal_up_to(0.0, *found)
         for made in (target, other):
             made.refresh(network, step)
+
+
+def test_an_average_moves_by_its_share_of_the_way_statistics_included() -> None:
+    first, second, third = (random_network(seed, {}).state_dict() for seed in range(3))
+    average, source = WeightAverage(random_network(0, {}), 0.75), random_network(1, {})
+    average.update(source)
+    source.load_state_dict(third)
+    average.update(source)
+    for name, tensor in average.network.state_dict().items():
+        if tensor.is_floating_point():
+            torch.testing.assert_close(tensor, 0.5625 * first[name] + 0.1875 * second[name] + 0.25 * third[name], msg=name)
+
+
+def test_without_decay_the_average_is_the_network_itself_and_has_no_state() -> None:
+    network = random_network(0, {})
+    average = WeightAverage(network, 0.0)
+    average.update(network)
+    assert average.network is network
+    assert average.state() == {}
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

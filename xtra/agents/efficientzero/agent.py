@@ -16,7 +16,7 @@ from torch import Tensor
 
 from xtra.agents.efficientzero.batch import TensorBatch, to_tensors
 from xtra.agents.efficientzero.config import ActingConfig, EfficientZeroConfig, NetworkConfig
-from xtra.agents.efficientzero.copies import DelayedTarget, inference_copy, refresh
+from xtra.agents.efficientzero.copies import DelayedTarget, WeightAverage, inference_copy, refresh
 from xtra.agents.efficientzero.diagnostics import loss_rows, policy_rows
 from xtra.agents.efficientzero.draws import BatchDraws
 from xtra.agents.efficientzero.losses import total_loss, unroll_losses
@@ -84,6 +84,7 @@ class EfficientZeroLearner:
         self._space = ActionSpace.of(config.network.action_space, environment.game)
         self._network = make_network(config.network, environment.frame_size, run.seed, run.device, self._space.size)
         self._pretrained = False
+        self._average = WeightAverage(self._network, config.optimizer.average_decay)
         self._acting = inference_copy(self._network, config.precision)
         self._target = DelayedTarget(self._network, config.targets.target_update_interval, config.precision)
         self._optimizer = Optimizer(self._network, config.optimizer)
@@ -97,6 +98,7 @@ class EfficientZeroLearner:
         """Loads and freezes components, in all copies of the network, so that self-play uses them from the first step on."""
         self._network.load_components(weights, components)
         self._network.freeze(frozen)
+        self._average.reset(self._network)
         refresh(self._acting, self._network, self._config.precision)
         self._target.reset(self._network)
         self._pretrained = True
@@ -190,19 +192,21 @@ class EfficientZeroLearner:
         return loss_rows(self._network, tensors, self._config) + policies
 
     def refresh_copies(self, update: int) -> None:
-        """Refreshes the acting and the target network where they are due after update number `update`."""
+        """Refreshes the average, and the acting and the target network where they are due, after update number `update`."""
+        self._average.update(self._network)
         if (update + 1) % self._config.acting.network_update_interval == 0:
-            refresh(self._acting, self._network, self._config.precision)
-        self._target.refresh(self._network, update)
+            refresh(self._acting, self._average.network, self._config.precision)
+        self._target.refresh(self._average.network, update)
 
     def finish(self) -> None:
         """Makes it play with the final weights."""
-        refresh(self._acting, self._network, self._config.precision)
+        refresh(self._acting, self._average.network, self._config.precision)
 
     def state(self) -> dict[str, Any]:
         """Returns networks, optimiser, what is kept of reanalysis and what is drawn ahead; there is no generator to save."""
         return {
             "network": self._network.state_dict(),
+            "average": self._average.state(),
             "acting": self._acting.state_dict(),
             "optimizer": self._optimizer.state(),
             "targets": self._targets.state(),
@@ -213,6 +217,7 @@ class EfficientZeroLearner:
     def restore(self, state: dict[str, Any]) -> None:
         """Sets what `state` returned."""
         self._network.load_state_dict(state["network"])
+        self._average.restore(state.get("average", {}))  # nor did earlier releases have this
         self._acting.load_state_dict(state["acting"])
         self._optimizer.restore(state["optimizer"])
         self._targets.restore(state["targets"])
@@ -220,8 +225,8 @@ class EfficientZeroLearner:
         self._target.restore(state)
 
     def network_state(self) -> dict[str, Any]:
-        """The learning network's weights and batch-norm statistics."""
-        return self._network.state_dict()
+        """The weights and batch-norm statistics that the run ends with: the average's, if there is one."""
+        return self._average.network.state_dict()
 
     def timed_methods(self) -> dict[str, tuple[object, str]]:
         """Names what is timed apart. Targets are made within the batch, and that within the update."""

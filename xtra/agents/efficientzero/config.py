@@ -160,6 +160,9 @@ class OptimizerConfig(Config):
     """SGD momentum. [E]: 0.9."""
     weight_decay: float = Field(1e-4, ge=0.0)
     """L2 weight decay on every parameter. [E]: 1e-4."""
+    average_decay: float = Field(0.0, ge=0.0, lt=1.0)
+    """Decay, per update, of a moving average of the weights; it acts, makes targets, and is what training ends with. 0: the weights
+    themselves ([E])."""
     max_gradient_norm: float = Field(5.0, gt=0.0)
     """Global gradient-norm clip. [E]: 5."""
     value_prefix_weight: float = Field(1.0, ge=0.0)
@@ -180,6 +183,12 @@ class OptimizerConfig(Config):
     """Replicate padding in pixels before the random crop. [E]: 4."""
     augmentation_intensity: float = Field(0.05, ge=0.0)
     """Scale of the intensity noise 1 + s * clip(N(0, 1), -2, 2). [E]: 0.05."""
+
+    @model_serializer(mode="wrap")
+    def _serialize(self, fields_of: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Leaves out what came later and is not in use, so that jobs from before keep their keys."""
+        fields: dict[str, Any] = fields_of(self)
+        return {name: value for name, value in fields.items() if (name, value) != ("average_decay", 0.0)}
 
 
 class EfficientZeroConfig(LearningAgentConfig):

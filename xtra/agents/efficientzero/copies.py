@@ -1,4 +1,5 @@
-"""The copies of a network that only infer: the one that acts, and the delayed one that makes targets.
+"""The copies of a network that only infer: the one that acts, and the delayed one that makes targets; and the average of its
+weights over past updates, of which they may be made.
 
 Their batch norm is folded into the weights before it, what an action's planes add is looked up, and they have no projection. In
 bfloat16, which takes half the memory and is several times as fast on a GPU with tensor cores, they keep their convolutions,
@@ -81,6 +82,40 @@ class ActionTable(nn.Module):
     def forward(self, latent: Tensor, actions: Tensor) -> Tensor:
         """Maps latents `[B, C, H, H]` and actions `[B]` to `[B, C, H, H]`."""
         return functional.conv2d(latent, self.weight, padding=1).add_(self.table[actions])
+
+
+class WeightAverage:
+    """A network whose weights and batch-norm statistics are an exponential moving average of another one's (Polyak and Juditsky,
+    1992); with a decay of 0 the other one itself."""
+
+    def __init__(self, source: EfficientZeroNetwork, decay: float) -> None:
+        self._decay = decay
+        self.network = copy.deepcopy(source).requires_grad_(False).eval() if decay else source
+
+    @torch.no_grad()
+    def update(self, source: EfficientZeroNetwork) -> None:
+        """Moves the average towards `source` by a share of 1 - decay."""
+        if self._decay:
+            averages, values = self._tensors(self.network), self._tensors(source)
+            torch._foreach_lerp_(averages, values, 1 - self._decay)
+
+    def reset(self, source: EfficientZeroNetwork) -> None:
+        """Sets the average to `source`."""
+        self.restore(source.state_dict() if self._decay else {})
+
+    def state(self) -> dict[str, Any]:
+        """Returns the average's weights; nothing with a decay of 0."""
+        return self.network.state_dict() if self._decay else {}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Sets the average to what `state` returned."""
+        if self._decay:
+            self.network.load_state_dict(state)
+
+    @staticmethod
+    def _tensors(network: EfficientZeroNetwork) -> list[Tensor]:
+        """All but batch norm's counters, which are integers."""
+        return [tensor for tensor in network.state_dict().values() if tensor.is_floating_point()]
 
 
 class DelayedTarget:
