@@ -102,9 +102,10 @@ def test_settings_of_what_is_not_used_do_not_make_another_job() -> None:
 
 
 def test_how_an_agent_acts_and_searches_does_not_make_another_student() -> None:
+    other = {"agent.search.policy": "gumbel", "agent.acting.num_envs": 8, "agent.optimizer.average_decay": 0.9}
     made = planned(
         {"name": "XTRA", "set": XTRA},
-        {"name": "Gumbel", "base": "XTRA", "set": {"agent.search.policy": "gumbel", "agent.acting.num_envs": 8}},
+        {"name": "Gumbel", "base": "XTRA", "set": other},
         {"name": "Smaller", "base": "XTRA", "set": {"agent.network.channels": 8}},
     )
     students = [jobs_of(made, method)["pretrained"].key for method in ("XTRA", "Gumbel", "Smaller")]

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from xtra.agents.config import CloningConfig
-from xtra.agents.efficientzero.config import ActingConfig, EfficientZeroConfig, TargetConfig
+from xtra.agents.efficientzero.config import ActingConfig, EfficientZeroConfig, OptimizerConfig, TargetConfig
 from xtra.agents.registry import LearningAgentConfig
 from xtra.config import Config
 from xtra.envs.config import EnvironmentConfig
@@ -132,7 +132,7 @@ class Pipeline:
             return None
         if pretraining.method == "cloning" and isinstance(agent, EfficientZeroConfig):
             # What is cloned does not depend on how it is finetuned.
-            agent = CloningConfig(network=agent.network, optimizer=agent.optimizer)
+            agent = CloningConfig(network=agent.network, optimizer=_unaveraged(agent.optimizer))
         follows_teacher = PRETRAINING[pretraining.method].follows_teacher(pretraining)
         if pretraining.method == "distillation" and isinstance(agent, EfficientZeroConfig):
             agent = _distilled(agent)
@@ -211,7 +211,13 @@ def _distilled(agent: EfficientZeroConfig) -> EfficientZeroConfig:
     of_search = ("value_source", "value_target", "mixed_start", "mixed_recent", "reanalyze_fraction", "reanalysis")
     of_time = ("batches_at_once", "target_update_interval", "td_steps_decay")
     targets = agent.targets.model_copy(update={name: getattr(anew, name) for name in (*of_search, *of_time)})
-    return agent.model_copy(update={"search": search, "acting": ActingConfig(), "targets": targets})
+    optimizer = _unaveraged(agent.optimizer)
+    return agent.model_copy(update={"search": search, "acting": ActingConfig(), "targets": targets, "optimizer": optimizer})
+
+
+def _unaveraged(optimizer: OptimizerConfig) -> OptimizerConfig:
+    """Returns the optimiser of a pretraining, whose weights are never averaged: they neither act nor make targets."""
+    return optimizer.model_copy(update={"average_decay": 0.0})
 
 
 class Sources:

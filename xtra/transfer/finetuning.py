@@ -20,7 +20,6 @@ from torch import Tensor
 from xtra.agents.efficientzero.agent import EfficientZeroLearner, named_means
 from xtra.agents.efficientzero.batch import TensorBatch, joined, to_tensors
 from xtra.agents.efficientzero.config import EfficientZeroConfig
-from xtra.agents.efficientzero.copies import refresh
 from xtra.agents.efficientzero.losses import Losses, total_loss, unroll_losses
 from xtra.agents.efficientzero.optimizer import Optimizer
 from xtra.agents.interface import Learner, TrainingRun, load_weights, make_learner
@@ -186,8 +185,7 @@ class FinetuningLearner(EfficientZeroLearner):
             for place in range(BATCH_NORM_PASSES):
                 _, batch = self.make_batch(replay, self._run.num_updates + place)  # numbers, so draws, of no update
                 unroll_losses(self._network, batch, self._config)
-        refresh(self._acting, self._network, self._config.precision)
-        self._target.reset(self._network)
+        self.reset_copies()
 
     def _mixed_batch(self, place: int, one: TaskBatch, update: int) -> TensorBatch:
         seed = derive_seed(self._seed, "augment", update, "cross-task", place)

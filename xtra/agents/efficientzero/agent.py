@@ -1,7 +1,8 @@
 """EfficientZero with: self-play by search, prioritised replay, reanalysed targets, SGD. The order of effects in one place.
 
 Three copies of the network: the one that learns; the one that acts, refreshed every `network_update_interval` updates; the one
-that makes targets, a snapshot taken every `target_update_interval` updates and used one interval late.
+that makes targets, a snapshot taken every `target_update_interval` updates and used one interval late. With `average_decay` the
+last two are copies of the first one's average over past updates.
 """
 
 from __future__ import annotations
@@ -98,9 +99,7 @@ class EfficientZeroLearner:
         """Loads and freezes components, in all copies of the network, so that self-play uses them from the first step on."""
         self._network.load_components(weights, components)
         self._network.freeze(frozen)
-        self._average.reset(self._network)
-        refresh(self._acting, self._network, self._config.precision)
-        self._target.reset(self._network)
+        self.reset_copies()
         self._pretrained = True
 
     @property
@@ -190,6 +189,12 @@ class EfficientZeroLearner:
         copies = self._acting, self._target.network, self._target.next_network
         policies = policy_rows(*copies, tensors, self._planner, self._config.search.discount, update)
         return loss_rows(self._network, tensors, self._config) + policies
+
+    def reset_copies(self) -> None:
+        """Makes all copies those of the network as it is now."""
+        self._average.reset(self._network)
+        refresh(self._acting, self._network, self._config.precision)
+        self._target.reset(self._network)
 
     def refresh_copies(self, update: int) -> None:
         """Refreshes the average, and the acting and the target network where they are due, after update number `update`."""

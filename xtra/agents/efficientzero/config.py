@@ -161,8 +161,8 @@ class OptimizerConfig(Config):
     weight_decay: float = Field(1e-4, ge=0.0)
     """L2 weight decay on every parameter. [E]: 1e-4."""
     average_decay: float = Field(0.0, ge=0.0, lt=1.0)
-    """Decay, per update, of a moving average of the weights; it acts, makes targets, and is what training ends with. 0: the weights
-    themselves ([E])."""
+    """Decay, per update, of a moving average of the weights, which acts, makes targets and is what training ends with; 0 for the
+    weights themselves ([E])."""
     max_gradient_norm: float = Field(5.0, gt=0.0)
     """Global gradient-norm clip. [E]: 5."""
     value_prefix_weight: float = Field(1.0, ge=0.0)
