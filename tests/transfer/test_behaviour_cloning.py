@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from typing import Any
 
@@ -47,6 +48,17 @@ def test_it_learns_a_deterministic_policy_and_catches_with_it(target: str) -> No
     player = make_player(CONFIG, CATCH, cloning.network_state(), seed=0, num_threads=1)
     assert isinstance(player, CloningPlayer)
     assert mean_episode_return(play_episodes(player, CATCH, num_episodes=20, max_episode_env_steps=20, seed=1)) > 0.7
+
+
+def test_it_goes_on_from_its_state_bit_for_bit() -> None:
+    first, second = (BehaviourCloning(CONFIG, 10, [labelled_catch(60, 0)], 16, RUN) for _ in range(2))
+    for update in range(3):
+        first.update(update)
+    second.restore(copy.deepcopy(first.state()))
+    for update in range(3, 5):
+        assert second.update(update) == first.update(update)
+    for name, weights in first.network_state().items():
+        assert torch.equal(second.network_state()[name], weights), name
 
 
 def test_only_what_the_policy_needs_is_trained_and_efficientzero_can_start_from_it() -> None:
