@@ -1,5 +1,6 @@
 """The agent's parts working together: copies of the network, exploration, augmentation, batch norm over what happened."""
 
+import copy
 from typing import Any, Literal
 
 import numpy as np
@@ -79,6 +80,14 @@ def test_an_averaged_network_acts_makes_targets_is_restored_and_is_what_training
         assert torch.equal(weights(one.state(), "acting"), weights({"of": folded}, "of"))
         assert torch.equal(weights(one.state(), "next_target"), weights({"of": kept}, "of"))
         assert torch.equal(weights({"of": one.network_state()}, "of"), weights({"of": kept}, "of"))
+
+
+def test_a_state_of_before_there_were_averages_and_joint_draws_is_restored() -> None:
+    learner, restored = make_learner(), make_learner()
+    replay = fill(learner.make_replay(2, (10, 10, 3), 200))
+    learner.update(replay, 0)
+    restored.restore({name: value for name, value in learner.state().items() if name not in ("average", "draws")})
+    assert restored.update(copy.deepcopy(replay), 1) == learner.update(replay, 1)
 
 
 @pytest.mark.parametrize(

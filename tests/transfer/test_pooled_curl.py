@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,14 @@ def bandit(game: str, config: CurlConfig) -> Task:
         rewards, ends = (actions == PAID[game]).astype(np.float32), np.array([row % 3 == 2])
         replay.append(stripes(game), actions, rewards, ends, np.zeros((1, NUM_ACTIONS)), np.zeros(1, np.float32))
     return Task(game, replay)
+
+
+def test_the_first_weights_follow_from_the_seed() -> None:
+    runs = [dataclasses.replace(RUN, seed=seed) for seed in (0, 0, 1)]
+    states = [PooledCurl(configure(), VIEW, [bandit("Pong", configure())], 8, run).network_state() for run in runs]
+    first, same, other = (torch.cat([tensor.flatten().double() for tensor in state.values()]) for state in states)
+    assert torch.equal(first, same)
+    assert not torch.equal(first, other)
 
 
 def test_an_update_is_one_step_on_all_games_samples_each_with_its_own_actions_and_weight(monkeypatch: pytest.MonkeyPatch) -> None:
