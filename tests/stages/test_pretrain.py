@@ -11,8 +11,13 @@ import torch
 
 from xtra.agents.efficientzero.agent import make_network
 from xtra.agents.efficientzero.config import EfficientZeroConfig
+from xtra.agents.interface import TrainingRun
+from xtra.envs.config import EnvironmentConfig
 from xtra.stages import label, pretrain
 from xtra.stages.config import LabelConfig, PretrainConfig
+from xtra.transfer.config import FinetuningConfig
+from xtra.transfer.finetuning import FinetuningLearner, make_finetuning_learner
+from xtra.transfer.tasks import LabelledTask, Task
 
 from .small_offline import AGENT, COMMON, Killed, context, kill_after, make_dataset, outputs, view
 
@@ -100,3 +105,15 @@ def test_data_or_labels_of_something_else_are_refused(inputs: dict[str, tuple[Pa
         pretrain.run(config("distillation"), context(tmp_path, **swapped))
     with pytest.raises(TypeError, match="agent cloning cannot be pretrained by distillation"):
         pretrain.run(config("cloning", pretraining={"method": "distillation"}), context(tmp_path, **inputs))
+
+
+def test_a_finetuning_reads_its_sources_with_labels_or_without(
+    inputs: dict[str, tuple[Path, ...]],
+) -> None:
+    agent, finetuning = EfficientZeroConfig.model_validate(AGENT), FinetuningConfig(sources=GAMES)
+    run = TrainingRun(num_updates=5, env_step_updates=5, seed=0, num_threads=1, device=torch.device("cpu"))
+    kinds: list[tuple[dict[str, tuple[Path, ...]], type[Task]]] = [(inputs, LabelledTask), ({"dataset": inputs["dataset"]}, Task)]
+    for given, kind in kinds:
+        learner = make_finetuning_learner(agent, EnvironmentConfig.model_validate(view("CatchFast")), finetuning, given, run)
+        assert isinstance(learner, FinetuningLearner)
+        assert [(task.game, type(task)) for task in learner.tasks] == [(game, kind) for game in GAMES]
