@@ -8,9 +8,17 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, GetJsonSchemaHandler, SerializationInfo
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 from pydantic_core import CoreSchema, core_schema
 
 from xtra.registry import Registry
@@ -27,6 +35,16 @@ class Config(BaseModel):
         use_attribute_docstrings=True,
         validate_default=True,
     )
+
+    added_later: ClassVar[tuple[str, ...]] = ()
+    """Fields that are left out of what is written where they have their default, so that jobs from before there were such fields
+    keep their keys."""
+
+    @model_serializer(mode="wrap")
+    def _serialize(self, fields_of: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = fields_of(self)
+        defaults = {name: type(self).model_fields[name].default for name in self.added_later}
+        return {name: value for name, value in fields.items() if name not in defaults or value != defaults[name]}
 
 
 @dataclass(frozen=True, eq=False)

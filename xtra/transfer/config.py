@@ -6,9 +6,9 @@ Sources of the values: [P] Xu et al., 2023; [C] its released finetuning code; [o
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, model_validator
 
 from xtra.config import ChosenBy, Config, NameIn
 from xtra.transfer.registry import PRETRAINING, STARTS, TASK_WEIGHTS, PretrainingObjective, StartProcedure, TaskWeighting
@@ -94,6 +94,8 @@ class PretrainingConfig(Config):
 class StartConfig(Config):
     """The weights that finetuning starts from."""
 
+    added_later = ("method",)
+
     method: Annotated[str, NameIn(STARTS)] = "pretrained"
     """How the weights are made: from the pretrained ones, whole, shrunk or with fresh heads, as the fields below say; or by what
     a plugin registers."""
@@ -110,12 +112,6 @@ class StartConfig(Config):
     batch_norm: Literal["pretrained", "target"] = "pretrained"
     """Batch-norm statistics at the first update: those loaded ([C]), or averages over batches of the target's own frames
     (Schneider et al., 2020)."""
-
-    @model_serializer(mode="wrap")
-    def _serialize(self, fields_of: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leaves the default method out, so that jobs from before there were others keep their keys."""
-        fields: dict[str, Any] = fields_of(self)
-        return {name: value for name, value in fields.items() if (name, value) != ("method", PRETRAINED.name)}
 
     @model_validator(mode="after")
     def _frozen_heads_are_not_reset(self) -> Self:

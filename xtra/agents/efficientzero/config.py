@@ -61,6 +61,8 @@ class NetworkConfig(Config):
 class ActingConfig(LockStepConfig):
     """Self-play."""
 
+    added_later = ("gumbel_action", "evaluation_action")
+
     num_envs: int = Field(4, ge=1)
     """Environments stepped together; after their N steps come N updates. [E]: 4; [C]: 8."""
     network_update_interval: int = Field(100, ge=1)
@@ -79,13 +81,6 @@ class ActingConfig(LockStepConfig):
     evaluation_action: Literal["greedy", "policy"] = "greedy"
     """What evaluation takes from a search without noise: the most visited action, or the winner of sequential halving ([E]);
     or a draw from its policy (visit counts, or the improved policy of Gumbel roots), which never stays stuck where it errs."""
-
-    @model_serializer(mode="wrap")
-    def _serialize(self, fields_of: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leaves out what has its default of what came later, so that jobs from before keep their keys."""
-        fields: dict[str, Any] = fields_of(self)
-        defaults = (("gumbel_action", "winner"), ("evaluation_action", "greedy"))
-        return {name: value for name, value in fields.items() if (name, value) not in defaults}
 
 
 class TargetConfig(Config):
@@ -144,6 +139,8 @@ class TargetConfig(Config):
 class OptimizerConfig(Config):
     """SGD and its schedule, and how the loss is put together."""
 
+    added_later = ("average_decay",)
+
     batch_size: int = Field(256, ge=2)
     """Samples per update; batch norm needs two. [E]: 256."""
     method: Literal["sgd", "adam"] = "sgd"
@@ -183,12 +180,6 @@ class OptimizerConfig(Config):
     """Replicate padding in pixels before the random crop. [E]: 4."""
     augmentation_intensity: float = Field(0.05, ge=0.0)
     """Scale of the intensity noise 1 + s * clip(N(0, 1), -2, 2). [E]: 0.05."""
-
-    @model_serializer(mode="wrap")
-    def _serialize(self, fields_of: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Leaves out what came later and is not in use, so that jobs from before keep their keys."""
-        fields: dict[str, Any] = fields_of(self)
-        return {name: value for name, value in fields.items() if (name, value) != ("average_decay", 0.0)}
 
 
 class EfficientZeroConfig(LearningAgentConfig):

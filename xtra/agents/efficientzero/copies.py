@@ -101,7 +101,7 @@ class WeightAverage:
 
     def reset(self, source: EfficientZeroNetwork) -> None:
         """Sets the average to `source`."""
-        self.restore(source.state_dict() if self._decay else {})
+        self.restore(source.state_dict())
 
     def state(self) -> dict[str, Any]:
         """Returns the average's weights; nothing with a decay of 0."""
