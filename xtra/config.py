@@ -36,15 +36,14 @@ class Config(BaseModel):
         validate_default=True,
     )
 
-    added_later: ClassVar[tuple[str, ...]] = ()
-    """Fields that are left out of what is written where they have their default, so that jobs from before there were such fields
-    keep their keys."""
+    added_later: ClassVar[tuple[tuple[str, object], ...]] = ()
+    """Fields that earlier releases did not have, with the values that stand for what these did: so they are left out of what is
+    written, and jobs keep their keys."""
 
     @model_serializer(mode="wrap")
     def _serialize(self, fields_of: SerializerFunctionWrapHandler) -> dict[str, Any]:
         fields: dict[str, Any] = fields_of(self)
-        defaults = {name: type(self).model_fields[name].default for name in self.added_later}
-        return {name: value for name, value in fields.items() if name not in defaults or value != defaults[name]}
+        return {name: value for name, value in fields.items() if (name, value) not in self.added_later}
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from xtra.agents.efficientzero.copies import inference_copy
 from xtra.agents.efficientzero.losses import UnrolledModules
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
 from xtra.agents.efficientzero.planning import Planner
-from xtra.agents.observation import augment, to_observations
+from xtra.agents.observation import to_observations
 from xtra.protocol.games import ActionSpace
 from xtra.rng import stream
 from xtra.search.config import SearchConfig
@@ -253,29 +253,6 @@ def test_an_action_outside_a_space_is_refused() -> None:
         ActionSpace.of("game", "Breakout").to_indices(np.array([0, 2]))
 
 
-def test_augmentation_shifts_all_channels_of_a_sample_together_and_scales_their_intensity() -> None:
-    frames = torch.zeros(200, 2, 12, 12, 3, dtype=torch.uint8)
-    frames[:, :, 6, 6] = 255
-    out = augment(frames, OptimizerConfig(), torch.Generator().manual_seed(0))
-    position = out.flatten(2).argmax(-1)
-    assert (position == position[:, :1]).all()
-    rows, columns = position[:, 0] // 12, position[:, 0] % 12
-    assert set(rows.tolist()) == set(columns.tolist()) == set(range(2, 11))
-    brightness = out.amax((1, 2, 3))
-    assert (out.amax((2, 3)) == brightness[:, None]).all()
-    assert brightness.min() >= 0.9
-    assert brightness.max() <= 1.1
-    assert brightness.std() == pytest.approx(0.05, rel=0.3)
-
-
-def test_a_shift_repeats_the_edge_that_it_moves_away_from() -> None:
-    frames = torch.arange(6, dtype=torch.uint8).view(1, 1, 1, 6, 1).expand(300, 1, 6, 6, 1)
-    config = OptimizerConfig(augmentation_shift=2, augmentation_intensity=0.0)
-    out = augment(frames, config, torch.Generator().manual_seed(0))
-    rows = {tuple(row) for row in (out[:, 0, 0] * 255).round().int().tolist()}
-    assert rows == {(0, 0, 0, 1, 2, 3), (0, 0, 1, 2, 3, 4), (0, 1, 2, 3, 4, 5), (1, 2, 3, 4, 5, 5), (2, 3, 4, 5, 5, 5)}
-
-
 def test_next_observations_are_the_stacks_that_followed() -> None:
     learner = make_learner(optimizer={"augmentation": "none"})
     replay = learner.make_replay(2, (10, 10, 3), 200)
@@ -286,7 +263,7 @@ def test_next_observations_are_the_stacks_that_followed() -> None:
         for k in range(1, 6):
             if batch.alive[i, k]:
                 expected = to_observations(replay.stacks(np.array([row + k]), np.array([env]), 2), CPU)[0]
-                assert torch.equal(batch.next_observations()[k - 1][i], expected), (row, env, k)
+                assert torch.equal(batch.next_observations[k - 1][i], expected), (row, env, k)
 
 
 def test_batch_norm_over_the_episode_ignores_what_did_not_happen_even_if_one_row_is_left() -> None:

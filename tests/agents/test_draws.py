@@ -64,7 +64,7 @@ def test_batches_drawn_together_are_those_drawn_one_by_one(
         for one, two in zip(vars(sample).values(), vars(same).values(), strict=True):
             np.testing.assert_array_equal(one, two)
         torch.testing.assert_close(batch.observation, drawn.observation)
-        torch.testing.assert_close(batch.next_frames, drawn.next_frames)
+        torch.testing.assert_close(batch.next_observations, drawn.next_observations)
         torch.testing.assert_close(batch.policies, drawn.policies)
         torch.testing.assert_close(batch.values, drawn.values, atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(batch.value_prefixes, drawn.value_prefixes)

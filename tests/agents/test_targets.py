@@ -193,7 +193,7 @@ def make_batch(config: EfficientZeroConfig, size: int = 6) -> TensorBatch:
     unroll, channels = config.targets.num_unroll_steps, 3 * config.network.frame_stack
     return TensorBatch(
         observation=torch.rand(size, channels, 10, 10),
-        next_frames=torch.rand(size, channels + 3 * (unroll - 1), 10, 10),
+        next_observations=tuple(torch.rand(unroll, size, channels, 10, 10)),
         actions=torch.randint(0, 18, (size, unroll)),
         value_prefixes=torch.randint(-1, 2, (size, unroll)).float(),
         values=torch.randn(size, unroll + 1),

@@ -226,7 +226,7 @@ def test_batch_norm_comes_to_know_the_target_before_the_first_update_in_all_copi
         for place in range(10):
             _, batch = made.make_batch(replay, 50 + place)
             means.append(conv(batch.observation).mean((0, 2, 3)))
-            means += [conv(observation).mean((0, 2, 3)) for observation in batch.next_observations()]
+            means += [conv(observation).mean((0, 2, 3)) for observation in batch.next_observations]
     torch.testing.assert_close(bn.running_mean, torch.stack(means).mean(0), rtol=1e-4, atol=1e-5)
 
 

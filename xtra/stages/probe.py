@@ -107,7 +107,7 @@ class Pair:
         with torch.no_grad():
             latents, following = (
                 torch.cat([self._network.eval().representation(part) for part in observations.split(128)]).flatten(1)
-                for observations in (steps.observation, steps.next_observations()[0])
+                for observations in (steps.observation, steps.next_observations[0])
             )
         here, there = latents.double().cpu().numpy(), following.double().cpu().numpy()
         pictures = steps.observation.flatten(1).double().cpu().numpy()

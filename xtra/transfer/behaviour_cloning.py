@@ -84,7 +84,9 @@ class BehaviourCloning:
         frame_stack, device = self._config.network.frame_stack, self._run.device
         stacks = [self._tasks[one.task].replay.stacks(one.sample.rows, one.sample.envs, frame_stack) for one in samples]
         generator = torch.Generator(device).manual_seed(derive_seed(self._run.seed, "augment", update) % 2**63)
-        return augment(torch.as_tensor(np.concatenate(stacks), device=device), self._config.optimizer, generator)
+        frames = torch.as_tensor(np.concatenate(stacks), device=device)
+        (observations,) = augment(frames, frame_stack, self._config.optimizer, generator)
+        return observations
 
     def _policies(self, one: TaskSample) -> NDArray[np.float32]:
         task = self._tasks[one.task]

@@ -94,7 +94,7 @@ class PretrainingConfig(Config):
 class StartConfig(Config):
     """The weights that finetuning starts from."""
 
-    added_later = ("method",)
+    added_later = (("method", "pretrained"),)
 
     method: Annotated[str, NameIn(STARTS)] = "pretrained"
     """How the weights are made: from the pretrained ones, whole, shrunk or with fresh heads, as the fields below say; or by what

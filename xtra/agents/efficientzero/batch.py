@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.agents.observation import augment
@@ -47,8 +48,8 @@ class TensorBatch(NamedTuple):
 
     observation: Tensor
     """`[B, 3 F, H, W]`: of the sampled step."""
-    next_frames: Tensor
-    """`[B, 3 (F + K - 1), H, W]`: that the observations of the K steps after it are runs of; see `next_observations`."""
+    next_observations: tuple[Tensor, ...]
+    """K observations `[B, 3 F, H, W]` of the steps after it; on a GPU views of the same frames."""
     actions: Tensor
     """`[B, K]` int64."""
     value_prefixes: Tensor
@@ -64,27 +65,21 @@ class TensorBatch(NamedTuple):
     weights: Tensor
     """`[B]`."""
 
-    def next_observations(self) -> list[Tensor]:
-        """K observations `[B, 3 F, H, W]` of the steps after the sampled one: views, which overlap."""
-        length, num_steps = self.observation.shape[1], self.actions.shape[1]
-        step = (self.next_frames.shape[1] - length) // max(num_steps - 1, 1)
-        return [self.next_frames.narrow(1, k * step, length) for k in range(num_steps)]
-
 
 def to_tensors(batch: Batch, config: EfficientZeroConfig, device: torch.device, seed: int) -> TensorBatch:
     """Puts the batch on the device, its observations augmented. seed: of the augmentation alone."""
     generator = torch.Generator(device).manual_seed(seed % 2**63)
     stack, frames = config.network.frame_stack, torch.as_tensor(batch.frames, device=device)
     # One draw for the first observation and one for all that follow: they share their frames' shift.
-    first = augment(frames[:, :stack], config.optimizer, generator)
-    following = augment(frames[:, 1:], config.optimizer, generator)
+    (first,) = augment(frames[:, :stack], stack, config.optimizer, generator)
+    following = augment(frames[:, 1:], stack, config.optimizer, generator)
 
     def tensor(array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(array).to(device)
 
     return TensorBatch(
         observation=first,
-        next_frames=following,
+        next_observations=following,
         actions=tensor(batch.actions),
         value_prefixes=tensor(batch.value_prefixes),
         values=tensor(batch.values),
@@ -97,4 +92,4 @@ def to_tensors(batch: Batch, config: EfficientZeroConfig, device: torch.device, 
 
 def joined(batches: Sequence[TensorBatch]) -> TensorBatch:
     """Joins batches into one, samples in order."""
-    return TensorBatch(*(torch.cat(parts) for parts in zip(*batches, strict=True)))
+    return tree_map(lambda *parts: torch.cat(parts), *batches)  # type: ignore[no-any-return]

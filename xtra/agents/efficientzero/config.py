@@ -61,7 +61,7 @@ class NetworkConfig(Config):
 class ActingConfig(LockStepConfig):
     """Self-play."""
 
-    added_later = ("gumbel_action", "evaluation_action")
+    added_later = (("gumbel_action", "winner"), ("evaluation_action", "greedy"))
 
     num_envs: int = Field(4, ge=1)
     """Environments stepped together; after their N steps come N updates. [E]: 4; [C]: 8."""
@@ -139,7 +139,7 @@ class TargetConfig(Config):
 class OptimizerConfig(Config):
     """SGD and its schedule, and how the loss is put together."""
 
-    added_later = ("average_decay",)
+    added_later = (("average_decay", 0.0),)
 
     batch_size: int = Field(256, ge=2)
     """Samples per update; batch norm needs two. [E]: 256."""

@@ -149,7 +149,7 @@ def unroll(network: EfficientZeroNetwork, batch: TensorBatch, masks: Masks, modu
 @torch.no_grad()
 def represent_next(network: EfficientZeroNetwork, batch: TensorBatch, masks: Masks, modules: UnrolledModules) -> list[Tensor]:
     """Encodes the K observations that really followed: latents `[B, C, H, H]`, which no gradient reaches."""
-    steps = zip(masks.consistency.unbind(1), batch.next_observations(), strict=True)
+    steps = zip(masks.consistency.unbind(1), batch.next_observations, strict=True)
     return [modules.once(network.representation, mask, observation) for mask, observation in steps]
 
 
