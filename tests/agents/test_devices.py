@@ -1,6 +1,7 @@
 """What a GPU does otherwise: bfloat16, frames in its memory, searches of one shape. Shown on CPU as far as that goes."""
 
 import copy
+import ctypes
 import os
 import subprocess
 import sys
@@ -44,6 +45,25 @@ def test_torch_is_prepared_to_be_deterministic_without_its_compiler_being_import
     )
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert printed == "True 1 False\n"
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="another C library than glibc")
+def test_the_memory_of_a_freed_tensor_serves_the_next_one_unless_the_user_says_otherwise() -> None:
+    """Counted in page faults: 40 times 40 MB are 400,000 pages, which are mapped once or every time."""
+    code = (
+        "import resource, torch; from xtra.agents.interface import prepare_torch; prepare_torch(1); "
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt; "
+        "[torch.zeros(10_000_000).sum().item() for _ in range(40)]; "
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)"
+    )
+
+    def faults(**variables: str) -> int:
+        environment = {**os.environ, **variables}
+        run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+        return int(run.stdout)
+
+    kept, returned = faults(), faults(MALLOC_MMAP_THRESHOLD_="1000000")
+    assert kept < 0.2 * returned, (kept, returned)
 
 
 def make_learner(device: str = "cpu", **settings: Any) -> EfficientZeroLearner:
