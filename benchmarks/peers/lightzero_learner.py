@@ -32,6 +32,8 @@ class LightZeroUpdates:
 
     def __init__(self, request: dict[str, Any]) -> None:
         self.parts = PARTS
+        if request.get("settings"):
+            raise ValueError(f"settings are of ours.py alone, not {', '.join(request['settings'])}")
         torch.set_num_threads(1)
         np.random.seed(0)
         torch.manual_seed(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,8 @@ class OurUpdates:
         self.parts, size = PARTS, request["size"]
         play = load_play(request["play"], size["frame_size"])
         environment = EnvironmentConfig(game=str(play["game"]), frame_size=size["frame_size"])
+        for setting in request.get("settings", []):
+            change(size["agent"], setting)
         run_class = interface.TrainingRun if hasattr(interface, "TrainingRun") else interface.Run
         run = run_class(NUM_UPDATES, NUM_UPDATES, 0, 1, prepare_torch(1))
         self._learner = EfficientZeroLearner(EfficientZeroConfig.model_validate(size["agent"]), environment, run)
@@ -50,6 +53,18 @@ class OurUpdates:
     def about(self) -> dict[str, Any]:
         parameters = sum(parameter.numel() for parameter in self._learner._network.parameters())
         return {"parameters": parameters, "transitions": len(self._replay), "torch": torch.__version__, "numpy": np.__version__}
+
+
+def change(agent: dict[str, Any], setting: str) -> None:
+    """Sets one of the agent's fields as `optimizer.method=adam` says."""
+    path, _, value = setting.partition("=")
+    *blocks, name = path.split(".")
+    for block in blocks:
+        agent = agent.setdefault(block, {})
+    try:
+        agent[name] = json.loads(value)
+    except ValueError:
+        agent[name] = value  # a name, without its quotes
 
 
 def fill(learner: EfficientZeroLearner, play: dict[str, Any]) -> ReplayBuffer:

@@ -75,10 +75,11 @@ Results = dict[str, Result]
 
 
 class Contestant:
-    """The driver's end of one contestant's process, pinned to `core`."""
+    """The driver's end of one contestant's process, pinned to `core`. words: a checkout, and settings of its own."""
 
-    def __init__(self, name: str, python: str, script: str, checkout: str | None = None, *, core: int) -> None:
-        self.name = name
+    def __init__(self, name: str, python: str, script: str, *words: str, core: int) -> None:
+        self.name, self.settings = name, [word for word in words if "=" in word]
+        checkout = next((word for word in words if "=" not in word), None)
         interpreter = shutil.which(python)
         if interpreter is None:
             raise Refused(f"{name}: no interpreter {python}; give the path of one, as .venv/bin/python")
@@ -123,7 +124,7 @@ def take_turns(
     """Prepares all, then takes a sample of each in every round and hands what there is to `keep`."""
     results = {}
     for one in contestants:
-        results[one.name] = Result(one.ask(do="prepare", **prepare))
+        results[one.name] = Result(one.ask(do="prepare", settings=one.settings, **prepare))
         print(f"{one.name} is ready", file=sys.stderr)
     for number in range(rounds):
         for one in contestants:
@@ -167,7 +168,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         action="append",
         required=True,
         metavar="WORD",
-        help="NAME PYTHON SCRIPT, and for ours.py the CHECKOUT whose package xtra it imports, where it is not the installed one",
+        help="NAME PYTHON SCRIPT, and for ours.py the CHECKOUT whose package xtra it imports, where it is not the installed one, "
+        "and settings such as precision=bfloat16",
     )
     parser.add_argument("--size", choices=SIZES, default="paper", help="of network and frames (paper)")
     parser.add_argument("--no-augmentation", action="store_true", help="for all")
@@ -180,8 +182,8 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, help="a file for all figures, written after every round")
     options = parser.parse_args(arguments)
     for words in options.contestant:
-        if len(words) not in (3, 4):
-            parser.error(f"--contestant takes NAME PYTHON SCRIPT [CHECKOUT], not {' '.join(words)}")
+        if len(words) < 3 or sum("=" not in word for word in words[3:]) > 1:
+            parser.error(f"--contestant takes NAME PYTHON SCRIPT [CHECKOUT] [SETTING=VALUE ...], not {' '.join(words)}")
     return options
 
 

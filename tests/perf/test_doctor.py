@@ -96,6 +96,18 @@ def test_a_gpu_is_described_and_an_old_one_told_to_avoid_bfloat16(monkeypatch: p
     assert "agent.precision=float32" in finding("GPU 0").advice
 
 
+def test_a_processor_that_computes_in_bfloat16_is_told_to_use_it_where_there_is_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False, raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False, raising=False)
+    assert finding("processor").advice == ""
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True, raising=False)
+    assert "agent.precision=bfloat16" in finding("processor").advice
+    assert finding("processor").state.endswith("computes in bfloat16")
+    with_gpu(monkeypatch)
+    assert finding("processor").advice == ""
+
+
 def test_what_slows_a_search_on_a_gpu_is_told_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     with_gpu(monkeypatch)
     assert finding("tree search on GPU") == Finding(

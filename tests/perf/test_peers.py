@@ -65,7 +65,7 @@ def test_contestants_take_turns_at_one_size(tmp_path: Path) -> None:
         (["x", "no-python", "ours.py"], "x: no interpreter no-python"),
         (["x", sys.executable, "theirs.py"], "x: no script theirs.py"),
         (["x", sys.executable, "ours.py", "nowhere"], "x: no package xtra in nowhere"),
-        (["x", sys.executable], "takes NAME PYTHON SCRIPT [CHECKOUT], not x"),
+        (["x", sys.executable], "takes NAME PYTHON SCRIPT [CHECKOUT] [SETTING=VALUE ...], not x"),
         (["x", sys.executable, "lightzero_learner.py"], "LightZero is not installed for"),
     ],
 )
@@ -101,7 +101,10 @@ def test_our_updates_search_every_position_of_a_batch(tmp_path: Path, monkeypatc
     size["agent"]["search"]["num_simulations"] = 3
     path = tmp_path / "play.npz"
     np.savez(path, **play(num_transitions=200, size=16))
-    learner = OurUpdates({"play": str(path), "size": size})
+    settings = ["precision=bfloat16", "optimizer.batch_size=5"]
+    other = OurUpdates({"play": str(path), "size": copy.deepcopy(size), "settings": settings})
+    assert (other._learner._config.precision, other._learner._config.optimizer.batch_size) == ("bfloat16", 5)
+    learner = OurUpdates({"play": str(path), "size": size, "settings": []})
     work = prepare(learner, warm_up=0)["work"]
     # Of each of 4 samples 6 positions are searched, 6 values bootstrapped, 1 position encoded and 5 steps unrolled and encoded.
     assert work["rows"] == {

@@ -68,7 +68,20 @@ def _processor() -> Finding:
     machine = hardware()
     cores, all_cores = machine["cores"], os.cpu_count() or machine["cores"]
     allowed = f"{cores} of {all_cores} cores" if cores < all_cores else f"{cores} core{'s' * (cores > 1)}"
-    return Finding("processor", f"{machine['cpu']}, {allowed}, {machine['memory_gb']:.0f} GB")
+    state = f"{machine['cpu']}, {allowed}, {machine['memory_gb']:.0f} GB"
+    if not computes_in_bfloat16():
+        return Finding("processor", state)
+    advice = "" if torch.cuda.is_available() else "agent.precision=bfloat16 makes updates at paper size nearly twice as fast"
+    return Finding("processor", f"{state}, computes in bfloat16", advice)
+
+
+def computes_in_bfloat16() -> bool:
+    """Tells whether this processor multiplies in bfloat16 (AVX512-BF16 or AMX); others do so in float32, and convert."""
+    return any(check() for name in _BFLOAT16_CHECKS if (check := getattr(torch.cpu, name, None)) is not None)
+
+
+_BFLOAT16_CHECKS = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+"""Of torch.cpu, not in every version."""
 
 
 def _instruction_set() -> Finding:
