@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from xtra.agents.efficientzero.config import NetworkConfig
 from xtra.agents.efficientzero.copies import DelayedTarget, WeightAverage, fold_batch_norm, inference_copy, refresh
+from xtra.agents.efficientzero.fusion import fuse_relu
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
 from xtra.search import ModelOutput
 
@@ -98,6 +99,36 @@ def test_folding_leaves_no_batch_norm_but_that_of_the_lstm() -> None:
     assert [name for name, module in copied.named_modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)] == [
         "dynamics.lstm_bn"
     ]
+
+
+@torch.no_grad()
+def test_layers_that_apply_their_relu_keep_their_parameters_and_names() -> None:
+    layers = nn.Sequential(nn.Conv2d(2, 3, 1), nn.Identity(), nn.ReLU(), nn.Flatten(), nn.Linear(3, 4), nn.Identity(), nn.ReLU())
+    images, names = torch.randn(5, 2, 1, 1, generator=torch.Generator().manual_seed(0)), list(layers.state_dict())
+    expected = layers(images)
+    places = [parameter.data_ptr() for parameter in layers.parameters()]
+    fuse_relu(layers)
+    assert not [layer for layer in layers if isinstance(layer, nn.ReLU)]
+    assert torch.equal(layers(images), expected) and (expected == 0).any()
+    assert list(layers.state_dict()) == names
+    assert [parameter.data_ptr() for parameter in layers.parameters()] == places
+
+
+@pytest.mark.gpu
+@pytest.mark.arithmetic
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_copy_infers_on_a_gpu_what_it_infers_on_cpu(precision: Literal["float32", "bfloat16"]) -> None:
+    network = random_network(0, {})
+    images, actions = torch.rand(NUM_ACTIONS, 6, 10, 10, generator=torch.Generator().manual_seed(0)), torch.arange(NUM_ACTIONS)
+    steps = []
+    for device in ("cpu", "cuda"):
+        copied = inference_copy(network.to(device), precision)
+        root = copied.initial_inference(images.to(device))
+        steps.append((root, copied.recurrent_inference(root.latent, root.value_prefix_state, actions.to(device))))
+    for on_cpu, on_gpu in zip(*steps, strict=True):
+        for field, one, other in zip(on_cpu._fields, on_cpu, on_gpu, strict=True):
+            scale = max(1.0, one.float().abs().max().item())
+            assert (one.float() - other.float().cpu()).abs().max().item() <= 0.05 * scale, field
 
 
 @torch.no_grad()

@@ -1,11 +1,22 @@
 """The network is EfficientZero's: parameter by parameter, shape by shape."""
 
+import shutil
+import subprocess
+from pathlib import Path
+
 import pytest
 import torch
 
 from xtra.agents.efficientzero.config import NetworkConfig
 from xtra.agents.efficientzero.network import BatchNorm2d, EfficientZeroNetwork
-from xtra.agents.efficientzero.support import inverse_transform, to_categorical, to_scalar, transform
+from xtra.agents.efficientzero.support import (
+    INVERSE_TRANSFORM,
+    inverse_transform,
+    to_categorical,
+    to_scalar,
+    to_scalars,
+    transform,
+)
 
 # Derived from the layers in the published code: 18 actions, 96x96 frames.
 SHARED_PARTS = {
@@ -89,3 +100,24 @@ def test_every_batch_norm_has_the_configured_momentum() -> None:
     layers = [layer for layer in EfficientZeroNetwork(config, frame_size=48).modules() if hasattr(layer, "running_mean")]
     assert len(layers) > 10
     assert {layer.momentum for layer in layers} == {0.25}
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs g++")
+def test_the_kernel_that_transforms_scalars_computes_what_torch_computes(tmp_path: Path) -> None:
+    """Its source, compiled for the CPU: GPUs have the same operations."""
+    numbers = torch.cat([-torch.logspace(-4, 2, 50), torch.tensor([0.0, -0.0]), torch.logspace(-4, 2, 50)])
+    (tmp_path / "main.cpp").write_text(
+        "#include <cmath>\n#include <cstdio>\nusing std::abs; using std::sqrt;\n"
+        + INVERSE_TRANSFORM
+        + 'int main() { for (float y; std::scanf("%f", &y) == 1;) std::printf("%.9g\\n", inverse_transform(y)); }\n'
+    )
+    subprocess.run(["g++", "-O1", "-ffp-contract=off", str(tmp_path / "main.cpp"), "-o", str(tmp_path / "main")], check=True)
+    given = "\n".join(f"{number:.9g}" for number in numbers.tolist())
+    printed = subprocess.run([str(tmp_path / "main")], input=given, capture_output=True, text=True, check=True).stdout
+    torch.testing.assert_close(torch.tensor([float(line) for line in printed.split()]), inverse_transform(numbers))
+
+
+def test_several_scalars_are_those_made_one_by_one() -> None:
+    logits = torch.randn(2, 7, 11, generator=torch.Generator().manual_seed(0))
+    for scalars, each in zip(to_scalars(tuple(logits), 5), logits, strict=True):
+        assert torch.equal(scalars, to_scalar(each, 5))

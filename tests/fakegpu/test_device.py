@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from threading import Thread
@@ -15,6 +16,7 @@ import pytest
 import torch
 from torch import nn
 
+from xtra.agents.efficientzero import fusion
 from xtra.agents.interface import prepare_torch
 from xtra.cuda_graphs import WARM_UP_CALLS, CaptureStream
 from xtra.perf.split import preset_network
@@ -76,6 +78,40 @@ def test_a_captured_search_is_one_kernel_of_ours_to_begin_and_one_a_simulation()
     search(observations, valid_actions=valid)
     launches = [name for name in fakegpu.report()["ran"] if name.startswith("graph of ")]
     assert launches == [f"graph of {sum(captured.values())} nodes"]
+
+
+def test_layers_and_what_follows_them_are_one_kernel_each_where_a_network_only_infers() -> None:
+    """In bfloat16, as published: 83 kernels each before."""
+    network, observations, precision = preset_network("efficientzero", BATCH, prepare_torch(1))
+    actions = torch.zeros(BATCH, dtype=torch.int64, device="cuda")
+
+    def kernels(infer: Callable[[], ModelOutput]) -> int:
+        infer()  # NVRTC compiles
+        fakegpu.reset()
+        infer()
+        return sum(fakegpu.report()["ran"].values())
+
+    with torch.no_grad():
+        root = network.initial_inference(observations)
+        counts = [
+            kernels(lambda: network.initial_inference(observations)),
+            kernels(lambda: network.recurrent_inference(root.latent, root.value_prefix_state, actions)),
+        ]
+    assert (precision, counts) == ("bfloat16", [32, 35])
+
+
+def test_convolutions_that_cudnn_does_not_join_are_plain_from_then_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*arguments: Any) -> torch.Tensor:
+        raise RuntimeError("no engine")
+
+    monkeypatch.setattr(torch, "cudnn_convolution_relu", refuse)
+    monkeypatch.setattr(fusion, "_refused", set())
+    layer = nn.Conv2d(3, 3, 3).cuda().requires_grad_(False)
+    for _ in range(2):
+        assert fusion.convolve(layer, torch.zeros(2, 3, 5, 5, device="cuda")).shape == (2, 3, 3, 3)
+    assert capsys.readouterr().out == "convolutions in torch.float32 are not joined with what follows them: no engine\n"
 
 
 def test_a_search_that_cannot_be_captured_runs_kernel_by_kernel_and_says_so_once(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from xtra.agents.efficientzero.fusion import fuse_relu
 from xtra.agents.efficientzero.network import ActionConv2d, EfficientZeroNetwork
 
 Precision = Literal["float32", "bfloat16"]
@@ -27,6 +28,7 @@ def inference_copy(network: EfficientZeroNetwork, precision: Precision) -> Effic
     copied.freeze(())
     del copied.projection
     fold_batch_norm(copied)
+    fuse_relu(copied)
     copied.dynamics.conv = ActionTable(copied.dynamics.conv, copied.dynamics.latent_size)  # type: ignore[assignment]
     if precision == "bfloat16":
         for module in copied.modules():

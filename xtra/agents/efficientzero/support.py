@@ -6,10 +6,25 @@ epsilon term is wrong for negative values.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cache
+
 import torch
 from torch import Tensor
 
+from xtra.agents.efficientzero.fusion import compiled
+
 EPSILON = 0.001
+
+INVERSE_TRANSFORM = f"""
+template <typename T> T inverse_transform(T y) {{
+    const T a = abs(y) + 1 + T({EPSILON});
+    const T root = 2 * a / (1 + sqrt(1 + 4 * T({EPSILON}) * a));
+    const T x = root * root - 1;
+    return y < 0 ? -x : y > 0 ? x : T(0);
+}}
+"""
+"""`inverse_transform` as one kernel on a GPU."""
 
 
 def transform(x: Tensor) -> Tensor:
@@ -22,6 +37,8 @@ def inverse_transform(y: Tensor) -> Tensor:
 
     MuZero's (sqrt(1 + 4 e a) - 1) / (2 e) is written without its cancellation, which costs float32 3 digits.
     """
+    if y.is_cuda and not y.requires_grad and (kernel := compiled(INVERSE_TRANSFORM)) is not None:
+        return kernel(y)
     a = y.abs() + 1 + EPSILON
     root = 2 * a / (1 + (1 + 4 * EPSILON * a).sqrt())
     return y.sign() * (root**2 - 1)
@@ -40,5 +57,16 @@ def to_categorical(x: Tensor, support: int) -> Tensor:
 
 def to_scalar(logits: Tensor, support: int) -> Tensor:
     """Maps logits `[..., 2 support + 1]` to scalars `[...]`: the expectation under their softmax, transformed back."""
-    bins = torch.arange(-support, support + 1, dtype=torch.float32, device=logits.device)
-    return inverse_transform(logits.float().softmax(-1) @ bins)
+    return inverse_transform(logits.float().softmax(-1) @ _bins(support, logits.device))
+
+
+def to_scalars(logits: Sequence[Tensor], support: int) -> tuple[Tensor, ...]:
+    """Maps each of several logits `[..., 2 support + 1]` to scalars `[...]`; on a GPU all at once, in as few kernels as one."""
+    if logits[0].is_cuda:
+        return to_scalar(torch.stack(tuple(logits)), support).unbind()
+    return tuple(to_scalar(each, support) for each in logits)
+
+
+@cache
+def _bins(support: int, device: torch.device) -> Tensor:
+    return torch.arange(-support, support + 1, dtype=torch.float32, device=device)

@@ -1,0 +1,95 @@
+"""Fewer kernels where a network only infers: on a GPU a search waits for each kernel to start, hardly for its arithmetic.
+
+There a layer is one kernel with its bias and with the sum and the ReLU that follow it, and so is the transform of scalars, which
+PyTorch's jiterator compiles at its first use. On CPU the same functions are the plain operations, to the bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from xtra.search.nvrtc import CompilationError, find_nvrtc
+
+Elementwise = Callable[[Tensor], Tensor]
+
+_refused: set[torch.dtype] = set()
+"""Types that cuDNN has no such convolution for on this GPU; these are made of plain operations."""
+
+
+def convolve(layer: nn.Conv2d, x: Tensor, plus: Tensor | None = None) -> Tensor:
+    """Returns relu(layer(x) + plus), `[B, C, H, W]`. The layer has a bias, and nothing is learned through it."""
+    if x.is_cuda and x.dtype not in _refused:
+        place: Any = layer.stride, layer.padding, layer.dilation, layer.groups
+        try:
+            if plus is None:
+                return torch.cudnn_convolution_relu(x, layer.weight, layer.bias, *place)
+            return torch.cudnn_convolution_add_relu(x, layer.weight, plus, 1.0, layer.bias, *place)
+        except RuntimeError as error:
+            if torch.cuda.is_current_stream_capturing():
+                raise
+            _refused.add(x.dtype)
+            print(f"convolutions in {x.dtype} are not joined with what follows them: {error}")
+    y = nn.Conv2d.forward(layer, x)  # and not of a `ConvReLU`, which would come back here
+    return (y if plus is None else y.add_(plus)).relu_()
+
+
+class ConvReLU(nn.Conv2d):
+    """A convolution with a bias, and the ReLU after it: `[B, in, H, W]` to `[B, out, H', W']`."""
+
+    @staticmethod
+    def of(layer: nn.Conv2d) -> ConvReLU:
+        """Makes one with the same parameters."""
+        sizes = layer.in_channels, layer.out_channels, layer.kernel_size, layer.stride, layer.padding
+        fused = ConvReLU(*sizes, device="meta")  # type: ignore[arg-type]
+        fused.weight, fused.bias = layer.weight, layer.bias
+        return fused
+
+    def forward(self, input: Tensor) -> Tensor:
+        return convolve(self, input)
+
+
+class LinearReLU(nn.Linear):
+    """A linear layer with a bias, and the ReLU after it: `[B, in]` to `[B, out]`."""
+
+    @staticmethod
+    def of(layer: nn.Linear) -> LinearReLU:
+        """Makes one with the same parameters."""
+        fused = LinearReLU(layer.in_features, layer.out_features, device="meta")
+        fused.weight, fused.bias = layer.weight, layer.bias
+        return fused
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.is_cuda:
+            return torch._addmm_activation(self.bias, input, self.weight.t())
+        return super().forward(input).relu_()
+
+
+def fuse_relu(network: nn.Module) -> None:
+    """Has every layer of a sequence apply the ReLU that follows its folded batch norm. Weights keep their names."""
+    for sequence in [module for module in network.modules() if isinstance(module, nn.Sequential)]:
+        layers = list(sequence)
+        for place, (layer, norm, relu) in enumerate(zip(layers, layers[1:], layers[2:], strict=False)):
+            if not (isinstance(norm, nn.Identity) and isinstance(relu, nn.ReLU)):
+                continue
+            if isinstance(layer, nn.Conv2d):
+                sequence[place], sequence[place + 2] = ConvReLU.of(layer), nn.Identity()
+            elif isinstance(layer, nn.Linear):
+                sequence[place], sequence[place + 2] = LinearReLU.of(layer), nn.Identity()
+
+
+@cache
+def compiled(source: str) -> Elementwise | None:
+    """Compiles a function of one number, in C++, to a kernel over a CUDA tensor's entries; None where it cannot be."""
+    try:
+        find_nvrtc()  # which loads what NVRTC itself may not find
+        function: Elementwise = torch.cuda.jiterator._create_jit_fn(source)
+        function(torch.zeros(1, device="cuda"))
+    except (CompilationError, RuntimeError) as error:
+        print(f"scalars are transformed by several kernels: {error}")
+        return None
+    return function
