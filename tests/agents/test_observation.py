@@ -1,4 +1,4 @@
-"""Observations and their augmentation: by hand, and C++ beside torch's operations, which a GPU takes, bit for bit."""
+"""Observations and their augmentation: by hand, and C++ beside torch's operations, bit for bit."""
 
 import numpy as np
 import pytest
@@ -109,3 +109,16 @@ def test_a_shift_repeats_the_edge_that_it_moves_away_from() -> None:
     (out,) = augment(frames, 1, config, torch.Generator().manual_seed(0))
     rows = {tuple(row) for row in (out[:, 0, 0] * 255).round().int().tolist()}
     assert rows == {(0, 0, 0, 1, 2, 3), (0, 0, 1, 2, 3, 4), (0, 1, 2, 3, 4, 5), (1, 2, 3, 4, 5, 5), (2, 3, 4, 5, 5, 5)}
+
+
+def test_frames_of_one_row_or_stacks_of_one_frame_are_read_whatever_their_strides() -> None:
+    frames = random_frames(3, 1, 1, 4, 3)
+    strange = frames.as_strided(frames.shape, (12, 5, 7, 3, 1))
+    expected = to_observations(frames, torch.device("cpu"))
+    assert torch.equal(to_observations(strange, torch.device("cpu")), expected)
+    out = torch.empty(3, 1, 4, 3)
+    places = torch.zeros(3, dtype=torch.int64)
+    write_observations(strange, torch.arange(3), places, torch.zeros(3, 2, dtype=torch.int64), torch.ones(3), out, 1)
+    assert torch.equal(out.permute(0, 3, 1, 2), expected)
+    with pytest.raises(TypeError):
+        write_observations(frames, torch.arange(3), places, torch.zeros(3, 2, dtype=torch.int64), torch.ones(3), out.double(), 1)

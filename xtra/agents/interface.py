@@ -151,16 +151,18 @@ def prepare_torch(num_threads: int) -> torch.device:
 
 
 def keep_freed_memory() -> None:
-    """Has glibc keep freed blocks of less than 1 GiB, and 1 GiB of them, for the next tensors; without glibc it does nothing.
+    """Has glibc keep freed blocks of less than 1 GiB (an old one: 32 MiB), and 1 GiB of them, for the next tensors; without glibc
+    it does nothing.
 
     By itself it returns each large block at once, so that every activation is mapped and cleared by the system anew: a tenth of
-    an update at paper size. Environment variables that say otherwise (`MALLOC_MMAP_THRESHOLD_`) are left in force.
+    an update at paper size. Settings of the user's, in `MALLOC_…` or `GLIBC_TUNABLES`, are left in force.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is None or "MALLOC_MMAP_THRESHOLD_" in os.environ:
+    if mallopt is None or any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ):
         return
-    for parameter in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD):
-        mallopt(parameter, 2**30)
+    # Before 2.35 or so glibc refuses more than 32 MiB; a trim threshold alone would do harm, since it ends glibc's own adapting.
+    if mallopt(_M_MMAP_THRESHOLD, 2**30) or mallopt(_M_MMAP_THRESHOLD, 2**25):
+        mallopt(_M_TRIM_THRESHOLD, 2**30)
 
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3

@@ -1,6 +1,6 @@
 """Observations from stored frames, with and without augmentation.
 
-On CPU they are written in one pass in C++ (`csrc/observations.cpp`), to the bit what torch's operations give on a GPU.
+On CPU they are written in one pass in C++ (`csrc/observations.cpp`), to the bit as torch's operations would; a GPU has these.
 """
 
 from __future__ import annotations

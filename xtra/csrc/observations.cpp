@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <stdexcept>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -52,7 +53,12 @@ void share_out(std::size_t size, int num_threads, const Work& work) {
     const std::size_t shares = std::max<std::size_t>(1, std::min<std::size_t>(size, num_threads));
     std::vector<std::thread> threads;
     for (std::size_t share = 1; share < shares; ++share) {
-        threads.emplace_back(work, size * share / shares, size * (share + 1) / shares);
+        const std::size_t first = size * share / shares, end = size * (share + 1) / shares;
+        try {
+            threads.emplace_back(work, first, end);
+        } catch (const std::system_error&) {  // the system has no thread left
+            work(first, end);
+        }
     }
     work(std::size_t{0}, size / shares);
     for (std::thread& thread : threads) thread.join();
@@ -65,9 +71,12 @@ void write_observations(const Array<const std::uint8_t, 5>& frames, const Dense<
                       static_cast<int>(frames.shape(4)),
                       static_cast<int>(out.shape(3) / std::max<std::size_t>(1, frames.shape(4)))};
     const std::size_t size = out.shape(0), length = shape.frame_bytes();
-    const bool whole_frames = frames.stride(4) == 1 && frames.stride(3) == shape.channels &&
-                              frames.stride(2) == static_cast<std::int64_t>(shape.width) * shape.channels &&
-                              frames.stride(1) == static_cast<std::int64_t>(length);
+    // The stride of a dimension of size 1 says nothing.
+    const auto lies = [&](std::size_t dimension, std::size_t stride) {
+        return frames.shape(dimension) <= 1 || frames.stride(dimension) == static_cast<std::int64_t>(stride);
+    };
+    const std::size_t row_bytes = frames.shape(3) * frames.shape(4);
+    const bool whole_frames = lies(4, 1) && lies(3, frames.shape(4)) && lies(2, row_bytes) && lies(1, length);
     if (!whole_frames) throw std::invalid_argument("the frames of a run must lie one after another");
     if (samples.shape(0) != size || steps.shape(0) != size || scales.shape(0) != size || shifts.shape(0) != size ||
         shifts.shape(1) != 2 || out.shape(1) != frames.shape(2) || out.shape(2) != frames.shape(3) ||
@@ -97,5 +106,5 @@ void write_observations(const Array<const std::uint8_t, 5>& frames, const Dense<
 
 NB_MODULE(_observations, module) {
     module.def("write_observations", &xtra::write_observations, "frames"_a, "samples"_a, "steps"_a, "shifts"_a,
-               "scales"_a, "out"_a, "num_threads"_a, nb::call_guard<nb::gil_scoped_release>());
+               "scales"_a, "out"_a.noconvert(), "num_threads"_a, nb::call_guard<nb::gil_scoped_release>());
 }

@@ -76,7 +76,7 @@ def _processor() -> Finding:
 
 
 def computes_in_bfloat16() -> bool:
-    """Tells whether this processor multiplies in bfloat16 (AVX512-BF16 or AMX); others do so in float32, and convert."""
+    """Tells whether this is an x86 processor that multiplies in bfloat16 (AVX512-BF16 or AMX), as far as this torch can say."""
     return any(check() for name in _BFLOAT16_CHECKS if (check := getattr(torch.cpu, name, None)) is not None)
 
 

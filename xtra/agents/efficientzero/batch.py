@@ -49,7 +49,8 @@ class TensorBatch(NamedTuple):
     observation: Tensor
     """`[B, 3 F, H, W]`: of the sampled step."""
     next_observations: tuple[Tensor, ...]
-    """K observations `[B, 3 F, H, W]` of the steps after it; on a GPU views of the same frames."""
+    """K observations `[B, 3 F, H, W]` of the steps after it; on a GPU views of the same frames, of which a captured update
+    holds copies: 0.57 GB of 256 samples at paper size."""
     actions: Tensor
     """`[B, K]` int64."""
     value_prefixes: Tensor

@@ -17,23 +17,27 @@ from xtra.search.nvrtc import CompilationError, find_nvrtc
 
 Elementwise = Callable[[Tensor], Tensor]
 
-_refused: set[torch.dtype] = set()
-"""Types that cuDNN has no such convolution for on this GPU; these are made of plain operations."""
+_refused: set[tuple[torch.dtype, torch.Size, bool]] = set()
+"""Type and weights' shape of convolutions, and whether something is added, that cuDNN does not join on this GPU."""
 
 
 def convolve(layer: nn.Conv2d, x: Tensor, plus: Tensor | None = None) -> Tensor:
-    """Returns relu(layer(x) + plus), `[B, C, H, W]`. The layer has a bias, and nothing is learned through it."""
-    if x.is_cuda and x.dtype not in _refused:
+    """Returns relu(layer(x) + plus), `[B, C, H, W]`. The layer has a bias, and nothing is learned through it.
+
+    PyTorch lets cuDNN choose any algorithm here, whatever deterministic mode says; those of forward passes are deterministic.
+    """
+    kind = x.dtype, layer.weight.shape, plus is None
+    if x.is_cuda and kind not in _refused:
         place: Any = layer.stride, layer.padding, layer.dilation, layer.groups
         try:
             if plus is None:
                 return torch.cudnn_convolution_relu(x, layer.weight, layer.bias, *place)
             return torch.cudnn_convolution_add_relu(x, layer.weight, plus, 1.0, layer.bias, *place)
         except RuntimeError as error:
-            if torch.cuda.is_current_stream_capturing():
+            if isinstance(error, torch.cuda.OutOfMemoryError) or torch.cuda.is_current_stream_capturing():
                 raise
-            _refused.add(x.dtype)
-            print(f"convolutions in {x.dtype} are not joined with what follows them: {error}")
+            _refused.add(kind)
+            print(f"convolutions {list(layer.weight.shape)} in {x.dtype} are not joined with what follows them: {error}")
     y = nn.Conv2d.forward(layer, x)  # and not of a `ConvReLU`, which would come back here
     return (y if plus is None else y.add_(plus)).relu_()
 

@@ -21,7 +21,7 @@ template <typename T> T inverse_transform(T y) {{
     const T a = abs(y) + 1 + T({EPSILON});
     const T root = 2 * a / (1 + sqrt(1 + 4 * T({EPSILON}) * a));
     const T x = root * root - 1;
-    return y < 0 ? -x : y > 0 ? x : T(0);
+    return y < 0 ? -x : y > 0 ? x : y;
 }}
 """
 """`inverse_transform` as one kernel on a GPU."""
