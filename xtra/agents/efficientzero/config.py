@@ -202,8 +202,8 @@ class EfficientZeroConfig(LearningAgentConfig):
     precision: Literal["float32", "bfloat16"] = "float32"
     """Arithmetic of convolutions and linear layers, in updates and in search; weights, batch norm, losses and, in updates, the
     LSTM stay in float32. bfloat16 is for GPUs with tensor cores, where `float32` means TF32 (10 bits of mantissa) in convolutions
-    and the LSTM, and for processors that compute in it (`xtra-bench doctor` tells); on others it is many times slower. [E], [C]:
-    mixed precision (torch amp)."""
+    and the LSTM, and, with large networks, for processors that compute in it (`xtra-bench doctor` tells); on others it is many
+    times slower. [E], [C]: mixed precision (torch amp)."""
 
     @property
     def window(self) -> int:
