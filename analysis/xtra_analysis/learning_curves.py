@@ -116,11 +116,13 @@ def areas(curves: pd.DataFrame, value: str = "normalized") -> pd.DataFrame:
     """Computes the area under each run's learning curve over its length, that is, its mean height: columns method, seed, value,
     game.
 
-    The curve is straight between the evaluations that all runs of a game share; others are left out.
+    A curve is straight between its evaluations, and all curves of a game count over the env steps that all of them span: agents
+    that step in rows of 32 environments are evaluated at 512 env steps, others at 500.
     """
     frames = []
     for game, part in curves[curves[value].notna()].groupby("game", sort=False):
-        heights = part.pivot(index=["method", "seed"], columns="env_steps", values=value).dropna(axis="columns")
+        heights = part.pivot(index=["method", "seed"], columns="env_steps", values=value)
+        heights = heights.interpolate(axis="columns", method="index", limit_area="inside").dropna(axis="columns")
         if heights.shape[1]:
             frames.append(_mean_heights(heights).reset_index().assign(game=game))
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["method", "seed", "value", "game"])

@@ -31,11 +31,23 @@ def test_an_area_by_hand_is_the_mean_height_of_the_straight_lines() -> None:
     assert areas(frame)["value"].tolist() == [pytest.approx((100 * 0.5 + 200 * 0.75) / 300)]
 
 
-def test_an_area_is_over_the_evaluations_that_all_runs_of_the_game_share() -> None:
+def test_an_area_is_over_the_env_steps_that_all_runs_of_the_game_span() -> None:
     frame = curves(
         ("m", "g", 0, 0, 0.0), ("m", "g", 0, 1, 1.0), ("m", "g", 0, 2, 9.0), ("n", "g", 0, 0, 2.0), ("n", "g", 0, 1, 2.0)
     )
     assert areas(frame).set_index("method")["value"].to_dict() == {"m": 0.5, "n": 2.0}
+
+
+def test_runs_evaluated_at_other_env_steps_are_compared_over_the_whole_curve() -> None:
+    # Both rise in straight lines: from 512 to 1,000 by 0.488, then, from 1,000 to 1,024 and from 1,000 on, not at all.
+    one = [("m", "g", 0, 512, 0.512), ("m", "g", 0, 1000, 1.0), ("m", "g", 0, 1024, 1.0)]
+    other = [("n", "g", 0, 500, 0.5), ("n", "g", 0, 1000, 1.0), ("n", "g", 0, 1500, 1.0)]
+    expected = (488 * (0.512 + 1.0) / 2 + 24) / 512
+    assert areas(curves(*one, *other))["value"].tolist() == pytest.approx([expected, expected])
+
+
+def test_runs_that_share_no_env_steps_have_no_areas_to_compare() -> None:
+    assert areas(curves(("m", "g", 0, 0, 0.0), ("m", "g", 0, 9, 1.0), ("n", "g", 0, 10, 1.0), ("n", "g", 0, 20, 1.0))).empty
 
 
 def test_a_curve_of_one_point_has_its_height() -> None:
