@@ -34,7 +34,7 @@ MEASURE = ["{python}", str(HERE / "measure.py")]
 TESTS = ["{python}", "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), "-q", "-p", "no:cacheprovider"]
 BENCH = [sys.executable, "-c", "from xtra.cli.main import main; main()"]
 SEARCH_TESTS = str(ROOT / "tests" / "search" / "test_cuda.py")
-OTHER_TESTS = ("agents/test_copies.py", "agents/test_devices.py", "perf/test_perf_search.py")
+OTHER_TESTS = ("agents/test_copies.py", "agents/test_device_copies.py", "agents/test_devices.py", "perf/test_perf_search.py")
 GPU_TESTS = [SEARCH_TESTS, *(str(ROOT / "tests" / name) for name in OTHER_TESTS)]
 """The files with tests marked `gpu`; to collect all others takes longer than to run these."""
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from xtra.agents._observations import write_observations
 from xtra.agents.efficientzero.config import OptimizerConfig
+from xtra.device_copies import to_device
 
 
 def to_observations(stacks: NDArray[np.uint8] | Tensor, device: torch.device) -> Tensor:
@@ -28,7 +29,7 @@ def to_observations(stacks: NDArray[np.uint8] | Tensor, device: torch.device) ->
 def observations_at(frames: Tensor, samples: NDArray[np.int64], steps: NDArray[np.int64], frame_stack: int) -> Tensor:
     """Reads R observations `[R, frame_stack * C, H, W]` from runs of frames `[B, L, H, W, C]` uint8. samples, steps: `[R]`, the
     run and the place of each."""
-    sample, step = (torch.from_numpy(places).to(frames.device) for places in (samples, steps))
+    sample, step = to_device(frames.device, samples, steps)
     if frames.device.type == "cpu":
         unchanged = Augmentation(torch.zeros(len(sample), 2, dtype=torch.int64), torch.ones(len(sample)))
         return gather(frames, sample, step, unchanged, frame_stack)

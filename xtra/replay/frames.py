@@ -131,12 +131,16 @@ class DeviceFrames:
         self._frames[row] = torch.from_numpy(np.ascontiguousarray(frames)).to(self._frames.device)
 
     def read(self, rows: NDArray[np.int64], envs: NDArray[np.int64]) -> NDArray[np.uint8]:
-        frames: NDArray[np.uint8] = self.gather(rows, envs).cpu().numpy()
+        places = torch.from_numpy(self.places(rows, envs)).to(self._frames.device)
+        frames: NDArray[np.uint8] = self.gather(places).cpu().numpy()
         return frames
 
-    def gather(self, rows: NDArray[np.int64], envs: NDArray[np.int64]) -> Tensor:
-        """Reads frames `[..., H, W, C]` as `read` does and leaves them on the device."""
-        places = torch.from_numpy(rows * self._frames.shape[1] + envs).to(self._frames.device)
+    def places(self, rows: NDArray[np.int64], envs: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Numbers the places `[...]` for `gather`."""
+        return rows * self._frames.shape[1] + envs
+
+    def gather(self, places: Tensor) -> Tensor:
+        """Reads frames `[..., H, W, C]` at `places` `[...]`, on the device, and leaves them there."""
         return self._frames.flatten(0, 1)[places]
 
 

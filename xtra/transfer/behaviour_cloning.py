@@ -22,6 +22,7 @@ from xtra.agents.efficientzero.optimizer import Optimizer
 from xtra.agents.interface import TrainingRun
 from xtra.agents.observation import augment, to_observations
 from xtra.cuda_graphs import graphed
+from xtra.device_copies import to_device, to_host
 from xtra.envs.config import EnvironmentConfig
 from xtra.protocol.games import NUM_ACTIONS, ActionSpace, find_game
 from xtra.replay.config import ReplayConfig
@@ -48,13 +49,13 @@ class BehaviourCloning:
         """Makes one joint optimiser step over samples of all games. Returns metrics."""
         samples = self._sampler.draw(update)
         observations = self._observations(samples, update)
-        targets = torch.from_numpy(np.concatenate([self._policies(one) for one in samples])).to(self._run.device)
+        (targets,) = to_device(self._run.device, np.concatenate([self._policies(one) for one in samples]))
         self._network.train()
         self._optimizer.set_learning_rate(update)
-        loss_and_norm, losses, agrees = self._learn(observations, targets)
+        loss_and_norm, losses, agrees = to_host(*self._learn(observations, targets))
         metrics = self._optimizer.metrics(loss_and_norm, update)
-        for name, values in {"policy_loss": losses, "agreement": agrees.float()}.items():
-            metrics |= self._sampler.means(samples, name, values.cpu().numpy())
+        for name, values in {"policy_loss": losses, "agreement": agrees.astype(np.float32)}.items():
+            metrics |= self._sampler.means(samples, name, values)
         return metrics
 
     def learn(self, observations: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:

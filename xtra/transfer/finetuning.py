@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from xtra.agents.efficientzero.agent import EfficientZeroLearner, named_means
@@ -25,6 +26,7 @@ from xtra.agents.efficientzero.optimizer import Optimizer
 from xtra.agents.interface import Learner, TrainingRun, load_weights, make_learner
 from xtra.agents.registry import AgentConfig
 from xtra.cuda_graphs import graphed
+from xtra.device_copies import to_host
 from xtra.envs.config import EnvironmentConfig
 from xtra.registry import load_object
 from xtra.replay.buffer import ReplayBuffer
@@ -117,11 +119,12 @@ class FinetuningLearner(EfficientZeroLearner):
             step = self._step(factors, parts)
         else:
             step = self._learn_jointly(factors, batches)  # on CUDA one captured graph
-        metrics = self._optimizer.metrics(step.loss_and_norm, update)
-        replay.update_priorities(sample, step.value_errors.double().cpu().numpy())
-        self.mixture.set_priorities(mixed, step.mixed_errors.double().cpu().numpy(), replay)
+        loss_and_norm, value_errors, means, mixed_errors, mixed_losses = to_host(*step)
+        metrics = self._optimizer.metrics(loss_and_norm, update)
+        replay.update_priorities(sample, value_errors.astype(np.float64))
+        self.mixture.set_priorities(mixed, mixed_errors.astype(np.float64), replay)
         self.refresh_copies(update)
-        metrics |= named_means(step.means) | self._per_task(tasks, step.mixed_losses)
+        metrics |= named_means(means) | self._per_task(tasks, mixed_losses)
         if similarities:  # only now: this update still used the weights from before it
             self.weights.record(update, np.array(list(similarities.values())))
         return metrics | {f"gradient_similarity/{game}": similarity for game, similarity in similarities.items()}
@@ -242,7 +245,7 @@ class FinetuningLearner(EfficientZeroLearner):
         cosines, owners = np.array([cosine(target_gradient, gradient_of(part)) for part in mixed]), np.array(tasks)
         return {game: float(cosines[owners == i].mean()) if (owners == i).any() else np.nan for i, game in enumerate(self._games)}
 
-    def _per_task(self, tasks: Sequence[int], losses: Tensor) -> dict[str, float]:
+    def _per_task(self, tasks: Sequence[int], losses: NDArray[np.float32]) -> dict[str, float]:
         values = losses.tolist()
         by_task = {task: [value for owner, value in zip(tasks, values, strict=True) if owner == task] for task in tasks}
         means = {f"loss/{self._games[task]}": sum(own) / len(own) for task, own in by_task.items()}

@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,6 +24,7 @@ from xtra.agents.efficientzero.planning import Planner
 from xtra.agents.efficientzero.targets import TargetMaker
 from xtra.agents.interface import TrainingRun
 from xtra.cuda_graphs import graphed
+from xtra.device_copies import to_host
 from xtra.rng import derive_seed
 from xtra.transfer.config import TeacherConfig
 from xtra.transfer.offline_batches import OfflineBatches, TaskBatch, TaskSample, TaskSampler
@@ -54,10 +56,10 @@ class Student(ABC):
         batch = joined([to_tensors(b.batch, self._config, self._run.device, self._augmentation(b, update)) for b in batches])
         self._network.train()
         self._optimizer.set_learning_rate(update)
-        loss_and_norm, value_errors, terms = self._learn(batch)  # on CUDA `learn` as one captured graph
+        loss_and_norm, value_errors, terms = to_host(*self._learn(batch))  # on CUDA `learn` as one captured graph
         metrics = self._optimizer.metrics(loss_and_norm, update)
-        self._sampler.set_priorities(batches, value_errors.double().cpu().numpy())
-        return metrics | self._losses_by_game(batches, terms)
+        self._sampler.set_priorities(batches, value_errors.astype(np.float64))
+        return metrics | self._losses_by_game(batches, torch.from_numpy(terms))
 
     def learn(self, batch: TensorBatch) -> tuple[Tensor, Tensor, Tensor]:
         """Makes forward pass, losses, backward pass and step.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from torch import Tensor
 from xtra.agents.curl.config import CurlConfig
 from xtra.agents.curl.network import CurlNetwork, Noise
 from xtra.agents.observation import random_view, to_observations
+from xtra.device_copies import to_device
 from xtra.protocol.games import NUM_ACTIONS, find_game
 from xtra.replay.buffer import ReplayBuffer, Sample
 from xtra.replay.window import Window
@@ -122,16 +122,14 @@ def make_batch(
             random_view(images, 0, shift, generator) for images in (observations, next_observations)
         )
 
-    def tensor(array: NDArray[Any]) -> Tensor:
-        return torch.from_numpy(array).to(device)
-
+    actions, returns, discounts, weights = to_device(device, samples.actions, samples.returns, samples.discounts, samples.weights)
     return CurlBatch(
         observations=observations,
         next_observations=next_observations,
-        actions=tensor(samples.actions),
-        returns=tensor(samples.returns),
-        discounts=tensor(samples.discounts),
-        weights=tensor(samples.weights),
+        actions=actions,
+        returns=returns,
+        discounts=discounts,
+        weights=weights,
         tasks=tasks,
         noise=network.prediction.draw_noise(rng, 1, device),
         target_noise=network.prediction.draw_noise(rng, 1, device),

@@ -28,6 +28,7 @@ from xtra.agents.efficientzero.targets import TargetMaker
 from xtra.agents.interface import Decision, TrainingRun
 from xtra.agents.observation import to_observations
 from xtra.cuda_graphs import graphed
+from xtra.device_copies import to_host
 from xtra.envs.config import EnvironmentConfig
 from xtra.protocol.games import NUM_ACTIONS, ActionSpace
 from xtra.replay.buffer import ReplayBuffer, Sample, table_rows
@@ -138,15 +139,15 @@ class EfficientZeroLearner:
             actions = rng.choice(valid, len(stacks))
             return Decision(self._space.to_ids(actions), policies, np.zeros(len(stacks), np.float32))
         result = self._planner.explore(self._acting, to_observations(stacks, self._device), "act", row)
-        policies = result.action_weights.cpu().numpy()
+        policies, root_values, best = to_host(result.action_weights, result.root_values, result.actions)
         if self._config.search.policy == "puct":
             exponent = 1 / temperature(updates, self._temperature_span, self._config.acting)
             actions = sample_actions(policies, exponent, rng)
         elif self._config.acting.gumbel_action == "policy":
             actions = sample_actions(policies, 1.0, rng)
         else:
-            actions = result.actions.cpu().numpy()
-        return Decision(self._space.to_ids(actions), policies, result.root_values.cpu().numpy())
+            actions = best
+        return Decision(self._space.to_ids(actions), policies, root_values)
 
     def play(self, stacks: NDArray[np.uint8], env_step: int) -> NDArray[np.int64]:
         """Plays as in evaluation with the acting network, for learning curves."""
@@ -157,9 +158,9 @@ class EfficientZeroLearner:
         sample, batch = self.make_batch(replay, update)
         self._network.train()
         self._optimizer.set_learning_rate(update)
-        loss_and_norm, value_errors, means = self._learn(batch)  # on CUDA `learn` as one captured graph
+        loss_and_norm, value_errors, means = to_host(*self._learn(batch))  # on CUDA `learn` as one captured graph
         metrics = self._optimizer.metrics(loss_and_norm, update)
-        replay.update_priorities(sample, value_errors.double().cpu().numpy())
+        replay.update_priorities(sample, value_errors.astype(np.float64))
         self.refresh_copies(update)
         return metrics | named_means(means)
 
@@ -249,7 +250,7 @@ def temperature(updates: int, span: int, config: ActingConfig) -> float:
     return config.temperatures[phase]
 
 
-def named_means(means: Tensor) -> dict[str, float]:
+def named_means(means: NDArray[np.float32]) -> dict[str, float]:
     """Names the means `[5]` of `Losses.means` as in the metrics."""
     names = ("value_prefix_loss", "policy_loss", "value_loss", "consistency_loss", "value_error")
     return dict(zip(names, means.tolist(), strict=True))

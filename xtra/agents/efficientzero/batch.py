@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_map
 
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.agents.observation import augment
+from xtra.device_copies import to_device
 from xtra.replay.window import Float, Int, Mask
 
 Frames = NDArray[np.uint8] | Tensor
@@ -70,24 +71,33 @@ class TensorBatch(NamedTuple):
 def to_tensors(batch: Batch, config: EfficientZeroConfig, device: torch.device, seed: int) -> TensorBatch:
     """Puts the batch on the device, its observations augmented. seed: of the augmentation alone."""
     generator = torch.Generator(device).manual_seed(seed % 2**63)
-    stack, frames = config.network.frame_stack, torch.as_tensor(batch.frames, device=device)
+    # Frames too, where reanalysis did not leave them there.
+    frames, actions, value_prefixes, values, policies, alive, observed, weights = to_device(
+        device,
+        batch.frames,
+        batch.actions,
+        batch.value_prefixes,
+        batch.values,
+        batch.policies,
+        batch.alive,
+        batch.observed,
+        batch.weights,
+    )
+    stack = config.network.frame_stack
     # One draw for the first observation and one for all that follow: they share their frames' shift.
     (first,) = augment(frames[:, :stack], stack, config.optimizer, generator)
     following = augment(frames[:, 1:], stack, config.optimizer, generator)
 
-    def tensor(array: NDArray[Any]) -> Tensor:
-        return torch.from_numpy(array).to(device)
-
     return TensorBatch(
         observation=first,
         next_observations=following,
-        actions=tensor(batch.actions),
-        value_prefixes=tensor(batch.value_prefixes),
-        values=tensor(batch.values),
-        policies=tensor(batch.policies),
-        alive=tensor(batch.alive),
-        observed=tensor(batch.observed),
-        weights=tensor(batch.weights),
+        actions=actions,
+        value_prefixes=value_prefixes,
+        values=values,
+        policies=policies,
+        alive=alive,
+        observed=observed,
+        weights=weights,
     )
 
 

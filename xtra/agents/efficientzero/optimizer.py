@@ -6,7 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from xtra.agents.efficientzero.config import OptimizerConfig
@@ -57,7 +59,7 @@ class Optimizer:
         self._apply(loss_and_norm.isfinite().all())
         return loss_and_norm
 
-    def metrics(self, loss_and_norm: Tensor, update: int) -> dict[str, float]:
+    def metrics(self, loss_and_norm: NDArray[np.float32], update: int) -> dict[str, float]:
         """Names the loss and norm `[2]` that `step` returned in update number `update`. Raises FloatingPointError if one is not
         finite."""
         loss, norm = loss_and_norm.tolist()

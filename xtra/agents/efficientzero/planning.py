@@ -9,6 +9,7 @@ from torch import Tensor
 
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
 from xtra.cuda_graphs import graphs_are_wanted
+from xtra.device_copies import to_device
 from xtra.protocol.games import ActionSpace
 from xtra.rng import stream
 from xtra.search import GraphedSearch, ModelOutput, SearchResult, dirichlet_noise, gumbel_noise, search
@@ -48,7 +49,7 @@ class Planner:
             noise = gumbel_noise(rng, valid)
         else:
             noise = dirichlet_noise(rng, valid, self._config.dirichlet_alpha)
-        return self._search(network, observations, valid[rows].to(device), seeds[rows].to(device), noise[rows].to(device))
+        return self._search(network, observations, *to_device(device, valid[rows], seeds[rows], noise[rows]))
 
     @torch.no_grad()
     def exploit(self, network: EfficientZeroNetwork, observations: Tensor) -> SearchResult:

@@ -19,6 +19,7 @@ from xtra.agents.efficientzero.network import EfficientZeroNetwork
 from xtra.agents.efficientzero.planning import Planner
 from xtra.agents.efficientzero.reanalysis import Memo, Memos, Places, first_of_each, in_chunks
 from xtra.agents.observation import observations_at
+from xtra.device_copies import to_device, to_host
 from xtra.protocol.games import ActionSpace
 from xtra.replay.buffer import ReplayBuffer, Sample
 from xtra.replay.frames import DeviceFrames
@@ -151,10 +152,12 @@ class TargetMaker:
         """Reads frames `[B, frame_stack + length - 1, H, W, C]` uint8 onto the device: step k's observation begins at k."""
         num_steps = window.rows.shape[1] - 1
         if not isinstance(replay.frames, DeviceFrames):
-            return torch.from_numpy(window.frames(self._frame_stack, num_steps)).to(device)
-        frames = replay.frames.gather(*window.frame_places(self._frame_stack, num_steps))
-        (samples, steps), final_frames = window.final_frames(self._frame_stack, num_steps)
-        frames[samples, steps] = torch.from_numpy(final_frames).to(device)
+            return to_device(device, window.frames(self._frame_stack, num_steps))[0]
+        places = replay.frames.places(*window.frame_places(self._frame_stack, num_steps))
+        ends, final_frames = window.final_frames(self._frame_stack, num_steps)
+        moved = to_device(device, places, np.ravel_multi_index(ends, places.shape), final_frames)
+        frames = replay.frames.gather(moved[0])
+        frames.flatten(0, 1)[moved[1]] = moved[2]
         return frames
 
     def _policy_targets(
@@ -172,14 +175,13 @@ class TargetMaker:
             observations = observations_at(frames, *searched, self._frame_stack)
             rows = np.ravel_multi_index(searched, alive.shape)
             result = self._planner.explore(target, observations, "reanalyze", noise, among=alive.size, rows=rows)
-            policies[searched] = result.action_weights.cpu().numpy()
-            root_values[searched] = result.root_values.cpu().numpy()
+            of_search = self._config.targets.value_source == "search"
+            bootstrap = result.root_values if of_search else result.root_output.value
+            policies[searched], root_values[searched], values = to_host(result.action_weights, result.root_values, bootstrap)
             if self._memos is not None:
                 there = places[0][searched], places[1][searched]
-                of_search = self._config.targets.value_source == "search"
-                values = result.root_values if of_search else result.root_output.value
                 self._memos.policies.keep(there, period, policies[searched])
-                self._memos.values.keep(there, period, values.cpu().numpy())
+                self._memos.values.keep(there, period, values)
         if self._memos is not None:
             policies[: len(alive)] = self._memos.policies.read(places)
         return np.where(inside[..., None], policies, np.float32(0)), root_values

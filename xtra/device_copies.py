@@ -1,0 +1,66 @@
+"""Copies between host and GPU, several arrays in one.
+
+A copy from pageable memory makes the host wait until the device is through with all that was asked of it before, and each has a
+price of its own. So an update sends what it has at hand together, from pinned memory, and fetches its answers together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any
+
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+ALIGNMENT = 512
+"""Bytes, as CUDA's own allocations are aligned: kernels load several numbers at once."""
+
+
+def to_device(device: torch.device, *arrays: NDArray[Any] | Tensor) -> list[Tensor]:
+    """Returns arrays `[...]` of the host, or tensors of the host or of `device`, as tensors on `device`.
+
+    On a GPU those of the host come in one copy, which is not waited for; on the CPU there is no copy, and memory is shared.
+    """
+    tensors = [torch.as_tensor(array) for array in arrays]
+    if device.type == "cpu":
+        return tensors
+    on_host = [tensor for tensor in tensors if tensor.device.type == "cpu"]
+    packed = pack(on_host, pinned=device.type == "cuda").to(device, non_blocking=True)
+    moved = iter(unpack(packed, on_host))
+    return [next(moved) if tensor.device.type == "cpu" else tensor for tensor in tensors]
+
+
+def to_host(*tensors: Tensor) -> list[NDArray[Any]]:
+    """Returns tensors `[...]` of one device as arrays.
+
+    From a GPU they come in one copy, for which the host waits once; on the CPU there is no copy, and memory is shared.
+    """
+    tensors = tuple(tensor.detach() for tensor in tensors)
+    if any(tensor.device.type != "cpu" for tensor in tensors):
+        tensors = tuple(unpack(pack(tensors).cpu(), tensors))
+    return [tensor.numpy() for tensor in tensors]
+
+
+def pack(tensors: Sequence[Tensor], *, pinned: bool = False) -> Tensor:
+    """Writes tensors `[...]` of one device one after another into bytes `[S]`, each at a multiple of `ALIGNMENT`."""
+    *_, size = _places(tensors)
+    device = tensors[0].device if tensors else None
+    packed = torch.empty(size, dtype=torch.uint8, device=device, pin_memory=pinned)
+    for target, tensor in zip(unpack(packed, tensors), tensors, strict=True):
+        target.copy_(tensor)
+    return packed
+
+
+def unpack(packed: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
+    """Returns the views of bytes `[S]` that hold what was packed, with the types and shapes of `like`."""
+    return [
+        packed[place : place + tensor.nbytes].view(tensor.dtype).view(tensor.shape)
+        for place, tensor in zip(_places(like), like, strict=False)
+    ]
+
+
+def _places(tensors: Sequence[Tensor]) -> list[int]:
+    """Returns where each begins, in bytes, and where the last one's room ends."""
+    return list(accumulate((-(-tensor.nbytes // ALIGNMENT) * ALIGNMENT for tensor in tensors), initial=0))
