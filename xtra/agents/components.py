@@ -40,9 +40,12 @@ class ComponentNetwork(nn.Module):
         self._frozen = frozenset(names)
 
     def train(self, mode: bool = True) -> Self:
-        super().train(mode)
-        for name in self._frozen:
-            self._component(name).eval()
+        """Sets the mode of the whole network, frozen components excepted. That it is in already costs nothing: every update asks
+        for it, and there are a hundred layers."""
+        if mode != self.training:
+            super().train(mode)
+            for name in self._frozen:
+                self._component(name).eval()
         return self
 
     def _component(self, name: str) -> nn.Module:
