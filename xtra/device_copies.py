@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 ALIGNMENT = 512
-"""Bytes, as CUDA's own allocations are aligned: kernels load several numbers at once."""
+"""Bytes, as PyTorch aligns what it allocates on CUDA: kernels load several numbers at once."""
 
 
 def to_device(device: torch.device, *arrays: NDArray[Any] | Tensor) -> list[Tensor]:
@@ -33,7 +33,7 @@ def to_device(device: torch.device, *arrays: NDArray[Any] | Tensor) -> list[Tens
 
 
 def to_host(*tensors: Tensor) -> list[NDArray[Any]]:
-    """Returns tensors `[...]` of one device as arrays.
+    """Returns tensors `[...]` of one device, of types that NumPy has, as arrays.
 
     From a GPU they come in one copy, for which the host waits once; on the CPU there is no copy, and memory is shared.
     """

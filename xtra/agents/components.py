@@ -40,13 +40,15 @@ class ComponentNetwork(nn.Module):
         self._frozen = frozenset(names)
 
     def train(self, mode: bool = True) -> Self:
-        """Sets the mode of the whole network, frozen components excepted. That it is in already costs nothing: every update asks
-        for it, and there are a hundred layers."""
-        if mode != self.training:
-            super().train(mode)
-            for name in self._frozen:
-                self._component(name).eval()
+        super().train(mode)
+        for name in self._frozen:
+            self._component(name).eval()
         return self
+
+    def ensure_training(self) -> None:
+        """Puts the network into training mode if it is in another: every update asks for it, and there are a hundred layers."""
+        if not self.training:
+            self.train()
 
     def _component(self, name: str) -> nn.Module:
         if name not in self.components:

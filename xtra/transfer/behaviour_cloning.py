@@ -50,7 +50,7 @@ class BehaviourCloning:
         samples = self._sampler.draw(update)
         observations = self._observations(samples, update)
         (targets,) = to_device(self._run.device, np.concatenate([self._policies(one) for one in samples]))
-        self._network.train()
+        self._network.ensure_training()
         self._optimizer.set_learning_rate(update)
         loss_and_norm, losses, agrees = to_host(*self._learn(observations, targets))
         metrics = self._optimizer.metrics(loss_and_norm, update)

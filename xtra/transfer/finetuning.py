@@ -26,7 +26,7 @@ from xtra.agents.efficientzero.optimizer import Optimizer
 from xtra.agents.interface import Learner, TrainingRun, load_weights, make_learner
 from xtra.agents.registry import AgentConfig
 from xtra.cuda_graphs import graphed
-from xtra.device_copies import to_host
+from xtra.device_copies import to_device, to_host
 from xtra.envs.config import EnvironmentConfig
 from xtra.registry import load_object
 from xtra.replay.buffer import ReplayBuffer
@@ -110,7 +110,7 @@ class FinetuningLearner(EfficientZeroLearner):
         batches = [batch, *(self._mixed_batch(place, one, update) for place, one in enumerate(mixed))]
         tasks = [one.task for one in mixed]
         factors = self._factors(tasks, update)
-        self._network.train()
+        self._network.ensure_training()
         self._optimizer.set_learning_rate(update)
         similarities: dict[str, float] = {}
         if mixed and self.weights.measures(update):
@@ -183,7 +183,7 @@ class FinetuningLearner(EfficientZeroLearner):
         start = self._finetuning.start
         if start is None or start.batch_norm == "pretrained":
             return
-        self._network.train()
+        self._network.ensure_training()
         with estimating_batch_norm(self._network):
             for place in range(BATCH_NORM_PASSES):
                 _, batch = self.make_batch(replay, self._run.num_updates + place)  # numbers, so draws, of no update
@@ -202,7 +202,7 @@ class FinetuningLearner(EfficientZeroLearner):
             # A mean over fewer samples: each counts as before only if their mean counts less.
             weights = [weight * mixed.share(update) for weight in weights]
         strength = retention.strength * retention.decay**update if retention is not None else 0.0
-        return torch.tensor([*weights, strength], dtype=torch.float32).to(self._device)
+        return to_device(self._device, torch.tensor([*weights, strength], dtype=torch.float32))[0]
 
     def _losses(self, batches: Sequence[TensorBatch]) -> list[BatchLosses]:
         """Computes each batch's losses: in one pass over all, whose batch norm sees the mixture, or in one pass each."""

@@ -54,7 +54,7 @@ class Student(ABC):
         """Makes one joint optimiser step, then sets new priorities in every game's replay. Returns metrics."""
         batches = self.take(update)
         batch = joined([to_tensors(b.batch, self._config, self._run.device, self._augmentation(b, update)) for b in batches])
-        self._network.train()
+        self._network.ensure_training()
         self._optimizer.set_learning_rate(update)
         loss_and_norm, value_errors, terms = to_host(*self._learn(batch))  # on CUDA `learn` as one captured graph
         metrics = self._optimizer.metrics(loss_and_norm, update)

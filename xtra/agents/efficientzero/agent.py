@@ -156,7 +156,7 @@ class EfficientZeroLearner:
     def update(self, replay: ReplayBuffer, update: int) -> dict[str, float]:
         """Draws a batch with its targets, takes one step of the optimiser, sets priorities, refreshes the copies that are due."""
         sample, batch = self.make_batch(replay, update)
-        self._network.train()
+        self._network.ensure_training()
         self._optimizer.set_learning_rate(update)
         loss_and_norm, value_errors, means = to_host(*self._learn(batch))  # on CUDA `learn` as one captured graph
         metrics = self._optimizer.metrics(loss_and_norm, update)

@@ -157,7 +157,7 @@ class TargetMaker:
         ends, final_frames = window.final_frames(self._frame_stack, num_steps)
         moved = to_device(device, places, np.ravel_multi_index(ends, places.shape), final_frames)
         frames = replay.frames.gather(moved[0])
-        frames.flatten(0, 1)[moved[1]] = moved[2]
+        frames.view(-1, *frames.shape[2:])[moved[1]] = moved[2]
         return frames
 
     def _policy_targets(
