@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from xtra.agents.efficientzero.config import NetworkConfig
 from xtra.agents.efficientzero.copies import DelayedTarget, WeightAverage, fold_batch_norm, inference_copy, refresh
 from xtra.agents.efficientzero.fusion import fuse_relu
+from xtra.agents.efficientzero.joined_heads import JoinedModule
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
 from xtra.search import ModelOutput
 
@@ -99,6 +100,31 @@ def test_folding_leaves_no_batch_norm_but_that_of_the_lstm() -> None:
     assert [name for name, module in copied.named_modules() if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)] == [
         "dynamics.lstm_bn"
     ]
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**32), changes=shapes)
+def test_joined_heads_infer_what_they_are_made_of_and_follow_its_weights(seed: int, changes: dict[str, Any]) -> None:
+    """The form for GPUs, on CPU, in float64."""
+    copied = inference_copy(random_network(seed, changes).double(), "float32")
+    for after in (None, random_network(seed + 1, changes).double()):
+        if after is not None:
+            refresh(copied, after, "float32")
+        expected = outputs(copied, seed, torch.float64)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(JoinedModule, "forward", lambda module, *inputs: module.infer(*inputs))
+            joined = outputs(copied, seed, torch.float64)
+        for one, other in zip(joined, expected, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+
+
+def test_a_copy_saves_nothing_but_its_parameters_and_statistics() -> None:
+    network = random_network(0, {})
+    copied, own = inference_copy(network, "float32").state_dict(), network.state_dict()
+    of_table = {"dynamics.conv.table"}
+    biases = {name for name in copied if name.endswith(".bias")}
+    assert copied.keys() - own.keys() - biases == of_table
+    assert not [name for name in copied if name.startswith("projection")]
 
 
 @torch.no_grad()

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from xtra.agents.efficientzero.config import NetworkConfig
-from xtra.agents.efficientzero.network import BatchNorm2d, EfficientZeroNetwork
+from xtra.agents.efficientzero.network import EfficientZeroNetwork
 from xtra.agents.efficientzero.support import (
     INVERSE_TRANSFORM,
     inverse_transform,
@@ -79,20 +79,6 @@ def test_two_hot_categories_are_those_that_a_scatter_makes() -> None:
     scattered.scatter_(-1, (low + 5).long().unsqueeze(-1), (1 - (y - low)).unsqueeze(-1))
     scattered.scatter_add_(-1, (low + 6).long().clamp(max=10).unsqueeze(-1), (y - low).unsqueeze(-1))
     assert torch.equal(to_categorical(x, 5), scattered)
-
-
-def test_batch_norm_is_pytorchs_but_for_its_counter() -> None:
-    torch.manual_seed(0)
-    ours, theirs = BatchNorm2d(3, momentum=0.1), torch.nn.BatchNorm2d(3, momentum=0.1)
-    for _ in range(3):
-        x = torch.randn(4, 3, 2, 2)
-        assert torch.equal(ours(x), theirs(x))
-    ours.eval(), theirs.eval()
-    assert torch.equal(ours(x), theirs(x))
-    states = ours.state_dict(), theirs.state_dict()
-    assert states[0].keys() == states[1].keys()
-    assert [torch.equal(states[0][name], states[1][name]) for name in states[0]] == [True, True, True, True, False]
-    assert states[0]["num_batches_tracked"] == 0
 
 
 def test_every_batch_norm_has_the_configured_momentum() -> None:

@@ -39,17 +39,12 @@ def estimating_batch_norm(network: nn.Module) -> Iterator[None]:
     (Schneider et al., 2020). Layers in evaluation mode, such as those of frozen components, keep theirs."""
     layers = [m for m in network.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d) and m.training]
     momenta = [layer.momentum for layer in layers]
-    passes: dict[nn.Module, int] = dict.fromkeys(layers, 0)
-
-    def count(layer: nn.Module, _: object) -> None:
-        passes[layer] += 1
-        layer.momentum = 1 / passes[layer]  # type: ignore[assignment]
-
-    hooks = [layer.register_forward_pre_hook(count) for layer in layers]
     for layer in layers:
         layer.reset_running_stats()
+        layer.momentum = None  # PyTorch's word for a plain average
     with torch.no_grad():
         yield
-    for layer, momentum, hook in zip(layers, momenta, hooks, strict=True):
+    for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum
-        hook.remove()
+        assert layer.num_batches_tracked is not None
+        layer.num_batches_tracked.zero_()

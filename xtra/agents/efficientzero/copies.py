@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from xtra.agents.efficientzero.fusion import fuse_relu
+from xtra.agents.efficientzero.fusion import convolve_by, fuse_relu
+from xtra.agents.efficientzero.joined_heads import join_heads
 from xtra.agents.efficientzero.network import ActionConv2d, EfficientZeroNetwork
 
 Precision = Literal["float32", "bfloat16"]
@@ -34,6 +35,7 @@ def inference_copy(network: EfficientZeroNetwork, precision: Precision) -> Effic
         for module in copied.modules():
             if isinstance(module, nn.Conv2d | nn.Linear | nn.LSTM | ActionTable):
                 module.to(torch.bfloat16)
+    join_heads(copied)
     return copied.eval()
 
 
@@ -80,10 +82,14 @@ class ActionTable(nn.Module):
         planes = planes.expand(-1, -1, latent_size, latent_size)
         table = functional.conv2d(planes, of_planes, layer.bias, padding=1).contiguous(memory_format=torch.channels_last)
         self.table = nn.Parameter(table, requires_grad=False)
+        self.no_bias: Tensor
+        self.register_buffer("no_bias", torch.zeros(channels, device=table.device), persistent=False)  # which cuDNN asks for
 
     def forward(self, latent: Tensor, actions: Tensor) -> Tensor:
-        """Maps latents `[B, C, H, H]` and actions `[B]` to `[B, C, H, H]`."""
-        return functional.conv2d(latent, self.weight, padding=1).add_(self.table[actions])
+        """Maps latents `[B, C, H, H]` and actions `[B]` to relu(convolution + planes + latent), `[B, C, H, H]`."""
+        if latent.is_cuda:
+            return convolve_by(self.weight, self.no_bias, latent, self.table[actions].add_(latent), padding=(1, 1))
+        return functional.conv2d(latent, self.weight, padding=1).add_(self.table[actions]).add_(latent).relu_()
 
 
 class WeightAverage:

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from xtra.search.nvrtc import CompilationError, find_nvrtc
 
@@ -22,24 +23,43 @@ _refused: set[tuple[torch.dtype, torch.Size, bool]] = set()
 
 
 def convolve(layer: nn.Conv2d, x: Tensor, plus: Tensor | None = None) -> Tensor:
-    """Returns relu(layer(x) + plus), `[B, C, H, W]`. The layer has a bias, and nothing is learned through it.
+    """Returns relu(layer(x) + plus), `[B, C, H, W]`. The layer has a bias, and nothing is learned through it."""
+    return convolve_by(layer.weight, layer.bias, x, plus, layer.stride, layer.padding)  # type: ignore[arg-type]
+
+
+def convolve_by(
+    weight: Tensor,
+    bias: Tensor | None,
+    x: Tensor,
+    plus: Tensor | None = None,
+    stride: tuple[int, ...] = (1, 1),
+    padding: tuple[int, ...] = (0, 0),
+) -> Tensor:
+    """Returns relu(x convolved by the weight + bias + plus), `[B, C, H, W]`.
 
     PyTorch lets cuDNN choose any algorithm here, whatever deterministic mode says; those of forward passes are deterministic.
     """
-    kind = x.dtype, layer.weight.shape, plus is None
+    kind = x.dtype, weight.shape, plus is None
     if x.is_cuda and kind not in _refused:
-        place: Any = layer.stride, layer.padding, layer.dilation, layer.groups
+        place: Any = stride, padding, (1, 1), 1
         try:
             if plus is None:
-                return torch.cudnn_convolution_relu(x, layer.weight, layer.bias, *place)
-            return torch.cudnn_convolution_add_relu(x, layer.weight, plus, 1.0, layer.bias, *place)
+                return torch.cudnn_convolution_relu(x, weight, bias, *place)
+            return torch.cudnn_convolution_add_relu(x, weight, plus, 1.0, bias, *place)
         except RuntimeError as error:
             if isinstance(error, torch.cuda.OutOfMemoryError) or torch.cuda.is_current_stream_capturing():
                 raise
             _refused.add(kind)
-            print(f"convolutions {list(layer.weight.shape)} in {x.dtype} are not joined with what follows them: {error}")
-    y = nn.Conv2d.forward(layer, x)  # and not of a `ConvReLU`, which would come back here
+            print(f"convolutions {list(weight.shape)} in {x.dtype} are not joined with what follows them: {error}")
+    y = functional.conv2d(x, weight, bias, stride, padding)
     return (y if plus is None else y.add_(plus)).relu_()
+
+
+def multiply(weight: Tensor, bias: Tensor, x: Tensor) -> Tensor:
+    """Returns relu(x times the weight + bias), `[B, out]` of `[B, in]`."""
+    if x.is_cuda:
+        return torch._addmm_activation(bias, x, weight.t())
+    return functional.linear(x, weight, bias).relu_()
 
 
 class ConvReLU(nn.Conv2d):
@@ -68,9 +88,7 @@ class LinearReLU(nn.Linear):
         return fused
 
     def forward(self, input: Tensor) -> Tensor:
-        if input.is_cuda:
-            return torch._addmm_activation(self.bias, input, self.weight.t())
-        return super().forward(input).relu_()
+        return multiply(self.weight, self.bias, input)
 
 
 def fuse_relu(network: nn.Module) -> None:

@@ -7,13 +7,14 @@ gradient is scaled by 1/K as a whole and by 1/2 at each step through the dynamic
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from xtra.agents.efficientzero.batch import TensorBatch
+from xtra.agents.efficientzero.batch_norm import JoinedSteps
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
 from xtra.agents.efficientzero.support import to_categorical, to_scalar
@@ -92,6 +93,7 @@ def step_losses(network: EfficientZeroNetwork, batch: TensorBatch, config: Effic
     consistency = torch.zeros_like(masks.consistency)
     if real_latents is not None:
         consistency = consistency_loss(network, latents[1:], real_latents, masks, modules)
+    modules.joined.update_running_statistics()
     return Losses(
         value_prefix=scalar_loss(prefix_logits, batch.value_prefixes, support) * masks.after,
         policy=cross_entropy(policy_logits, batch.policies) * masks.policy,
@@ -111,6 +113,7 @@ class UnrolledModules:
     """
 
     episode_only: bool
+    joined: JoinedSteps = field(default_factory=JoinedSteps)
 
     def once(self, module: Callable[..., Tensor], mask: Tensor, *inputs: Tensor) -> Tensor:
         """Applies the module to inputs `[B, ...]`; with `episode_only` to the rows of mask `[B]` alone, with 0 elsewhere."""
@@ -128,10 +131,14 @@ class UnrolledModules:
         whole = outputs.new_empty_strided((len(mask), *outputs.shape[1:]), outputs.stride()).zero_()
         return whole.index_copy_(0, rows, outputs)
 
-    def over(self, module: Callable[[Tensor], Tensor], steps: Sequence[Tensor], mask: Tensor) -> Tensor:
-        """Applies the module to K inputs `[B, ...]`, of which those count that mask `[B, K]` selects. Returns `[B, K, X]`."""
+    def over(self, module: Callable[[Tensor], Tensor], steps: Sequence[Tensor], mask: Tensor, *, real: bool = False) -> Tensor:
+        """Applies the module to K inputs `[B, ...]`, the last of which follow the unroll's last actions. Returns `[B, K, X]`.
+
+        mask: `[B, K]`, the inputs that count with `episode_only`. real: whether they were seen rather than imagined. Otherwise
+        running statistics see root, imagined 1, real 1, imagined 2, real 2 and so on, as in EfficientZero's released code.
+        """
         if not self.episode_only:
-            return torch.stack([module(step) for step in steps], dim=1)
+            return self.joined.apply(module, steps, [2 * step + real for step in range(-len(steps), 0)])
         outputs = self.once(module, mask.t().flatten(), torch.cat(list(steps)))
         return outputs.view(len(steps), len(mask), -1).transpose(0, 1)
 
@@ -162,21 +169,16 @@ def predict(
 ) -> Tensor:
     """Returns `[B, K + 1, A + S]`: policy and value logits of all latents, side by side.
 
-    Step by step, real latents are predicted from too, for their batch norm alone: its running statistics thus see root, imagined
-    1, real 1, imagined 2, real 2 and so on, in the order of EfficientZero's released code.
+    Step by step, real latents are predicted from too, for their batch norm alone, as in EfficientZero's released code.
     """
 
     def heads(latent: Tensor) -> Tensor:
         return torch.cat(network.prediction(latent), dim=-1)
 
-    if modules.episode_only or real_latents is None:
-        return modules.over(heads, latents, masks.value)
-    predictions = [heads(latents[0])]
-    for imagined, real in zip(latents[1:], real_latents, strict=True):
-        predictions.append(heads(imagined))
+    if real_latents is not None and not modules.episode_only:
         with torch.no_grad():
-            heads(real)
-    return torch.stack(predictions, dim=1)
+            modules.over(heads, real_latents, masks.consistency, real=True)
+    return modules.over(heads, latents, masks.value)
 
 
 def unroll_value_prefixes(
@@ -196,25 +198,10 @@ def consistency_loss(
     modules: UnrolledModules,
 ) -> Tensor:
     """Returns `[B, K]`: minus the cosine between the projections of K imagined latents `[B, C, H, H]` and of the real ones."""
-    if modules.episode_only:
-        projected = modules.over(network.projection, latents, masks.consistency)
-        with torch.no_grad():
-            targets = modules.over(network.projection.projector, real_latents, masks.consistency)
-    else:
-        # By turns, as released, for the sake of the projector's running statistics.
-        pairs = [
-            (network.projection(imagined), project(network, real)) for imagined, real in zip(latents, real_latents, strict=True)
-        ]
-        projected, targets = (torch.stack(side, dim=1) for side in zip(*pairs, strict=True))
+    projected = modules.over(network.projection, latents, masks.consistency)
+    with torch.no_grad():
+        targets = modules.over(network.projection.projector, real_latents, masks.consistency, real=True)
     return -(functional.cosine_similarity(projected.float(), targets.float(), dim=-1, eps=1e-5) * masks.consistency)
-
-
-@torch.no_grad()
-def project(network: EfficientZeroNetwork, latent: Tensor) -> Tensor:
-    """Projects a real latent `[B, C, H, H]` to the constant that imagined ones are compared with, `[B, projection_size]`
-    (SimSiam)."""
-    projection: Tensor = network.projection.projector(latent)
-    return projection
 
 
 def total_loss(losses: Losses, batch: TensorBatch, config: EfficientZeroConfig) -> Tensor:

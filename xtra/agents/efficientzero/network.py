@@ -11,40 +11,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from xtra.agents.components import ComponentNetwork
+from xtra.agents.efficientzero.batch_norm import BatchNorm1d, BatchNorm2d
 from xtra.agents.efficientzero.config import NetworkConfig
 from xtra.agents.efficientzero.fusion import convolve
 from xtra.agents.efficientzero.support import to_scalar, to_scalars
 from xtra.protocol.games import NUM_ACTIONS
 from xtra.search import ModelOutput
-
-
-class BatchNorm2d(nn.BatchNorm2d):
-    """PyTorch's batch norm of `[B, C, H, W]`, except that `num_batches_tracked` stays 0: with a fixed momentum it is never read,
-    and counting costs a kernel in each of the 200 calls of an update."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        return normalize_batch(self, input)
-
-
-class BatchNorm1d(nn.BatchNorm1d):
-    """PyTorch's batch norm of `[B, C]`, without counting; see `BatchNorm2d`."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        return normalize_batch(self, input)
-
-
-def normalize_batch(layer: nn.BatchNorm1d | nn.BatchNorm2d, x: Tensor) -> Tensor:
-    """Normalizes `[B, C, ...]` by the batch's statistics, which also enter the running ones, or by those in evaluation."""
-    return functional.batch_norm(
-        x,
-        layer.running_mean,
-        layer.running_var,
-        layer.weight,
-        layer.bias,
-        layer.training,
-        layer.momentum or 0.0,
-        layer.eps,
-    )
 
 
 class ResidualBlock(nn.Module):
@@ -82,7 +54,7 @@ def residual_blocks(num_blocks: int, channels: int, momentum: float) -> nn.Seque
 def head_stem(channels: int, head_channels: int, momentum: float) -> nn.Sequential:
     """Builds 1x1 convolution, BN, ReLU, flatten."""
     return nn.Sequential(
-        nn.Conv2d(channels, head_channels, 1), BatchNorm2d(head_channels, momentum=momentum), nn.ReLU(inplace=True), nn.Flatten()
+        nn.Conv2d(channels, head_channels, 1), BatchNorm2d(head_channels, momentum=momentum), nn.ReLU(), nn.Flatten()
     )
 
 
@@ -91,7 +63,7 @@ def head_layers(features: int, hidden: int, outputs: int, momentum: float) -> nn
     last = nn.Linear(hidden, outputs)
     nn.init.zeros_(last.weight)
     nn.init.zeros_(last.bias)
-    return nn.Sequential(nn.Linear(features, hidden), BatchNorm1d(hidden, momentum=momentum), nn.ReLU(inplace=True), last)
+    return nn.Sequential(nn.Linear(features, hidden), BatchNorm1d(hidden, momentum=momentum), nn.ReLU(), last)
 
 
 class Representation(nn.Module):
@@ -164,8 +136,11 @@ class Dynamics(nn.Module):
 
     def transition(self, latent: Tensor, actions: Tensor) -> Tensor:
         """Returns the next latent `[B, C, H, H]` alone."""
-        x = self.bn(self.conv(latent, actions))
-        return scale_latent(self.block(x.add_(latent).relu_()), self._scaling)
+        if isinstance(self.bn, nn.Identity):  # folded, in a copy that only infers
+            x = self.conv(latent, actions)
+        else:
+            x = self.bn(self.conv(latent, actions)).add_(latent).relu_()
+        return scale_latent(self.block(x), self._scaling)
 
     def unroll_lstm(self, features: Tensor) -> Tensor:
         """Runs the LSTM over the features `[K, B, X]` of K steps, from a zero state: outputs `[K, B, L]`.
@@ -178,7 +153,7 @@ class Dynamics(nn.Module):
 
     def value_prefix(self, lstm_output: Tensor) -> Tensor:
         """Maps LSTM outputs `[B, L]` to logits `[B, S]`."""
-        logits: Tensor = self.head(self.lstm_bn(lstm_output).relu_())
+        logits: Tensor = self.head(self.lstm_bn(lstm_output).relu())
         return logits
 
 
@@ -209,17 +184,17 @@ class Projection(nn.Module):
             nn.Flatten(),
             nn.Linear(config.channels * latent_size**2, hidden),
             BatchNorm1d(hidden, momentum=momentum),
-            nn.ReLU(inplace=True),
+            nn.ReLU(),
             nn.Linear(hidden, hidden),
             BatchNorm1d(hidden, momentum=momentum),
-            nn.ReLU(inplace=True),
+            nn.ReLU(),
             nn.Linear(hidden, size),
             BatchNorm1d(size, momentum=momentum),
         )
         self.predictor = nn.Sequential(
             nn.Linear(size, config.predictor_hidden),
             BatchNorm1d(config.predictor_hidden, momentum=momentum),
-            nn.ReLU(inplace=True),
+            nn.ReLU(),
             nn.Linear(config.predictor_hidden, size),
         )
 
@@ -258,7 +233,7 @@ class EfficientZeroNetwork(ComponentNetwork):
         policy_logits, value_logits = self.prediction(latent)
         value = to_scalar(value_logits, self.config.support)
         state = self.zero_lstm_state(len(latent), latent.device)
-        return ModelOutput(channels_last(latent), state, torch.zeros_like(value), value, policy_logits.float())
+        return ModelOutput(channels_last(latent), state, torch.zeros_like(value), value, policy_logits.float().contiguous())
 
     def recurrent_inference(self, latent: Tensor, value_prefix_state: Tensor, actions: Tensor) -> ModelOutput:
         """Makes one step of the model: latent `[B, C, H, H]`, value_prefix_state `[B, 2, L]`, actions `[B]` from 0 to A - 1."""
@@ -266,7 +241,7 @@ class EfficientZeroNetwork(ComponentNetwork):
         policy_logits, value_logits = self.prediction(latent)
         support = self.config.support
         prefix, value = to_scalars((prefix_logits, value_logits), support)
-        return ModelOutput(channels_last(latent), state, prefix, value, policy_logits.float())
+        return ModelOutput(channels_last(latent), state, prefix, value, policy_logits.float().contiguous())
 
 
 def scale_latent(latent: Tensor, scaling: str) -> Tensor:

@@ -57,7 +57,7 @@ def to_categorical(x: Tensor, support: int) -> Tensor:
 
 def to_scalar(logits: Tensor, support: int) -> Tensor:
     """Maps logits `[..., 2 support + 1]` to scalars `[...]`: the expectation under their softmax, transformed back."""
-    return inverse_transform(logits.float().softmax(-1) @ _bins(support, logits.device))
+    return inverse_transform(logits.softmax(-1, torch.float32) @ _bins(support, logits.device))
 
 
 def to_scalars(logits: Sequence[Tensor], support: int) -> tuple[Tensor, ...]:
