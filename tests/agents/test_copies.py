@@ -110,12 +110,20 @@ def test_joined_heads_infer_what_they_are_made_of_and_follow_its_weights(seed: i
     for after in (None, random_network(seed + 1, changes).double()):
         if after is not None:
             refresh(copied, after, "float32")
-        expected = outputs(copied, seed, torch.float64)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(JoinedModule, "forward", lambda module, *inputs: module.infer(*inputs))
-            joined = outputs(copied, seed, torch.float64)
-        for one, other in zip(joined, expected, strict=True):
+        for one, other in zip(joined_outputs(copied, seed, torch.float64), outputs(copied, seed, torch.float64), strict=True):
             torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+
+
+def test_joined_heads_infer_in_bfloat16_what_plain_ones_do() -> None:
+    copied = inference_copy(random_network(0, {}), "bfloat16")
+    for one, other in zip(joined_outputs(copied, 0, torch.bfloat16), outputs(copied, 0, torch.bfloat16), strict=True):
+        torch.testing.assert_close(one, other, rtol=0.05, atol=0.02)
+
+
+def joined_outputs(copied: EfficientZeroNetwork, seed: int, dtype: torch.dtype) -> list[ModelOutput]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(JoinedModule, "forward", lambda module, *inputs: module.infer(*inputs))
+        return outputs(copied, seed, dtype)
 
 
 def test_a_copy_saves_nothing_but_its_parameters_and_statistics() -> None:
@@ -171,9 +179,15 @@ def test_a_folded_linear_layer_by_hand() -> None:
 def test_a_refreshed_copy_is_a_new_one_at_the_old_places() -> None:
     first, second = random_network(1, {}), random_network(2, {})
     copied = inference_copy(first, "float32")
-    places = [tensor.data_ptr() for tensor in copied.state_dict().values()]
+
+    def places() -> list[int]:
+        joined = [weight for module in copied.modules() if isinstance(module, JoinedModule) for weight in module._weights]
+        assert joined
+        return [tensor.data_ptr() for tensor in [*copied.state_dict().values(), *joined]]
+
+    before = places()
     refresh(copied, second, "float32")
-    assert [tensor.data_ptr() for tensor in copied.state_dict().values()] == places
+    assert places() == before
     assert_equal_up_to(0.0, outputs(copied, 0, torch.float32), outputs(inference_copy(second, "float32"), 0, torch.float32))
 
 

@@ -104,6 +104,15 @@ def test_the_kernel_that_transforms_scalars_computes_what_torch_computes(tmp_pat
     torch.testing.assert_close(made, inverse_transform(numbers), equal_nan=True)
 
 
+def test_scalars_keep_their_digits_where_layers_run_in_bfloat16() -> None:
+    logits = torch.randn(50, 601, generator=torch.Generator().manual_seed(0)) * 4
+    expected = to_scalar(logits, 300)
+    with torch.autocast("cpu", torch.bfloat16):
+        scalars = to_scalar(logits, 300)
+    assert scalars.dtype == torch.float32
+    assert torch.equal(scalars, expected)
+
+
 def test_several_scalars_are_those_made_one_by_one() -> None:
     logits = torch.randn(2, 7, 11, generator=torch.Generator().manual_seed(0))
     for scalars, each in zip(to_scalars(tuple(logits), 5), logits, strict=True):

@@ -42,9 +42,11 @@ def estimating_batch_norm(network: nn.Module) -> Iterator[None]:
     for layer in layers:
         layer.reset_running_stats()
         layer.momentum = None  # PyTorch's word for a plain average
-    with torch.no_grad():
-        yield
-    for layer, momentum in zip(layers, momenta, strict=True):
-        layer.momentum = momentum
-        assert layer.num_batches_tracked is not None
-        layer.num_batches_tracked.zero_()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum
+            assert layer.num_batches_tracked is not None
+            layer.num_batches_tracked.zero_()

@@ -1,9 +1,9 @@
 """The copies of a network that only infer: the one that acts, and the delayed one that makes targets; and the average of its
 weights over past updates, of which they may be made.
 
-Their batch norm is folded into the weights before it, what an action's planes add is looked up, and they have no projection. In
-bfloat16, which takes half the memory and is several times as fast on a GPU with tensor cores, they keep their convolutions,
-linear layers and LSTM in it, so that a search of 50 inferences casts no weight at all.
+Their batch norm is folded into the weights before it, what an action's planes add is looked up, on a GPU their heads are one, and
+they have no projection. In bfloat16, which takes half the memory and is several times as fast on a GPU with tensor cores, they
+keep their convolutions, linear layers and LSTM in it, so that a search of 50 inferences casts no weight at all.
 """
 
 from __future__ import annotations
@@ -25,6 +25,19 @@ Precision = Literal["float32", "bfloat16"]
 @torch.no_grad()
 def inference_copy(network: EfficientZeroNetwork, precision: Precision) -> EfficientZeroNetwork:
     """Makes a copy that only infers, equal to the network in evaluation mode up to rounding. `refresh` brings it up to date."""
+    copied = folded_copy(network, precision)
+    join_heads(copied)
+    return copied
+
+
+def refresh(copied: EfficientZeroNetwork, network: EfficientZeroNetwork, precision: Precision) -> None:
+    """Changes an `inference_copy` in place to that of `network`, since a captured graph remembers where its weights lie."""
+    copied.load_state_dict(folded_copy(network, precision).state_dict())
+
+
+@torch.no_grad()
+def folded_copy(network: EfficientZeroNetwork, precision: Precision) -> EfficientZeroNetwork:
+    """Makes a copy in evaluation mode whose layers have taken in what surrounds them."""
     copied = copy.deepcopy(network).requires_grad_(False)
     copied.freeze(())
     del copied.projection
@@ -35,13 +48,7 @@ def inference_copy(network: EfficientZeroNetwork, precision: Precision) -> Effic
         for module in copied.modules():
             if isinstance(module, nn.Conv2d | nn.Linear | nn.LSTM | ActionTable):
                 module.to(torch.bfloat16)
-    join_heads(copied)
     return copied.eval()
-
-
-def refresh(copied: EfficientZeroNetwork, network: EfficientZeroNetwork, precision: Precision) -> None:
-    """Changes an `inference_copy` in place to that of `network`, since a captured graph remembers where its weights lie."""
-    copied.load_state_dict(inference_copy(network, precision).state_dict())
 
 
 def fold_batch_norm(module: nn.Module) -> None:
@@ -83,7 +90,7 @@ class ActionTable(nn.Module):
         table = functional.conv2d(planes, of_planes, layer.bias, padding=1).contiguous(memory_format=torch.channels_last)
         self.table = nn.Parameter(table, requires_grad=False)
         self.no_bias: Tensor
-        self.register_buffer("no_bias", torch.zeros(channels, device=table.device), persistent=False)  # which cuDNN asks for
+        self.register_buffer("no_bias", table.new_zeros(channels), persistent=False)  # which cuDNN asks for
 
     def forward(self, latent: Tensor, actions: Tensor) -> Tensor:
         """Maps latents `[B, C, H, H]` and actions `[B]` to relu(convolution + planes + latent), `[B, C, H, H]`."""

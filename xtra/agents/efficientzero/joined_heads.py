@@ -1,8 +1,8 @@
 """What follows a latent in a network that only infers, in the form that takes a GPU the fewest kernels.
 
 Policy and value are one head, whose weights are theirs in blocks with zeros elsewhere; features are read in the order in which a
-convolution leaves them; batch norm of the LSTM's outputs is one product and sum. The weights of this form are made of the
-parameters, which stay what they are, are what is saved, and are used as they stand on CPU.
+convolution leaves them; batch norm of the LSTM's outputs is one product and sum. The weights of this form are made from the
+parameters. Those stay as they are; they alone are saved, and a CPU uses them directly.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from xtra.agents.efficientzero.network import Dynamics, EfficientZeroNetwork
 
 
 def join_heads(network: EfficientZeroNetwork) -> None:
-    """Puts both forms into a network whose batch norm is folded and whose layers apply their ReLUs."""
+    """Gives prediction and dynamics their joined form beside the plain one, in a network whose batch norm is folded and whose
+    layers apply their ReLUs."""
     network.prediction = JoinedPrediction(network.prediction)  # type: ignore[assignment]
     network.dynamics = JoinedDynamics(network.dynamics)  # type: ignore[assignment]
 
@@ -111,7 +112,7 @@ class JoinedDynamics(JoinedModule):
         latent = plain.transition(latent, actions)
         _, *other_weights = self.lstm.all_weights[0]
         h, c = torch.lstm_cell(places_of(self.stem[0](latent)), lstm_state.unbind(1), weight, *other_weights)
-        # In float32, whose sums over many steps need its digits, and rounded once.
+        # In float32, since the statistics are sums over many steps, and rounded once.
         normalized = torch.addcmul(shift, h, scale, out=torch.empty_like(h)).relu_()
         return latent, torch.stack([h, c], dim=1), self.head(normalized)
 

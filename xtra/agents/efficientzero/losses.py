@@ -132,10 +132,11 @@ class UnrolledModules:
         return whole.index_copy_(0, rows, outputs)
 
     def over(self, module: Callable[[Tensor], Tensor], steps: Sequence[Tensor], mask: Tensor, *, real: bool = False) -> Tensor:
-        """Applies the module to K inputs `[B, ...]`, the last of which follow the unroll's last actions. Returns `[B, K, X]`.
+        """Applies the module to K inputs `[B, ...]`, those of the unroll's last K steps. Returns `[B, K, X]`.
 
-        mask: `[B, K]`, the inputs that count with `episode_only`. real: whether they were seen rather than imagined. Otherwise
-        running statistics see root, imagined 1, real 1, imagined 2, real 2 and so on, as in EfficientZero's released code.
+        mask: `[B, K]`, the inputs that count with `episode_only`. real: whether they were seen rather than imagined. Without
+        `episode_only` running statistics see root, imagined 1, real 1, imagined 2, real 2 and so on, as in EfficientZero's
+        released code.
         """
         if not self.episode_only:
             return self.joined.apply(module, steps, [2 * step + real for step in range(-len(steps), 0)])

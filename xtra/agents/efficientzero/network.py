@@ -136,10 +136,9 @@ class Dynamics(nn.Module):
 
     def transition(self, latent: Tensor, actions: Tensor) -> Tensor:
         """Returns the next latent `[B, C, H, H]` alone."""
-        if isinstance(self.bn, nn.Identity):  # folded, in a copy that only infers
-            x = self.conv(latent, actions)
-        else:
-            x = self.bn(self.conv(latent, actions)).add_(latent).relu_()
+        x = self.conv(latent, actions)
+        if isinstance(self.conv, ActionConv2d):  # else an `ActionTable`, of a copy that only infers, which does the rest, too
+            x = self.bn(x).add_(latent).relu_()
         return scale_latent(self.block(x), self._scaling)
 
     def unroll_lstm(self, features: Tensor) -> Tensor:
