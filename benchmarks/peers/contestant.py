@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 
@@ -35,15 +37,17 @@ def serve(make: Callable[[dict[str, Any]], Updates]) -> None:
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     learner: Updates | None = None
+    at_first = 0
     for line in sys.stdin:
         request = json.loads(line)
         try:
             if request["do"] == "prepare":
                 learner = make(request)
+                at_first = resident_bytes()
                 answer = prepare(learner, request["warm_up"])
             else:
                 assert learner is not None
-                answer = sample(learner, request["updates"])
+                answer = sample(learner, request["updates"]) | {"growth": peak_bytes() - at_first}
         except Exception as error:
             answer = {"error": f"{type(error).__name__}: {error}"}
         replies.write(json.dumps(answer) + "\n")
@@ -67,6 +71,16 @@ def sample(learner: Updates, updates: int) -> dict[str, Any]:
     if not all(abs(loss) < float("inf") for loss in losses.values()):
         raise ValueError(f"a loss is not finite: {losses}")
     return {**seconds, "updates": updates}
+
+
+def resident_bytes() -> int:
+    """Returns the memory that this process has now (Linux)."""
+    return int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def peak_bytes() -> int:
+    """Returns the most memory that this process has had (Linux)."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def count_rows(learner: Updates) -> dict[str, dict[str, int]]:

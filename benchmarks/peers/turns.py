@@ -63,11 +63,13 @@ class Refused(Exception):
 
 @dataclass
 class Result:
-    """What one contestant said of itself, and its seconds per update, one entry a round."""
+    """What one contestant said of itself, its seconds per update, one entry a round, and by how many bytes its memory has grown
+    at most since before its first update."""
 
     prepared: dict[str, Any]
     cpu: list[float] = field(default_factory=list)
     wall: list[float] = field(default_factory=list)
+    growth: int = 0
 
 
 Results = dict[str, Result]
@@ -131,6 +133,7 @@ def take_turns(
             answer = one.ask(do="sample", updates=updates)
             results[one.name].cpu.append(answer["cpu"] / answer["updates"])
             results[one.name].wall.append(answer["wall"] / answer["updates"])
+            results[one.name].growth = answer["growth"]
         print(f"round {number + 1} of {rounds}", file=sys.stderr)
         keep(results)
     return results
@@ -145,16 +148,17 @@ def table(results: Results) -> str:
     """Writes a Markdown table. A ratio is taken in each round: how many times the CPU seconds of the first contestant."""
     first = next(iter(results.values()))
     lines = [
-        "| learner | CPU s per update | wall s per update | x the first's CPU | parameters | rows: representation, dynamics, "
-        "prediction |",
-        "|---|--:|--:|--:|--:|--:|",
+        "| learner | CPU s per update | wall s per update | x the first's CPU | memory grown, MB | parameters | rows: "
+        "representation, dynamics, prediction |",
+        "|---|--:|--:|--:|--:|--:|--:|",
     ]
     for name, result in results.items():
         ratios = [own / others for own, others in zip(result.cpu, first.cpu, strict=True)]
         rows = result.prepared["work"]["rows"]
         counts = ", ".join(f"{rows.get(part, 0):,}" for part in ("representation", "dynamics", "prediction"))
         parameters = result.prepared["about"]["parameters"]
-        lines.append(f"| {name} | {spread(result.cpu)} | {spread(result.wall)} | {spread(ratios)} | {parameters:,} | {counts} |")
+        times = f"{spread(result.cpu)} | {spread(result.wall)} | {spread(ratios)}"
+        lines.append(f"| {name} | {times} | {result.growth / 1e6:,.0f} | {parameters:,} | {counts} |")
     return "\n".join(lines)
 
 

@@ -136,3 +136,18 @@ def test_every_forward_pass_is_that_of_the_plain_network(changes: dict[str, obje
 
 def close(actual: Tensor, expected: Tensor) -> None:
     torch.testing.assert_close(actual, expected, rtol=1e-3, atol=1e-4)
+
+
+@torch.no_grad()
+def test_observations_are_encoded_in_slices_on_cpu_as_they_are_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = EfficientZeroNetwork(NetworkConfig(channels=8, num_halvings=3, lstm_hidden=16, support=20), frame_size=48).eval()
+    images = torch.rand(7, 12, 48, 48, generator=torch.Generator().manual_seed(0)).contiguous(memory_format=torch.channels_last)
+    expected, rows = network.initial_inference(images), []
+    network.representation.register_forward_pre_hook(lambda module, inputs: rows.append(len(inputs[0])))
+    for slice_bytes, sizes in ((3 * images[0].nbytes, [3, 3, 1]), (1, [1] * 7), (10**9, [7])):
+        monkeypatch.setattr("xtra.agents.efficientzero.network.SLICE_BYTES", slice_bytes)
+        rows.clear()
+        sliced = network.initial_inference(images)
+        assert rows == sizes
+        torch.testing.assert_close(sliced, expected)
+        assert sliced.latent.stride() == expected.latent.stride()

@@ -56,6 +56,19 @@ def test_contestants_take_turns_at_one_size(tmp_path: Path) -> None:
     assert re.findall(r"^\| (one|other) .* \| 64 \|", done.stdout, re.MULTILINE) == ["one", "other"]
     learners = json.loads(figures.read_text())["learners"]
     assert [len(learners[name][clock]) for name in ("one", "other") for clock in ("cpu", "wall")] == [3] * 4
+    assert all(0 <= learners[name]["growth"] < 1e8 for name in ("one", "other"))
+
+
+@linux
+def test_memory_that_updates_take_is_told(tmp_path: Path) -> None:
+    """Freed again, it was taken nevertheless."""
+    words = fake(tmp_path, "one")
+    script = Path(words[-1])
+    script.write_text(script.read_text().replace("        return {", "        bytearray(200_000_000)\n        return {", 1))
+    done = turns(*words, "--rounds", "1")
+    growth = re.search(r"\| (\d+) \| 64 \|", done.stdout)
+    assert growth is not None, done.stderr
+    assert 190 < int(growth[1]) < 260
 
 
 @linux

@@ -18,6 +18,9 @@ from xtra.agents.efficientzero.support import to_scalar, to_scalars
 from xtra.protocol.games import NUM_ACTIONS
 from xtra.search import ModelOutput
 
+SLICE_BYTES = 2**25
+"""Observations that an initial inference encodes at once on CPU: 75 of the published size in float32. [ours]"""
+
 
 class ResidualBlock(nn.Module):
     """conv3x3, BN, ReLU, conv3x3, BN, add, ReLU: `[B, in, H, W]` to `[B, out, H / stride, W / stride]`.
@@ -228,11 +231,20 @@ class EfficientZeroNetwork(ComponentNetwork):
 
     def initial_inference(self, observations: Tensor) -> ModelOutput:
         """Maps observations `[B, 3 * frame_stack, size, size]` in [0, 1] to a root's output; its value prefix is 0."""
-        latent = self.representation(observations.to(self._dtype))
+        latent = self._represent(observations.to(self._dtype))
         policy_logits, value_logits = self.prediction(latent)
         value = to_scalar(value_logits, self.config.support)
         state = self.zero_lstm_state(len(latent), latent.device)
         return ModelOutput(channels_last(latent), state, torch.zeros_like(value), value, policy_logits.float().contiguous())
+
+    def _represent(self, observations: Tensor) -> Tensor:
+        """Encodes observations `[B, ...]`, on CPU in slices of them: activations of all rows would take many times the memory of
+        the latents that remain. In training mode batch norm must see all."""
+        rows = max(1, SLICE_BYTES // observations[:1].nbytes) if len(observations) else 1
+        if observations.is_cuda or self.training or len(observations) <= rows:
+            latents: Tensor = self.representation(observations)
+            return latents
+        return torch.cat([self.representation(part) for part in observations.split(rows)])
 
     def recurrent_inference(self, latent: Tensor, value_prefix_state: Tensor, actions: Tensor) -> ModelOutput:
         """Makes one step of the model: latent `[B, C, H, H]`, value_prefix_state `[B, 2, L]`, actions `[B]` from 0 to A - 1."""
