@@ -39,15 +39,30 @@ def _iqm(part: pd.DataFrame) -> float:
 
 def missing_line(findings: Findings) -> Paragraph:
     """Tells which cells have no score, by name where there are few."""
-    missing = findings.study.missing
+    missing, left_out = findings.study.missing, findings.study.left_out
     if missing.empty:
         num_runs = len(findings.study.scores)
-        return Paragraph(f"Nothing is missing: {'the one run has' if num_runs == 1 else f'all {num_runs:,} runs have'} a score.")
+        have = "the one run has" if num_runs == 1 else f"all {num_runs:,} runs have"
+        if not left_out:
+            return Paragraph(f"Nothing is missing: {have} a score.")
+        return Paragraph(f"Of what was asked for nothing is missing: {have} a score. {_not_asked_for(left_out)}")
     names = [f"{row.method} on {row.game}, seed {row.seed} ({row.status})" for row in missing.head(4).itertuples()]
     more = f" and {len(missing) - 4} more, listed below" if len(missing) > 4 else ""
-    return Paragraph(
-        f"Missing: {len(missing)} of {counted(len(findings.study.scores), 'run')}: {'; '.join(names)}{more}.", warning=True
-    )
+    line = f"Missing: {len(missing)} of {counted(len(findings.study.scores), 'run')}: {'; '.join(names)}{more}."
+    return Paragraph(f"{line} {_not_asked_for(left_out)}" if left_out else line, warning=True)
+
+
+def _not_asked_for(left_out: list[tuple[str, str, int]]) -> str:
+    """Says what else the suite has, method by method and game by game."""
+    seeds: dict[tuple[str, str], list[int]] = {}
+    for method, game, seed in left_out:
+        seeds.setdefault((method, game), []).append(seed)
+    names = [
+        f"{method} on {game}, {'seed' if len(own) == 1 else 'seeds'} {listed([str(seed) for seed in sorted(own)])}"
+        for (method, game), own in seeds.items()
+    ]
+    more = f"; and {len(names) - 4} more of these" if len(names) > 4 else ""
+    return f"The suite has {counted(len(left_out), 'more run')}, not asked for: {'; '.join(names[:4])}{more}."
 
 
 def incomplete_methods(findings: Findings) -> list[Paragraph]:

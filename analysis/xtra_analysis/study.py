@@ -87,6 +87,16 @@ class Study:
         return self.scores[self.scores["status"] != "complete"]
 
     @property
+    def left_out(self) -> list[tuple[str, str, int]]:
+        """The suite's cells that no run was asked for: method, game and seed."""
+        asked_for = set(self.scores[["method", "game", "seed"]].itertuples(index=False, name=None))
+        return [
+            cell
+            for cell in dict.fromkeys(cell for record in self.records for cell in record.cells_left_out)
+            if cell not in asked_for
+        ]
+
+    @property
     def methods(self) -> list[str]:
         """Names in suite order."""
         return [method.name for method in self.record.methods]

@@ -158,6 +158,8 @@ def test_only_keeps_the_cells_that_match_and_the_jobs_they_stand_on() -> None:
     assert set(kept.jobs) == {key for cell in kept.cells for key in cell.keys}
     assert kept.id != made.id
     assert made.only([]) is made
+    assert (made.left_out, set(kept.left_out)) == ((), set(made.cells) - set(kept.cells))
+    assert set(kept.only(["*/Breakout"]).left_out) == set(made.cells) - set(kept.only(["*/Breakout"]).cells)
 
 
 def test_what_depends_on_a_job_is_selected_with_it_and_nothing_else() -> None:

@@ -58,6 +58,7 @@ def _run_fields(plan: Plan) -> RunFields:
         games=tuple(dict.fromkeys(cell.game for cell in plan.cells)),
         seeds=tuple(dict.fromkeys(cell.seed for cell in plan.cells)),
         methods=tuple(_method(plan, method, first_cells[method.name]) for method in spec.methods if method.name in first_cells),
+        cells_left_out=tuple((cell.method, cell.game, cell.seed) for cell in plan.left_out),
         baseline=spec.baseline if spec.baseline in first_cells else None,
         preset=spec.preset,
         command_line={**spec.changed_fields, **spec.command_line},

@@ -92,6 +92,8 @@ class RunFields(_Record):
     games: tuple[str, ...]
     seeds: tuple[Whole, ...]
     methods: tuple[MethodRecord, ...]
+    cells_left_out: tuple[tuple[str, str, Whole], ...] = ()
+    """The suite's cells that `--only` left out: method, game and seed."""
     baseline: str | None
     """The method that others are compared with."""
     preset: str

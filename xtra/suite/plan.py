@@ -27,12 +27,14 @@ class Plan:
     """A suite's jobs and cells. `jobs` is in topological order: a job stands after every job it reads.
 
     files: what jobs of stage `imported` are made of, by key. No part of the jobs: on another machine they lie elsewhere.
+    left_out: the suite's other cells, which `only` left out.
     """
 
     spec: SuiteSpec
     jobs: Mapping[str, Job]
     cells: tuple[Cell, ...]
     files: Mapping[str, Path] = field(default_factory=dict)
+    left_out: tuple[Cell, ...] = ()
 
     def __repr__(self) -> str:
         methods = ", ".join(dict.fromkeys(cell.method for cell in self.cells))
@@ -62,7 +64,10 @@ class Plan:
             return self
         chosen = {cell for cells in selected.values() for cell in cells}
         cells = tuple(cell for cell in self.cells if cell in chosen)
-        return replace(self, jobs=closure(self.jobs, [key for cell in cells for key in cell.keys]), cells=cells)
+        left_out = (*self.left_out, *(cell for cell in self.cells if cell not in chosen))
+        return replace(
+            self, jobs=closure(self.jobs, [key for cell in cells for key in cell.keys]), cells=cells, left_out=left_out
+        )
 
     def selected_with_dependents(self, globs: Iterable[str], asked_by: str) -> dict[str, Job]:
         """Returns the jobs that one of `globs` means, by key or of the cells it matches, and every job that reads one of them, in
