@@ -151,12 +151,14 @@ def test_without_a_gpu_an_installation_tells_what_it_has_for_one(
 def test_the_graph_and_the_plain_stream_give_the_same_numbers(policy: str) -> None:
     plain = run("cuda", policy)
     valid = torch.ones(BATCH, ACTIONS, dtype=torch.bool, device="cuda")
-    graphed = GraphedSearch(TableModel().cuda(), SearchConfig(num_simulations=30, policy=policy))
     roots = torch.arange(BATCH, device="cuda")
-    for _ in range(2):
-        result = graphed(roots, valid_actions=valid, seeds=roots)
-        for name in ("visit_counts", "root_values", "action_weights", "actions"):
-            assert torch.equal(getattr(result, name), getattr(plain, name)), name
+    for fetch in (False, True):
+        graphed = GraphedSearch(TableModel().cuda(), SearchConfig(num_simulations=30, policy=policy), fetch=fetch)
+        for _ in range(2):
+            result = graphed(roots, valid_actions=valid, seeds=roots)
+            assert result.actions.is_cuda is not fetch
+            for name in ("visit_counts", "root_values", "action_weights", "actions"):
+                assert torch.equal(getattr(result, name).cpu(), getattr(plain, name).cpu()), name
 
 
 @pytest.mark.gpu

@@ -130,15 +130,8 @@ class CudaEngine:
 
     def finish(self) -> RootStatistics:
         """Returns the roots' statistics. Waits for the device once, to learn whether all outputs were finite."""
-        self.raise_errors()
+        raise_errors(self.memory.errors())
         return self.memory.statistics()
-
-    def raise_errors(self) -> None:
-        """Raises `BadOutput` for the first root whose outputs could not be used."""
-        errors = self.memory.errors().cpu()
-        if bool(errors.any()):
-            root = int(errors.nonzero()[0])
-            raise BadOutput("the model", root, int(errors[root]))
 
     def read_nodes(self) -> NDArray[Any]:
         """Copies the trees to the host: `[B, S + 1]`."""
@@ -150,3 +143,11 @@ class CudaEngine:
 
     def _stream(self) -> int:
         return int(torch.cuda.current_stream(self._device).cuda_stream)
+
+
+def raise_errors(errors: Tensor) -> None:
+    """Raises `BadOutput` for the first root whose outputs could not be used. errors: `[B]`, as `Memory.errors` returns them."""
+    errors = errors.cpu()
+    if bool(errors.any()):
+        root = int(errors.nonzero()[0])
+        raise BadOutput("the model", root, int(errors[root]))

@@ -41,7 +41,7 @@ class SearchModel(Protocol):
 
 
 class SearchResult(NamedTuple):
-    """A finished search of B roots with A actions, on the device of the model's outputs."""
+    """A finished search of B roots with A actions, on the device of the model's outputs unless it was fetched."""
 
     visit_counts: Tensor
     """`[B, A]` int32: visits of the root's children; they sum to `num_simulations`."""

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from xtra.cuda_graphs import WARM_UP_CALLS, CaptureStream, report_refusal
+from xtra.device_copies import to_host
 from xtra.search.checks import OutputGuard, check_arguments
 from xtra.search.config import SearchConfig
-from xtra.search.cuda import CudaEngine, cuda_is_usable
+from xtra.search.cuda import CudaEngine, cuda_is_usable, raise_errors
 from xtra.search.engine import Engine, EngineName, Roots, RootStatistics, borrow_engine, return_engine
 from xtra.search.exploration import improved_policy
 from xtra.search.model import ModelOutput, SearchModel, SearchResult
@@ -119,8 +120,10 @@ class GraphedSearch:
     that depends on data; one that cannot be captured is searched kernel by kernel. Arguments that are None at the first call stay
     None."""
 
-    def __init__(self, model: SearchModel, config: SearchConfig) -> None:
-        self._model, self._config = model, config
+    def __init__(self, model: SearchModel, config: SearchConfig, *, fetch: bool = False) -> None:
+        """fetch: bring the results to the host, in one copy with the verdict on the model's outputs, for which the host waits in
+        any case; latents and states of the roots stay on the device."""
+        self._model, self._config, self._fetch = model, config, fetch
         self._graph: torch.cuda.CUDAGraph | None = None
         self._refused = False
 
@@ -185,9 +188,16 @@ class GraphedSearch:
             captured.copy_(tensor)
 
     def _read(self) -> SearchResult:
-        self._engine.raise_errors()
         output = ModelOutput(*(tensor.clone() for tensor in self._output))
-        return conclude(self._config, self._roots, output, self._engine.memory.statistics(), Tree(self._engine.read_nodes))
+        memory = self._engine.memory
+        result = conclude(self._config, self._roots, output, memory.statistics(), Tree(self._engine.read_nodes))
+        if not self._fetch:
+            raise_errors(memory.errors())
+            return result
+        tensors = memory.errors(), *result[:4], *output[2:]
+        errors, visits, values, weights, actions, *numbers = (torch.from_numpy(array) for array in to_host(*tensors))
+        raise_errors(errors)
+        return SearchResult(visits, values, weights, actions, ModelOutput(*output[:2], *numbers), result.tree)
 
 
 def _presence(tensor: Tensor | None) -> str:

@@ -78,7 +78,7 @@ class Planner:
             )
         key = (network, observations.shape, noise is None)
         if key not in self._graphs:
-            self._graphs[key] = GraphedSearch(network, self._config)
+            self._graphs[key] = GraphedSearch(network, self._config, fetch=True)
         return self._graphs[key](observations, valid_actions=valid, seeds=seeds, noise=noise)
 
     def _captures(self, observations: Tensor) -> bool:
