@@ -38,31 +38,32 @@ def _iqm(part: pd.DataFrame) -> float:
 
 
 def missing_line(findings: Findings) -> Paragraph:
-    """Tells which cells have no score, by name where there are few."""
+    """Tells which cells have no score, and which no run was asked for, by name where there are few."""
     missing, left_out = findings.study.missing, findings.study.left_out
     if missing.empty:
         num_runs = len(findings.study.scores)
         have = "the one run has" if num_runs == 1 else f"all {num_runs:,} runs have"
-        if not left_out:
-            return Paragraph(f"Nothing is missing: {have} a score.")
-        return Paragraph(f"Of what was asked for nothing is missing: {have} a score. {_not_asked_for(left_out)}")
+        nothing = "Nothing that was asked for is missing" if left_out else "Nothing is missing"
+        return Paragraph(f"{nothing}: {have} a score.{_not_asked_for(left_out)}")
     names = [f"{row.method} on {row.game}, seed {row.seed} ({row.status})" for row in missing.head(4).itertuples()]
     more = f" and {len(missing) - 4} more, listed below" if len(missing) > 4 else ""
     line = f"Missing: {len(missing)} of {counted(len(findings.study.scores), 'run')}: {'; '.join(names)}{more}."
-    return Paragraph(f"{line} {_not_asked_for(left_out)}" if left_out else line, warning=True)
+    return Paragraph(line + _not_asked_for(left_out), warning=True)
 
 
 def _not_asked_for(left_out: list[tuple[str, str, int]]) -> str:
-    """Says what else the suite has, method by method and game by game."""
+    """Says in a sentence what else the suite has, method by method and game by game; nothing where it has nothing else."""
     seeds: dict[tuple[str, str], list[int]] = {}
     for method, game, seed in left_out:
         seeds.setdefault((method, game), []).append(seed)
     names = [
-        f"{method} on {game}, {'seed' if len(own) == 1 else 'seeds'} {listed([str(seed) for seed in sorted(own)])}"
+        f"{method} on {game}, seed {own[0]}" if len(own) == 1 else f"{method} on {game}, {len(own)} seeds"
         for (method, game), own in seeds.items()
     ]
-    more = f"; and {len(names) - 4} more of these" if len(names) > 4 else ""
-    return f"The suite has {counted(len(left_out), 'more run')}, not asked for: {'; '.join(names[:4])}{more}."
+    others = sum(len(own) for own in list(seeds.values())[4:])
+    more = f"; and {others} more" if others else ""
+    whole = f" The suite has {counted(len(left_out), 'more run')}, not asked for: {'; '.join(names[:4])}{more}."
+    return whole if left_out else ""
 
 
 def incomplete_methods(findings: Findings) -> list[Paragraph]:

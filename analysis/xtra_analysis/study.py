@@ -292,10 +292,11 @@ def _with_planned_cells(records: Sequence[RunRecord], scores: pd.DataFrame) -> p
             "status": "missing",
         }
         for record in records
+        for left_out in [set(record.cells_left_out)]
         for method in record.methods
         for game in record.games
         for seed in record.seeds
-        if game not in method.left_out
+        if game not in method.left_out and (method.name, game, seed) not in left_out
         if (record.protocol, method.name, game, seed) not in present
     }
     if not absent:

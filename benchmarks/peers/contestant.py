@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import sys
 import time
 from collections import Counter
@@ -43,7 +42,7 @@ def serve(make: Callable[[dict[str, Any]], Updates]) -> None:
         try:
             if request["do"] == "prepare":
                 learner = make(request)
-                at_first = resident_bytes()
+                at_first = forget_peak()
                 answer = prepare(learner, request["warm_up"])
             else:
                 assert learner is not None
@@ -73,14 +72,16 @@ def sample(learner: Updates, updates: int) -> dict[str, Any]:
     return {**seconds, "updates": updates}
 
 
-def resident_bytes() -> int:
-    """Returns the memory that this process has now (Linux)."""
-    return int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+def forget_peak() -> int:
+    """Has the system measure the peak of this process's memory from now on (Linux). Returns what it has now, in bytes."""
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
+    return peak_bytes()
 
 
 def peak_bytes() -> int:
-    """Returns the most memory that this process has had (Linux)."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    """Returns the most memory that this process has had since `forget_peak`."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    return 1024 * next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
 
 
 def count_rows(learner: Updates) -> dict[str, dict[str, int]]:

@@ -63,8 +63,8 @@ class Refused(Exception):
 
 @dataclass
 class Result:
-    """What one contestant said of itself, its seconds per update, one entry a round, and by how many bytes its memory has grown
-    at most since before its first update."""
+    """What one contestant said of itself, its seconds per update, one entry a round, and the most bytes by which its memory
+    exceeded that before its first update."""
 
     prepared: dict[str, Any]
     cpu: list[float] = field(default_factory=list)

@@ -121,8 +121,8 @@ class GraphedSearch:
     None."""
 
     def __init__(self, model: SearchModel, config: SearchConfig, *, fetch: bool = False) -> None:
-        """fetch: bring the results to the host, in one copy with the verdict on the model's outputs, for which the host waits in
-        any case; latents and states of the roots stay on the device."""
+        """fetch: bring the results to the host, together with the verdict on the model's outputs, which the host waits for in any
+        case; latents and states of the roots stay on the device."""
         self._model, self._config, self._fetch = model, config, fetch
         self._graph: torch.cuda.CUDAGraph | None = None
         self._refused = False
@@ -137,7 +137,8 @@ class GraphedSearch:
         if self._graph is None and not self._refused:
             self._capture(inputs)
         if self._graph is None:
-            return search(self._model, observations, self._config, valid_actions=valid_actions, seeds=seeds, noise=noise)
+            result = search(self._model, observations, self._config, valid_actions=valid_actions, seeds=seeds, noise=noise)
+            return fetched(result)[0] if self._fetch else result
         self._refill(inputs)
         self._graph.replay()
         return self._read()
@@ -190,14 +191,24 @@ class GraphedSearch:
     def _read(self) -> SearchResult:
         output = ModelOutput(*(tensor.clone() for tensor in self._output))
         memory = self._engine.memory
-        result = conclude(self._config, self._roots, output, memory.statistics(), Tree(self._engine.read_nodes))
-        if not self._fetch:
-            raise_errors(memory.errors())
-            return result
-        tensors = memory.errors(), *result[:4], *output[2:]
-        errors, visits, values, weights, actions, *numbers = (torch.from_numpy(array) for array in to_host(*tensors))
+        result, errors = (
+            conclude(self._config, self._roots, output, memory.statistics(), Tree(self._engine.read_nodes)),
+            memory.errors(),
+        )
+        if self._fetch:
+            result, errors = fetched(result, errors)
         raise_errors(errors)
-        return SearchResult(visits, values, weights, actions, ModelOutput(*output[:2], *numbers), result.tree)
+        return result
+
+
+def fetched(result: SearchResult, *others: Tensor) -> tuple[Any, ...]:
+    """Returns a result whose tensors are on the host, but for the roots' latents and states, and `others` `[...]`, all in one
+    copy."""
+    output = result.root_output
+    tensors = (torch.from_numpy(array) for array in to_host(*result[:4], *output[2:], *others))
+    visits, values, weights, actions, prefix, value, logits, *moved = tensors
+    output = ModelOutput(output.latent, output.value_prefix_state, prefix, value, logits)
+    return SearchResult(visits, values, weights, actions, output, result.tree), *moved
 
 
 def _presence(tensor: Tensor | None) -> str:

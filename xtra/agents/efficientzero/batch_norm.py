@@ -61,7 +61,7 @@ class JoinedSteps:
         for time in sorted(self._statistics):
             by_weight: dict[float, tuple[list[Tensor], list[Tensor]]] = {}
             for layer, mean, variance in self._statistics[time]:
-                running, batch = by_weight.setdefault(count_batch(layer), ([], []))
+                running, batch = by_weight.setdefault(weight_of_next_batch(layer), ([], []))
                 assert layer.running_mean is not None and layer.running_var is not None
                 running += [layer.running_mean, layer.running_var]
                 batch += [mean, variance]
@@ -93,15 +93,15 @@ def normalize(layer: Layer, x: Tensor) -> Tensor:
     joined = _normalize_joined.get()
     if layer.training and joined is not None:
         return joined(layer, x)
-    momentum = count_batch(layer) if layer.training else 0.0
+    momentum = weight_of_next_batch(layer) if layer.training else 0.0
     return functional.batch_norm(
         x, layer.running_mean, layer.running_var, layer.weight, layer.bias, layer.training, momentum, layer.eps
     )
 
 
-def count_batch(layer: Layer) -> float:
-    """Counts one more batch where momentum is None, which means, as in PyTorch, the plain average of all batches since the reset.
-    Returns the batch's weight in the running statistics."""
+def weight_of_next_batch(layer: Layer) -> float:
+    """Returns the next batch's weight in the running statistics. Where momentum is None they are, as in PyTorch, the plain
+    average of all batches since the reset, so the batch is counted."""
     if layer.momentum is not None:
         return layer.momentum
     assert layer.num_batches_tracked is not None

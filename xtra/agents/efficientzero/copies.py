@@ -37,7 +37,7 @@ def refresh(copied: EfficientZeroNetwork, network: EfficientZeroNetwork, precisi
 
 @torch.no_grad()
 def folded_copy(network: EfficientZeroNetwork, precision: Precision) -> EfficientZeroNetwork:
-    """Makes a copy in evaluation mode whose layers have taken in what surrounds them."""
+    """Makes a copy in evaluation mode with batch norm, ReLUs and action planes folded into its layers."""
     copied = copy.deepcopy(network).requires_grad_(False)
     copied.freeze(())
     del copied.projection

@@ -18,8 +18,8 @@ from xtra.agents.efficientzero.support import to_scalar, to_scalars
 from xtra.protocol.games import NUM_ACTIONS
 from xtra.search import ModelOutput
 
-SLICE_BYTES = 2**25
-"""Observations that an initial inference encodes at once on CPU: 75 of the published size in float32. [ours]"""
+SLICE_BYTES = 2**26
+"""Observations that an initial inference encodes at once on CPU: 151 of the published size in float32. [ours]"""
 
 
 class ResidualBlock(nn.Module):
@@ -140,7 +140,7 @@ class Dynamics(nn.Module):
     def transition(self, latent: Tensor, actions: Tensor) -> Tensor:
         """Returns the next latent `[B, C, H, H]` alone."""
         x = self.conv(latent, actions)
-        if isinstance(self.conv, ActionConv2d):  # else an `ActionTable`, of a copy that only infers, which does the rest, too
+        if isinstance(self.conv, ActionConv2d):  # the `ActionTable` of a copy that only infers does this itself
             x = self.bn(x).add_(latent).relu_()
         return scale_latent(self.block(x), self._scaling)
 
@@ -238,13 +238,14 @@ class EfficientZeroNetwork(ComponentNetwork):
         return ModelOutput(channels_last(latent), state, torch.zeros_like(value), value, policy_logits.float().contiguous())
 
     def _represent(self, observations: Tensor) -> Tensor:
-        """Encodes observations `[B, ...]`, on CPU in slices of them: activations of all rows would take many times the memory of
-        the latents that remain. In training mode batch norm must see all."""
-        rows = max(1, SLICE_BYTES // observations[:1].nbytes) if len(observations) else 1
-        if observations.is_cuda or self.training or len(observations) <= rows:
+        """Encodes observations `[B, ...]`, on CPU in slices of them: the activations of all rows together would take many times
+        the memory of their latents. In training mode batch norm must see all."""
+        # Of equal size: a single row left over would be computed in another way, and its last bits differ.
+        num_slices = min(len(observations), -(-observations.nbytes // SLICE_BYTES))
+        if observations.is_cuda or self.training or num_slices <= 1:
             latents: Tensor = self.representation(observations)
             return latents
-        return torch.cat([self.representation(part) for part in observations.split(rows)])
+        return torch.cat([self.representation(part) for part in observations.tensor_split(num_slices)])
 
     def recurrent_inference(self, latent: Tensor, value_prefix_state: Tensor, actions: Tensor) -> ModelOutput:
         """Makes one step of the model: latent `[B, C, H, H]`, value_prefix_state `[B, 2, L]`, actions `[B]` from 0 to A - 1."""

@@ -58,7 +58,7 @@ def to_categorical(x: Tensor, support: int) -> Tensor:
 def to_scalar(logits: Tensor, support: int) -> Tensor:
     """Maps logits `[..., 2 support + 1]` to scalars `[...]`: the expectation under their softmax, transformed back.
 
-    In float32 under autocast, too: bfloat16 rounds bins and shares.
+    In float32 under autocast, too: bfloat16 would round bins and shares.
     """
     with torch.autocast(logits.device.type, enabled=False):
         return inverse_transform(logits.softmax(-1, torch.float32) @ _bins(support, logits.device))
