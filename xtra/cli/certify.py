@@ -30,7 +30,7 @@ StudyArgument = Annotated[
 def certify(study: StudyArgument, results: ResultsOption = Path("results")) -> None:
     """Write certificate.json beside a study's rows: every job that they stand on, the hash of all that it left, and what made it.
 
-    For example: xtra-bench certify results/ours/catch
+    For example: xtra-bench certify results/ours/catch_transfer
     """
     from xtra.results.certificate import FILE_NAME, CertificateError
     from xtra.results.certificate import certify as make
@@ -64,7 +64,7 @@ def verify(
 ) -> None:
     """Draw some of a certified study's jobs, run them again with all that they stand on, and compare every byte and every score.
 
-    For example: xtra-bench verify results/ours/catch --hours 0.5 --share 0.2
+    For example: xtra-bench verify results/ours/catch_transfer --hours 0.5 --share 0.2
 
     Exit status: 0 when all is equal, 1 when something is not, 3 when other bits came out on a processor or with packages that may
     give other bits; scores are compared in any case. What cannot be drawn is named.
