@@ -290,7 +290,7 @@ def test_what_this_code_would_make_otherwise_or_not_at_all_is_excluded_by_name()
 def test_differences_between_machines_are_those_that_can_change_bits() -> None:
     assert MACHINE.differences(MACHINE) == []
     other = MACHINE.model_copy(update={"cpu": "d", "git_commit": "e", "packages": {"torch": "2", "xtra-bench": "9"}})
-    assert MACHINE.differences(other) == ["torch 1 there, 2 here"]
+    assert MACHINE.differences(other) == ["processor c there, d here", "torch 1 there, 2 here"]
     old = MACHINE.model_copy(update={"instruction_set": None})
     assert old.differences(other) == ["processor c there, d here", "torch 1 there, 2 here"]
 

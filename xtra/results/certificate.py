@@ -56,9 +56,9 @@ class ComputedOn(Config):
         A commit is no such part: a job states which version of its stage made it.
         """
         pairs = {"device": (self.device, other.device), "Python": (self.python, other.python)}
-        if self.instruction_set is None:
-            pairs["processor"] = (self.cpu, other.cpu)
-        else:
+        # Libraries choose their kernels by the processor, too: two with AVX-512 need not give the same bits.
+        pairs["processor"] = (self.cpu, other.cpu)
+        if self.instruction_set is not None:
             pairs["instruction set"] = (self.instruction_set, str(other.instruction_set))
         for name in sorted((self.packages.keys() | other.packages.keys()) - {"xtra-bench"}):
             pairs[name] = (str(self.packages.get(name)), str(other.packages.get(name)))
