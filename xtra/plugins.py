@@ -14,7 +14,7 @@ import linecache
 import os
 import sys
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -176,19 +176,26 @@ def packages_of(jobs: Iterable[Job]) -> set[str]:
 
 
 def _origins(config: Any) -> dict[str, Origin]:
-    if isinstance(config, list | tuple):
-        return {name: origin for value in config for name, origin in _origins(value).items()}
-    if not isinstance(config, Mapping):
-        return {}
     named: dict[str, Origin] = {}
-    for key, value in config.items():
-        named |= _origins(value)
+    for key, value in _entries(config):
         for registry in REGISTRIES:
             origins = [registry.origin(name) for name in registry.names_in(key, value)]
             named |= {origin.name: origin for origin in origins if origin is not None}
         packages = {load_object(family.package_of)(game) for family, game in games_in(key, value) if family.package_of}
         named |= {origin.name: origin for origin in map(_package_origin, packages)}
     return named
+
+
+def _entries(config: Any) -> Iterator[tuple[str, Any]]:
+    """Yields the entries of all mappings within a configuration, but for numbers, which name nothing: a study has millions."""
+    if isinstance(config, Mapping):
+        for key, value in config.items():
+            if not isinstance(value, int | float | None):
+                yield key, value
+                yield from _entries(value)
+    elif isinstance(config, list | tuple):
+        for value in config:
+            yield from _entries(value)
 
 
 @cache

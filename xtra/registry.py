@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import import_module
 from importlib.metadata import Distribution, EntryPoint, entry_points
 from importlib.util import find_spec
@@ -45,7 +45,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class _Entry(Generic[T]):
-    """A registered thing, who registers it, and (asked for rarely, since it reads the whole source) where it comes from."""
+    """A registered thing, who registers it, and where it comes from: asked for when needed, since it reads the whole source."""
 
     value: T
     by: str
@@ -116,7 +116,8 @@ class Registry(Mapping[str, T], Generic[T]):
 
     def _load(self, entry_point: EntryPoint) -> _Entry[T]:
         distribution = _distribution(entry_point)
-        registered = f"{distribution.name} registers {entry_point.name!r} as {entry_point.value}"
+        by = distribution.name  # which parses a file at every look
+        registered = f"{by} registers {entry_point.name!r} as {entry_point.value}"
         try:
             loaded = entry_point.load()
         except Exception as error:  # other people's code may raise anything
@@ -127,12 +128,11 @@ class Registry(Mapping[str, T], Generic[T]):
             raise RegistrationError(f"{registered}, whose own name is another")
         package = entry_point.module.partition(".")[0]
 
+        @cache
         def origin() -> Origin | None:
-            if distribution.name == OURS:
-                return None
-            return Origin(distribution.name, distribution.version, source_sha256(package), package)
+            return None if by == OURS else Origin(by, distribution.version, source_sha256(package), package)
 
-        return _Entry(loaded, distribution.name, origin)
+        return _Entry(loaded, by, origin)
 
 
 def load_object(reference: str) -> Any:

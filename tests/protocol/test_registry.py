@@ -61,6 +61,16 @@ def test_a_plugin_is_known_by_its_version_and_its_source_and_ours_by_their_stage
     assert source_sha256("corridor_games") != origin.source_sha256
 
 
+def test_where_something_comes_from_is_read_once_however_many_jobs_ask(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry = install()
+    assert len(registry) == 5
+    origin = registry.origin("corridor")
+    for module, name in (("importlib.metadata.Distribution", "metadata"), ("xtra.registry", "source_sha256")):
+        monkeypatch.delattr(f"{module}.{name}")
+    assert registry.origin("catch") is None
+    assert registry.origin("corridor") is origin
+
+
 def test_jobs_on_a_plugins_games_name_it_and_others_are_keyed_as_ever(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
     registry = install()
     monkeypatch.setattr(families, "FAMILIES", registry)
