@@ -80,6 +80,10 @@ class TimedEngine:
     def actions(self) -> Tensor:
         return self._engine.actions
 
+    @property
+    def nbytes(self) -> int:
+        return self._engine.nbytes
+
 
 @torch.no_grad()
 def split(model: SearchModel, observations: Any, size: SearchSize, num_searches: int) -> dict[str, float]:

@@ -112,6 +112,7 @@ class CudaEngine:
         self.memory = memory = Memory(config, output, seeded=seeded, device=self._device)
         self._engine = make_engine(self._device.index, batch, num_actions, rules(config), memory.addresses())
         self.latent, self.value_prefix_state, self.actions = memory.latent, memory.state, memory.actions
+        self.nbytes = memory.nbytes
 
     def begin(self, roots: Roots, output: ModelOutput) -> None:
         """Sets the roots up and selects the first leaves, without waiting for the device."""

@@ -74,6 +74,10 @@ class Engine(Protocol):
     def actions(self) -> Tensor:
         """Actions, int64 `[B]`, as above."""
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the memory that was bound when it was made."""
+
     def begin(self, roots: Roots, output: ModelOutput) -> None:
         """Sets the roots up and selects the first leaves."""
 
@@ -88,7 +92,11 @@ class Engine(Protocol):
 
 
 MAX_KEPT_ENGINES = 4
-"""Engines kept at most: self-play, reanalysis and evaluation each have a shape of their own."""
+"""Idle engines kept at most: self-play, reanalysis and evaluation each have a shape of their own."""
+
+MAX_KEPT_BYTES = 2**26
+"""Bytes of idle engines kept at most, but for the one used last: one of 192 roots and 50 simulations at paper size holds 130 MB,
+and reanalysis, whose number of roots differs from update to update, would leave one for each."""
 
 _kept: list[tuple[Hashable, Engine]] = []  # longest idle first
 _lock = threading.RLock()  # the garbage collector may call `return_engine` inside `borrow_engine`
@@ -102,11 +110,18 @@ def borrow_engine(key: Hashable, make: Callable[[], Engine]) -> Engine:
             if kept_under == key:
                 del _kept[place]
                 return engine
+        _drop_idle(least=0)  # before the new one, which can have their memory
     return make()
 
 
 def return_engine(key: Hashable, engine: Engine) -> None:
-    """Offers an engine for the next search; the one idle for longest is dropped if there are too many."""
+    """Offers an engine for the next search; those idle for longest are dropped if they are too many or too large."""
     with _lock:
         _kept.append((key, engine))
-        del _kept[:-MAX_KEPT_ENGINES]
+        _drop_idle(least=1)
+
+
+def _drop_idle(least: int) -> None:
+    """Drops the engines idle for longest until the others are within the limits, or only `least` are left."""
+    while len(_kept) > least and (len(_kept) > MAX_KEPT_ENGINES or sum(one.nbytes for _, one in _kept) > MAX_KEPT_BYTES):
+        del _kept[0]

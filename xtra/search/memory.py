@@ -85,6 +85,11 @@ class Memory:
         self.latents = empty(batch, slots, self.latent_bytes, dtype=torch.uint8)
         self.states = empty(batch, slots, self.state_bytes, dtype=torch.uint8)
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all parts together."""
+        return sum(part.nbytes for part in vars(self).values() if isinstance(part, Tensor))
+
     def addresses(self) -> dict[str, int]:
         """Returns the addresses of all parts, by the names of csrc/rules.hpp; 0 for a part that there is not."""
         tensors = {

@@ -67,6 +67,7 @@ class NativeEngine:
         self._memory = memory = Memory(config, output, seeded=seeded, device=output.policy_logits.device)
         self._trees = CpuTrees(config, memory, num_threads, instruction_set)
         self.latent, self.value_prefix_state, self.actions = memory.latent, memory.state, memory.actions
+        self.nbytes = memory.nbytes
 
     def begin(self, roots: Roots, output: ModelOutput) -> None:
         latent, state, _, value, logits = output
@@ -100,6 +101,7 @@ class OffloadEngine:
         self._latents = torch.empty(slots, *latent.shape, dtype=latent.dtype, device=self._device)
         self._states = torch.empty(slots, *state.shape, dtype=state.dtype, device=self._device)
         self._rows = torch.arange(batch, device=self._device)
+        self.nbytes = memory.nbytes + self._latents.nbytes + self._states.nbytes
 
     def begin(self, roots: Roots, output: ModelOutput) -> None:
         noise, bias, seeds = (None if tensor is None else tensor.cpu() for tensor in roots[1:])

@@ -19,6 +19,8 @@ from xtra.search.reference import ReferenceTree
 class ReferenceEngine:
     """The engine that searches with `ReferenceTree`. CPU tensors only."""
 
+    nbytes = 0  # each search makes its memory anew
+
     def __init__(self, config: SearchConfig, output: ModelOutput) -> None:
         batch, num_actions = output.policy_logits.shape
         tables = exploration_table(config), considered_visits_table(config, num_actions)
