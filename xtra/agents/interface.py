@@ -151,17 +151,18 @@ def prepare_torch(num_threads: int) -> torch.device:
 
 
 def keep_freed_memory() -> None:
-    """Has glibc keep freed blocks of less than 1 GiB (an old one: 32 MiB), and 1 GiB of them, for the next tensors; without glibc
+    """Has glibc keep freed blocks of less than 64 MiB (an old one: 32 MiB), and 1 GiB of them, for the next tensors; without glibc
     it does nothing.
 
     By itself it returns each large block at once, so that every activation is mapped and cleared by the system anew: a tenth of
-    an update at paper size. Settings of the user's, in `MALLOC_…` or `GLIBC_TUNABLES`, are left in force.
+    an update at paper size. The largest are few, observations and search pools, and differ in size from update to update: kept,
+    they would leave holes that nothing fits. Settings of the user's, in `MALLOC_…` or `GLIBC_TUNABLES`, are left in force.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None or any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ):
         return
     # Before 2.35 or so glibc refuses more than 32 MiB; a trim threshold alone would do harm, since it ends glibc's own adapting.
-    if mallopt(_M_MMAP_THRESHOLD, 2**30) or mallopt(_M_MMAP_THRESHOLD, 2**25):
+    if mallopt(_M_MMAP_THRESHOLD, 2**26) or mallopt(_M_MMAP_THRESHOLD, 2**25):
         mallopt(_M_TRIM_THRESHOLD, 2**30)
 
 
