@@ -151,8 +151,8 @@ def prepare_torch(num_threads: int) -> torch.device:
 
 
 def keep_freed_memory() -> None:
-    """Has glibc keep freed blocks of less than 64 MiB (an old one: 32 MiB), and 1 GiB of them, for the next tensors; without glibc
-    it does nothing.
+    """Has glibc keep freed blocks of less than 64 MiB (an old one: 32 MiB), and 1 GiB of them, for the next tensors; without
+    glibc it does nothing.
 
     By itself it returns each large block at once, so that every activation is mapped and cleared by the system anew: a tenth of
     an update at paper size. The largest are few, observations and search pools, and differ in size from update to update: kept,
