@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -12,6 +13,7 @@ import pytest
 
 from xtra.execute.garbage import Garbage, find_garbage, find_spare_replays, planned_keys, remove, reopen_stripped
 from xtra.store.job import Job
+from xtra.store.rows import SCORES, to_csv
 from xtra.store.store import State, Store
 
 
@@ -29,11 +31,11 @@ def test_jobs_of_runs_young_jobs_and_running_jobs_stay(bench: Any, tmp_path: Pat
     attempt = store.begin(running.key)
     (tmp_path / "runs" / "r").mkdir(parents=True)
     (tmp_path / "runs" / "r" / "plan.json").write_text(json.dumps({"jobs": [{"key": planned.key}]}))
-    found = list(find_garbage(store, planned_keys(tmp_path), 30))
+    found = list(find_garbage(store, planned_keys(tmp_path, store), 30))
     assert [garbage.key for garbage in found] == [old.key]
     assert found[0].size == (store.directory(old.key) / "job.json").stat().st_size
-    assert remove(store, found[0])
-    assert not remove(store, Garbage(running.key, 0))
+    assert remove(store, found[0], tmp_path)
+    assert not remove(store, Garbage(running.key, 0), tmp_path)
     assert sorted(store.keys()) == sorted([planned.key, young.key, running.key])
     assert attempt.claim.held()
 
@@ -42,7 +44,82 @@ def test_with_an_unreadable_plan_nothing_is_garbage(tmp_path: Path) -> None:
     (tmp_path / "runs" / "r").mkdir(parents=True)
     (tmp_path / "runs" / "r" / "plan.json").write_text('{"jobs": [')
     with pytest.raises(ValueError, match=r"plan\.json: is not a plan"):
-        planned_keys(tmp_path)
+        planned_keys(tmp_path, Store(tmp_path / "store"))
+
+
+@pytest.mark.parametrize("plan", ['{"jobs": [{"key": 3}]}', "[" * 100_000, "[]"])
+def test_a_plan_whose_keys_are_no_texts_is_not_taken_for_one_that_names_nothing(plan: str, tmp_path: Path) -> None:
+    (tmp_path / "runs" / "r").mkdir(parents=True)
+    (tmp_path / "runs" / "r" / "plan.json").write_text(plan)
+    with pytest.raises(ValueError, match=r"plan\.json: is not a plan"):
+        planned_keys(tmp_path, Store(tmp_path / "store"))
+
+
+@pytest.mark.parametrize("place", ["runs", "runs/r"])
+def test_with_a_directory_that_cannot_be_listed_nothing_is_garbage(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "runs" / "r").mkdir(parents=True)
+    listdir = os.listdir
+
+    def refuse(path: Path) -> list[str]:  # root may list everything
+        if path == tmp_path / place:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return listdir(path)
+
+    monkeypatch.setattr(os, "listdir", refuse)
+    with pytest.raises(ValueError, match=f"{place}: cannot be read \\(Permission denied\\), and may hold a run"):
+        planned_keys(tmp_path, Store(tmp_path / "store"))
+
+
+def test_with_a_link_to_a_run_that_is_away_nothing_is_garbage(tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "r").symlink_to(tmp_path / "unmounted" / "r")
+    with pytest.raises(ValueError, match="runs/r: cannot be read"):
+        planned_keys(tmp_path, Store(tmp_path / "store"))
+
+
+def row(train: str, evaluate: str) -> dict[str, Any]:
+    return {
+        "suite": "s", "suite_version": 1, "protocol": "catch", "method": "m", "agent": "a", "game": "Catch", "seed": 0,
+        "status": "complete", "score": 1.0, "score_rule": "mean", "num_episodes": 1, "env_steps": 1, "updates": 1,
+        "train_key": train, "evaluate_key": evaluate,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("place", ["runs/r", "ours/study", "ours/study/part"])
+def test_scores_without_a_plan_keep_their_jobs_and_all_that_these_stand_on(place: str, tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    pretrain = finished(store, Job("pretrain", 1, {}))
+    train = finished(store, Job("train", 1, {}, {"pretrained": (pretrain.key,)}))
+    evaluate = finished(store, Job("evaluate", 1, {}, {"network": (train.key,)}))
+    other = finished(store, Job("train", 1, {"seed": 1}))
+    (tmp_path / place).mkdir(parents=True)
+    (tmp_path / place / "scores.csv").write_text(to_csv(SCORES, [row(train.key, evaluate.key)]))
+    found = find_garbage(store, planned_keys(tmp_path, store), 0.0)
+    assert [garbage.key for garbage in found] == [other.key]
+    (tmp_path / place / "scores.csv").write_text("")
+    with pytest.raises(ValueError, match=r"scores\.csv: is empty"):
+        planned_keys(tmp_path, store)
+    (tmp_path / place / "scores.csv").rename(tmp_path / place / "run.json")
+    with pytest.raises(ValueError, match=r"is a run without plan\.json and scores\.csv"):
+        planned_keys(tmp_path, store)
+
+
+def test_a_job_stays_that_a_run_has_named_since_the_garbage_was_listed(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    job = finished(store, Job("train", 1, {}))
+    (found,) = find_garbage(store, planned_keys(tmp_path, store), 0.0)
+    (tmp_path / "runs" / "r").mkdir(parents=True)
+    plan = tmp_path / "runs" / "r" / "plan.json"
+    plan.write_text('{"jobs": [')
+    with pytest.raises(ValueError, match="is not a plan"):
+        remove(store, found, tmp_path)
+    plan.write_text(json.dumps({"jobs": [{"key": job.key}]}))
+    assert not remove(store, found, tmp_path)
+    assert store.verify(job.key)
+    plan.unlink()
+    assert remove(store, found, tmp_path)  # no claim was left behind
 
 
 def finished(store: Store, job: Job, *files: str) -> Job:
@@ -65,7 +142,7 @@ def test_a_replay_goes_when_no_dataset_waits_for_it_and_the_rest_of_the_run_stay
     store.add(waiting)
     (found,) = find_spare_replays(store, frozenset({spare.key, wanted.key}), 0.0)
     assert (found.key, found.size) == (spare.key, len("replay/rows"))
-    assert remove(store, found)
+    assert remove(store, found, tmp_path)
     manifest = store.verify(spare.key)
     assert manifest is not None
     assert list(manifest.files) == ["network.pt"]
@@ -80,7 +157,7 @@ def test_a_replay_that_a_dataset_wants_by_now_stays(tmp_path: Path) -> None:
     dataset = finished(store, Job("dataset", 1, {}, {"train": (train.key,)}), "frames")
     assert list(find_spare_replays(store, frozenset({train.key}), 0.0)) == [found]
     (store.out(dataset.key) / "frames").unlink()  # damaged, so it is to be made again
-    assert not remove(store, found)
+    assert not remove(store, found, tmp_path)
     assert store.verify(train.key)
 
 

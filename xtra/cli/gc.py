@@ -27,36 +27,37 @@ def gc(
     ] = False,
     results: ResultsOption = Path("results"),
 ) -> None:
-    """List, and with --yes remove, stored jobs that no run under results/runs uses; with --replays, spare replays too."""
+    """List, and with --yes remove, stored jobs that no run under results/runs or results/ours uses; with --replays, spare replays
+    too."""
     from xtra.execute.garbage import find_garbage, find_spare_replays, planned_keys
-    from xtra.store.files import DamagedError
+    from xtra.store.files import StoreError
     from xtra.store.store import Store
 
     store = Store(results / "store")
     try:
-        planned = planned_keys(results)
+        planned = planned_keys(results, store)
         garbage = list(find_garbage(store, planned, days))
         if replays:
             garbage += find_spare_replays(store, planned, days)
-    except (ValueError, DamagedError) as error:
+    except (ValueError, StoreError) as error:
         raise refusal(str(error)) from None
     for item in garbage:
         typer.echo(f"{item.size / 2**20:10.1f} MB  {item.key}" + (f"  its {item.part}" if item.part else ""))
     if yes:
-        removed = [item for item in garbage if _removed(store, item)]
+        removed = [item for item in garbage if _removed(store, item, results)]
         typer.echo(f"removed {_counted(removed)}")
     else:
         unit = "day" if days == 1 else "days"
         typer.echo(f"{_counted(garbage)} could go: needed by no run, untouched for {days:g} {unit} (--days); --yes removes them")
 
 
-def _removed(store: Store, garbage: Garbage) -> bool:
+def _removed(store: Store, garbage: Garbage, results: Path) -> bool:
     from xtra.execute.garbage import remove
-    from xtra.store.files import DamagedError
+    from xtra.store.files import StoreError
 
     try:
-        return remove(store, garbage)
-    except DamagedError as error:
+        return remove(store, garbage, results)
+    except (ValueError, StoreError) as error:
         typer.echo(f"kept {garbage.key}: {error}", err=True)
         return False
 

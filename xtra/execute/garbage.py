@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+from xtra.execute.suite_run import PLAN_FILE
+from xtra.results.run_record import RECORD
 from xtra.store.claim import acquire
 from xtra.store.job import Job
+from xtra.store.rows import SCORES, read_csv
 from xtra.store.store import REPLAY, State, Store
 
 DAY = 86_400.0
+
+REMEDY = "run its suite again, or remove that run"
 
 
 @dataclass(frozen=True)
@@ -26,18 +33,75 @@ class Garbage:
     part: str | None = None
 
 
-def planned_keys(results: Path) -> frozenset[str]:
-    """Returns the jobs of every run under `results/runs`. Raises ValueError naming a plan that cannot be read: nothing is safe
-    then."""
+def planned_keys(results: Path, store: Store) -> frozenset[str]:
+    """Returns the jobs of every run under `results/runs` and of every study that is kept under `results/ours`: those of its plan,
+    or without a plan those that its scores stand on.
+
+    Raises ValueError naming what cannot be read, and StoreError: nothing is safe then.
+    """
+    in_store = frozenset(store.keys())
     keys: set[str] = set()
-    for path in sorted((results / "runs").glob("*/plan.json")):
-        try:
-            keys.update(job["key"] for job in json.loads(path.read_bytes())["jobs"])
-        except (OSError, ValueError, KeyError, TypeError):
-            raise ValueError(
-                f"{path}: is not a plan that can be read (truncated?); run its suite again, or remove that run"
-            ) from None
+    for home in (results / "runs", results / "ours"):
+        for record in _records(home):
+            keys |= _keys_of_plan(record) if record.name == PLAN_FILE else _keys_of_scores(record, store, in_store)
     return frozenset(keys)
+
+
+def _records(directory: Path) -> Iterator[Path]:
+    """Yields the file that names the jobs of each run in the directory, at any depth. Unlike `glob` it passes nothing over that
+    cannot be read."""
+    try:
+        names = sorted(os.listdir(directory))  # noqa: PTH208 - names alone
+    except NotADirectoryError:
+        return
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) and not directory.is_symlink():  # a link may lead to a disk that is away
+            return
+        raise ValueError(
+            f"{directory}: cannot be read ({error.strerror}), and may hold a run; make it readable, or remove it"
+        ) from None
+    if PLAN_FILE in names:
+        yield directory / PLAN_FILE
+    elif SCORES.file_name in names:
+        yield directory / SCORES.file_name
+    elif RECORD in names:
+        raise ValueError(f"{directory}: is a run without {PLAN_FILE} and {SCORES.file_name}; {REMEDY}")
+    else:
+        for name in names:
+            yield from _records(directory / name)
+
+
+def _keys_of_plan(path: Path) -> frozenset[str]:
+    try:
+        status = path.stat()
+        return _parse_plan(path, status.st_ino, status.st_mtime_ns)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        raise ValueError(f"{path}: is not a plan that can be read (truncated?); {REMEDY}") from None
+
+
+@cache
+def _parse_plan(path: Path, inode: int, modified: int) -> frozenset[str]:
+    """Returns the keys of a plan. One of many MB is read once, not for each job that is removed, unless it was replaced."""
+    keys = frozenset(job["key"] for job in json.loads(path.read_bytes())["jobs"])
+    if not all(isinstance(key, str) for key in keys):
+        raise TypeError("a key that is no text")
+    return keys
+
+
+def _keys_of_scores(path: Path, store: Store, in_store: Collection[str]) -> set[str]:
+    """Returns the jobs of a table of scores and, as far as they are in the store, all that they stand on."""
+    try:
+        rows = read_csv(SCORES, path)
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: {error}; {REMEDY}") from None
+    waiting = [row[column] for row in rows for column in ("train_key", "evaluate_key")]
+    keys: set[str] = set()
+    while waiting:
+        key = waiting.pop()
+        if key in in_store and key not in keys:
+            keys.add(key)
+            waiting += store.job(key).input_keys
+    return keys
 
 
 def find_garbage(store: Store, planned: frozenset[str], days: float) -> Iterator[Garbage]:
@@ -62,12 +126,21 @@ def find_spare_replays(store: Store, planned: frozenset[str], days: float) -> It
             yield Garbage(key, _size(replay), REPLAY)
 
 
-def remove(store: Store, garbage: Garbage) -> bool:
-    """Deletes it under the job's claim; a whole job at once. False when a process has just begun the job, or a dataset wants its
-    replay by now. Raises DamagedError."""
+def remove(store: Store, garbage: Garbage, results: Path) -> bool:
+    """Deletes it under the job's claim; a whole job at once. False when a process has just begun the job, a run has just been
+    planned that names it, or a dataset wants its replay by now. Raises StoreError, and ValueError as `planned_keys` does."""
     if garbage.part is not None:
         return garbage.key not in _runs_to_keep(store) and store.drop(garbage.key, garbage.part)
-    if acquire(store.directory(garbage.key)) is None:
+    claim = acquire(store.directory(garbage.key))
+    if claim is None:
+        return False
+    is_needed = True
+    try:
+        is_needed = garbage.key in planned_keys(results, store)
+    finally:
+        if is_needed:
+            claim.release()
+    if is_needed:
         return False
     trash = store.root / f".{secrets.token_hex(8)}.tmp"
     store.directory(garbage.key).rename(trash)  # at once: nobody may find half a job
