@@ -115,9 +115,9 @@ def write_site(studies: Sequence[Path], out: Path, seed: int = 0) -> Path:
     """Writes `out/index.html`, `out/leaderboard.csv` and for each study a folder with report and scores. Returns the page's path.
 
     A study is a run or a directory of runs. Those that cannot be read are named on the page with the reason. Equal rows and seed
-    give equal bytes. Raises InputError where none can be read.
+    give equal bytes. Raises InputError where none can be read, or where a run lies in a place that would be written to.
     """
-    exhibits: list[Exhibit] = []
+    readable: dict[str, Study] = {}
     unreadable: list[str] = []
     for place in studies:
         try:
@@ -125,7 +125,11 @@ def write_site(studies: Sequence[Path], out: Path, seed: int = 0) -> Path:
         except InputError as error:
             unreadable.append(str(error))
             continue
-        exhibit = Exhibit(_folder(place.resolve().name, [one.folder for one in exhibits]), make_report(study, seed))
+        readable[_folder(place.resolve().name, list(readable))] = study
+    _require_no_runs(out, list(readable))
+    exhibits: list[Exhibit] = []
+    for folder, study in readable.items():
+        exhibit = Exhibit(folder, make_report(study, seed))
         save_report(exhibit.report, out / exhibit.folder)
         study.scores[list(SCORES.columns)].to_csv(out / exhibit.rows, index=False, lineterminator="\n")
         exhibits.append(exhibit)
@@ -139,6 +143,16 @@ def write_site(studies: Sequence[Path], out: Path, seed: int = 0) -> Path:
         render("site.html.j2", exhibits=exhibits, boards=boards, unreadable=unreadable, csv=LEADERBOARD), encoding="utf-8"
     )
     return page
+
+
+def _require_no_runs(out: Path, folders: Sequence[str]) -> None:
+    """Refuses to write over runs: whoever leaves DIR out names the studies in its place."""
+    taken = [out] if (out / RECORD).is_file() else [out / folder for folder in folders if runs_in(out / folder)]
+    if taken:
+        raise InputError(
+            f"{taken[0]} holds a run, and the site would be written over it; "
+            f"DIR is the site's own directory: `xtra-bench site site {out}`"
+        )
 
 
 def _folder(name: str, taken: Sequence[str]) -> str:

@@ -153,3 +153,18 @@ def test_the_command_finds_runs_of_ours_and_others(make_run: MakeRun, tmp_path: 
     done = CliRunner().invoke(app, ["site", "out"])
     assert (done.exit_code, done.stdout) == (0, "out/index.html\n")
     assert {path.parent.name for path in Path("out").glob("*/report.html")} == {"study", "suite-20260101-000000-ab"}
+
+
+def test_runs_that_are_given_in_place_of_the_sites_directory_are_left_as_they_are(
+    make_run: MakeRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for home in ("study", "parted/one"):
+        make_run(f"results/ours/{home}", games=("Alien",), methods=METHODS[:1], seeds=range(1))
+    monkeypatch.chdir(tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for given, named in (("results/ours", "parted"), ("results/ours/study", "")):
+        done = CliRunner().invoke(app, ["site", given])
+        assert done.exit_code == 2
+        assert f"error: {Path(given, named)} holds a run" in done.stderr
+        assert f"`xtra-bench site site {given}`" in done.stderr
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
