@@ -99,6 +99,8 @@ WRONG = {
         "quote the value, and the whole for the shell: --set 'question=\"Why: that\"'",
     ),
     "targets=[Pnog]": ("unknown game 'Pnog'", "did you mean 'Pong'?"),
+    "size=smok": ("unknown size 'smok'", "did you mean 'smoke'?"),
+    "resources.trian.cpus=1": ("unknown stage 'trian'", "did you mean 'train'?"),
     "resources.train.slurm.partiton=gpu": ("unknown key 'partiton'", "did you mean 'partition'?"),
     "resources.train.slurm.setup=[3]": (
         "resources.train.slurm.setup.0: 3 is not a text",

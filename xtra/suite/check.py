@@ -245,7 +245,7 @@ def _has_known_layers(spec: SuiteSpec, method: MethodSpec) -> bool:
     if _safe_agent(spec, method) is None:
         return False
     presets = {spec.preset, *(link.preset for link in spec.chain(method) if link.preset is not None)}
-    return spec.protocol in PROTOCOLS and presets <= PRESETS.keys()
+    return spec.protocol in PROTOCOLS and spec.size in SIZES and presets <= PRESETS.keys()
 
 
 def _without(settings: Mapping[str, Any], path: str) -> dict[str, Any]:

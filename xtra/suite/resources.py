@@ -107,9 +107,9 @@ class ResourcesSpec(Config):
     """Cores."""
     gpus: int = Field(Resources().gpus, ge=0, examples=[0])
     """GPUs."""
-    memory_gb: float = Field(Resources().memory_gb, gt=0, examples=[4.0])
+    memory_gb: float = Field(Resources().memory_gb, gt=0, le=1_000_000, examples=[4.0])
     """Main memory in GB."""
-    hours: float = Field(Resources().hours, gt=0, examples=[24.0])
+    hours: float = Field(Resources().hours, gt=0, le=100_000, examples=[24.0])
     """Time limit in hours."""
     jobs_per_gpu: int = Field(Resources().jobs_per_gpu, ge=1, examples=[1])
     """Jobs that share one GPU, where each of them is too small to fill it."""

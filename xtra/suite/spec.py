@@ -12,6 +12,7 @@ from xtra.config import Config
 from xtra.protocol.families import PROTOCOLS
 from xtra.protocol.games import GAMES
 from xtra.stages.registry import STAGES
+from xtra.store.rows import LARGEST_INTEGER
 from xtra.suite.presets import PRESETS, SIZES
 from xtra.suite.resources import ResourcesSpec
 
@@ -81,7 +82,7 @@ class SuiteFile(Config):
 
     suite: str = Field(min_length=1, max_length=60, pattern=SUITE_NAME, examples=["quick"])
     """Its name, as it stands in the name of each run's directory."""
-    version: int = Field(ge=1, examples=[1])
+    version: int = Field(ge=1, le=LARGEST_INTEGER, examples=[1])
     """Raised whenever its results change meaning."""
     question: str = Field(min_length=1, examples=["Does pretraining on similar games help?"])
     """What it answers, in one sentence; the report opens with it."""

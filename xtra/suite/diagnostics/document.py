@@ -62,8 +62,11 @@ class Document:
         Nothing is set inside a value that is no mapping: that value is the mistake, and is reported as such.
         """
         target = self.data
-        for part in path[:-1]:
-            target = target.setdefault(part, {}) if isinstance(target, dict) else None
+        for depth, part in enumerate(path[:-1], 1):
+            if isinstance(target, dict) and part not in target:
+                target[part] = {}
+                self.values[path[:depth]] = self.keys[path[:depth]] = location
+            target = target[part] if isinstance(target, dict) else None
         if isinstance(target, dict):
             target[path[-1]] = value
             for locations in (self.values, self.keys):
