@@ -207,6 +207,45 @@ def test_what_is_no_certificate_is_refused_in_a_sentence(tmp_path: Path, text: s
     assert (done.exit_code, message in done.output, "Traceback" in done.output) == (2, True, False)
 
 
+def test_without_rows_nothing_is_run_again(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verification, "run_again", lambda *_: pytest.fail("hours of work before the fault is told"))
+    (study / "scores.csv").write_text("")
+    done = command("verify", study)
+    assert (done.exit_code, done.stderr) == (2, f"error: {study / 'scores.csv'}: is empty\n")
+    (study / "scores.csv").unlink()
+    done = command("verify", study)
+    assert (done.exit_code, "it has no scores.csv" in done.stderr) == (2, True)
+
+
+def without_inputs(record: dict[str, Any]) -> None:
+    del record["jobs"][0]["job"]["inputs"]
+
+
+def with_a_resource_of_no_job(record: dict[str, Any]) -> None:
+    record["jobs"][0]["job"]["resources"]["cups"] = 2
+
+
+def on_a_machine_that_is_not_listed(record: dict[str, Any]) -> None:
+    record["jobs"][0]["computed_on"] = 7
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (without_inputs, "was altered: it is no record of a job ('inputs')"),
+        (with_a_resource_of_no_job, "unexpected keyword argument 'cups'"),
+        (on_a_machine_that_is_not_listed, "jobs.0.computed_on is 7, and there are 1 in the list of that name, counted from 0"),
+    ],
+)
+def test_a_damaged_certificate_is_told_before_anything_runs(
+    study: Path, damage: Callable[[dict[str, Any]], None], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verification, "run_again", lambda *_: pytest.fail("hours of work before the fault is told"))
+    edit(study, damage)
+    done = command("verify", study)
+    assert (done.exit_code, message in done.stderr) == (2, True), done.output
+
+
 def test_a_result_that_is_gone_is_not_certified(results: Path, tmp_path: Path) -> None:
     poorer = tmp_path / "results"
     shutil.copytree(results, poorer)

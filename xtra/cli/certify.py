@@ -70,13 +70,14 @@ def verify(
     give other bits; scores are compared in any case. What cannot be drawn is named.
     """
     from xtra.execute.verification import draw
-    from xtra.results.certificate import CertificateError, altered_files, read_certificate
+    from xtra.results.certificate import CertificateError, altered_files, certified_scores, read_certificate
     from xtra.store.store import Store
 
     if into is not None and into.exists():
         raise refusal(f"--into {into}: is there already, and its results would be believed")
     try:
         certificate = read_certificate(study)
+        scores = certified_scores(study)
         drawing = draw(certificate, seconds=hours * 3600, share=share, seed=seed)
         altered = list(altered_files(study, certificate))
     except CertificateError as error:
@@ -89,7 +90,7 @@ def verify(
     with _directory(into) as directory:
         store = Store(directory / "store")
         _run(drawing.jobs, store, workers)
-        raise typer.Exit(_print_comparison(study, certificate, drawing.jobs, store) or int(bool(altered)))
+        raise typer.Exit(_print_comparison(certificate, scores, drawing.jobs, store) or int(bool(altered)))
 
 
 @contextmanager
@@ -132,14 +133,14 @@ def _run(jobs: Mapping[str, Job], store: Store, workers: int | None) -> None:
         run_again(jobs, store, Machine.this(workers), shown.update)
 
 
-def _print_comparison(study: Path, certificate: Certificate, jobs: Mapping[str, Job], store: Store) -> int:
+def _print_comparison(certificate: Certificate, certified: Mapping[str, float], jobs: Mapping[str, Job], store: Store) -> int:
     """Prints what came out, and returns the exit status."""
     from xtra.execute.verification import compare, compare_scores
 
     comparisons = list(compare(certificate, store, jobs))
     for one in comparisons:
         typer.echo(_sentence(one))
-    scores = list(compare_scores(study, store, jobs))
+    scores = list(compare_scores(certified, store, jobs))
     for score in scores:
         verdict = "equal" if score.equal else "DIFFERENT"
         typer.echo(f"score of {score.key}: {score.certified} in the study, {score.here} here: {verdict}")

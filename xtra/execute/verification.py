@@ -7,13 +7,12 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from xtra.execute.local import LocalQueue
 from xtra.execute.machine import Machine
 from xtra.execute.status import last_words
 from xtra.plugins import plugins_of
-from xtra.results.certificate import Certificate, CertifiedJob, certified_scores, computed_on
+from xtra.results.certificate import Certificate, CertifiedJob, computed_on
 from xtra.stages.registry import STAGES
 from xtra.store.files import SECONDS_FILE
 from xtra.store.job import Job
@@ -112,9 +111,8 @@ def compare(certificate: Certificate, store: Store, keys: Mapping[str, Job]) -> 
         yield Comparison(one.key, differing, elsewhere=tuple(there.differences(computed_on(manifest.provenance))))
 
 
-def compare_scores(study: Path, store: Store, jobs: Mapping[str, Job]) -> Iterator[ScoreComparison]:
-    """Yields the comparison of each evaluation's score among the jobs with that in the study's rows."""
-    scores = certified_scores(study)
+def compare_scores(scores: Mapping[str, float], store: Store, jobs: Mapping[str, Job]) -> Iterator[ScoreComparison]:
+    """Yields the comparison of each evaluation's score among the jobs with that in the study's rows (`certified_scores`)."""
     for key, job in jobs.items():
         manifest = store.manifest(key) if job.stage == "evaluate" else None
         if manifest is not None:

@@ -84,13 +84,17 @@ class CertifiedJob(Config):
     """What it computes: stage, version, configuration, inputs, resources."""
 
     def to_job(self) -> Job:
-        """Returns the job. Raises CertificateError if its content does not match its key."""
+        """Returns the job. Raises CertificateError if it is none, or its content does not match its key."""
         record = self.job
-        inputs = {role: tuple(keys) for role, keys in record["inputs"].items()}
-        plugins = record.get("plugins", {})
-        job = Job(record["stage"], record["version"], record["config"], inputs, Resources(**record["resources"]), plugins)
-        if job.key != self.key:
-            raise CertificateError(f"the certificate's job {self.key} was altered: what it computes has the key {job.key}")
+        try:
+            inputs = {role: tuple(keys) for role, keys in record["inputs"].items()}
+            resources, plugins = Resources(**record["resources"]), dict(record.get("plugins", {}))
+            job = Job(record["stage"], record["version"], record["config"], inputs, resources, plugins)
+            key = job.key
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise CertificateError(f"the certificate's job {self.key} was altered: it is no record of a job ({error})") from None
+        if key != self.key:
+            raise CertificateError(f"the certificate's job {self.key} was altered: what it computes has the key {key}")
         return job
 
 
@@ -150,15 +154,20 @@ def read_certificate(study: Path) -> Certificate:
         raise CertificateError(f"{study} has no {FILE_NAME}; `xtra-bench certify` makes one where the results are") from None
     except OSError as error:
         raise CertificateError(f"{path}: {error.strerror}") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise CertificateError(f"{path} is not JSON (cut short?)") from None
     if isinstance(record, dict) and record.get("schema_version") != SCHEMA_VERSION:
         raise CertificateError(f"{path}: schema_version {record.get('schema_version')!r}, this release reads {SCHEMA_VERSION}")
     try:
-        return Certificate.model_validate_json(json.dumps(record))
+        certificate = Certificate.model_validate_json(json.dumps(record))
     except ValidationError as error:
         first = error.errors()[0]
         raise CertificateError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    for index, job in enumerate(certificate.jobs):
+        if not 0 <= job.computed_on < len(certificate.computed_on):
+            known = f"{len(certificate.computed_on)} in the list of that name, counted from 0"
+            raise CertificateError(f"{path}: jobs.{index}.computed_on is {job.computed_on}, and there are {known}")
+    return certificate
 
 
 def hashes(study: Path) -> dict[str, str]:
@@ -192,7 +201,7 @@ def _score_rows(study: Path) -> list[dict[str, Any]]:
     except OSError:
         raise CertificateError(f"{study} is no study: it has no {SCORES.file_name}, as the directory of a run has") from None
     except ValueError as error:
-        raise CertificateError(str(error)) from None
+        raise CertificateError(f"{study / SCORES.file_name}: {error}") from None
     if not rows or any(row["evaluate_key"] is None for row in rows):
         raise CertificateError(f"{study / SCORES.file_name} names no jobs that it came from")
     return rows
