@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from xtra.cli.main import app
+from xtra.execute.suite_run import recorded_cells
 from xtra.store.job import Job
 from xtra.store.rows import Cell
 from xtra.store.store import Store
@@ -118,6 +119,17 @@ def test_status_without_a_file_names_the_methods_of_the_runs_here(shop: Shop) ->
     run.mkdir(parents=True)
     (run / "plan.json").write_text(json.dumps({"cells": [asdict(cell)]}))
     assert f"failed: train My method/Catch/3 [{job.key}]" in shop.command("status")
+
+
+def test_a_plan_with_a_cell_of_the_wrong_kind_is_passed_over(shop: Shop) -> None:
+    shop.fail(shop.job("mine"))
+    cell = asdict(Cell("s", 1, "catch", "My method", "efficientzero", "Catch", 3, None, "evaluate-0"))
+    for name, text in (("s-1", json.dumps({"cells": [cell | {"method": 3}]})), ("s-2", "[" * 100_000)):
+        (shop.results / "runs" / name).mkdir(parents=True)
+        (shop.results / "runs" / name / "plan.json").write_text(text)
+    assert list(recorded_cells(shop.results)) == []
+    assert "failed: train [" in shop.command("status")
+    assert "not readable, or of another release" in shop.command("list", "runs")
 
 
 def test_status_as_json_counts_the_same(shop: Shop) -> None:

@@ -117,6 +117,17 @@ def test_an_edited_job_record_no_longer_matches_its_key(store: Store) -> None:
         store.job(JOB.key)
 
 
+@pytest.mark.parametrize("text", ['{"a": NaN}', "[" * 100_000, '{"stage": "train", "config": NaN}', "3"])
+def test_a_record_that_was_never_written_here_is_damage_and_no_crash(store: Store, text: str) -> None:
+    (store.directory(JOB.key) / "manifest.json").write_text(text)
+    assert state(store) is State.DAMAGED
+    whole = (store.directory(JOB.key) / "job.json").read_text()
+    for odd in (text, whole.replace('"seed": 3', '"seed": NaN')):
+        (store.directory(JOB.key) / "job.json").write_text(odd)
+        with pytest.raises(DamagedError, match=r"job\.json"):
+            store.job(JOB.key)
+
+
 @pytest.mark.parametrize("damage", ["missing", "shorter", "altered", "manifest cut", "manifest edited"])
 def test_a_damaged_result_is_detected_and_made_again(store: Store, damage: str) -> None:
     finish(store)
@@ -201,6 +212,17 @@ def test_a_claim_that_was_never_written_to_the_end_goes_stale_too(store: Store) 
     path.touch()
     assert store.begin(JOB.key) is None
     os.utime(path, (time.time() - 3600,) * 2)
+    assert begin(store).claim.number == 2
+
+
+@pytest.mark.parametrize("text", [b'{"lease_seconds": "120"}', b"\xff", b"[" * 100_000, b"whole"])
+def test_a_claim_that_cannot_be_read_is_one_without_an_owner(store: Store, text: bytes) -> None:
+    attempt = begin(store)
+    whole = asdict(attempt.claim.owner)
+    attempt.claim.path.write_bytes(text if text != b"whole" else json.dumps(whole | {"lease_seconds": "120"}).encode())
+    assert state(store) is State.RUNNING
+    abandon(attempt)
+    assert state(store) is State.INTERRUPTED
     assert begin(store).claim.number == 2
 
 

@@ -114,7 +114,7 @@ def _runs(results: Path) -> Iterator[tuple[str, str]]:
                 path.parent.name,
                 f"{record['suite']} version {record['version']}, {counted(len(record['cells']), 'cell')}, {reported}",
             )
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             yield path.parent.name, "not readable, or of another release"
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from xtra import plugins
 from xtra.networks.imported import import_network
@@ -21,6 +22,14 @@ from xtra.suite.plan import Plan
 from xtra.suite.summary import to_record
 
 PLAN_FILE = "plan.json"
+
+
+class _PlanRecord(BaseModel):
+    """The part of a run's plan that names its cells."""
+
+    model_config = ConfigDict(strict=True)
+
+    cells: tuple[Cell, ...]
 
 
 def import_networks(store: Store, plan: Plan) -> None:
@@ -67,7 +76,7 @@ def recorded_cells(results: Path, run: str = "*") -> Iterator[Cell]:
     """
     for path in sorted((results / "runs").glob(f"{run}/{PLAN_FILE}")):
         try:
-            cells = [Cell(**cell) for cell in json.loads(path.read_bytes())["cells"]]
-            yield from (cell for cell in cells if cell.name.isprintable())
-        except (OSError, ValueError, KeyError, TypeError):
+            cells = _PlanRecord.model_validate_json(path.read_bytes()).cells
+        except (OSError, ValidationError):
             continue
+        yield from (cell for cell in cells if cell.name.isprintable())

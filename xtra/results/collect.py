@@ -235,5 +235,5 @@ def _hardware(machine: Mapping[str, Any]) -> str:
 def _created(run_dir: Path) -> Any:
     try:
         return json.loads((run_dir / RECORD).read_bytes())["provenance"]["created"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None

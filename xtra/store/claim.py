@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
+from pydantic import TypeAdapter, ValidationError
 
 from xtra.store.files import StoreError
 
@@ -67,6 +68,9 @@ class Owner:
             return True
         except psutil.AccessDenied:
             return False
+
+
+_OWNER = TypeAdapter(Owner)
 
 
 @dataclass(frozen=True)
@@ -167,13 +171,13 @@ def holder_of(directory: Path) -> Holder | None:
         return None
     try:
         # Opening, unlike stat alone, makes an NFS client ask the server for the present modification time.
-        with (directory / f"claim-{max(numbers)}").open(encoding="utf-8") as file:
+        with (directory / f"claim-{max(numbers)}").open("rb") as file:
             text, modified = file.read(), os.fstat(file.fileno()).st_mtime
     except FileNotFoundError:
         return holder_of(directory)  # released since it was listed
     try:
-        owner = Owner(**json.loads(text))
-    except (ValueError, TypeError):
+        owner = _OWNER.validate_json(text, strict=True)
+    except ValidationError:
         owner = None
     return Holder(max(numbers), owner, modified)
 

@@ -140,14 +140,15 @@ class Store:
             inputs = {role: tuple(keys) for role, keys in record["inputs"].items()}
             resources, plugins = Resources(**record["resources"]), record.get("plugins", {})
             job = Job(record["stage"], record["version"], record["config"], inputs, resources, plugins)
+            own_key = job.key
         except FileNotFoundError:
             raise DamagedError(path, "is missing") from None
         except OSError as error:
             raise UnreadableError(path, error) from None
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise DamagedError(path, "is not a job record (truncated?)") from None
-        if job.key != key:
-            raise DamagedError(path, f"describes {job.key}, not {key}")
+        if own_key != key:
+            raise DamagedError(path, f"describes {own_key}, not {key}")
         return job
 
     def manifest(self, key: str) -> Manifest | None:
