@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +16,21 @@ import xtra
 from xtra.cli.main import app
 from xtra.execute import verification
 from xtra.execute.verification import Draw, draw
-from xtra.results.certificate import FILE_NAME, Certificate, CertifiedJob, ComputedOn, altered_files, read_certificate
+from xtra.results.certificate import (
+    FILE_NAME,
+    Certificate,
+    CertificateError,
+    CertifiedJob,
+    ComputedOn,
+    altered_files,
+    certify,
+    read_certificate,
+)
 from xtra.stages.registry import STAGES
 from xtra.store.files import sha256, write_json
 from xtra.store.job import Job
 from xtra.store.manifest import FileRecord
+from xtra.store.rows import CELL, PROBES, SCORES, Cell, to_csv
 from xtra.store.store import Store
 
 SUITE: dict[str, Any] = {
@@ -255,6 +265,44 @@ def test_a_result_that_is_gone_is_not_certified(results: Path, tmp_path: Path) -
     done = command("certify", kept, "--results", poorer)
     assert (done.exit_code, "has a score in scores.csv, and no result" in done.output) == (2, True)
     assert command("certify", tmp_path, "--results", poorer).exit_code == 2
+
+
+def test_jobs_that_measured_probes_are_certified_too_and_the_plan_alone_names_them(tmp_path: Path) -> None:
+    store, study = Store(tmp_path / "store"), tmp_path / "study"
+    evaluate, dataset = Job("evaluate", 1, {}), Job("dataset", 1, {})
+    probe = Job("probe", 1, {}, {"target_data": (dataset.key,)})
+    hardware = {"cpu": "c", "device": "cpu"}
+    provenance = {"hardware": hardware, "python": "3", "packages": {}, "git_commit": None, "git_dirty": None}
+    for job in (evaluate, dataset, probe):
+        store.add(job)
+        attempt = store.begin(job.key)
+        assert attempt is not None
+        store.commit(attempt, "complete", 1.0, provenance)
+        attempt.claim.release()
+    cell = Cell("s", 1, "catch", "m", "a", "Catch", 0, None, evaluate.key, probe.key)
+    unmeasured = replace(cell, seed=1, probe_key="probe-never-run")
+    scores = {
+        "status": "complete", "score": 1.0, "score_rule": "mean", "num_episodes": 1, "env_steps": None, "updates": None,
+        "train_key": None, "evaluate_key": evaluate.key,
+    }  # fmt: skip
+    measured = {"source_game": "Catch", "predictor": "cka", "value": 0.5, "seconds": 1.0}
+    name = {column: getattr(cell, column) for column in CELL}
+    study.mkdir()
+    (study / "scores.csv").write_text(to_csv(SCORES, [name | scores]))
+    assert [job.key for job in certify(study, store).jobs] == [evaluate.key]
+    (study / "probes.csv").write_text(to_csv(PROBES, [name | measured]))
+    with pytest.raises(CertificateError, match=r"probes\.csv has rows, and there is no plan\.json"):
+        certify(study, store)
+    (study / "plan.json").write_text(json.dumps({"cells": [asdict(unmeasured)]}))
+    with pytest.raises(CertificateError, match=r"has rows of cells that plan\.json beside it does not name"):
+        certify(study, store)
+    (study / "plan.json").write_text(json.dumps({"cells": [asdict(cell), asdict(unmeasured)]}))
+    certificate = certify(study, store)
+    assert [job.key for job in certificate.jobs] == [evaluate.key, dataset.key, probe.key]
+    assert certificate.unfinished == ()
+    (store.directory(probe.key) / "manifest.json").unlink()
+    with pytest.raises(CertificateError, match=rf"{probe.key} has a score in probes\.csv, and no result"):
+        certify(study, store)
 
 
 MACHINE = ComputedOn(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from xtra.execute.suite_run import PLAN_FILE
+from xtra.results.plan_record import PLAN_FILE
 from xtra.results.run_record import RECORD
 from xtra.store.claim import acquire
 from xtra.store.job import Job

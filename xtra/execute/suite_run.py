@@ -7,29 +7,18 @@ from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
 from xtra import plugins
 from xtra.networks.imported import import_network
 from xtra.networks.network_file import NetworkFileError, read_network_file
 from xtra.protocol.families import FAMILIES
 from xtra.protocol.games import find_game, is_game
+from xtra.results.plan_record import PLAN_FILE, read_cells
 from xtra.store.files import json_text, write_text_atomically
 from xtra.store.rows import Cell
 from xtra.store.store import Store
 from xtra.suite.diagnostics.errors import Location, Problem, SuiteError
 from xtra.suite.plan import Plan
 from xtra.suite.summary import to_record
-
-PLAN_FILE = "plan.json"
-
-
-class _PlanRecord(BaseModel):
-    """The part of a run's plan that names its cells."""
-
-    model_config = ConfigDict(strict=True)
-
-    cells: tuple[Cell, ...]
 
 
 def import_networks(store: Store, plan: Plan) -> None:
@@ -76,7 +65,7 @@ def recorded_cells(results: Path, run: str = "*") -> Iterator[Cell]:
     """
     for path in sorted((results / "runs").glob(f"{run}/{PLAN_FILE}")):
         try:
-            cells = _PlanRecord.model_validate_json(path.read_bytes()).cells
-        except (OSError, ValidationError):
+            cells = read_cells(path.parent)
+        except (OSError, ValueError):
             continue
         yield from (cell for cell in cells if cell.name.isprintable())

@@ -14,10 +14,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from xtra.config import Config
+from xtra.results.plan_record import PLAN_FILE, read_cells
 from xtra.store.files import StoreError, sha256, write_text_atomically
 from xtra.store.job import Job, Resources, canonical_json
 from xtra.store.manifest import Manifest
-from xtra.store.rows import SCORES, read_csv
+from xtra.store.rows import CELL_KEY, PROBES, SCORES, read_csv
 from xtra.store.store import Store
 
 FILE_NAME = "certificate.json"
@@ -119,7 +120,7 @@ def certify(study: Path, store: Store) -> Certificate:
     Every byte in the store is read. Raises CertificateError, and StoreError for a result that was altered or lost since.
     """
     rows = _score_rows(study)
-    finished, unfinished = _ancestry(store, rows)
+    finished, unfinished = _ancestry(store, rows, _probe_keys(study))
     environments: list[ComputedOn] = []
     jobs = []
     for job, manifest in finished:
@@ -207,27 +208,47 @@ def _score_rows(study: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def _ancestry(store: Store, rows: Sequence[Mapping[str, Any]]) -> tuple[list[tuple[Job, Manifest]], list[str]]:
-    """Returns every job that the rows depend on, inputs first: those with a result, verified, and the keys of those without
-    one."""
+def _probe_keys(study: Path) -> list[str]:
+    """Returns the jobs that measured the study's probes, which its plan alone names. Raises CertificateError."""
+    path = study / PROBES.file_name
+    try:
+        measured = {tuple(row[column] for column in CELL_KEY) for row in (read_csv(PROBES, path) if path.exists() else ())}
+        cells = read_cells(study) if measured else ()
+    except FileNotFoundError:
+        remedy = f"put the {PLAN_FILE} of its run beside it: that names the jobs which measured them"
+        raise CertificateError(f"{path} has rows, and there is no {PLAN_FILE}; {remedy}") from None
+    except (OSError, ValueError) as error:
+        raise CertificateError(f"{path}, or {PLAN_FILE} beside it: {error}") from None
+    planned = {tuple(getattr(cell, name) for name in CELL_KEY): cell.probe_key for cell in cells if cell.probe_key}
+    if not measured <= planned.keys():
+        raise CertificateError(f"{path} has rows of cells that {PLAN_FILE} beside it does not name")
+    return [planned[one] for one in sorted(measured)]
+
+
+def _ancestry(
+    store: Store, rows: Sequence[Mapping[str, Any]], probe_keys: Sequence[str]
+) -> tuple[list[tuple[Job, Manifest]], list[str]]:
+    """Returns every job that the rows and the probes depend on, inputs first: those with a result, verified, and the keys of
+    those without one."""
     finished: list[tuple[Job, Manifest]] = []
     unfinished: list[str] = []
     jobs: dict[str, Job] = {}
-    for row in rows:
-        for key in filter(None, (row["train_key"], row["evaluate_key"])):
-            try:
-                jobs |= {job.key: job for job in _with_ancestors(store, key, jobs)}
-            except StoreError:
-                if row["status"] in ("complete", "diverged"):
-                    raise
-                unfinished.append(key)
-    required = {row["evaluate_key"] for row in rows if row["status"] == "complete"}
+    named = [(key, row["status"] in ("complete", "diverged")) for row in rows for key in (row["train_key"], row["evaluate_key"])]
+    for key, has_result in [*named, *((key, True) for key in probe_keys)]:
+        try:
+            jobs |= {job.key: job for job in _with_ancestors(store, key, jobs)} if key else {}
+        except StoreError:
+            if has_result:
+                raise
+            unfinished.append(key)
+    required = {*(row["evaluate_key"] for row in rows if row["status"] == "complete"), *probe_keys}
     for key, job in jobs.items():
         manifest = store.verify(key)
         if manifest is not None:
             finished.append((job, manifest))
         elif key in required:
-            raise CertificateError(f"{key} has a score in {SCORES.file_name}, and no result in {store.root}")
+            place = PROBES.file_name if key in probe_keys else SCORES.file_name
+            raise CertificateError(f"{key} has a score in {place}, and no result in {store.root}")
         else:
             unfinished.append(key)
     return finished, list(dict.fromkeys(unfinished))

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from xtra.results.describe import RunDescription
+from xtra.results.plan_record import PLAN_FILE
 from xtra.results.run_record import RECORD, Provenance, RunRecord, earlier_seeds
 from xtra.store.files import SECONDS_FILE, StoreError, json_text, write_text_atomically
 from xtra.store.job import Job
@@ -60,7 +61,7 @@ def collect(store: Store, cells: Sequence[Cell], description: RunDescription, ru
     for table, rows in tables:
         write_text_atomically(run_dir / table.file_name, to_csv(table, rows))
     write_text_atomically(run_dir / "suite.yaml", description.suite_text)
-    write_text_atomically(run_dir / "plan.json", json_text(description.plan))
+    write_text_atomically(run_dir / PLAN_FILE, json_text(description.plan))
     write_text_atomically(run_dir / RECORD, json_text(_run_record(reader, cells, description, run_dir)))
     return {result.cell: result.status for result in results}
 
