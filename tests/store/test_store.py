@@ -274,6 +274,14 @@ def test_of_many_that_take_over_one_stale_claim_exactly_one_wins(store: Store, t
     assert sorted(rival.communicate(timeout=20)[0].strip() for rival in rivals) == ["False"] * 5 + ["True"]
 
 
+def test_a_job_that_begins_again_is_not_billed_for_what_is_thrown_away(store: Store) -> None:
+    begin(store).claim.release()
+    (store.work(JOB.key) / "seconds.txt").write_text("5000.0")
+    assert store.seconds_spent(JOB.key) == 5000.0
+    assert store.reopen(JOB.key)
+    assert store.seconds_spent(JOB.key) == 0.0
+
+
 @pytest.mark.parametrize("status", ["complete", "diverged"])
 def test_a_result_that_is_to_be_made_again_is_made_from_its_start_unless_somebody_has_the_job(store: Store, status: str) -> None:
     attempt = begin(store)

@@ -258,7 +258,7 @@ class Store:
 
     def reopen(self, key: str) -> bool:
         """Declares a job unfinished that has finished, diverged or failed, so that it is run again, from its start. Its manifest
-        is set aside. False when a live process has the job, which is then left alone."""
+        is set aside, and the time that it took is forgotten. False when a live process has the job, which is then left alone."""
         if not self.directory(key).exists():
             return True
         with self._claimed(key) as mine:
@@ -266,6 +266,7 @@ class Store:
                 if self._manifest_path(key).exists():
                     self._unfinish(key, "manifest.rerun.json")
                 self.error_file(key).unlink(missing_ok=True)
+                (self.work(key) / SECONDS).unlink(missing_ok=True)
                 for name in RESUMPTION:
                     shutil.rmtree(self.work(key) / name, ignore_errors=True)
             return mine
