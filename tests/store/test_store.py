@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from xtra.store import claim as claims
 from xtra.store.claim import ClaimLostError
-from xtra.store.files import DamagedError, UnreadableError
-from xtra.store.job import Job, Resources
+from xtra.store.files import DamagedError, OtherReleaseError, UnreadableError
+from xtra.store.job import Job, Resources, digest
 from xtra.store.store import Attempt, State, Store
 
 JOB = Job("train", 1, {"seed": 3})
@@ -148,6 +148,31 @@ def test_a_damaged_result_is_detected_and_made_again(store: Store, damage: str) 
     finish(store)
     assert store.verify(JOB.key) is not None
     assert output.read_text() == "42"
+
+
+def test_a_result_of_another_release_is_named_and_left_as_it_is(store: Store) -> None:
+    finish(store)
+    path = store.directory(JOB.key) / "manifest.json"
+    record = json.loads(path.read_text()) | {"schema_version": 2}
+    del record["checksum"]
+    path.write_text(json.dumps(record | {"checksum": digest(record)}))
+    before = {file: file.read_bytes() for file in store.directory(JOB.key).rglob("*") if file.is_file()}
+    assert store.state(JOB.key, time.time(), verify=True) is State.UNREADABLE
+    assert not store.has_lost(JOB.key, "deep")
+    for read in (store.verify, store.begin, store.discard_if_damaged):
+        with pytest.raises(OtherReleaseError, match=r"manifest\.json: has schema version 2, and this release .* reads 1"):
+            read(JOB.key)
+    assert {file: file.read_bytes() for file in store.directory(JOB.key).rglob("*") if file.is_file()} == before
+
+
+def test_a_job_record_of_another_release_is_named_and_not_written_over(store: Store) -> None:
+    path = store.directory(JOB.key) / "job.json"
+    path.write_text(path.read_text().replace('"schema_version": 1', '"schema_version": 2'))
+    before = path.read_bytes()
+    store.add(JOB)
+    assert path.read_bytes() == before
+    with pytest.raises(OtherReleaseError, match=r"job\.json: has schema version 2"):
+        store.job(JOB.key)
 
 
 def test_damage_that_only_a_full_check_sees_is_set_aside_by_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

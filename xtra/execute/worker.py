@@ -29,7 +29,7 @@ from xtra.plugins import PluginError, load_kept, plugins_of
 from xtra.stages.context import Diverged, StageContext, Stopped, StopRequest
 from xtra.stages.registry import Stage
 from xtra.store.claim import ClaimLostError
-from xtra.store.files import DamagedError, UnreadableError, write_text_atomically
+from xtra.store.files import DamagedError, StoreError, write_text_atomically
 from xtra.store.job import Job
 from xtra.store.provenance import hardware, software
 from xtra.store.store import SECONDS, Attempt, Store
@@ -67,7 +67,7 @@ def run_job(store_root: str, key: str, stages: str = STAGES, stop: StopRequest |
         stage, config = _resolve(job, stages, store.root)
         inputs = _committed_inputs(store, job)
         attempt = store.begin(key)
-    except (UnusableJobError, DamagedError, UnreadableError) as error:
+    except (UnusableJobError, StoreError) as error:
         return _fail(store, key, str(error))
     except OSError as error:  # a claim that this user may not read, a directory that it may not write, a full disk
         return _fail(store, key, f"{error.filename or store.directory(key)}: {error.strerror}")

@@ -40,6 +40,14 @@ class UnreadableError(StoreError):
         self.path = at
 
 
+class OtherReleaseError(StoreError):
+    """A record of the store is whole, and another release of xtra-bench wrote it: it is neither read nor made again."""
+
+    def __init__(self, path: Path, version: object, own_version: int) -> None:
+        there = f"has schema version {version}, and this release of xtra-bench reads {own_version}"
+        super().__init__(f"{path}: {there}; use the release that wrote it, or other results (--results)")
+
+
 def write_durably(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Puts what `write` writes at `path`, replacing what was there: temporary file, fsync, rename, fsync of the directory."""
     temporary = write_temporary(path.parent, write)

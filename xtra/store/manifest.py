@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from xtra.store.files import DamagedError, UnreadableError, sha256
+from xtra.store.files import DamagedError, OtherReleaseError, UnreadableError, sha256
 from xtra.store.job import digest
 
 SCHEMA_VERSION = 1
@@ -59,7 +59,8 @@ class Manifest:
 def read_manifest(path: Path) -> Manifest | None:
     """Reads a manifest; None when there is none.
 
-    Raises DamagedError when it is truncated, altered or of a later schema, UnreadableError when it cannot be read.
+    Raises DamagedError when it is truncated or altered, UnreadableError when it cannot be read, OtherReleaseError when it is of
+    another schema.
     """
     try:
         record = json.loads(path.read_bytes())
@@ -71,8 +72,9 @@ def read_manifest(path: Path) -> Manifest | None:
         raise DamagedError(path, "is not JSON (truncated?)") from None
     if not _matches_its_checksum(record):
         raise DamagedError(path, "does not match its own checksum")
-    if record.pop("schema_version") != SCHEMA_VERSION:
-        raise DamagedError(path, f"has a schema version other than {SCHEMA_VERSION}: written by another release of xtra-bench")
+    version = record.pop("schema_version")
+    if version != SCHEMA_VERSION:
+        raise OtherReleaseError(path, version, SCHEMA_VERSION)
     files = {name: FileRecord(**entry) for name, entry in record.pop("files").items()}
     return Manifest(files=files, **record)
 

@@ -20,6 +20,8 @@ from typing import Any
 from xtra.store.claim import LEASE_SECONDS, Claim, ClaimLostError, acquire, holder_of
 from xtra.store.files import (
     DamagedError,
+    OtherReleaseError,
+    StoreError,
     UnreadableError,
     json_text,
     sync_directory,
@@ -46,7 +48,8 @@ RESUMPTION = ("checkpoints", "replay", "random-play")
 class State(StrEnum):
     """The state of a job, by its files.
 
-    interrupted: it was begun, and no process works on it. unreadable: its files are there, and this user may not read them.
+    interrupted: it was begun, and no process works on it. unreadable: its files are there, and this user may not read them, or
+    this release cannot.
     """
 
     COMPLETE = "complete"
@@ -122,21 +125,25 @@ class Store:
         return keys
 
     def add(self, job: Job) -> None:
-        """Writes `job.json` unless it is there already. Unsynced: a plan can always be made again."""
+        """Writes `job.json` unless it is there already, or another release's is. Unsynced: a plan can always be made again."""
         path = self.directory(job.key) / "job.json"
         record = {"schema_version": JOB_SCHEMA_VERSION, "key": job.key, **job.to_record()}
         try:
-            if json.loads(path.read_bytes()) == record:
+            there = json.loads(path.read_bytes())
+            if there == record or there["schema_version"] != JOB_SCHEMA_VERSION:
                 return
-        except (FileNotFoundError, ValueError):
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
             path.parent.mkdir(parents=True, exist_ok=True)
         write_text_atomically(path, json_text(record))
 
     def job(self, key: str) -> Job:
-        """Reads `job.json`. Raises DamagedError when it is missing, truncated, or no longer hashes to its key."""
+        """Reads `job.json`. Raises DamagedError when it is missing, truncated, or no longer hashes to its key, OtherReleaseError
+        when it is of another schema."""
         path = self.directory(key) / "job.json"
         try:
             record = json.loads(path.read_bytes())
+            if record["schema_version"] != JOB_SCHEMA_VERSION:
+                raise OtherReleaseError(path, record["schema_version"], JOB_SCHEMA_VERSION)
             inputs = {role: tuple(keys) for role, keys in record["inputs"].items()}
             resources, plugins = Resources(**record["resources"]), record.get("plugins", {})
             job = Job(record["stage"], record["version"], record["config"], inputs, resources, plugins)
@@ -152,7 +159,8 @@ class Store:
         return job
 
     def manifest(self, key: str) -> Manifest | None:
-        """Reads the record of a finished job; None for an unfinished one. Raises DamagedError."""
+        """Reads the record of a finished job; None for an unfinished one. Raises DamagedError, UnreadableError,
+        OtherReleaseError."""
         path = self._manifest_path(key)
         manifest = read_manifest(path)
         if manifest is not None and manifest.key != key:
@@ -167,7 +175,7 @@ class Store:
             return self._unfinished_state(key, now) if manifest is None else State(manifest.status)
         except DamagedError:
             return State.DAMAGED
-        except (UnreadableError, OSError):
+        except (StoreError, OSError):
             return State.UNREADABLE
 
     def _unfinished_state(self, key: str, now: float) -> State:
@@ -180,7 +188,7 @@ class Store:
 
     def verify(self, key: str, *, quick: bool = False, directories: bool = True) -> Manifest | None:
         """Compares `out/`, without its `directories` if so wanted, with the manifest and returns the manifest; `quick` hashes
-        small files only. Raises DamagedError, UnreadableError."""
+        small files only. Raises DamagedError, UnreadableError, OtherReleaseError."""
         manifest = self.manifest(key)
         files = {name: record for name, record in (manifest.files if manifest else {}).items() if directories or "/" not in name}
         try:
@@ -197,9 +205,17 @@ class Store:
         claim = acquire(self.directory(key), lease_seconds)
         if claim is None:
             return None
-        if self._finished(key, quick=True):
-            claim.release()
-            return None
+        attempt = None
+        try:
+            attempt = None if self._finished(key, quick=True) else self._prepare(job, claim)
+        finally:
+            if attempt is None:
+                claim.release()
+        return attempt
+
+    def _prepare(self, job: Job, claim: Claim) -> Attempt:
+        """Makes the directories of a job that is claimed."""
+        key = job.key
         self.work(key).mkdir(exist_ok=True)
         self.error_file(key).unlink(missing_ok=True)
         for leftover in (self.out(key), *self.directory(key).glob("out-*")):
@@ -275,8 +291,8 @@ class Store:
         """Tells whether a complete job's directory `part` was dropped."""
         try:
             manifest = self.manifest(key)
-        except DamagedError:
-            return False  # running the job reports the damage
+        except StoreError:
+            return False  # running the job reports it
         return manifest is not None and manifest.status == State.COMPLETE and part in manifest.dropped
 
     @contextmanager
