@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -146,6 +148,53 @@ def test_a_job_that_another_process_fails_is_not_waited_for(bench: Any) -> None:
     assert seen[:3] == [QueueState.ELSEWHERE] * 3
     assert queue.states[job.key] is QueueState.FAILED
     assert not bench.computed()
+
+
+def test_a_job_whose_files_cannot_be_written_fails_alone(bench: Any) -> None:
+    good, bad = bench.job("good", steps=20, seconds=0.02), bench.job("bad", cpus=2)
+    after = bench.job("after", bad)
+    bench.store.work(bad.key).write_text("a file where a directory should be")
+    queue = bench.queue(good, bad, after, cpus=3)
+    queue.run(lambda _: None)
+    assert [queue.states[job.key] for job in (good, bad, after)] == [
+        QueueState.COMPLETE,
+        QueueState.FAILED,
+        QueueState.BLOCKED,
+    ]
+    assert queue.reasons == {bad.key: f"{bench.store.work(bad.key)}: File exists"}
+
+
+def test_a_worker_that_could_not_say_why_it_failed_ends_no_run(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    good, killed = bench.job("good", steps=20, seconds=0.02), bench.job("killed", fault="kill")
+
+    def refused(path: Path, text: str) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr("xtra.execute.local.write_text_atomically", refused)
+    queue = bench.queue(good, killed)
+    queue.run(lambda _: None)
+    assert [queue.states[job.key] for job in (good, killed)] == [QueueState.COMPLETE, QueueState.FAILED]
+    assert "SIGKILL" in queue.reasons[killed.key]
+
+
+def test_a_failure_that_another_run_removes_meanwhile_is_waited_out(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    job = bench.job("theirs")
+    attempt = bench.store.begin(job.key)
+    queue = bench.queue(job)
+    look = bench.store.state
+
+    def state(key: str, now: float, *, verify: bool = False) -> State:
+        """At the second look the other run has failed, and another one begins the job again, before anybody sees why."""
+        looks.append(look(key, now, verify=verify))
+        if len(looks) == 2:
+            attempt.claim.release()
+            return State.FAILED
+        return looks[-1]
+
+    looks: list[State] = []
+    monkeypatch.setattr(queue.store, "state", state)
+    queue.run(lambda _: None)
+    assert queue.states[job.key] is QueueState.COMPLETE
 
 
 def test_progress_is_read_as_the_job_published_it(bench: Any) -> None:

@@ -141,6 +141,16 @@ def test_a_failing_job_is_named_with_the_command_that_shows_its_log(directory: P
     assert "ModuleNotFoundError" in bench(directory, "status").stdout
 
 
+def test_a_job_that_cannot_be_written_is_named_with_the_reason(directory: Path) -> None:
+    store = Store(directory / "results" / "store")
+    (job,) = plan(load_suite(directory / "suite.yaml")).jobs.values()
+    store.add(job)
+    store.work(job.key).write_text("a file where a directory should be")
+    told = bench(directory, "run", "suite.yaml", "--no-report")
+    assert told.returncode == 1, told.stderr
+    assert f"failed: evaluate Random/Catch/0: results/store/evaluate/{job.key}/work: File exists" in told.stdout
+
+
 def test_what_diverged_is_not_said_to_be_tried_again(directory: Path) -> None:
     store = Store(directory / "results" / "store")
     for job in plan(load_suite(directory / "suite.yaml")).jobs.values():

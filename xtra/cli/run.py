@@ -308,8 +308,9 @@ def _print_outcome(queue: LocalQueue, plan: Plan, console: Console) -> None:
     counts = Counter(queue.states.values())
     console.print(f"{counted(len(plan.jobs), 'job')}: " + ", ".join(f"{count} {state}" for state, count in counts.items()))
     labels, failed = plan_labels(plan), queue.keys_in(QueueState.FAILED)
-    for key, reason in [(job.key, job.reason) for job in job_statuses(queue.store, failed[:SHOWN_FAILURES])]:
-        console.print(f"failed: {labels[key]}: {printable(reason)}\n        xtra-bench logs {key}", soft_wrap=True)
+    for job in job_statuses(queue.store, failed[:SHOWN_FAILURES]):
+        reason = printable(queue.reasons.get(job.key, job.reason))
+        console.print(f"failed: {labels[job.key]}: {reason}\n        xtra-bench logs {job.key}", soft_wrap=True)
     if len(failed) > SHOWN_FAILURES:
         console.print(f"... and {len(failed) - SHOWN_FAILURES} more: xtra-bench logs")
     _print_left(queue, plan, console)

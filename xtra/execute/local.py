@@ -124,6 +124,8 @@ class LocalQueue:
         self._looked_elsewhere = 0.0
         self.interrupted: list[str] = []
         """Jobs that Ctrl-C or the end of the budget stopped; the last line of each one's log says from where it will go on."""
+        self.reasons: dict[str, str] = {}
+        """Why jobs failed whose workers did not say so themselves, by key."""
         self._order = critical_first(jobs)
         for key, job in jobs.items():
             store.add(job)
@@ -193,16 +195,27 @@ class LocalQueue:
         allocation = self._machine.allocate(self.jobs[key].resources)
         if allocation is None:
             return
-        if self.store.state(key, time.time()) is State.RUNNING:
+        try:
+            if self.store.state(key, time.time()) is State.RUNNING:
+                self._machine.free(allocation)
+                self.states[key] = QueueState.ELSEWHERE
+                return
+            process = self._spawn(key, allocation)
+        except OSError as error:  # a colleague's directory, a file in its place
             self._machine.free(allocation)
-            self.states[key] = QueueState.ELSEWHERE
+            self._fail(key, f"{error.filename or self.store.work(key)}: {error.strerror}")
             return
+        self._workers[key] = _Worker(process, allocation)
+        self.states[key] = QueueState.STARTING
+
+    def _spawn(self, key: str, allocation: Allocation) -> subprocess.Popen[bytes]:
+        """Starts the worker's process. Raises OSError where the job's files cannot be written."""
         self.store.work(key).mkdir(exist_ok=True)
         self.store.error_file(key).unlink(missing_ok=True)
         command = [sys.executable, "-P", "-m", "xtra.execute.worker", str(self.store.root), key]
         options = ["--stages", self._stages, "--parent", str(os.getpid())]
         with self.store.log_file(key).open("ab") as log:
-            process = subprocess.Popen(
+            return subprocess.Popen(
                 [*command, *options],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -210,14 +223,19 @@ class LocalQueue:
                 process_group=0,  # the terminal's Ctrl-C reaches the queue alone, which then stops its workers
                 env={**os.environ, "PYTHONHASHSEED": "0", **allocation.environment()},
             )
-        self._workers[key] = _Worker(process, allocation)
-        self.states[key] = QueueState.STARTING
+
+    def _fail(self, key: str, reason: str) -> None:
+        """Counts the job as failed, and writes down why if its directory can be written."""
+        self.states[key], self.reasons[key] = QueueState.FAILED, reason
+        with suppress(OSError):
+            write_text_atomically(self.store.error_file(key), f"{reason}\n")
 
     def _look_at_claims(self) -> None:
         for key in self.keys_in(QueueState.STARTING):
-            holder = holder_of(self.store.directory(key))
-            if holder is not None and holder.owner is not None and holder.owner.pid == self._workers[key].process.pid:
-                self.states[key] = QueueState.RUNNING
+            with suppress(OSError):  # the file server may be away for a moment
+                holder = holder_of(self.store.directory(key))
+                if holder is not None and holder.owner is not None and holder.owner.pid == self._workers[key].process.pid:
+                    self.states[key] = QueueState.RUNNING
 
     def _reap(self) -> None:
         for key, worker in list(self._workers.items()):
@@ -234,8 +252,8 @@ class LocalQueue:
                 manifest = self.store.manifest(key)
                 assert manifest is not None
                 self._budget.learn(self.jobs[key], manifest.seconds)
-            if self.states[key] is QueueState.FAILED and not self.store.error_file(key).exists():
-                write_text_atomically(self.store.error_file(key), _how_it_ended(status))
+            if self.states[key] is QueueState.FAILED and not self._failure_time(key):
+                self._fail(key, _how_it_ended(status))
 
     def _look_elsewhere(self) -> None:
         if time.monotonic() - self._looked_elsewhere < ELSEWHERE_SECONDS:
@@ -243,10 +261,17 @@ class LocalQueue:
         self._looked_elsewhere = time.monotonic()
         for key in self.keys_in(QueueState.ELSEWHERE):
             state = self.store.state(key, time.time())
-            if state is State.FAILED and self.store.error_file(key).stat().st_mtime > self._began:
+            if state is State.FAILED and self._failure_time(key) > self._began:
                 self.states[key] = QueueState.FAILED
             elif state is not State.RUNNING:
                 self.states[key] = self._finished_state(key) or QueueState.WAITING
+
+    def _failure_time(self, key: str) -> float:
+        """Returns when it was written down why the job failed; 0 if it was not, or another run has just removed it."""
+        try:
+            return self.store.error_file(key).stat().st_mtime
+        except OSError:
+            return 0.0
 
     def _stop_workers(self) -> None:
         try:
@@ -266,10 +291,10 @@ class LocalQueue:
 
 def _how_it_ended(status: int) -> str:
     if status >= 0:
-        return f"the worker ended with status {status} and no message; its log has its last words\n"
+        return f"the worker ended with status {status} and no message; its log has its last words"
     name = signal.Signals(-status).name
     hint = " (out of memory? `dmesg` would say)" if name == "SIGKILL" else ""
-    return f"the worker was killed by {name}{hint}; run again to go on from its last checkpoint\n"
+    return f"the worker was killed by {name}{hint}; run again to go on from its last checkpoint"
 
 
 def critical_first(jobs: Mapping[str, Job]) -> list[str]:
