@@ -226,6 +226,41 @@ def test_a_zombie_that_wakes_between_its_last_check_and_the_rename_overwrites_no
     assert (store.out(JOB.key) / "score.json").read_text() == "good"
 
 
+def test_an_old_output_that_cannot_be_cleared_away_fails_the_job_before_it_computes(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish(store)
+    store.reopen(JOB.key)
+
+    def refused(path: Path, ignore_errors: bool = False) -> None:
+        if not ignore_errors:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr("xtra.store.store.shutil.rmtree", refused)
+    with pytest.raises(PermissionError, match="out"):
+        store.begin(JOB.key)
+    assert state(store) is State.INTERRUPTED
+
+
+def test_an_output_that_lies_on_another_disk_gives_way_to_a_new_one(store: Store, tmp_path: Path) -> None:
+    finish(store)
+    store.out(JOB.key).rename(tmp_path / "other disk")
+    store.out(JOB.key).symlink_to(tmp_path / "other disk")
+    assert store.verify(JOB.key) is not None
+    store.reopen(JOB.key)
+    finish(store, "43")
+    assert (store.out(JOB.key) / "deep" / "score.json").read_text() == "43"
+    assert (tmp_path / "other disk" / "deep" / "score.json").read_text() == "42"
+
+
+def test_an_output_that_is_in_the_way_of_the_holder_is_no_takeover(store: Store) -> None:
+    attempt = begin(store)
+    store.out(JOB.key).mkdir()
+    (store.out(JOB.key) / "stray").touch()
+    with pytest.raises(OSError, match="not empty"):
+        store.commit(attempt, "complete", 1.0, {})
+
+
 def test_the_claim_of_a_process_that_died_here_is_taken_over_at_once(store: Store) -> None:
     code = "import os, sys, pathlib, xtra.store.store as s; s.Store(pathlib.Path(sys.argv[1])).begin(sys.argv[2]); os._exit(9)"
     assert subprocess.run([sys.executable, "-c", code, store.root, JOB.key], check=False).returncode == 9

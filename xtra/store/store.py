@@ -200,7 +200,10 @@ class Store:
         return manifest
 
     def begin(self, key: str, lease_seconds: float = LEASE_SECONDS) -> Attempt | None:
-        """Claims an unfinished or damaged job and makes it an empty `out`; None when it is finished, or a live process has it."""
+        """Claims an unfinished or damaged job and makes it an empty `out`; None when it is finished, or a live process has it.
+
+        Raises DamagedError, UnreadableError, OtherReleaseError; OSError where the old `out` cannot be cleared away.
+        """
         job = self.job(key)
         claim = acquire(self.directory(key), lease_seconds)
         if claim is None:
@@ -218,8 +221,9 @@ class Store:
         key = job.key
         self.work(key).mkdir(exist_ok=True)
         self.error_file(key).unlink(missing_ok=True)
-        for leftover in (self.out(key), *self.directory(key).glob("out-*")):
-            shutil.rmtree(leftover, ignore_errors=True)
+        _clear_place(self.out(key))
+        for leftover in self.directory(key).glob("out-*"):
+            shutil.rmtree(leftover, ignore_errors=True)  # a zombie may be writing there, and it is in nobody's way
         # Filled beside its final place: a zombie goes on writing into its own directory, never into its successor's.
         out = self.directory(key) / f"out-{claim.owner.token}"
         out.mkdir()
@@ -235,7 +239,7 @@ class Store:
         try:
             attempt.out.replace(self.out(job.key))
         except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or attempt.claim.held():
                 raise
             raise ClaimLostError(f"{job.key}: another process has put its own output in place") from None
         sync_directory(directory)
@@ -328,6 +332,14 @@ class Store:
 
     def _manifest_path(self, key: str) -> Path:
         return self.directory(key) / "manifest.json"
+
+
+def _clear_place(path: Path) -> None:
+    """Removes a directory with all that is in it, or a link to one that lies on another disk. Raises OSError."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _names(directory: Path) -> list[str]:
