@@ -162,8 +162,10 @@ def test_a_damaged_segment_is_found_out(tmp_path: Path) -> None:
     data = bytearray((tmp_path / segment.name).read_bytes())
     data[-1] ^= 1
     (tmp_path / segment.name).write_bytes(data)
+    other = ReplayLog(tmp_path)
     with pytest.raises(DamagedError, match=segment.name):
-        ReplayLog(tmp_path).load([segment.name], make())
+        other.load([segment.name], make())
+    assert other.segments == []  # so that what is written next begins with the first row
 
 
 def test_compressed_frames_are_read_back_bit_for_bit() -> None:

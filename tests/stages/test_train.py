@@ -11,6 +11,7 @@ from xtra.agents.efficientzero.agent import EfficientZeroLearner
 from xtra.stages import evaluate, train
 from xtra.stages.config import EvaluateConfig, TrainConfig
 from xtra.stages.context import Diverged, StageContext
+from xtra.store.files import StoreError, sha256
 from xtra.telemetry import Telemetry
 
 from ..tiny_agent import NETWORK
@@ -123,6 +124,34 @@ def test_a_run_whose_newest_checkpoint_is_damaged_goes_on_from_the_one_before(
     segments[-1].write_bytes(b"")
     train.run(config(), context(tmp_path))
     assert equal(outputs(tmp_path), outputs(finished))
+
+
+@pytest.mark.parametrize("fault", ["of another release", "segment lost", "segment altered"])
+def test_a_run_none_of_whose_checkpoints_will_do_begins_anew_at_the_next_attempt(
+    tmp_path: Path, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train, "SEGMENT_ROWS", 15)
+    train.run(config(), context(tmp_path / "undisturbed"))
+    disturbed = context(tmp_path / "disturbed")
+    with monkeypatch.context() as patch:
+        patch.setattr(train.OnlineTraining, "save_outputs", lambda training: None)
+        train.run(config(), disturbed)
+    first_segment = min((disturbed.work / "replay").iterdir())
+    match fault:
+        case "of another release":
+            for path in list((disturbed.work / "checkpoints").glob("step-*")):
+                state = torch.load(path, weights_only=False)
+                del state["work"]["learner"]["target"]
+                torch.save(state, path)
+                path.rename(path.with_name(f"{path.name[:17]}-{sha256(path)}"))
+        case "segment lost":
+            first_segment.unlink()
+        case "segment altered":
+            first_segment.write_bytes(first_segment.read_bytes()[:-1] + b"?")
+    with pytest.raises(StoreError, match="checkpoints: no checkpoint was of use, and all are removed; run again"):
+        train.run(config(), disturbed)
+    train.run(config(), disturbed)
+    assert equal(outputs(tmp_path / "disturbed"), outputs(tmp_path / "undisturbed"))
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_saves_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

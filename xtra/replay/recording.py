@@ -104,16 +104,17 @@ class ReplayLog:
     def load(self, names: list[str], replay: ReplayBuffer, tail: Sequence[str] = ()) -> None:
         """Fills an empty replay's frames and fixed columns from segments, and from what `write_tail` wrote after them.
 
-        Raises DamagedError when a file is missing or not what its name says.
+        Raises DamagedError, with nothing changed, when a file is missing or not what its name says.
         """
-        self.segments = [Segment(name) for name in names]
-        self._tails = [Segment(name) for name in tail]
-        for segment in [*self.segments, *self._tails]:
+        segments, tails = [Segment(name) for name in names], [Segment(name) for name in tail]
+        for segment in [*segments, *tails]:
             path = self.directory / segment.name
             if not path.is_file() or sha256(path) != segment.sha256:
                 raise DamagedError(path, "it is missing, or its bytes are not those its name tells")
-            with path.open("rb") as file:
+        for segment in [*segments, *tails]:
+            with (self.directory / segment.name).open("rb") as file:
                 _read(file, replay, segment)
+        self.segments, self._tails = segments, tails
 
 
 def _write(file: BinaryIO, replay: ReplayBuffer, first_row: int) -> None:

@@ -8,6 +8,7 @@ from the stage's state alone, so when checkpoints came changes no result.
 from __future__ import annotations
 
 import pickle
+import shutil
 import time
 from typing import Any, Protocol
 
@@ -16,7 +17,7 @@ import torch
 from xtra.search.engine import BadOutput
 from xtra.stages.context import Diverged, StageContext
 from xtra.store.checkpoint import CHECKPOINTS, Checkpoints
-from xtra.store.files import DamagedError
+from xtra.store.files import DamagedError, StoreError
 
 
 class Resumable(Protocol):
@@ -77,23 +78,35 @@ class _Saver:
 
     def resume(self) -> None:
         """Goes back to the newest checkpoint that is undamaged, as are the files that it names, or to the start if there is
-        none."""
+        none.
+
+        Raises StoreError where there are some and none will do, and removes them, so that the next attempt begins from the start:
+        this one's work may have taken over a part of theirs.
+        """
+        refused = False
         for _, path in self._checkpoints.good():
             # Our own file, checksummed: it may hold NumPy arrays.
             state = torch.load(path, map_location="cpu", weights_only=False)
             try:
                 self._work.restore(state["work"])
             except DamagedError as error:
-                print(f"{error}; going on from an earlier checkpoint")
+                print(f"{error}; trying an earlier checkpoint")
+                refused = True
                 continue
             except KeyError as error:
-                print(f"{path}: lacks {error}, so another release wrote it; going on from an earlier checkpoint")
+                print(f"{path}: lacks {error}, so another release wrote it; trying an earlier checkpoint")
+                refused = True
                 continue
             self._num_moves = state["num_moves"]
             self._context.telemetry.rewind(state["metrics_size"])
             self._context.stop.resumes_from = self._work.position()
             print(f"going on from {self._work.position()}", flush=True)
             return
+        if refused:
+            shutil.rmtree(self._checkpoints.directory)
+            raise StoreError(
+                f"{self._checkpoints.directory}: no checkpoint was of use, and all are removed; run again to begin anew"
+            )
         self._context.telemetry.rewind(0)
 
     def save_if_due(self) -> None:
