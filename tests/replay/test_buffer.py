@@ -180,17 +180,19 @@ def test_compressed_frames_are_read_back_bit_for_bit() -> None:
 
 
 def test_final_frames_go_with_the_rows_that_they_follow_and_survive_on_disk(tmp_path: Path) -> None:
-    """A ring of 7 slots: rows 0 to 2 are overwritten, and with row 2 what was seen after it."""
+    """A ring of 7 slots: rows 0 to 2 are overwritten, and with row 2 what was seen after it, also where all are read again."""
     replay, log = make(num_envs=2, expected=12), ReplayLog(tmp_path)
     for row in range(10):
         frames, ends = np.full((2, 2, 2, 3), row, np.uint8), np.array([row in (2, 8), row == 4])
         one = np.ones(2, np.float32)
         replay.append(frames, np.zeros(2, np.int64), one, ends, np.zeros((2, A), np.float32), one, frames + np.uint8(100))
         log.extend(replay)
-    other = make(num_envs=2, expected=12)
-    ReplayLog(tmp_path).load([segment.name for segment in log.segments[-replay.max_rows :]], other)
+    names = [segment.name for segment in log.segments]
+    held, all_rows = make(num_envs=2, expected=12), make(num_envs=2, expected=12)
+    ReplayLog(tmp_path).load(names[-replay.max_rows :], held)
+    ReplayLog(tmp_path).load(names, all_rows)
     slots, envs = replay.slots(np.array([4, 8])), np.array([1, 0])
-    for each in (replay, other):
+    for each in (replay, held, all_rows):
         assert set(each.final_frames.blocks) == set(zip(slots.tolist(), envs.tolist(), strict=True))
         assert each.final_frames.read(slots, envs)[:, 0, 0, 0].tolist() == [104, 108]
 

@@ -153,6 +153,7 @@ def _read(file: BinaryIO, replay: ReplayBuffer, segment: Segment) -> None:
     content, slots = load_segment(file), replay.slots(np.arange(segment.first_row, segment.end_row))
     for slot, frames in zip(slots.tolist(), iter_frames(content, replay.num_envs, replay.frame_shape), strict=True):
         replay.frames.write(slot, frames)
+        replay.final_frames.forget(slot, replay.num_envs)
     for name, column in content.columns.items():
         getattr(replay, name)[slots] = column
     for (row, env), block in content.final_blocks.items():
