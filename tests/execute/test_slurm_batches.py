@@ -26,6 +26,8 @@ from xtra.suite.diagnostics.errors import SuiteError
 from xtra.suite.load import load_suite
 from xtra.suite.resources import INSTEAD, SlurmSettings
 
+from .pretended_slurm import put_program
+
 
 def job(name: str, *before: Job, stage: str = "train", cpus: int = 1, sharers: int = 0) -> Job:
     resources = Resources(cpus=cpus, gpus=1, jobs_per_gpu=sharers) if sharers else Resources(cpus=cpus)
@@ -293,23 +295,6 @@ def test_a_worker_runs_on_the_snapshot_and_not_on_what_is_installed(tmp_path: Pa
         [sys.executable, bootstrap, "xtra.execute.worker"], capture_output=True, text=True, check=True, env={**os.environ}
     )
     assert done.stdout.strip() == str(bootstrap.parent / "xtra" / "execute" / "worker.py")
-
-
-def put_program(directory: Path, name: str, text: str) -> None:
-    directory.mkdir(exist_ok=True)
-    (directory / name).write_text(f"#!/bin/sh\n{text}\n")
-    (directory / name).chmod(0o755)
-
-
-@pytest.fixture
-def slurm(bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SlurmLauncher:
-    """A launcher whose SLURM has an empty queue and keeps the last script as `tmp_path/script`."""
-    programs = {"squeue": "", "srun": "", "scontrol": "echo MaxArraySize = 1001"}
-    programs["sbatch"] = f"cp $1 '{tmp_path}/script'; echo Submitted batch job 12"
-    for name, text in programs.items():
-        put_program(tmp_path / "bin", name, text)
-    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
-    return SlurmLauncher(bench.store, tmp_path / "slurm", SlurmProfile())
 
 
 def test_exactly_what_can_be_run_and_is_missing_would_be_submitted(

@@ -27,7 +27,15 @@ from submitit.core.utils import CommandFunction, FailedJobError, FailedSubmissio
 from xtra.execute.machine import NO_GPU
 from xtra.execute.slurm.arrays import JobArray, submit_arrays
 from xtra.execute.slurm.profile import REPORT, SlurmProfile, parameters
-from xtra.execute.slurm.queue import NAME_PREFIX, NoSlurmError, QueueEntry, SlurmError, Submissions, max_array_size
+from xtra.execute.slurm.queue import (
+    NAME_PREFIX,
+    NoSlurmError,
+    QueueEntry,
+    SlurmError,
+    Submissions,
+    UnknownFateError,
+    max_array_size,
+)
 from xtra.execute.slurm.task import SlurmTask
 from xtra.execute.snapshot import take_snapshot
 from xtra.execute.worker import STAGES
@@ -164,6 +172,8 @@ class SlurmLauncher:
         def counted(array: JobArray) -> Sequence[str]:
             try:
                 slurm_ids = sbatch(array)
+            except UnknownFateError:
+                raise
             except SlurmError as error:
                 kept = "what was submitted before stays queued, and the same command goes on from there"
                 raise SlurmError(f"{error}; {kept if done.calls else 'nothing was submitted'}") from None
@@ -202,7 +212,7 @@ class SlurmLauncher:
     ) -> list[str]:
         """Calls sbatch once: element i runs the jobs of keys `elements[i]` by calling `task` with the i-th of each column.
 
-        Raises SlurmError with sbatch's words.
+        Raises SlurmError with sbatch's words, UnknownFateError where SLURM may have queued the jobs all the same.
         """
         import_module("cloudpickle").register_pickle_by_value(sys.modules[SlurmTask.__module__])
         identity = secrets.token_hex(6)
@@ -213,8 +223,12 @@ class SlurmLauncher:
         try:
             return [slurm_job.job_id for slurm_job in executor.map_array(task, *columns)]
         except (FailedJobError, FailedSubmissionError, OSError) as error:
-            shutil.rmtree(folder)
             jobs = "1 job" if len(columns[0]) == 1 else f"{len(columns[0])} jobs"
+            try:
+                self.submissions.withdraw(identity)
+            except SlurmError as silence:
+                fate = "they may be queued all the same, and the same command finds out once SLURM answers"
+                raise UnknownFateError(f"sbatch failed for {jobs}: {error}; {silence}; {fate}") from None
             raise SlurmError(f"sbatch refused {jobs}: {error}") from None
 
     @contextmanager

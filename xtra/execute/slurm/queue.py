@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import re
+import shutil
 import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -37,6 +38,10 @@ class NoSlurmError(SlurmError):
     """Raised where a machine has no SLURM, or one that belongs to no cluster."""
 
 
+class UnknownFateError(SlurmError):
+    """Raised when a call of sbatch failed and SLURM does not say whether it has the jobs all the same."""
+
+
 @dataclass(frozen=True)
 class QueueEntry:
     """A job of the store that SLURM has: its SLURM id (`123` or `123_4`), state and, while pending, the reason.
@@ -64,6 +69,16 @@ class Submissions:
         folder.mkdir(parents=True)
         write_json(folder / "submission.json", {"schema_version": 2, "elements": [list(keys) for keys in elements]})
         return folder
+
+    def withdraw(self, identity: str) -> None:
+        """Forgets a submission whose call of sbatch has failed, and cancels what SLURM has of it all the same (the call timed
+        out): submitit had not yet laid down what those tasks would run.
+
+        Raises SlurmError, and keeps the record, when SLURM does not answer: the jobs may be queued.
+        """
+        name = f"{NAME_PREFIX}{identity}"
+        cancel(QueueEntry(slurm_id, state, reason) for slurm_id, other, state, reason in _squeue() if other == name)
+        shutil.rmtree(self.directory / identity)
 
     def queued(self) -> dict[str, QueueEntry]:
         """Returns the jobs that SLURM has pending or running, by key. Raises SlurmError when the controller does not answer."""

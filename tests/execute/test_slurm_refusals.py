@@ -1,0 +1,58 @@
+"""What becomes of jobs when sbatch fails: nothing is queued twice, lost, or promised in vain. No SLURM needed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from xtra.execute.slurm.launch import SlurmLauncher
+from xtra.execute.slurm.queue import SlurmError, UnknownFateError
+
+from .pretended_slurm import put_program
+
+TIMES_OUT = """\
+name=$(sed -n 's/^#SBATCH --job-name=//p' "$1")
+echo "70_0|$name|PENDING|None" >> '{queue}'
+echo 'Socket timed out on send/recv operation' >&2
+exit 1"""
+"""An sbatch that has queued the job by the time that it gives up."""
+
+
+@pytest.fixture
+def queue(slurm: SlurmLauncher, tmp_path: Path) -> Path:
+    """What squeue tells, and scancel empties. The launcher's sbatch times out once it has queued."""
+    listing = tmp_path / "queue"
+    listing.touch()
+    programs = {"squeue": f"cat '{listing}'", "scancel": f"echo $* >> '{tmp_path}/cancelled'; : > '{listing}'"}
+    for name, text in {**programs, "sbatch": TIMES_OUT.format(queue=listing)}.items():
+        put_program(tmp_path / "bin", name, text)
+    return listing
+
+
+def records(slurm: SlurmLauncher) -> list[Path]:
+    return list(slurm.directory.glob("*/submission.json"))
+
+
+def test_what_a_failed_sbatch_queued_all_the_same_is_cancelled(bench: Any, slurm: SlurmLauncher, queue: Path) -> None:
+    jobs = {job.key: job for job in (bench.job("a"), bench.job("b"))}
+    with pytest.raises(SlurmError, match=r"sbatch refused 2 jobs: .*Socket timed out.*; nothing was submitted"):
+        slurm.submit(jobs)
+    assert (queue.parent / "cancelled").read_text() == "--quiet 70_0\n"
+    assert queue.read_text() == ""
+    assert not records(slurm)
+
+
+def test_what_a_failed_sbatch_may_have_queued_is_found_once_slurm_answers(bench: Any, slurm: SlurmLauncher, queue: Path) -> None:
+    job = bench.job("a")
+    put_program(queue.parent / "bin", "squeue", f"[ -s '{queue}' ] && exit 1; exit 0")
+    with pytest.raises(
+        UnknownFateError, match=r"sbatch failed for 1 job: .*timed out.*queue is unknown.*may be queued"
+    ) as caught:
+        slurm.submit({job.key: job})
+    assert "nothing was submitted" not in str(caught.value)
+    assert len(records(slurm)) == 1
+    put_program(queue.parent / "bin", "squeue", f"cat '{queue}'")
+    again = slurm.submit({job.key: job})
+    assert (list(again.queued), again.calls) == ([job.key], 0)
