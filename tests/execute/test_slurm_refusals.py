@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from xtra.cli.main import app
 from xtra.execute.slurm.launch import SlurmLauncher
 from xtra.execute.slurm.queue import SlurmError, UnknownFateError
 
@@ -56,3 +58,23 @@ def test_what_a_failed_sbatch_may_have_queued_is_found_once_slurm_answers(bench:
     put_program(queue.parent / "bin", "squeue", f"cat '{queue}'")
     again = slurm.submit({job.key: job})
     assert (list(again.queued), again.calls) == ([job.key], 0)
+
+
+def test_a_report_that_sbatch_refused_is_submitted_by_the_same_command_and_only_once(
+    slurm: SlurmLauncher, queue: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    takes = "name=$(sed -n 's/^#SBATCH --job-name=//p' \"$1\")\n"
+    takes += f"echo \"70|$name|PENDING|None\" >> '{queue}'; echo Submitted batch job 70"
+    put_program(queue.parent / "bin", "sbatch", f"[ -s '{queue}' ] && echo no account >&2 && exit 1\n{takes}")
+    monkeypatch.chdir(queue.parent)
+    command = ["run", "catch", "--executor", "slurm", "--only", "Random", "--seeds", "0"]
+    refused = CliRunner().invoke(app, command)
+    assert refused.exit_code == 2
+    assert "no account; it is the job that reports, the others stay queued, and the same command" in refused.stderr
+    put_program(queue.parent / "bin", "sbatch", takes)
+    for _ in range(2):
+        again = CliRunner().invoke(app, command)
+        assert again.exit_code == 0, again.output
+        assert "1 queued before, 0 submitted" in again.stdout
+        assert "the report will be " in again.stdout
+        assert len(queue.read_text().splitlines()) == 2  # the evaluation, and the job that reports

@@ -53,7 +53,7 @@ def launch(plan: Plan, description: RunDescription, results: Path, profile: Path
         launcher = _launcher(results, profile)
         submitted = launcher.submit(plan.jobs)
         directory = begin_run(results, plan)
-        if submitted.new and not wait:
+        if not wait and _lacks_report(plan, launcher, submitted):
             _submit_conclusion(plan, description, directory, launcher, submitted)
     print_submitted(submitted, console, "submitted")
     if not (submitted.new or submitted.queued or submitted.held):
@@ -61,7 +61,8 @@ def launch(plan: Plan, description: RunDescription, results: Path, profile: Path
     if wait:
         _wait(plan, launcher, console)
         return True
-    console.print(f"the report will be {directory / 'report.html'}", soft_wrap=True)
+    if submitted.new or submitted.queued:
+        console.print(f"the report will be {directory / 'report.html'}", soft_wrap=True)
     console.print("`xtra-bench status` shows where jobs stand; the same command submits again what has failed", soft_wrap=True)
     return False
 
@@ -111,6 +112,11 @@ def _slurm_errors_refused() -> Iterator[None]:
     except SlurmError as error:
         remedy = "; run this on a login node, or leave out --executor slurm" if isinstance(error, NoSlurmError) else ""
         raise refusal(f"{error}{remedy}") from None
+
+
+def _lacks_report(plan: Plan, launcher: SlurmLauncher, submitted: LaunchResult) -> bool:
+    """Tells whether jobs are on their way that no job in the queue will report on."""
+    return bool(submitted.new) or (bool(submitted.queued) and plan.id not in launcher.submissions.reports())
 
 
 def _submit_conclusion(

@@ -197,10 +197,17 @@ class SlurmLauncher:
         return parameters(first.resources, max(map(len, array.elements)), site, array.dependency)
 
     def submit_conclusion(self, request: Path, after: Sequence[str]) -> None:
-        """Submits a launch's last job: collects and reports when the jobs of SLURM ids `after` are over, however they ended."""
+        """Submits a launch's last job: collects and reports when the jobs of SLURM ids `after` are over, however they ended.
+
+        request: its file, named by the plan's id. Raises SlurmError.
+        """
         bootstrap = take_snapshot(self.directory / "code")
         command = CommandFunction([sys.executable, str(bootstrap), CONCLUDE])
-        self._sbatch([], self._conclusion_request(after), command, [str(request)])
+        try:
+            self._sbatch([], self._conclusion_request(after), command, [str(request)], report=request.stem)
+        except SlurmError as error:
+            others = "it is the job that reports, the others stay queued, and the same command submits what is missing"
+            raise SlurmError(f"{error}; {others}") from None
 
     def _conclusion_request(self, after: Sequence[str]) -> dict[str, Any]:
         arrays = sorted({slurm_id.partition("_")[0] for slurm_id in after})
@@ -208,15 +215,22 @@ class SlurmLauncher:
         return parameters(asked, 1, self.profile.of(REPORT, asked), f"afterany:{':'.join(arrays)}")
 
     def _sbatch(
-        self, elements: Sequence[Sequence[str]], asked: dict[str, Any], task: Callable[..., Any], *columns: Sequence[Any]
+        self,
+        elements: Sequence[Sequence[str]],
+        asked: dict[str, Any],
+        task: Callable[..., Any],
+        *columns: Sequence[Any],
+        report: str | None = None,
     ) -> list[str]:
         """Calls sbatch once: element i runs the jobs of keys `elements[i]` by calling `task` with the i-th of each column.
+
+        report: the id of the plan that it reports on, if that is what it does.
 
         Raises SlurmError with sbatch's words, UnknownFateError where SLURM may have queued the jobs all the same.
         """
         import_module("cloudpickle").register_pickle_by_value(sys.modules[SlurmTask.__module__])
         identity = secrets.token_hex(6)
-        folder = self.submissions.record(identity, elements)
+        folder = self.submissions.record(identity, elements, report)
         # A fresh executor for every call: parameters are sticky, and the next array would inherit the dependency.
         executor = submitit.SlurmExecutor(folder=folder, max_num_timeout=REQUEUES, python=shlex.quote(sys.executable))
         executor.update_parameters(job_name=f"{NAME_PREFIX}{identity}", **asked)

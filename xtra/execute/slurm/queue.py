@@ -10,6 +10,7 @@ import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from xtra.store.files import write_json
 
@@ -63,11 +64,15 @@ class Submissions:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
 
-    def record(self, identity: str, elements: Sequence[Sequence[str]]) -> Path:
-        """Creates the directory of a submission that is about to be made; element i of the array runs the jobs `elements[i]`."""
+    def record(self, identity: str, elements: Sequence[Sequence[str]], report: str | None = None) -> Path:
+        """Creates the directory of a submission that is about to be made; element i of the array runs the jobs `elements[i]`.
+
+        report: the id of the plan, for the job that reports on it.
+        """
         folder = self.directory / identity
         folder.mkdir(parents=True)
-        write_json(folder / "submission.json", {"schema_version": 2, "elements": [list(keys) for keys in elements]})
+        record = {"schema_version": 2, "elements": [list(keys) for keys in elements]}
+        write_json(folder / "submission.json", record | ({} if report is None else {"report": report}))
         return folder
 
     def withdraw(self, identity: str) -> None:
@@ -100,6 +105,12 @@ class Submissions:
             entries += [(key, QueueEntry(slurm_id, state, reason)) for key in keys or [""]]
         return entries
 
+    def reports(self) -> set[str]:
+        """Returns the ids of the plans whose job that reports SLURM has pending or running. Raises SlurmError when the controller
+        does not answer."""
+        live = {name for _, name, state, reason in _squeue() if state not in GONE and reason != NEVER}
+        return {str(record["report"]) for record in map(self._record, live) if "report" in record}
+
     def logs(self, key: str) -> list[Path]:
         """Returns the logs of SLURM and submitit about a job, the latest start last; its own output is in its log in the
         store."""
@@ -113,13 +124,21 @@ class Submissions:
 
     def _elements(self, job_name: str) -> list[list[str]] | None:
         """Reads the keys in each element of a submission; None for one of another store, or where the record disagrees."""
+        record = self._record(job_name)
         try:
-            record = json.loads((self.directory / job_name.removeprefix(NAME_PREFIX) / "submission.json").read_bytes())
             # Schema 1 knew no elements of several jobs.
             elements = [[key] for key in record["keys"]] if "keys" in record else record["elements"]
             return [[str(key) for key in keys if isinstance(key, str)] for keys in elements if isinstance(keys, list)]
-        except (OSError, ValueError, KeyError, TypeError):
+        except (KeyError, TypeError):
             return None
+
+    def _record(self, job_name: str) -> dict[str, Any]:
+        """Reads the record of a submission; it is empty for one of another store, or where it is of another shape."""
+        try:
+            record = json.loads((self.directory / job_name.removeprefix(NAME_PREFIX) / "submission.json").read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return record if isinstance(record, dict) else {}
 
 
 def cancel(queued: Iterable[QueueEntry]) -> None:
