@@ -13,6 +13,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -366,6 +367,14 @@ def test_a_claim_whose_pid_another_process_has_by_now_is_taken_over(store: Store
     assert store.begin(JOB.key) is None  # this very process, alive
     path.write_text(json.dumps(asdict(replace(owner, born=owner.born - 60))))
     assert begin(store).claim.number == 2
+
+
+@pytest.mark.parametrize("step", [-1.0, 1.0])
+def test_a_step_of_the_clock_takes_no_job_from_a_live_process(store: Store, monkeypatch: pytest.MonkeyPatch, step: float) -> None:
+    owner = begin(store).claim.owner
+    monkeypatch.setattr(psutil.Process, "create_time", lambda process: owner.born + step)
+    assert not owner.known_dead()
+    assert store.begin(JOB.key) is None
 
 
 def test_a_takeover_between_the_rename_and_the_manifest_is_noticed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,10 @@ from xtra.store.files import StoreError
 LEASE_SECONDS = 120.0
 """A claim without a heartbeat for this long is dead, wherever its owner ran. Four heartbeats fit in."""
 
+CLOCK_STEP_SECONDS = 10.0
+"""By how much a process's time of birth may seem to move: the system counts it from the clock as it is set now. That another
+process is born with the same pid so soon is unlikely, and would only keep the claim in force until its lease is over."""
+
 _NAME = re.compile(r"claim-(\d+)")
 
 
@@ -63,7 +67,8 @@ class Owner:
             return False
         try:
             process = psutil.Process(self.pid)
-            return bool(process.create_time() != self.born or process.status() == psutil.STATUS_ZOMBIE)
+            another = abs(process.create_time() - self.born) > CLOCK_STEP_SECONDS
+            return bool(another or process.status() == psutil.STATUS_ZOMBIE)
         except psutil.NoSuchProcess:
             return True
         except psutil.AccessDenied:
