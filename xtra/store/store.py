@@ -132,7 +132,7 @@ class Store:
             there = json.loads(path.read_bytes())
             if there == record or there["schema_version"] != JOB_SCHEMA_VERSION:
                 return
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
+        except (FileNotFoundError, ValueError, KeyError, TypeError, RecursionError):
             path.parent.mkdir(parents=True, exist_ok=True)
         write_text_atomically(path, json_text(record))
 
