@@ -19,6 +19,7 @@ from xtra.envs.config import EnvironmentConfig
 from xtra.protocol.families import PROTOCOLS
 from xtra.registry import forgotten_at_registration
 from xtra.stages.config import EvaluationConfig, TrainingConfig
+from xtra.suite.finetuning_rules import check_retention
 from xtra.suite.presets import PRESETS, SIZES
 from xtra.suite.spec import MethodSpec, SuiteSpec
 from xtra.transfer.config import COMPONENTS, LearningRateConfig, TransferConfig
@@ -120,6 +121,7 @@ class MethodConfig(Config):
         if start.frozen and not (self.transfer.init_from or self.transfer.pretraining.method != "none"):
             raise ValueError("transfer.start.frozen names components, but nothing is pretrained that could stay as it is")
         self._check_what_pretraining_alone_allows()
+        check_retention(self.transfer)
         if fresh := [name for name in start.frozen if name not in start.components]:
             raise ValueError(f"transfer.start.frozen: {', '.join(fresh)} is not loaded (transfer.start.components)")
         if set(start.frozen) >= set(COMPONENTS):

@@ -192,7 +192,8 @@ class RetentionConfig(Config):
     method: Literal["none", "l2_sp", "ewc", "kickstarting"] = "none"
     """No penalty ([P]); the distance to the loaded weights (L2-SP: Li et al., 2018); the same weighted by the sources' diagonal
     Fisher information (EWC: Kirkpatrick et al., 2017); or the divergence from the pretrained policy on the target's observations
-    (kickstarting: Schmitt et al., 2018; in finetuning: Wolczyk et al., 2024)."""
+    (kickstarting: Schmitt et al., 2018; in finetuning: Wolczyk et al., 2024). The last two need the pretrained heads, loaded and
+    not reset."""
     strength: float = Field(0.01, ge=0.0)
     """Factor of the penalty in the loss at the first update. [ours]: each method needs its own."""
     decay: float = Field(1.0, gt=0.0, le=1.0)

@@ -5,7 +5,8 @@
     kickstarting   mean KL divergence of the policy from the pretrained one, on the target's observations (Schmitt et al., 2018;
                    in finetuning: Wolczyk et al., 2024)
 
-w0 are the weights that training started from.
+w0 are the weights that training started from. Of heads that are not loaded, or drawn anew, there is nothing to forget
+(`xtra.suite.finetuning_rules`).
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ class Retention(Protocol):
     """A penalty on what the network has become."""
 
     def penalty(self, network: EfficientZeroNetwork, observations: Tensor) -> Tensor:
-        """Returns a scalar that is 0 for the network that training started from. observations: the target's, `[B, 3 F, H, W]`."""
+        """Returns a scalar that is 0 for the network that was started from. Where `start.batch_norm: target` then replaces its
+        statistics, its policy departs before the first update. observations: the target's, `[B, 3 F, H, W]`."""
         ...
 
 
@@ -64,7 +66,8 @@ class Kickstarting:
     def penalty(self, network: EfficientZeroNetwork, observations: Tensor) -> Tensor:
         """Computes the mean KL(pretrained || current) `[]` over the game's own actions, on observations `[B, 3 F, H, W]`.
 
-        Both networks are in evaluation mode, so that it is 0 at first and leaves batch-norm statistics alone.
+        Both networks are in evaluation mode, so that it leaves batch-norm statistics alone and is 0 at first. It is not where
+        `start.batch_norm: target` estimates the learning network's statistics anew: the pretrained policy keeps its own.
         """
         with torch.no_grad():
             pretrained = self._log_policies(self._pretrained, observations)
