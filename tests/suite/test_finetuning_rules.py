@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from typing import Any
 
 import pytest
@@ -46,3 +48,32 @@ def test_ewc_needs_the_dynamics_too_which_kickstarting_and_l2_sp_do_not() -> Non
     assert "at least representation, dynamics, prediction" in refusal("efficientzero", {"retention.method": "ewc", **parts})
     for method in ("kickstarting", "l2_sp"):
         transferred("efficientzero", {"retention.method": method, **parts})
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "valid"),
+    [
+        ("start.retained", 0.5, "it must be 1.0"),
+        ("start.reset_heads", True, "it must be false"),
+        ("start.batch_norm", "target", 'it must be "pretrained"'),
+        ("start.frozen", ["representation"], r"it must be \[\]"),
+        ("start.components", ["representation"], r'it must be \["representation", "dynamics"'),
+        ("retention.method", "l2_sp", 'it must be "none"'),
+        ("learning_rates.representation", 0.1, "it must be 1.0"),
+    ],
+)
+def test_a_network_that_is_played_as_it_is_takes_no_setting_of_finetuning(setting: str, value: Any, valid: str) -> None:
+    message = refusal("efficientzero", {"zero_shot": True, setting: value})
+    assert f"transfer.{setting} is {json.dumps(value)}, but transfer.zero_shot is true" in message
+    assert re.search(valid, message)
+
+
+def test_a_cloned_policy_is_never_trained_so_it_takes_none_either() -> None:
+    for setting, value in (("start.retained", 0.5), ("start.frozen", ["representation"])):
+        assert "agent cloning is never trained" in refusal("cloning", {setting: value})
+
+
+@pytest.mark.parametrize("agent", ["efficientzero", "curl"])
+def test_what_an_agent_loads_by_default_is_played_as_it_is(agent: str) -> None:
+    transferred(agent, {"zero_shot": True})
+    assert "it must be" in refusal(agent, {"zero_shot": True, "start.components": ["representation"]})

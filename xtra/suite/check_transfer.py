@@ -15,7 +15,6 @@ from xtra.suite.diagnostics.document import DataPath, Document, Problems
 from xtra.suite.diagnostics.errors import Location, Problem, nearest, shown
 from xtra.suite.method import MethodConfig, resolve
 from xtra.suite.spec import OTHER_TARGETS, MethodSpec, SuiteSpec
-from xtra.transfer.config import COMPONENTS
 
 INIT_FROM = "transfer.init_from"
 
@@ -142,10 +141,8 @@ def _problems(name: str, config: MethodConfig, file: Path, targets: Collection[s
     if known:
         message = f"{file} has learned from {', '.join(known)}: a target would be known before it is learned"
         yield Problem(location, message, "leave the game out of `targets`, or take a network that has not seen it")
-    # Training takes some components; what is scored as it is needs all of them.
-    components = config.transfer.start.components if config.learns_online else COMPONENTS
     network = {"agent": header.agent, "environment": header.environment}
-    unequal = differences(network, config.agent, config.environment, components)
+    unequal = differences(network, config.agent, config.environment, config.transfer.start.components)
     if unequal:
         remedy = "set the method to the file's values; or take parts that do not depend on them: transfer.start.components"
         yield Problem(location, f"{shown(name)} cannot start from {file}: {'; '.join(unequal)}", remedy)

@@ -3,7 +3,13 @@ else has run, is refused."""
 
 from __future__ import annotations
 
-from xtra.transfer.config import Component, TransferConfig
+import json
+from operator import attrgetter
+
+from pydantic import BaseModel
+
+from xtra.agents.registry import AGENTS
+from xtra.transfer.config import Component, LearningRateConfig, StartConfig, TransferConfig
 
 PRETRAINED_POLICY: dict[str, tuple[Component, ...]] = {
     "kickstarting": ("representation", "prediction"),
@@ -11,6 +17,18 @@ PRETRAINED_POLICY: dict[str, tuple[Component, ...]] = {
 }
 """Components of what a method of retention measures before the first update: the policy; for EWC also the value, and what the
 dynamics make of both."""
+
+
+def check_untrained(agent: str, transfer: TransferConfig) -> None:
+    """Refuses settings of finetuning where a pretrained network is played as it is: whatever they say, it scores the same."""
+    reason = "transfer.zero_shot is true" if transfer.zero_shot else f"agent {agent} is never trained"
+    for path in ("retention.method", *_leaves("start", StartConfig), *_leaves("learning_rates", LearningRateConfig)):
+        value = json.dumps(attrgetter(path)(transfer))
+        default = json.dumps(AGENTS[agent].defaults.get(f"transfer.{path}", attrgetter(path)(TransferConfig())))
+        if value != default:
+            raise ValueError(
+                f"transfer.{path} is {value}, but {reason}: the pretrained network is played as it is, so it must be {default}"
+            )
 
 
 def check_retention(transfer: TransferConfig) -> None:
@@ -31,3 +49,7 @@ def check_retention(transfer: TransferConfig) -> None:
                 f"transfer.start.{name} is {value}, but transfer.retention.method is {method}, which measures pretrained heads: "
                 f"it needs {valid}; l2_sp holds whatever is loaded"
             )
+
+
+def _leaves(block: str, config: type[BaseModel]) -> list[str]:
+    return [f"{block}.{name}" for name in config.model_fields]

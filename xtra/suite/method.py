@@ -19,7 +19,7 @@ from xtra.envs.config import EnvironmentConfig
 from xtra.protocol.families import PROTOCOLS
 from xtra.registry import forgotten_at_registration
 from xtra.stages.config import EvaluationConfig, TrainingConfig
-from xtra.suite.finetuning_rules import check_retention
+from xtra.suite.finetuning_rules import check_retention, check_untrained
 from xtra.suite.presets import PRESETS, SIZES
 from xtra.suite.spec import MethodSpec, SuiteSpec
 from xtra.transfer.config import COMPONENTS, LearningRateConfig, TransferConfig
@@ -97,7 +97,7 @@ class MethodConfig(Config):
             raise ValueError(f"transfer.pretraining.method is {method}; agent {name} takes {taken}")
         if self.transfer.cross_tasks.enabled and name != "efficientzero":
             raise ValueError(f"transfer.cross_tasks.enabled is true; agent {name} has no cross-tasks, efficientzero has")
-        if self.transfer.zero_shot and method == "none" and self.transfer.init_from is None:
+        if self.transfer.zero_shot and not self.transfer.is_pretrained:
             raise ValueError("transfer.zero_shot is true, but transfer.pretraining.method is none: there is nothing to evaluate")
         if self.transfer.zero_shot and self.transfer.cross_tasks.enabled:
             raise ValueError("transfer.zero_shot is true: nothing is trained on the target, so cross_tasks must not be enabled")
@@ -118,9 +118,11 @@ class MethodConfig(Config):
     def _parts_of_transfer_fit(self) -> Self:
         """Refuses settings that would be ignored in silence, or fail after everything else has run."""
         start, weights = self.transfer.start, self.transfer.task_weights
-        if start.frozen and not (self.transfer.init_from or self.transfer.pretraining.method != "none"):
+        if start.frozen and not self.transfer.is_pretrained:
             raise ValueError("transfer.start.frozen names components, but nothing is pretrained that could stay as it is")
         self._check_what_pretraining_alone_allows()
+        if self.transfer.is_pretrained and not self.learns_online:
+            check_untrained(self.agent.name, self.transfer)
         check_retention(self.transfer)
         if fresh := [name for name in start.frozen if name not in start.components]:
             raise ValueError(f"transfer.start.frozen: {', '.join(fresh)} is not loaded (transfer.start.components)")
@@ -158,11 +160,10 @@ class MethodConfig(Config):
             "transfer.probes.predictors": bool(transfer.probes.predictors),
             "transfer.learning_rates": transfer.learning_rates != LearningRateConfig(),
         }
-        pretrained = transfer.init_from is not None or transfer.pretraining.method != "none"
         if transfer.probes.predictors and transfer.init_from is not None:
             raise ValueError("transfer.probes.predictors is set; of a network from a file the source game's data are not known")
         for path, is_used in used.items():
-            if is_used and not pretrained and path != "transfer.learning_rates":
+            if is_used and not transfer.is_pretrained and path != "transfer.learning_rates":
                 raise ValueError(f"{path} is set, but nothing is pretrained that it could change")
             if is_used and self.agent.name != "efficientzero" and path != "transfer.start.retained":
                 raise ValueError(f"{path} is set; agent {self.agent.name} does not read it, efficientzero does")

@@ -275,7 +275,13 @@ class TransferConfig(Config):
     probes: ProbesConfig = ProbesConfig()
     """Predictors of transfer, which change nothing that is trained."""
     zero_shot: bool = False
-    """Evaluate the pretrained network on the target as it is, without any training there."""
+    """Evaluate the pretrained network on the target as it is, without any training there; `start`, `learning_rates` and
+    `retention` must be left as they are by default."""
+
+    @property
+    def is_pretrained(self) -> bool:
+        """True if there is a pretrained network, made here or from a file."""
+        return self.init_from is not None or self.pretraining.method != "none"
 
     @property
     def crosses_sources(self) -> bool:
