@@ -77,3 +77,28 @@ def test_a_cloned_policy_is_never_trained_so_it_takes_none_either() -> None:
 def test_what_an_agent_loads_by_default_is_played_as_it_is(agent: str) -> None:
     transferred(agent, {"zero_shot": True})
     assert "it must be" in refusal(agent, {"zero_shot": True, "start.components": ["representation"]})
+
+
+@pytest.mark.parametrize(
+    ("agent", "settings", "told"),
+    [
+        (
+            "curl",
+            {"start.components": ["representation", "dynamics"]},
+            "names dynamics; a network of agent curl has",
+        ),
+        ("curl", {"start.frozen": ["representation", "prediction"]}, "nothing that the network plays by is left to learn"),
+        ("curl", {"start.frozen": ["representation", "prediction", "projection"]}, "see transfer.zero_shot"),
+        ("efficientzero", {"start.frozen": ["representation", "dynamics", "prediction"]}, "is left to learn"),
+        ("efficientzero", {"start.components": ["prediction"], "start.frozen": ["dynamics"]}, "dynamics is not loaded"),
+    ],
+)
+def test_components_are_those_of_the_agents_own_network_and_one_it_plays_by_learns(
+    agent: str, settings: dict[str, Any], told: str
+) -> None:
+    assert told in refusal(agent, settings)
+
+
+def test_all_but_one_component_that_the_network_plays_by_may_be_frozen() -> None:
+    transferred("efficientzero", {"start.frozen": ["representation", "dynamics", "projection"]})
+    transferred("curl", {"start.frozen": ["representation", "projection"]})

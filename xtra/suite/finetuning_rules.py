@@ -9,7 +9,8 @@ from operator import attrgetter
 from pydantic import BaseModel
 
 from xtra.agents.registry import AGENTS
-from xtra.transfer.config import Component, LearningRateConfig, StartConfig, TransferConfig
+from xtra.networks.network_file import ARCHITECTURES, DEPENDS_ON
+from xtra.transfer.config import COMPONENTS, Component, LearningRateConfig, StartConfig, TransferConfig
 
 PRETRAINED_POLICY: dict[str, tuple[Component, ...]] = {
     "kickstarting": ("representation", "prediction"),
@@ -17,6 +18,27 @@ PRETRAINED_POLICY: dict[str, tuple[Component, ...]] = {
 }
 """Components of what a method of retention measures before the first update: the policy; for EWC also the value, and what the
 dynamics make of both."""
+
+
+def check_components(agent: str, start: StartConfig) -> None:
+    """Refuses components that the agent's network does not have, frozen ones that are not loaded, and a network of which nothing
+    that it plays by would learn: the projection is for a loss alone."""
+    own = components_of(agent)
+    if absent := [name for name in start.components if name not in own]:
+        raise ValueError(f"transfer.start.components names {', '.join(absent)}; a network of agent {agent} has {', '.join(own)}")
+    if fresh := [name for name in start.frozen if name not in start.components]:
+        raise ValueError(f"transfer.start.frozen: {', '.join(fresh)} is not loaded (transfer.start.components)")
+    if set(start.frozen) >= set(own) - {"projection"}:
+        raise ValueError(
+            f"transfer.start.frozen is {', '.join(start.frozen)}: nothing that the network plays by is left to learn; "
+            "see transfer.zero_shot"
+        )
+
+
+def components_of(agent: str) -> tuple[Component, ...]:
+    """Returns the components of an agent's network; of a plugin's agent, any."""
+    architecture = ARCHITECTURES.get(agent)
+    return COMPONENTS if architecture is None else tuple(DEPENDS_ON[architecture])
 
 
 def check_untrained(agent: str, transfer: TransferConfig) -> None:

@@ -19,10 +19,10 @@ from xtra.envs.config import EnvironmentConfig
 from xtra.protocol.families import PROTOCOLS
 from xtra.registry import forgotten_at_registration
 from xtra.stages.config import EvaluationConfig, TrainingConfig
-from xtra.suite.finetuning_rules import check_retention, check_untrained
+from xtra.suite.finetuning_rules import check_components, check_retention, check_untrained
 from xtra.suite.presets import PRESETS, SIZES
 from xtra.suite.spec import MethodSpec, SuiteSpec
-from xtra.transfer.config import COMPONENTS, LearningRateConfig, TransferConfig
+from xtra.transfer.config import LearningRateConfig, TransferConfig
 from xtra.transfer.registry import PRETRAINING
 
 DEFAULT_AGENT = "efficientzero"
@@ -123,11 +123,9 @@ class MethodConfig(Config):
         self._check_what_pretraining_alone_allows()
         if self.transfer.is_pretrained and not self.learns_online:
             check_untrained(self.agent.name, self.transfer)
-        check_retention(self.transfer)
-        if fresh := [name for name in start.frozen if name not in start.components]:
-            raise ValueError(f"transfer.start.frozen: {', '.join(fresh)} is not loaded (transfer.start.components)")
-        if set(start.frozen) >= set(COMPONENTS):
-            raise ValueError("transfer.start.frozen names every component: nothing is left to learn; see transfer.zero_shot")
+        elif self.transfer.is_pretrained:
+            check_components(self.agent.name, start)
+            check_retention(self.transfer)
         transferred = self.transfer.needs_sources or self.transfer.init_from is not None
         if transferred and isinstance(self.agent, EfficientZeroConfig) and self.agent.network.action_space != "ale18":
             raise ValueError(
