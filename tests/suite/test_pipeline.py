@@ -14,6 +14,7 @@ from xtra.suite.diagnostics.errors import SuiteError
 from xtra.suite.load import load_suite
 from xtra.suite.plan import Plan, plan
 from xtra.suite.spec import SuiteSpec
+from xtra.transfer.config import CrossTaskConfig
 
 XTRA = {"transfer.pretraining.method": "distillation", "transfer.cross_tasks.enabled": True}
 
@@ -164,11 +165,42 @@ def test_mistakes_about_sources_are_told_with_a_remedy(tmp_path: Path) -> None:
             xtra | {"set": XTRA | {"transfer.start.frozen": ["dynamics"], "transfer.start.components": ["prediction"]}}
         ),
         "longer than its interval": suite(xtra | {"set": XTRA | {"transfer.task_weights.window": 6_000}}),
+        "transfer.start.components: [] is not": suite(xtra | {"set": XTRA | {"transfer.start.components": []}}),
         "stands beside named games": suite(xtra) | {"sources": ["Boxing", "other_targets"]},
     }
     for expected, data in cases.items():
         told = problems(tmp_path, {key: value for key, value in data.items() if value is not None})
         assert expected in told, (expected, told)
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_refused"),
+    [
+        ({"batch_size": 4, "final_share": 0.5, "anneal_updates": 8}, True),  # 3 samples at update 3: 2 and 1
+        ({"batch_size": 3}, True),
+        ({"batch_size": 4}, False),
+        ({"batch_size": 4, "final_share": 0.5, "anneal_updates": 8, "forward": "joint"}, False),
+        ({"batch_size": 256, "final_share": 0.0}, False),
+        ({"batch_size": 8, "final_share": 0.0, "filled_by": "target"}, True),  # 1 sample after seven of eight steps
+        ({"batch_size": 8, "final_share": 0.25, "filled_by": "target"}, False),
+    ],
+)
+def test_no_sample_is_alone_in_a_forward_pass_whatever_the_share_that_is_left(
+    settings: dict[str, Any], is_refused: bool, tmp_path: Path
+) -> None:
+    block = {f"transfer.cross_tasks.{name}": value for name, value in ({"forward": "separate"} | settings).items()}
+    data = suite({"name": "XTRA", "set": XTRA | block})
+    if is_refused:
+        assert "one is alone in its pass: batch norm needs two" in problems(tmp_path, data)
+    else:
+        (tmp_path / "suite.yaml").write_text(json.dumps(data), encoding="utf-8")
+        load_suite(tmp_path / "suite.yaml")
+
+
+@pytest.mark.parametrize("anneal_updates", [1, 3, 8, 13, 100])
+def test_the_sizes_of_the_mixed_batch_are_those_of_all_its_updates(anneal_updates: int) -> None:
+    cross = CrossTaskConfig(batch_size=20, final_share=0.1, anneal_updates=anneal_updates)
+    assert cross.batch_sizes == {round(20 * cross.share(update)) for update in range(anneal_updates + 2)}
 
 
 def test_a_smoke_run_asks_for_little_wherever_the_study_would_run() -> None:

@@ -28,6 +28,8 @@ def sources(spec: SuiteSpec, document: Document) -> Problems:
             continue  # reported by `combinations`
         if config.transfer.probes.predictors:
             yield from _pairs(spec, method, index, document)
+        if config.transfer.cross_tasks.enabled:
+            yield from _single_samples(spec, method, config, index, document)
         if config.transfer.needs_sources:
             yield from _games(spec, method, index, document)
             yield from _source_method(spec, method, config, index, document)
@@ -50,11 +52,29 @@ def _games(spec: SuiteSpec, method: MethodSpec, index: int, document: Document) 
 
 def _pairs(spec: SuiteSpec, method: MethodSpec, index: int, document: Document) -> Problems:
     """Reports a method with probes and another number of source games than one: its rows could not name the pair."""
-    listed = spec.inherited(method, "sources") or ()
-    num_sources = len(spec.targets) - 1 if listed == (OTHER_TARGETS,) else len(listed)
-    if listed and num_sources != 1:
+    num_sources = _num_sources(spec, method)
+    if num_sources not in (0, 1):
         message = f"{shown(method.name)} has probes, which are of one source and one target, and {num_sources} source games"
         yield _at(document, index, message, "make a method of each source game, or leave transfer.probes.predictors out")
+
+
+def _single_samples(spec: SuiteSpec, method: MethodSpec, config: MethodConfig, index: int, document: Document) -> Problems:
+    """Reports cross-tasks that come to a forward pass of one sample, of which batch norm knows no variance."""
+    cross = config.transfer.cross_tasks
+    num_tasks = _num_sources(spec, method) if cross.filled_by == "sources" else 1
+    small = [size for size in cross.batch_sizes if 0 < size < 2 * num_tasks]
+    if cross.forward == "separate" and small:
+        message = (
+            f"{shown(method.name)}: transfer.cross_tasks.forward is separate, and of {min(small)} offline samples an update, "
+            f"shared by {num_tasks} task{'s' * (num_tasks > 1)}, one is alone in its pass: batch norm needs two"
+        )
+        remedy = f"choose forward: joint, or a batch_size and a final_share that leave at least {2 * num_tasks} samples, or none"
+        yield _at(document, index, message, remedy)
+
+
+def _num_sources(spec: SuiteSpec, method: MethodSpec) -> int:
+    listed = spec.inherited(method, "sources") or ()
+    return len(spec.targets) - 1 if listed == (OTHER_TARGETS,) else len(listed)
 
 
 def _listed(spec: SuiteSpec, method: MethodSpec, path: DataPath, listed: tuple[str, ...], document: Document) -> Problems:

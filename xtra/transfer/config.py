@@ -99,7 +99,7 @@ class StartConfig(Config):
     method: Annotated[str, NameIn(STARTS)] = "pretrained"
     """How the weights are made: from the pretrained ones, whole, shrunk or with fresh heads, as the fields below say; or by what
     a plugin registers."""
-    components: tuple[Component, ...] = COMPONENTS
+    components: tuple[Component, ...] = Field(COMPONENTS, min_length=1)
     """Components that are loaded; the others are initialised anew. [C]: all."""
     frozen: tuple[Component, ...] = ()
     """Components that stay as they were loaded, their batch-norm statistics included. [C]: none."""
@@ -154,6 +154,12 @@ class CrossTaskConfig(Config):
     stays whatever the weights ([C]); or L(target) + sum of weight x L(task) ([P])."""
     forward: Literal["joint", "separate"] = "joint"
     """One pass over the mixed batch, whose statistics batch norm sees ([C]); or one per task."""
+
+    @property
+    def batch_sizes(self) -> set[int]:
+        """Every size that the mixed batch has while its share falls, 0 among them where nothing is left."""
+        first_updates = [-(-step * self.anneal_updates // 8) for step in range(9)]
+        return {round(self.batch_size * self.share(update)) for update in first_updates}
 
     def share(self, update: int) -> float:
         """Returns the share of `batch_size` in update number `update` (from 0)."""
