@@ -109,12 +109,14 @@ class EfficientZeroLearner:
         return self._network
 
     def randomize_heads(self) -> None:
-        """Makes a random network say something: the heads' last layers, which start at zero, are drawn as other layers."""
+        """Makes a random network say something, in all copies: the heads' last layers, which start at zero, are drawn as other
+        layers."""
         with torch.random.fork_rng(devices=[self._device] if self._device.type == "cuda" else []):
             torch.manual_seed(derive_seed(self._seed, "heads") % 2**63)
             for layer in self._network.prediction.modules():
                 if isinstance(layer, torch.nn.Linear) and not layer.weight.any():
                     layer.reset_parameters()
+        self.reset_copies()
 
     def make_replay(self, num_envs: int, frame_shape: tuple[int, int, int], expected_transitions: int) -> ReplayBuffer:
         """Makes an empty replay with room for the search's policies and root values; frames lie on the GPU if there is one and
