@@ -16,6 +16,7 @@ from xtra.agents.efficientzero.agent import EfficientZeroLearner, make_network
 from xtra.agents.efficientzero.batch import joined, to_tensors
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.agents.efficientzero.copies import inference_copy
+from xtra.agents.efficientzero.targets import TargetMaker
 from xtra.agents.interface import NETWORK_FILE
 from xtra.transfer.config import COMPONENTS, CrossTaskConfig, FinetuningConfig
 from xtra.transfer.finetuning import FinetuningLearner, combined, make_finetuning_learner, only_terms
@@ -228,6 +229,22 @@ def test_batch_norm_comes_to_know_the_target_before_the_first_update_in_all_copi
             means.append(conv(batch.observation).mean((0, 2, 3)))
             means += [conv(observation).mean((0, 2, 3)) for observation in batch.next_observations]
     torch.testing.assert_close(bn.running_mean, torch.stack(means).mean(0), rtol=1e-4, atol=1e-5)
+
+
+def test_no_target_of_an_update_is_older_than_the_statistics_that_batch_norm_was_given() -> None:
+    """The batches that these were estimated on have numbers of the first period, in which nothing is searched twice."""
+    targets = {"reanalysis": "per_period", "target_update_interval": 200, "value_source": "search"}
+    config = EfficientZeroConfig.model_validate(merged(AGENT, {"targets": targets}))
+    pretrained = EfficientZeroLearner(config, CATCH, tiny_run(9))
+    pretrained.randomize_heads()
+    finetuning = FinetuningConfig.model_validate({"start": {"batch_norm": "target"}})
+    made, replay = FinetuningLearner(config, CATCH, tiny_run(1, 50), finetuning), filled(config, 5)
+    made.start_from(pretrained.network.state_dict(), COMPONENTS, ())
+    made._adapt_batch_norm(replay)
+    sample, batch = made.make_batch(replay, 0)
+    fresh = TargetMaker(config, made._planner, 1).make(replay, sample, made._target.network, 0)
+    np.testing.assert_array_equal(batch.policies.numpy(), fresh.policies)
+    assert len(np.unique(fresh.policies)) > 3  # where nothing is told apart, what is stale would be equal, too
 
 
 def test_each_component_learns_at_its_own_rate() -> None:

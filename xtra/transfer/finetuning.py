@@ -21,8 +21,10 @@ from torch import Tensor
 from xtra.agents.efficientzero.agent import EfficientZeroLearner, named_means
 from xtra.agents.efficientzero.batch import TensorBatch, joined, to_tensors
 from xtra.agents.efficientzero.config import EfficientZeroConfig
+from xtra.agents.efficientzero.draws import BatchDraws
 from xtra.agents.efficientzero.losses import Losses, total_loss, unroll_losses
 from xtra.agents.efficientzero.optimizer import Optimizer
+from xtra.agents.efficientzero.targets import TargetMaker
 from xtra.agents.interface import Learner, TrainingRun, load_weights, make_learner
 from xtra.agents.registry import AgentConfig
 from xtra.cuda_graphs import graphed
@@ -183,11 +185,14 @@ class FinetuningLearner(EfficientZeroLearner):
         start = self._finetuning.start
         if start is None or start.batch_norm == "pretrained":
             return
+        # A maker of its own: what is kept of reanalysis would be taken for answers of the network made here.
+        draws = BatchDraws(self._config, TargetMaker(self._config, self._planner, self._seed), self._target, self._run)
         self._network.ensure_training()
         with estimating_batch_norm(self._network):
-            for place in range(BATCH_NORM_PASSES):
-                _, batch = self.make_batch(replay, self._run.num_updates + place)  # numbers, so draws, of no update
-                unroll_losses(self._network, batch, self._config)
+            for number in range(self._run.num_updates, self._run.num_updates + BATCH_NORM_PASSES):  # draws of no update
+                _, batch = draws.take(replay, number)
+                seed = derive_seed(self._seed, "augment", number)
+                unroll_losses(self._network, to_tensors(batch, self._config, self._device, seed), self._config)
         self.reset_copies()
 
     def _mixed_batch(self, place: int, one: TaskBatch, update: int) -> TensorBatch:
