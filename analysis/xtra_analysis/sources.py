@@ -4,7 +4,7 @@ spread of methods that are draws of one thing (random source sets), with the par
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from operator import itemgetter
 
 import numpy as np
@@ -74,6 +74,11 @@ def _facts(transfer: TransferRecord) -> tuple[str, ...]:
     )
 
 
+def _distils(findings: Findings, methods: Collection[str]) -> bool:
+    transfers = [method.transfer for method in findings.study.record.methods if method.name in methods]
+    return any(transfer is not None and transfer.pretraining == "distillation" for transfer in transfers)
+
+
 def _scores(findings: Findings) -> list[Table]:
     """Makes one row per source game: a network can transfer only what it has learned there."""
     table = findings.study.tables["source_scores"]
@@ -95,6 +100,11 @@ def _scores(findings: Findings) -> list[Table]:
     if findings.study.record.proves == "learning":
         columns.insert(-1, Column("Normalized", lambda row: number(row.normalized)))
         notes.append("Normalized: the pretrained network's score.")
+    if _distils(findings, set(networks["method"])):
+        notes.append(
+            "A distilled network plays here by default settings of search and acting, so that methods which ablate these share "
+            "it; the run that made the data played by its own method's. Where these differ, so do the players of the two columns."
+        )
     return [Table("source_scores", "What pretrained networks score on their own games", frame.reset_index(), columns, notes)]
 
 

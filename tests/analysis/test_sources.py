@@ -81,5 +81,18 @@ def test_the_report_says_which_sources_and_that_one_pretrained_network_is_no_sam
     assert "made with 2 seeds (0, 7)" in page and "Phoenix, Carnival" in page
 
 
+@pytest.mark.parametrize("pretraining", ["distillation", "multi_task"])
+def test_the_report_says_by_whose_settings_a_distilled_network_plays_its_own_games(pretraining: str, make_run: MakeRun) -> None:
+    run = make_run("run")
+    info = json.loads((run / "run.json").read_text())
+    info["methods"][1]["transfer"] |= {"pretraining": pretraining}
+    (run / "run.json").write_text(json.dumps(info))
+    section = sources_section(analyse(read_study([run])))
+    assert section is not None
+    (table,) = [block for block in section.blocks if isinstance(block, Table) and block.name == "source_scores"]
+    said = any("plays here by default settings of search and acting" in note for note in table.notes)
+    assert said == (pretraining == "distillation")
+
+
 def test_a_study_without_transfer_does_not_speak_of_it(make_run: MakeRun) -> None:
     assert told(make_run("run", methods=METHODS[:1])) == ""

@@ -21,7 +21,7 @@ from xtra.transfer.registry import PRETRAINING, PretrainingSetup
 def run(config: PretrainConfig, context: StageContext) -> None:
     """Pretrains on inputs `dataset` and, where teachers are followed, `label`, one of each per game. Leaves the files of every
     offline training, and source_scores.json: how the network plays its own games, since it cannot transfer what it has not
-    learned."""
+    learned. It plays as `config.agent` says, whose search is the default one for a distilled student, whatever the method's."""
     updates = config.pretraining.updates
     run = TrainingRun(
         num_updates=updates,

@@ -189,7 +189,8 @@ class DiagnosticRow(CellRow):
 
 
 class SourceScoreRow(CellRow):
-    """One row per (cell, game that its network was pretrained on): what the network scores there, before any finetuning.
+    """One row per (cell, game that its network was pretrained on): what the network scores there, before any finetuning. A
+    distilled one plays by default settings of search and acting, whatever its method's.
 
     data_score: the last point of the learning curve of the run whose data it learned from; empty for random play.
     """

@@ -205,7 +205,10 @@ class Pipeline:
 
 
 def _distilled(agent: EfficientZeroConfig) -> EfficientZeroConfig:
-    """Returns the agent as far as distillation reads it, so that ablations of how it acts and searches share one student."""
+    """Returns the agent as far as distillation reads it, so that ablations of how it acts and searches share one student.
+
+    Stage `pretrain` scores the student on its source games with this agent, too: by a default search and choice of actions.
+    """
     search = SearchConfig(discount=agent.search.discount, lstm_horizon=agent.search.lstm_horizon)
     anew = TargetConfig()
     of_search = ("value_source", "value_target", "mixed_start", "mixed_recent", "reanalyze_fraction", "reanalysis")
