@@ -31,7 +31,8 @@ class CloningConfig(AgentConfig):
     network: NetworkConfig = NetworkConfig()
     """EfficientZero's network, so that what is cloned can be finetuned; dynamics and projection stay as initialised."""
     optimizer: OptimizerConfig = OptimizerConfig()
-    """Optimiser, schedule and augmentation; loss weights are unused."""
+    """Optimiser, schedule and augmentation; `batch_size` (`transfer.pretraining` has its own), `average_decay`,
+    `unroll_batch_norm` and the loss weights are not read."""
 
     @field_validator("network")
     @classmethod

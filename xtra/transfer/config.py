@@ -148,7 +148,8 @@ class CrossTaskConfig(Config):
     final_share: float = Field(1.0, ge=0.0, le=1.0)
     """Share of `batch_size` that is left after `anneal_updates`. [P]: 1, no annealing."""
     anneal_updates: int = Field(100_000, ge=1)
-    """Updates over which the share falls from 1 to `final_share`, in eight equal steps; every sample counts as before. [ours]."""
+    """Updates over which the share falls from 1 to `final_share`, in eight equal steps. Every sample counts as before; with
+    `loss_normalization: released`, whose divisor falls with the number of samples, more than before. [ours]."""
     loss_normalization: Literal["per_task", "released", "paper_sum"] = "per_task"
     """L(target) + mean of weight x L(task), the target counting as it does from scratch; the mean over all samples, whose divisor
     stays whatever the weights ([C]); or L(target) + sum of weight x L(task) ([P])."""

@@ -131,7 +131,10 @@ class DistilledStudent(Student):
 
 class MultiTaskStudent(Student):
     """Learns without teachers, as the paper's comparison: each game's targets are searched anew by EfficientZero's reanalysis,
-    over the game's own actions, with a delayed copy of the student."""
+    over the game's own actions, with a delayed copy of the student.
+
+    `optimizer.average_decay` and `targets.batches_at_once` are not read: nothing is averaged, nothing drawn ahead.
+    """
 
     def __init__(
         self, config: EfficientZeroConfig, frame_size: int, tasks: Sequence[Task], batch_size: int, run: TrainingRun

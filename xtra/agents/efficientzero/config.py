@@ -110,7 +110,7 @@ class TargetConfig(Config):
     batches_at_once: int = Field(1, ge=1)
     """Updates whose batches are drawn and reanalysed together, in larger searches: as many as are made between two rows of env
     steps at most (`acting.num_envs` x `training.updates_per_env_step`), so that only priorities are older, by one update less
-    than this. [E]: actors prepare batches ahead, as many as their speed makes it."""
+    than this. Multi-task pretraining draws one at a time. [E]: actors prepare batches ahead, as many as their speed makes it."""
     target_update_interval: int = Field(200, ge=1)
     """The target network is a snapshot taken every this many updates and used one interval late. [E]: 200."""
     mask_past_end: Literal["all", "consistency"] = "all"
@@ -159,7 +159,7 @@ class OptimizerConfig(Config):
     """L2 weight decay on every parameter. [E]: 1e-4."""
     average_decay: float = Field(0.0, ge=0.0, lt=1.0)
     """Decay, per update, of a moving average of the weights, which acts, makes targets and is what training ends with; 0 for the
-    weights themselves ([E])."""
+    weights themselves ([E]). Of teachers, too; other pretraining never averages."""
     max_gradient_norm: float = Field(5.0, gt=0.0)
     """Global gradient-norm clip. [E]: 5."""
     value_prefix_weight: float = Field(1.0, ge=0.0)
