@@ -73,6 +73,22 @@ def bootstrap_taus(predictors: Sequence[Predictor], gains: Array, random: np.ran
     return np.stack([_mean(np.take_along_axis(taus, targets, 1), -1) for taus in by_target], axis=-1)
 
 
+def central_interval(draws: Array, estimates: Array, tail: float) -> Array:
+    """Computes the quantiles `tail` and 1 - `tail` of resamples `[reps, X]`, `[2, X]`; NaN where the estimate
+    `[X]` is not defined."""
+    bounds = np.full((2, len(estimates)), np.nan)
+    defined = ~np.isnan(estimates)
+    bounds[:, defined] = np.nanquantile(draws[:, defined], [tail, 1 - tail], axis=0)
+    return bounds
+
+
+def no_better_test(differences: Array, estimates: Array) -> Array:
+    """Computes the one-sided p-values of "it is no better" `[X]` from resampled differences `[reps, X]`; NaN where the difference
+    `[X]` itself is not defined. Resamples without a difference count against what is tested."""
+    p_values = (1 + (~(differences > 0)).sum(0)) / (1 + len(differences))
+    return np.where(np.isnan(estimates), np.nan, p_values)
+
+
 def relabelling_test(
     predictor: Predictor,
     gains: Array,
@@ -87,7 +103,7 @@ def relabelling_test(
     too along with it (Mantel, 1967). So the level holds, too, where a predictor is the same for all targets and gains are alike
     in all, which reshuffling target by target would take for many confirmations. A ranker made of gains would move with them:
     there the gains of each target are reshuffled among its sources. The order as it is counts among the draws (Phipson and
-    Smyth, 2010); ties count against the predictor.
+    Smyth, 2010); ties, and draws that order nothing, count against the predictor. NaN where its own tau is not defined.
     """
     everything = np.arange(gains.shape[2])[None]
     real = over_seeds(gains, everything)[0]
@@ -100,7 +116,9 @@ def relabelling_test(
         observed = float(mean_tau(ranking, real))
         rows, columns = _relabelled(targets, sources, random, reps)
         drawn = mean_tau(ranking[rows[:, :, None], columns[:, None, :]], real)
-    return float((1 + (drawn >= observed - 1e-12).sum()) / (1 + reps))
+    if np.isnan(observed):
+        return float("nan")
+    return float((1 + (~(drawn < observed - 1e-12)).sum()) / (1 + reps))
 
 
 def noise_ceiling(gains: Array, random: np.random.Generator) -> float:

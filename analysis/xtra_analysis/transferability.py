@@ -23,8 +23,10 @@ from xtra_analysis.page import Column, Paragraph, Picture, Section, Table
 from xtra_analysis.ranking import (
     Predictor,
     bootstrap_taus,
+    central_interval,
     gain_lost,
     mean_tau,
+    no_better_test,
     noise_ceiling,
     over_seeds,
     ranking_of,
@@ -43,6 +45,10 @@ STATIC, CONSTANT = "static_ranker", "constant"
 NULLS = (CONSTANT, STATIC, OWN_SCORE, "action_overlap", "picture_similarity", EARLY_GAIN)
 """Predictors without a look at the network, and the early gain: any other predictor must be cheaper, or better."""
 LEVEL = 0.05
+NO_STATIC = (
+    "There is no static ranking of the sources to compare with: it orders them by their gains on other targets, and no target "
+    "has two sources that were tried on others too."
+)
 NAMES = {
     STATIC: "static ranking of the sources",
     CONSTANT: "constant",
@@ -161,7 +167,8 @@ def evaluate_predictors(pairs: Pairs, seed: int = 0) -> pd.DataFrame:
 
     tau: Kendall's within a target, averaged, with its 95 % interval over targets and seeds. p_holm: of "it orders sources no
     better than chance"; difference: of tau from the static ranking's, with its interval and the one-sided p-value of "it is no
-    better", both corrected by Holm over all predictors but the constant (and the static ranking itself).
+    better", both corrected by Holm over all predictors but the constant (and the static ranking itself) that have a p-value. All
+    are NaN where they are not defined: no target has two sources with a value, or the static ranking has no other target to read.
     """
     predictors = _predictors(pairs)
     names, random = list(predictors), generator(seed, "transferability")
@@ -171,15 +178,15 @@ def evaluate_predictors(pairs: Pairs, seed: int = 0) -> pd.DataFrame:
     draws = bootstrap_taus(list(predictors.values()), pairs.gains, random)
     differences = draws - draws[:, [names.index(STATIC)]]
     frame = pd.DataFrame({"predictor": names, "tau": [float(mean_tau(rankings[name], gains)) for name in names]})
-    frame["low"], frame["high"] = np.nanquantile(draws, [LEVEL / 2, 1 - LEVEL / 2], axis=0)
+    frame["low"], frame["high"] = central_interval(draws, frame["tau"].to_numpy(), LEVEL / 2)
     frame["difference"] = frame["tau"] - float(frame["tau"][names.index(STATIC)])
-    frame["difference_low"], frame["difference_high"] = np.nanquantile(differences, [LEVEL / 2, 1 - LEVEL / 2], axis=0)
+    observed = frame["difference"].to_numpy()
+    frame["difference_low"], frame["difference_high"] = central_interval(differences, observed, LEVEL / 2)
     p_values = [
         relabelling_test(predictor, pairs.gains, pairs.targets, pairs.sources, random) for predictor in predictors.values()
     ]
     frame["p_holm"] = _corrected(np.array(p_values), frame["predictor"] != CONSTANT)
-    no_better = (1 + (differences <= 0).sum(0)) / (1 + len(differences))
-    frame["difference_p_holm"] = _corrected(no_better, ~frame["predictor"].isin([CONSTANT, STATIC]))
+    frame["difference_p_holm"] = _corrected(no_better_test(differences, observed), ~frame["predictor"].isin([CONSTANT, STATIC]))
     frame["gain_lost"] = [gain_lost(rankings[name], gains) for name in names]
     frame["seconds"] = [pairs.seconds.get(name, np.nan) for name in names]
     return frame[COLUMNS]
@@ -213,16 +220,22 @@ def transferability_section(findings: Findings) -> Section | None:
 
 
 def verdicts(frame: pd.DataFrame) -> list[str]:
-    """Writes a paragraph on the predictors that beat the static ranking, and one on those that do not: in one size of type."""
+    """Writes a paragraph on the predictors that beat the static ranking, one on those that do not, and one on those that cannot
+    be judged: in one size of type."""
     judged = frame[~frame["predictor"].isin([CONSTANT, STATIC])]
-    beats = judged["difference_p_holm"] <= LEVEL
-    chance = ~(judged["p_holm"] <= LEVEL)
+    undefined, chance = judged["p_holm"].isna(), judged["p_holm"] > LEVEL
+    beats, alone = judged["difference_p_holm"] <= LEVEL, ~undefined & judged["difference_p_holm"].isna()
+    compared = ~undefined & ~alone
     groups = (
-        ("Beats the static ranking of the sources", judged[beats]),
-        ("Does not beat the static ranking of the sources", judged[~beats & ~chance]),
-        ("Does not beat the static ranking of the sources, and cannot be told from chance", judged[~beats & chance]),
+        ("Beats the static ranking of the sources", compared & beats),
+        ("Does not beat the static ranking of the sources", compared & ~beats & ~chance),
+        ("Does not beat the static ranking of the sources, and cannot be told from chance", compared & ~beats & chance),
+        ("Better than chance", alone & ~chance),
+        ("Cannot be told from chance", alone & chance),
+        ("Not defined, since no target has two sources with a value", undefined),
     )
-    return [f"{text}: {listed([title(name) for name in part['predictor']])}." for text, part in groups if len(part)]
+    texts = [f"{text}: {listed([title(name) for name in judged['predictor'][group]])}." for text, group in groups if group.any()]
+    return [NO_STATIC, *texts] if alone.any() else texts
 
 
 def title(predictor: str) -> str:
@@ -287,8 +300,8 @@ def _predictors(pairs: Pairs) -> dict[str, Predictor]:
 
 
 def _corrected(p_values: Array, tested: pd.Series) -> Array:
-    corrected = np.full(len(p_values), np.nan)
-    corrected[tested] = holm(p_values[tested])
+    corrected, defined = np.full(len(p_values), np.nan), tested & ~np.isnan(p_values)
+    corrected[defined] = holm(p_values[defined])
     return corrected
 
 

@@ -11,9 +11,11 @@ from scipy import stats
 from xtra_analysis.intervals import generator
 from xtra_analysis.ranking import (
     bootstrap_taus,
+    central_interval,
     gain_lost,
     kendall_tau,
     mean_tau,
+    no_better_test,
     noise_ceiling,
     relabelling_test,
     static_ranking,
@@ -171,3 +173,14 @@ def test_the_static_ranking_of_gains_that_no_source_decides_is_called_one_as_rar
     for _ in range(DRAWS):
         found += relabelling_test(static_ranking, crossed(random.normal(size=(6, 6, 3))), GAMES, GAMES, random, 199) <= LEVEL
     assert found / DRAWS <= HIGHEST_RATE
+
+
+def test_what_is_not_defined_has_no_p_value_and_resamples_without_a_difference_count_against_the_predictor() -> None:
+    gains = np.repeat(array([1, 2, 3])[..., None], 2, axis=2)
+    nothing = np.full_like(gains, np.nan)
+    for predictor in (nothing, static_ranking):  # of one target there are no others to read
+        assert np.isnan(relabelling_test(predictor, gains, ("X",), ("A", "B", "C"), generator(0), 200))
+    differences = array([0.5, np.nan], [np.nan, np.nan], [-0.5, np.nan], [0.5, np.nan])
+    assert no_better_test(differences, np.array([0.1, np.nan])).tolist() == pytest.approx([3 / 5, np.nan], nan_ok=True)
+    bounds = central_interval(differences, np.array([0.1, np.nan]), 0.0)
+    assert bounds.T.tolist() == [[-0.5, 0.5], pytest.approx([np.nan, np.nan], nan_ok=True)]

@@ -13,6 +13,7 @@ from xtra_analysis.learning_curves import areas
 from xtra_analysis.report import write_report
 from xtra_analysis.study import Study, read_study
 from xtra_analysis.transferability import (
+    NO_STATIC,
     Pairs,
     early_scores,
     evaluate_predictors,
@@ -182,6 +183,21 @@ def test_verdicts_name_everyone_once_in_sentences_alike() -> None:
         "Beats the static ranking of the sources: gain after 5 % of the budget.",
         "Does not beat the static ranking of the sources: CKA and value prefix fit (step 5).",
         "Does not beat the static ranking of the sources, and cannot be told from chance: LogME.",
+    ]
+
+
+def test_noise_on_one_target_beats_no_static_ranking_for_there_is_none() -> None:
+    random = np.random.default_rng(7)
+    noise, absent = random.normal(size=(1, 5, 5)), np.full((1, 5, 5), np.nan)
+    pairs = Pairs(("X",), tuple("ABCDE"), (0, 1, 2, 3, 4), random.normal(size=(1, 5, 5)), {"cka": noise, "logme": absent}, {}, "")
+    frame = evaluate_predictors(pairs).set_index("predictor")
+    assert frame.loc["static_ranker", ["tau", "low", "high", "p_holm"]].isna().all()
+    assert frame["difference_p_holm"].isna().all() and frame.loc["logme", ["tau", "low", "p_holm"]].isna().all()
+    assert frame.loc["cka", ["tau", "low", "high", "p_holm"]].notna().all()
+    assert verdicts(frame.reset_index()) == [
+        NO_STATIC,
+        "Cannot be told from chance: CKA.",
+        "Not defined, since no target has two sources with a value: LogME.",
     ]
 
 
