@@ -163,9 +163,17 @@ def test_the_detectable_difference_by_hand() -> None:
 
 
 def test_the_relative_spread_is_that_of_the_rows() -> None:
-    spread = relative_spread(frame_of({("a", "g"): [1.0, 3.0], ("b", "g"): [10.0, 10.0]}), ["a", "b"])
+    spread = relative_spread(frame_of({("a", "g"): [10.0, 11.0], ("b", "g"): [10.0, 10.0]}), ["a", "b"])
     assert spread is not None
-    assert spread.relative_variance.tolist() == [pytest.approx((2.0 / 4.0 + 0.0) / 2)]
+    assert spread.relative_variance.tolist() == [pytest.approx((0.5 / 10.5**2 + 0.0) / 2)]
+
+
+def test_a_method_whose_mean_is_not_clear_of_zero_has_no_relative_spread() -> None:
+    frame = frame_of({("a", "g"): [10.0, 11.0], ("b", "g"): [-1.0, 0.4, 0.7], ("b", "h"): [-1.0, 0.4, 0.7]})
+    spread = relative_spread(frame, ["a", "b"])
+    assert spread is not None and spread.games == ("g",)
+    assert spread.relative_variance.tolist() == [pytest.approx(0.5 / 10.5**2)]
+    assert relative_spread(frame, ["b"]) is None
 
 
 def test_the_committed_study_shows_what_the_report_claims() -> None:

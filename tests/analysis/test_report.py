@@ -214,6 +214,20 @@ def test_hostile_labels_stay_labels(make_run: MakeRun, tmp_path: Path) -> None:
         )
 
 
+def test_only_a_study_of_some_size_says_which_differences_it_can_see_and_counts_the_fewest_seeds(
+    make_run: MakeRun, small_report: Path, tmp_path: Path
+) -> None:
+    assert "This one has 4 seeds × 3 games, too few to know the spread" in page_of(small_report)
+    assert not (small_report / "tables" / "seeds_needed.csv").exists()
+    games = ("Alien", "Amidar", "Assault", "Asterix", "BankHeist", "BattleZone", "Boxing", "Breakout", "Freeway", "Frostbite")
+    run = make_run("large", games=games, seeds=range(6))
+    rows = pd.read_csv(run / "scores.csv", keep_default_na=False)
+    lost = (rows["game"] == "Alien") & (rows["method"] == "XTRA") & (rows["seed"] > 3)
+    rows[~lost].to_csv(run / "scores.csv", index=False)
+    page = page_of(write_report([run], tmp_path / "large").parent)
+    assert re.search(r"With 4 seeds × 10 games this study can see differences of [\d.]+\u00a0% between two methods at best", page)
+
+
 def test_recollected_numbers_are_labelled_and_enter_no_estimate(
     small_report: Path, small_run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -222,7 +236,7 @@ def test_recollected_numbers_are_labelled_and_enter_no_estimate(
     assert "recollected, unverified" in svg and "<pattern" in svg
     monkeypatch.setattr("xtra_analysis.published.published_scores", lambda: ())
     without = write_report([small_run], tmp_path / "out").parent
-    for table in ("overview", "aggregates", "comparison", "game_ratios", "ablations", "seeds_needed", "games"):
+    for table in ("overview", "aggregates", "comparison", "game_ratios", "ablations", "games"):
         assert (without / "tables" / f"{table}.csv").read_bytes() == (small_report / "tables" / f"{table}.csv").read_bytes()
 
 
