@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from xtra.results.run_record import COLLECT_AGAIN, RECORD, MethodRecord, RunRecord, read_run_record
-from xtra.store.rows import CELL_KEY, TABLES, CsvTable, read_csv
+from xtra.store.rows import CELL_KEY, SCORES, TABLES, CsvTable, read_csv
 from xtra_analysis.matrices import InputError
 from xtra_analysis.normalization import Scale, run_scale
 from xtra_analysis.tables_of_others import LARGEST_SCORE
@@ -26,8 +26,11 @@ RANDOM_AGENT = "random"
 """The agent that others are measured against, never an answer to a suite's question."""
 OTHER_TARGETS = "other_targets"
 """Stands in place of source games: all targets but the one that is learned."""
-PER_RUN_COLUMNS = ("suite", "suite_version", "sharers")
-"""Columns that may differ between two runs that share a cell, because its jobs were computed once for both."""
+PER_RUN_COLUMNS = ("suite", "suite_version", "sharers", "seconds", "device")
+"""Columns that may differ between two runs that share a cell: its jobs were computed once for both, or by two machines, and the
+oldest run's times count."""
+WITHOUT_OUTCOME = ("failed", "missing")
+"""Statuses of a cell that another run may have finished."""
 MOST_DIFFERENCES = 3
 """Most differences between two methods of one name that an error lists."""
 
@@ -177,6 +180,7 @@ def read_study(places: Sequence[Path]) -> Study:
 def _refuse_mixture(runs: Sequence[Path], records: Sequence[RunRecord]) -> None:
     """Raises InputError for runs that measure different things, or call different things by one name."""
     first, methods = records[0], dict[str, tuple[Path, MethodRecord]]()
+    versions: dict[str, tuple[Path, int]] = {}
     thresholds = {record.score_threshold: run for run, record in zip(runs, records, strict=True)}
     thresholds.pop(None, None)
     if len(thresholds) > 1:
@@ -192,9 +196,10 @@ def _refuse_mixture(runs: Sequence[Path], records: Sequence[RunRecord]) -> None:
                 f"{runs[0]} has protocol {first.protocol!r}, {run} has {record.protocol!r}: their scores measure different "
                 "things and are never put together. Make one report for each."
             )
-        if record.suite == first.suite and record.suite_version != first.suite_version:
+        earlier, version = versions.setdefault(record.suite, (run, record.suite_version))
+        if record.suite_version != version:
             raise InputError(
-                f"{runs[0]} is version {first.suite_version} of suite {record.suite!r}, {run} version {record.suite_version}: "
+                f"{earlier} is version {version} of suite {record.suite!r}, {run} version {record.suite_version}: "
                 "a version is raised when results change meaning. Make one report for each."
             )
         for method in record.methods:
@@ -236,6 +241,8 @@ def _read_table(runs: Sequence[Path], table: CsvTable) -> pd.DataFrame:
         except (ValueError, TypeError) as error:
             raise InputError(f"{path}: {error}. {COLLECT_AGAIN}") from error
     frame = pd.concat([part for part in frames if len(part)] or frames[:1], ignore_index=True)
+    if table is SCORES:
+        frame = _without_superseded(frame)
     frame = frame.drop_duplicates([column for column in table.columns if column not in PER_RUN_COLUMNS])
     clash = frame[frame.duplicated(list(table.key), keep=False)]
     if len(clash):
@@ -249,6 +256,12 @@ def _read_table(runs: Sequence[Path], table: CsvTable) -> pd.DataFrame:
     return frame.astype(dict.fromkeys(table.columns_of(float), "float64")).sort_values(
         list(table.key), kind="stable", ignore_index=True
     )
+
+
+def _without_superseded(scores: pd.DataFrame) -> pd.DataFrame:
+    """Leaves out rows of cells that were not run, or failed, where another run has their outcome or tells more."""
+    rank = scores["status"].map({status: place for place, status in enumerate(WITHOUT_OUTCOME, 1)}).fillna(0)
+    return scores[rank == rank.groupby([scores[column] for column in CELL_KEY]).transform("min")]
 
 
 def _check_scores(records: Sequence[RunRecord], scores: pd.DataFrame) -> None:

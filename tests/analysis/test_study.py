@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import typer
 from typer.testing import CliRunner, Result
@@ -96,6 +97,37 @@ def test_versions_of_a_suite_are_never_mixed(make_run: MakeRun) -> None:
     rewrite(second / "run.json", '"suite_version": 1', '"suite_version": 2')
     with pytest.raises(InputError, match=r"one is version 1 of suite 'synthetic', .*two version 2"):
         read_study([first, second])
+
+
+def test_versions_of_a_suite_are_not_mixed_beside_an_older_run_of_another_suite(make_run: MakeRun) -> None:
+    other = make_run("other", methods=METHODS[2:3])
+    rewrite(other / "run.json", '"suite": "synthetic"', '"suite": "another"')
+    rewrite(other / "run.json", '"created": "2026', '"created": "2025')
+    first, second = make_run("one", seeds=range(2)), make_run("two", seeds=range(2, 4))
+    rewrite(second / "run.json", '"suite_version": 1', '"suite_version": 2')
+    assert read_study([other, first]).records[0].suite == "another"
+    with pytest.raises(InputError, match=r"one is version 1 of suite 'synthetic', .*two version 2"):
+        read_study([other, first, second])
+
+
+def test_a_cell_that_one_run_lacks_and_another_has_counts_as_the_other_has_it(make_run: MakeRun) -> None:
+    whole, parts = make_run("whole"), [make_run("one"), make_run("two")]
+    for run, statuses in zip(parts, (("missing", "failed"), ("failed", "missing")), strict=True):
+        lines = (run / "scores.csv").read_text().splitlines(keepends=True)
+        absent = lines[1:3] if run.name == "one" else lines[3:5]
+        for line, status in zip(absent, statuses, strict=True):
+            lines[lines.index(line)] = re.sub("complete,[0-9.-]+", f"{status},", line)
+        (run / "scores.csv").write_text("".join(lines))
+        assert len(read_study([run]).missing) == 2
+    assert read_study(parts).scores.equals(read_study([whole]).scores)
+
+
+def test_jobs_that_two_machines_ran_count_once_with_the_times_of_the_oldest_run(make_run: MakeRun) -> None:
+    first, second = make_run("one"), make_run("two")
+    rewrite(first / "run.json", '"created": "2026', '"created": "2025')
+    costs = pd.read_csv(second / "costs.csv")
+    costs.assign(seconds=costs["seconds"] + 0.001, device="cuda").to_csv(second / "costs.csv", index=False)
+    assert read_study([second, first]).tables["costs"].equals(read_study([first]).tables["costs"])
 
 
 def test_runs_of_one_protocol_make_one_study_with_ragged_seeds(make_run: MakeRun, tmp_path: Path) -> None:
