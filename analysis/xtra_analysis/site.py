@@ -12,7 +12,7 @@ import pandas as pd
 from xtra.results.run_record import RECORD
 from xtra.store.rows import SCORES
 from xtra_analysis.games import game_scores
-from xtra_analysis.matrices import InputError
+from xtra_analysis.matrices import InputError, games_with_values
 from xtra_analysis.page import MOST_ROWS, Picture
 from xtra_analysis.report import Report, make_report, render, save_report
 from xtra_analysis.study import Study, read_study, runs_in
@@ -87,10 +87,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """The scores of all studies of one protocol and the same games, the best first: over all games, and in each."""
+    """The scores of all studies of one protocol and the same games, the best first: over all games, and in each.
+
+    incomplete: who has no score in some game, and so no place over all of them.
+    """
 
     title: str
     overall: Sequence[Entry]
+    incomplete: Sequence[str]
     games: Sequence[Entry]
 
     @property
@@ -189,7 +193,11 @@ def _leaderboard(group: tuple[str, tuple[str, ...]], table: pd.DataFrame, exhibi
     protocol, games = group
     own = table[(table["protocol"] == protocol) & (table["games"] == " ".join(games))]
     known = {exhibit.folder: exhibit for exhibit in exhibits}
-    overall = own[own["iqm"].notna()].sort_values("iqm", ascending=False, kind="stable")
+    members = [exhibit.study.complete for exhibit in exhibits if exhibit.ranked and exhibit.group == group]
+    num_games = len({game for scores in members for game in games_with_values(scores)})
+    over_games = own[own["iqm"].notna()].sort_values("iqm", ascending=False, kind="stable")
+    overall = over_games[over_games["num_games"] == num_games]
+    fewer = over_games[over_games["num_games"] < num_games]
     single = own[own["score"].notna()].sort_values(["game", "score"], ascending=[True, False], kind="stable")
     names = listed(list(games)) if len(games) <= MOST_NAMES else counted(len(games), "game")
     best = single.groupby("game")["score"].max()
@@ -208,6 +216,7 @@ def _leaderboard(group: tuple[str, tuple[str, ...]], table: pd.DataFrame, exhibi
             )
             for row in overall.itertuples()
         ],
+        [f"{row.method} ({row.study}, {row.num_games:.0f} of {num_games})" for row in fewer.itertuples()],
         [
             Entry(
                 method=row.method,

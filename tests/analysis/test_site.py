@@ -109,6 +109,19 @@ def test_leaderboards_are_of_one_protocol_and_the_same_games_and_the_best_comes_
     assert overall.count("number best") == 1
 
 
+def test_a_method_without_a_score_in_some_game_has_no_place_over_all_of_them(tmp_path: Path) -> None:
+    # Nobody's score on the second game can be normalized, so it is no part of an IQM; the third is what XTRA lacks.
+    run = write_synthetic_run(tmp_path / "study", METHODS[:2], ("Alien", "Carnival", "Assault"), range(3), synthetic=False)
+    rows = pd.read_csv(run / "scores.csv", dtype=str, keep_default_na=False)
+    lost = (rows["method"] == "XTRA") & (rows["game"] == "Assault")
+    rows.loc[lost, ["status", "score"]] = ["missing", ""]
+    rows.to_csv(run / "scores.csv", index=False)
+    page = write_site([run], tmp_path / "site").read_text(encoding="utf-8")
+    overall = page[page.index("Over all games") : page.index("Game by game")]
+    assert re.findall(r'<th scope="row">([^<]+)</th>', overall) == ["EfficientZero"]
+    assert "since they lack a score in some: XTRA (study, 1 of 2)." in overall
+
+
 def test_the_gallery_shows_every_study_that_can_be_read_and_says_why_another_is_not_shown(site: Path) -> None:
     page = (site / "index.html").read_text(encoding="utf-8")
     assert page.count("<article>") == 5 and page.count('<img src="data:image/svg+xml;base64,') == 5
