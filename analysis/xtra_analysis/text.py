@@ -17,6 +17,8 @@ from pydantic import JsonValue
 NONE = "–"
 HUGE = 1e9
 """Least number that is written as a power of ten, since more digits would say no more."""
+LEAST_BOUND = 1e-6
+"""Least bound of an interval that is told from 0: below lies what rounding leaves."""
 MOST_OF_A_SETTING = 60
 """Characters shown."""
 TIME_UNITS = {"hours": 3600.0, "minutes": 60.0, "seconds": 1.0}
@@ -25,7 +27,7 @@ _SYMBOLS = {"hours": "h", "minutes": "min", "seconds": "s"}
 
 
 def number(value: float | None) -> str:
-    """Writes three significant digits, whole numbers from 1,000 on, powers of ten from a billion on."""
+    """Writes three significant digits, two decimals below 10, whole numbers from 1,000 on, powers of ten from a billion on."""
     if value is None or not math.isfinite(value):
         return NONE
     size = abs(value)
@@ -57,8 +59,13 @@ def whole_span(low: float, high: float) -> str:
 
 
 def span(low: float, high: float) -> str:
-    """Writes an interval's bounds, or an en dash where there is no interval."""
-    return NONE if math.isnan(low) or math.isnan(high) else f"{number(low)} to {number(high)}"
+    """Writes an interval's bounds, so that each shows on which side of 0 it lies, or an en dash where there is no interval."""
+    return NONE if math.isnan(low) or math.isnan(high) else f"{_bound(low)} to {_bound(high)}"
+
+
+def _bound(value: float) -> str:
+    """Writes a number, and one that would be rounded to 0 with one significant digit."""
+    return _minus(f"{value:.1g}") if LEAST_BOUND <= abs(value) < 0.005 else number(value)
 
 
 def percent(value: float | None, digits: int = 0) -> str:

@@ -19,7 +19,7 @@ from xtra_analysis.overview import answer
 from xtra_analysis.page import Picture, Table
 from xtra_analysis.study import read_study
 from xtra_analysis.synthetic import METHODS
-from xtra_analysis.text import duration, percent
+from xtra_analysis.text import duration, percent, span
 
 MakeRun = Callable[..., Path]
 
@@ -139,3 +139,10 @@ def test_no_interval_reaches_beyond_the_maximum_of_a_game(make_run: MakeRun) -> 
     raised = findings.estimates[findings.estimates["statistic"] != "optimality_gap"]
     assert raised["high"].max() <= 1.0 and findings.efficiency["high"].max() <= 1.0
     assert "A run of it beats one of Random with probability" in answer(findings)
+
+
+def test_a_bound_shows_on_which_side_of_zero_it_lies() -> None:
+    assert span(-0.0047, 0.4424) == "−0.005 to 0.44"
+    assert span(0.00021, 0.0049) == "0.0002 to 0.005"
+    assert span(-0.005001, 0.0) == "−0.01 to 0.00"
+    assert span(-1e-17, 12.0) == "0.00 to 12.0"  # what rounding leaves is no side
