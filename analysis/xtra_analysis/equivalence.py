@@ -30,6 +30,8 @@ LEVEL = 0.05
 TITLE = "Better, worse or equivalent"
 POWER = 0.8
 """Probability with which equal methods are found equivalent at the number of seeds that the table calls needed."""
+QUANTILES = 1_000
+"""Quantiles of the spread that the power is averaged over."""
 EQUIVALENCE_COLUMNS = [
     "method", "reference", "estimate", "low", "high", "p_difference", "p_equivalence", "verdict", "num_games", "num_seeds",
     "seeds_needed",
@@ -67,9 +69,21 @@ def paired_test(differences: Array, margin: float) -> PairedTest:
 
 def _seeds_needed(ratio: float) -> int:
     """Returns the number of pairs that give two one-sided tests their power where there is no difference and the spread is
-    `ratio` margins."""
+    `ratio` margins: what normal quantiles say, and as many more as t-tests ask for."""
     reach = float(stats.norm.ppf(1 - LEVEL) + stats.norm.ppf((1 + POWER) / 2))
-    return max(2, math.ceil((reach * ratio) ** 2))
+    count = max(2, math.ceil((reach * ratio) ** 2))
+    while _power(count, ratio) < POWER:
+        count += 1
+    return count
+
+
+def _power(count: int, ratio: float) -> float:
+    """Computes the chance that so many pairs of equal methods, of spread `ratio` margins, are found equivalent: the mean has to
+    lie within what t leaves of the margin, averaged over the spreads that a sample may show."""
+    freedom = count - 1
+    spreads = np.sqrt(stats.chi2.ppf((np.arange(QUANTILES) + 0.5) / QUANTILES, freedom) / freedom)
+    room = math.sqrt(count) / ratio - stats.t.ppf(1 - LEVEL, freedom) * spreads
+    return float(np.maximum(0.0, 2 * stats.norm.cdf(room) - 1).mean())
 
 
 def judge_equivalence(study: Study) -> pd.DataFrame:

@@ -62,7 +62,7 @@ def test_the_paired_test_by_hand() -> None:
     assert test.high - test.estimate == pytest.approx(4.302653 * error, rel=1e-6)
     assert test.p_difference == pytest.approx(stats.ttest_1samp([1.0, 2.0, 3.0], 0.0).pvalue)
     assert test.p_equivalence == pytest.approx(stats.ttest_1samp([1.0, 2.0, 3.0], 4.0, alternative="less").pvalue)
-    assert test.seeds_needed == 2  # (1.645 + 1.282)² / 4² is below one, and two are the least
+    assert test.seeds_needed == 3  # two have a power of 0.56: t with one degree of freedom leaves little of the margin
 
 
 @given(st.lists(st.floats(-1, 1), min_size=2, max_size=12), st.floats(0.01, 1))
@@ -86,12 +86,17 @@ def test_the_level_holds_at_the_margin_and_equal_methods_are_called_so() -> None
     assert np.mean(equal) == pytest.approx(0.95, abs=0.02)  # what suites/reanalysis.yaml states
 
 
-def test_as_many_seeds_as_are_called_needed_have_the_power_that_is_stated() -> None:
-    needed = paired_test(np.array([-0.1, 0.1] * 8), 0.06).seeds_needed
-    spread = np.array([-0.1, 0.1] * 8).std(ddof=1)
+@pytest.mark.parametrize(("ratio", "needed"), [(0.2, 3), (0.45, 4), (0.6, 5), (0.917, 9), (1.0, 11)])
+def test_as_many_seeds_as_are_called_needed_have_the_power_that_is_stated_and_one_fewer_has_not(
+    ratio: float, needed: int
+) -> None:
+    half = ratio * 0.06 / np.sqrt(2)  # two differences ±half deviate by half * sqrt(2)
+    assert paired_test(np.array([-half, half]), 0.06).seeds_needed == needed
     random = np.random.default_rng(5)
-    hits = [paired_test(random.normal(0.0, spread, needed), 0.06).p_equivalence < 0.05 for _ in range(4_000)]
-    assert np.mean(hits) == pytest.approx(0.8, abs=0.04)
+    for count in (needed - 1, needed):
+        differences = random.normal(0.0, ratio, (40_000, count))
+        half = stats.t.ppf(0.95, count - 1) * differences.std(1, ddof=1) / np.sqrt(count)
+        assert ((np.abs(differences.mean(1)) + half < 1).mean() >= 0.8) == (count == needed)
 
 
 def test_equal_differences_need_no_test() -> None:
