@@ -15,6 +15,7 @@ from xtra_analysis.aggregates import AGGREGATES, estimate, mean
 from xtra_analysis.comparison import compare
 from xtra_analysis.games import compare_games, denominator_is_unstable, game_scores
 from xtra_analysis.intervals import (
+    STUDENT_LEVEL,
     effective_degrees_of_freedom,
     generator,
     joint_distribution,
@@ -23,6 +24,7 @@ from xtra_analysis.intervals import (
 )
 from xtra_analysis.matrices import InputError
 from xtra_analysis.precision import Spread, relative_spread
+from xtra_analysis.provenance import TEXT
 from xtra_analysis.study import read_study
 
 ROOT = Path(__file__).parents[2]
@@ -183,6 +185,15 @@ def test_the_committed_study_shows_what_the_report_claims() -> None:
     assert claimed["simulations"].min() >= 1000
     assert claimed["small_sample_coverage"].min() >= 0.94
     assert claimed["percentile_coverage"].max() < 0.97
+
+
+def test_the_level_of_t_and_the_sizes_that_were_measured_are_told_where_intervals_are_explained() -> None:
+    text = " ".join((ROOT / "docs" / "explanation" / "intervals.md").read_text(encoding="utf-8").split())
+    assert f"Student's at {100 * STUDENT_LEVEL:g} %" in text
+    study = pd.read_csv(COVERAGE)
+    games, runs = (" and ".join(map(str, sorted(study[column].unique()))) for column in ("games", "runs"))
+    assert f"at {games} games with {runs} seeds" in text
+    assert f"for {games} games with {runs} seeds" in " ".join(TEXT.split())
 
 
 @pytest.mark.slow
