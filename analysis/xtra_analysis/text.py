@@ -17,8 +17,8 @@ from pydantic import JsonValue
 NONE = "–"
 HUGE = 1e9
 """Least number that is written as a power of ten, since more digits would say no more."""
-LEAST_BOUND = 1e-6
-"""Least bound of an interval that is told from 0: below lies what rounding leaves."""
+LEAST_BOUND = 1e-4
+"""Least bound of an interval that is told from 0."""
 MOST_OF_A_SETTING = 60
 """Characters shown."""
 TIME_UNITS = {"hours": 3600.0, "minutes": 60.0, "seconds": 1.0}

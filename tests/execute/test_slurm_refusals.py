@@ -46,7 +46,9 @@ def test_what_a_failed_sbatch_queued_all_the_same_is_cancelled(bench: Any, slurm
     assert not records(slurm)
 
 
-def test_what_a_failed_sbatch_may_have_queued_is_found_once_slurm_answers(bench: Any, slurm: SlurmLauncher, queue: Path) -> None:
+def test_what_a_failed_sbatch_may_have_queued_is_cancelled_once_slurm_answers_and_submitted_anew(
+    bench: Any, slurm: SlurmLauncher, queue: Path
+) -> None:
     job = bench.job("a")
     put_program(queue.parent / "bin", "squeue", f"[ -s '{queue}' ] && exit 1; exit 0")
     with pytest.raises(
@@ -56,8 +58,11 @@ def test_what_a_failed_sbatch_may_have_queued_is_found_once_slurm_answers(bench:
     assert "nothing was submitted" not in str(caught.value)
     assert len(records(slurm)) == 1
     put_program(queue.parent / "bin", "squeue", f"cat '{queue}'")
+    put_program(queue.parent / "bin", "sbatch", "echo Submitted batch job 71")
     again = slurm.submit({job.key: job})
-    assert (list(again.queued), again.calls) == ([job.key], 0)
+    assert (queue.parent / "cancelled").read_text().startswith("--quiet 70")
+    assert (again.queued, list(again.new), again.calls) == ({}, [job.key], 1)
+    assert len(records(slurm)) == 1
 
 
 def test_a_report_that_sbatch_refused_is_submitted_by_the_same_command_and_only_once(

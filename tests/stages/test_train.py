@@ -148,7 +148,7 @@ def test_a_run_none_of_whose_checkpoints_will_do_begins_anew_at_the_next_attempt
             first_segment.unlink()
         case "segment altered":
             first_segment.write_bytes(first_segment.read_bytes()[:-1] + b"?")
-    with pytest.raises(StoreError, match="checkpoints: no checkpoint was of use, and all are removed; run again"):
+    with pytest.raises(StoreError, match="checkpoints-refused: no checkpoint was of use, and all are put aside there; run again"):
         train.run(config(), disturbed)
     train.run(config(), disturbed)
     assert equal(outputs(tmp_path / "disturbed"), outputs(tmp_path / "undisturbed"))

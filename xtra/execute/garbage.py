@@ -68,7 +68,8 @@ def _records(directory: Path) -> Iterator[Path]:
         raise ValueError(f"{directory}: is a run without {PLAN_FILE} and {SCORES.file_name}; {REMEDY}")
     else:
         for name in names:
-            yield from _records(directory / name)
+            if not name.startswith("."):  # an editor's lock is a link to nowhere
+                yield from _records(directory / name)
 
 
 def _keys_of_plan(path: Path) -> frozenset[str]:
@@ -93,7 +94,8 @@ def _keys_of_scores(path: Path, store: Store, in_store: Collection[str]) -> set[
     try:
         rows = read_csv(SCORES, path)
     except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: {error}; {REMEDY}") from None
+        remedy = f"put the {PLAN_FILE} of its run beside it, or move it out of this directory"
+        raise ValueError(f"{path}: {error}; {remedy}") from None
     waiting = [row[column] for row in rows for column in ("train_key", "evaluate_key")]
     keys: set[str] = set()
     while waiting:

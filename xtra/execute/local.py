@@ -201,9 +201,11 @@ class LocalQueue:
                 self.states[key] = QueueState.ELSEWHERE
                 return
             process = self._spawn(key, allocation)
-        except OSError as error:  # a colleague's directory, a file in its place
+        except OSError as error:
             self._machine.free(allocation)
-            self._fail(key, f"{error.filename or self.store.work(key)}: {error.strerror}")
+            if error.filename is None:
+                raise  # no process can be started, whatever the job
+            self._fail(key, f"{error.filename}: {error.strerror}")  # a colleague's directory, a file in its place
             return
         self._workers[key] = _Worker(process, allocation)
         self.states[key] = QueueState.STARTING

@@ -106,9 +106,10 @@ def borrow_engine(key: Hashable, make: Callable[[], Engine]) -> Engine:
     """Returns an idle engine that was given back under the same key, or a new one. It is the caller's alone until it is given
     back."""
     with _lock:
-        for place, (kept_under, engine) in enumerate(_kept):
+        for kept_under, engine in _kept:
             if kept_under == key:
-                del _kept[place]
+                # By identity, since `return_engine` may have moved it meanwhile.
+                _kept[:] = [entry for entry in _kept if entry[1] is not engine]
                 return engine
         _drop_idle(least=0)  # before the new one, which can have their memory
     return make()

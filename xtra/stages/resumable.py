@@ -16,7 +16,7 @@ import torch
 
 from xtra.search.engine import BadOutput
 from xtra.stages.context import Diverged, StageContext
-from xtra.store.checkpoint import CHECKPOINTS, Checkpoints
+from xtra.store.checkpoint import CHECKPOINTS, REFUSED_CHECKPOINTS, Checkpoints
 from xtra.store.files import DamagedError, StoreError
 
 
@@ -80,8 +80,8 @@ class _Saver:
         """Goes back to the newest checkpoint that is undamaged, as are the files that it names, or to the start if there is
         none.
 
-        Raises StoreError where there are some and none will do, and removes them, so that the next attempt begins from the start:
-        this one's work may have taken over a part of theirs.
+        Raises StoreError where there are some and none will do, and puts them aside, so that the next attempt begins from the
+        start: this one's work may have taken over a part of theirs.
         """
         refused = False
         for _, path in self._checkpoints.good():
@@ -103,10 +103,10 @@ class _Saver:
             print(f"going on from {self._work.position()}", flush=True)
             return
         if refused:
-            shutil.rmtree(self._checkpoints.directory)
-            raise StoreError(
-                f"{self._checkpoints.directory}: no checkpoint was of use, and all are removed; run again to begin anew"
-            )
+            aside = self._checkpoints.directory.with_name(REFUSED_CHECKPOINTS)
+            shutil.rmtree(aside, ignore_errors=True)
+            self._checkpoints.directory.replace(aside)
+            raise StoreError(f"{aside}: no checkpoint was of use, and all are put aside there; run again to begin anew")
         self._context.telemetry.rewind(0)
 
     def save_if_due(self) -> None:

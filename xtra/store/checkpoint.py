@@ -14,6 +14,8 @@ from xtra.store.files import TEMPORARY_SUFFIX, move_durably, sha256, write_tempo
 
 CHECKPOINTS = "checkpoints"
 """The directory in a job's `work/` that its checkpoints are in."""
+REFUSED_CHECKPOINTS = "checkpoints-refused"
+"""The one beside it for those of which none could be restored."""
 
 _NAME = re.compile(r"step-(\d{12,})-([0-9a-f]{64})")
 

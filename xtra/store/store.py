@@ -41,7 +41,7 @@ SECONDS = "seconds.txt"
 REPLAY = "replay"
 """The part of a training's `out/` that only datasets read."""
 
-RESUMPTION = ("checkpoints", "replay", "random-play")
+RESUMPTION = ("checkpoints", "checkpoints-refused", "replay", "random-play")
 """Directories of `work/` that only an interrupted job needs, and that are as large as its result. Log and metrics stay."""
 
 

@@ -103,6 +103,7 @@ class SlurmLauncher:
         self._check()
         self.directory.mkdir(parents=True, exist_ok=True)
         with self._turn():
+            self.submissions.withdraw_doubtful()
             done, missing = self._sort(jobs)
             for job in jobs.values():
                 self.store.add(job)
@@ -241,7 +242,7 @@ class SlurmLauncher:
             try:
                 self.submissions.withdraw(identity)
             except SlurmError as silence:
-                fate = "they may be queued all the same, and the same command finds out once SLURM answers"
+                fate = "they may be queued all the same; once SLURM answers, the same command cancels them and submits them anew"
                 raise UnknownFateError(f"sbatch failed for {jobs}: {error}; {silence}; {fate}") from None
             raise SlurmError(f"sbatch refused {jobs}: {error}") from None
 

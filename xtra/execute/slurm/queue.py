@@ -19,6 +19,8 @@ GONE = frozenset({"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "O
 NEVER = "DependencyNeverSatisfied"
 DEFAULT_MAX_ARRAY_SIZE = 1001
 RECORDS = "*/submission.json"
+DOUBTFUL = "withdrawn"
+"""In a submission's directory: its call of sbatch failed, and SLURM has not said since whether it has the jobs."""
 
 
 NO_CLUSTER = "Could not establish a configuration source"
@@ -79,11 +81,17 @@ class Submissions:
         """Forgets a submission whose call of sbatch has failed, and cancels what SLURM has of it all the same (the call timed
         out): submitit had not yet laid down what those tasks would run.
 
-        Raises SlurmError, and keeps the record, when SLURM does not answer: the jobs may be queued.
+        Raises SlurmError, and keeps the record, when SLURM does not answer: the jobs may be queued until `withdraw_doubtful`.
         """
         name = f"{NAME_PREFIX}{identity}"
+        (self.directory / identity / DOUBTFUL).touch()
         cancel(QueueEntry(slurm_id, state, reason) for slurm_id, other, state, reason in _squeue() if other == name)
         shutil.rmtree(self.directory / identity)
+
+    def withdraw_doubtful(self) -> None:
+        """Withdraws the submissions that SLURM did not answer about. Raises SlurmError when it still does not."""
+        for mark in sorted(self.directory.glob(f"*/{DOUBTFUL}")):
+            self.withdraw(mark.parent.name)
 
     def queued(self) -> dict[str, QueueEntry]:
         """Returns the jobs that SLURM has pending or running, by key. Raises SlurmError when the controller does not answer."""
