@@ -166,13 +166,19 @@ def _final_sentence(findings: Findings, primary: str) -> str:
 
 def _raw_sentence(findings: Findings, primary: str) -> str:
     """Words raw scores, where no game has a reference score."""
-    games = findings.study.record.games
-    if len(games) > 1:
-        return f"{primary} has scores, but no game has a reference score to normalize them by; see the raw ones."
     scores = game_scores(findings.study)
-    (row,) = scores[scores["method"] == primary].itertuples()
-    mean = "the score of one seed" if row.num_runs == 1 else f"the mean of {counted(row.num_runs, 'seed')}"
-    return f"{primary} scored {number(row.mean)} on {row.game}, {mean}. The game has no reference score to normalize by."
+    rows = list(scores[scores["method"] == primary].itertuples())
+    if len(rows) > MOST_RAW:
+        scored = f"{primary} has scores, but no game has a reference score to normalize them by; see the raw ones."
+    else:
+        runs = [row.num_runs for row in rows]
+        of = each(min(runs), max(runs))
+        if len(rows) == 1:
+            of = "the score of one seed" if runs == [1] else f"the mean of {counted(runs[0], 'seed')}"
+        games = listed([f"{number(row.mean)} on {row.game}" for row in rows])
+        lacks = "The game has" if len(rows) == 1 else "These games have"
+        scored = f"{primary} scored {games}, {of}. {lacks} no reference score to normalize by."
+    return " ".join(filter(None, (scored, _chance_sentence(findings, primary, len(rows)))))
 
 
 def _ratio_sentence(findings: Findings, primary: str, ratio: pd.Series) -> str:
@@ -244,13 +250,18 @@ def _score_sentence(findings: Findings, primary: str, iqm: pd.Series) -> str:
     where = f"over {_games(findings, known, 'no normalized score there')}, {each(iqm['min_runs'], iqm['max_runs'])}"
     bounds = f"95 % interval {span(iqm['low'], iqm['high'])}" if pd.notna(iqm["low"]) else _no_interval(iqm)
     reached = f"{primary} reached a normalized score of {number(iqm['estimate'])} ({bounds}; {meaning}), {where}."
+    return " ".join(filter(None, (reached, _chance_sentence(findings, primary, iqm["num_games"]))))
+
+
+def _chance_sentence(findings: Findings, primary: str, num_games: int) -> str | None:
+    """Words how likely a run beats one of the baseline. num_games: those that the sentence before it is about."""
     improvement = findings.estimate(primary, "probability_of_improvement")
     if improvement is None or improvement["max_runs"] < 2:
-        return reached  # One run against one run is no probability.
+        return None  # One run against one run is no probability.
     games = int(improvement["num_games"])
-    over = "" if games == iqm["num_games"] else f" on {counted(games, 'game')}"
+    over = "" if games == num_games else f" on {counted(games, 'game')}"
     chance = f"beats one of {improvement['baseline']}{over} with probability {number(improvement['estimate'])}"
-    return f"{reached} A run of it {chance} ({_p_text(findings, float(improvement['p_holm']))})."
+    return f"A run of it {chance} ({_p_text(findings, float(improvement['p_holm']))})."
 
 
 def _no_interval(row: pd.Series) -> str:

@@ -68,11 +68,25 @@ def test_games_without_reference_scores_show_raw_ones_and_their_seeds_on_the_fir
     assert isinstance(table, Table) and [column.heading for column in table.columns] == ["Method", "Raw score, Lamps", "Seeds"]
     assert table.texts == [["EfficientZero", "7.50", "1"]]
     assert table.frame.loc[0, ["min_runs", "max_runs", "mean Lamps"]].tolist() == [1, 1, 7.5]
-    for games, headings in ((("A", "B"), ["Raw score, A", "Raw score, B"]), ("ABCDE", [])):
+    for games, headings, said in (
+        (("A", "B"), ["Raw score, A", "Raw score, B"], " on B, 3 seeds each. These games have no reference score"),
+        ("ABCDE", [], "no game has a reference score to normalize them by"),
+    ):
         several = analyse(read_study([make_run("".join(games), games=games, baseline=None)]))
         (table,) = (block for block in overview_section(several).blocks if isinstance(block, Table))
         assert [column.heading for column in table.columns] == ["Method", *headings, "Seeds"]
-        assert "no game has a reference score to normalize them by" in answer(several)
+        assert said in answer(several)
+
+
+def test_raw_scores_of_a_few_games_answer_with_the_chance_to_beat_the_baseline(make_run: MakeRun) -> None:
+    methods = [METHODS[0], METHODS[-1]]
+    run = make_run("run", methods=methods, games=["A", "B"], seeds=range(3), baseline="Random", normalization="maximum")
+    high, low = [3.0, 4.0, 5.0], [0.0, 1.0, 2.0]
+    write_scores(run, {(method.name, game): scores for method, scores in zip(methods, (high, low), strict=True) for game in "AB"})
+    assert answer(analyse(read_study([run]))) == (
+        "EfficientZero scored 4.00 on A and 4.00 on B, 3 seeds each. These games have no reference score to normalize by. "
+        "A run of it beats one of Random with probability 1.00 (p = 0.005)."  # 1 of 20 orders each, two-sided: 2 / 400
+    )
 
 
 def test_what_of_a_suite_was_not_asked_for_is_told_by_name_until_another_run_has_it(make_run: MakeRun) -> None:
