@@ -16,7 +16,7 @@ from xtra.networks.network_file import NetworkFileError, read_network_file
 from xtra.plugins import PluginError, load_kept
 from xtra.protocol.families import FAMILIES, UnknownGame
 from xtra.protocol.games import GAMES, find_game, is_game
-from xtra.results.plan_record import PLAN_FILE
+from xtra.results.run_record import PLAN_FILE
 from xtra.stages.config import EvaluateConfig
 from xtra.store.files import UnreadableError
 from xtra.store.rows import Cell

@@ -7,13 +7,12 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from xtra.results.plan_record import PLAN_FILE
-from xtra.results.run_record import RECORD
+from xtra.results.run_record import PLAN_FILE, RECORD
 from xtra.store.claim import acquire
 from xtra.store.job import Job
 from xtra.store.rows import SCORES, read_csv
@@ -39,11 +38,13 @@ def planned_keys(results: Path, store: Store) -> frozenset[str]:
 
     Raises ValueError naming what cannot be read, and StoreError: nothing is safe then.
     """
-    in_store = frozenset(store.keys())
+    return _keys_under(results / "runs", store) | _keys_under(results / "ours", store)
+
+
+def _keys_under(home: Path, store: Store) -> frozenset[str]:
     keys: set[str] = set()
-    for home in (results / "runs", results / "ours"):
-        for record in _records(home):
-            keys |= _keys_of_plan(record) if record.name == PLAN_FILE else _keys_of_scores(record, store, in_store)
+    for record in _records(home):
+        keys |= _keys_of_plan(record) if record.name == PLAN_FILE else _keys_of_scores(record, store)
     return frozenset(keys)
 
 
@@ -89,7 +90,7 @@ def _parse_plan(path: Path, inode: int, modified: int) -> frozenset[str]:
     return keys
 
 
-def _keys_of_scores(path: Path, store: Store, in_store: Collection[str]) -> set[str]:
+def _keys_of_scores(path: Path, store: Store) -> set[str]:
     """Returns the jobs of a table of scores and, as far as they are in the store, all that they stand on."""
     try:
         rows = read_csv(SCORES, path)
@@ -97,7 +98,7 @@ def _keys_of_scores(path: Path, store: Store, in_store: Collection[str]) -> set[
         remedy = f"put the {PLAN_FILE} of its run beside it, or move it out of this directory"
         raise ValueError(f"{path}: {error}; {remedy}") from None
     waiting = [row[column] for row in rows for column in ("train_key", "evaluate_key")]
-    keys: set[str] = set()
+    keys, in_store = set[str](), frozenset(store.keys())
     while waiting:
         key = waiting.pop()
         if key in in_store and key not in keys:
@@ -138,7 +139,7 @@ def remove(store: Store, garbage: Garbage, results: Path) -> bool:
         return False
     is_needed = True
     try:
-        is_needed = garbage.key in planned_keys(results, store)
+        is_needed = garbage.key in _keys_under(results / "runs", store)  # kept studies do not begin meanwhile
     finally:
         if is_needed:
             claim.release()

@@ -12,7 +12,7 @@ from xtra.networks.imported import import_network
 from xtra.networks.network_file import NetworkFileError, read_network_file
 from xtra.protocol.families import FAMILIES
 from xtra.protocol.games import find_game, is_game
-from xtra.results.plan_record import PLAN_FILE, read_cells
+from xtra.results.run_record import PLAN_FILE, read_cells
 from xtra.store.files import json_text, write_text_atomically
 from xtra.store.rows import Cell
 from xtra.store.store import Store

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from xtra.config import Config
-from xtra.results.plan_record import PLAN_FILE, read_cells
+from xtra.results.run_record import PLAN_FILE, read_cells
 from xtra.store.files import StoreError, sha256, write_text_atomically
 from xtra.store.job import Job, Resources, canonical_json
 from xtra.store.manifest import Manifest

@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from xtra.results.describe import RunDescription
-from xtra.results.plan_record import PLAN_FILE
-from xtra.results.run_record import RECORD, Provenance, RunRecord, earlier_seeds
+from xtra.results.run_record import PLAN_FILE, RECORD, Provenance, RunRecord, earlier_seeds
 from xtra.store.files import SECONDS_FILE, StoreError, json_text, write_text_atomically
 from xtra.store.job import Job
 from xtra.store.manifest import Manifest

@@ -2,6 +2,7 @@
 
 Seeds added later are looks at the data; the records beside a run tell which seeds of the same experiments had results before it.
 Whoever adds seeds because the first ones did not settle the question tests twice; the report corrects its tests for it.
+And `plan.json` beside it, as far as it is read without the suite: the cells that were asked for.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from xtra.store.rows import SCORES, Whole, read_csv
+from xtra.store.rows import SCORES, Cell, Whole, read_csv
 
 RECORD = "run.json"
 """The file that makes a directory one of a run."""
+PLAN_FILE = "plan.json"
 SCHEMA_VERSION = 2
 """Raised when a column or a key changes meaning."""
 
@@ -27,6 +29,17 @@ Seeds = tuple[int, ...]
 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True)
+
+
+class _PlanRecord(_Record):
+    """The part of `plan.json` that is read here."""
+
+    cells: tuple[Cell, ...]
+
+
+def read_cells(run: Path) -> tuple[Cell, ...]:
+    """Returns the cells of a run's plan. Raises OSError, and ValueError for what is no plan."""
+    return _PlanRecord.model_validate_json((run / PLAN_FILE).read_bytes()).cells
 
 
 class TransferRecord(_Record):
