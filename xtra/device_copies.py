@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.utils._pytree import tree_flatten, tree_unflatten
 
 ALIGNMENT = 512
 """Bytes, as PyTorch aligns what it allocates on CUDA: kernels load several numbers at once."""
@@ -27,9 +28,19 @@ def to_device(device: torch.device, *arrays: NDArray[Any] | Tensor) -> list[Tens
     if device.type == "cpu":
         return tensors
     on_host = [tensor for tensor in tensors if tensor.device.type == "cpu"]
+    if not on_host:
+        return tensors
     packed = pack(on_host, pinned=device.type == "cuda").to(device, non_blocking=True)
     moved = iter(unpack(packed, on_host))
     return [next(moved) if tensor.device.type == "cpu" else tensor for tensor in tensors]
+
+
+def tree_to_device(device: torch.device, tree: Any) -> Any:
+    """Returns a tree of tuples, dictionaries, arrays, tensors and None with its arrays `[...]` as tensors on `device`, which come
+    as in `to_device`."""
+    leaves, structure = tree_flatten(tree)
+    moved = iter(to_device(device, *(leaf for leaf in leaves if leaf is not None)))
+    return tree_unflatten([None if leaf is None else next(moved) for leaf in leaves], structure)
 
 
 def to_host(*tensors: Tensor) -> list[NDArray[Any]]:

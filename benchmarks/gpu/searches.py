@@ -15,7 +15,7 @@ import argparse
 import numpy as np
 
 from xtra.agents.efficientzero.config import EfficientZeroConfig, TargetConfig
-from xtra.agents.efficientzero.reanalysis import Memos, first_of_each
+from xtra.agents.efficientzero.reanalysis import CPU, Memos
 from xtra.agents.efficientzero.targets import td_horizon
 from xtra.replay.buffer import ReplayBuffer
 
@@ -39,14 +39,9 @@ def count(config: EfficientZeroConfig, env_steps: int, seed: int = 0) -> dict[st
         rows, envs = sample.rows[:, None] + np.arange(steps), np.broadcast_to(sample.envs[:, None], (batch_size, steps))
         horizon = td_horizon(replay.num_rows - 1 - sample.rows, config.targets)
         searched, inferred = (rows[:reanalyzed], envs[:reanalyzed]), (rows + horizon[:, None], envs)
-        # A search answers for its root's value, too, so policies come first.
-        first = first_of_each(searched, memos.policies.lacks(searched, period))
-        places, zeros = (searched[0][first], searched[1][first]), np.zeros(len(first[0]), np.float32)
-        memos.policies.keep(places, period, zeros[:, None])
-        memos.values.keep(places, period, zeros)
-        first = first_of_each(inferred, memos.values.lacks(inferred, period))
-        memos.values.keep((inferred[0][first], inferred[1][first]), period, np.zeros(len(first[0]), np.float32))
-        once = np.array([len(zeros), len(first[0])])
+        alive = np.ones_like(rows, np.bool_)
+        questions = memos.ask(searched, alive[:reanalyzed], inferred, alive, period, CPU)
+        once = np.array([len(question.kept) for question in questions])
         filled = -(-once // (reanalyzed, batch_size)) * (reanalyzed, batch_size)
         totals += (searched[0].size, inferred[0].size, *once, *filled)
         updates += at_once

@@ -145,9 +145,10 @@ def test_exploration_depends_on_its_name_and_seed_alone() -> None:
     config = SearchConfig(num_simulations=12)
 
     def counts(seed: int, *name: str | int) -> list[list[int]]:
-        counted: list[list[int]] = (
-            Planner(config, ActionSpace.of("ale18", "Catch"), seed, 1).explore(network, observations, *name).visit_counts.tolist()
-        )
+        planner = Planner(config, ActionSpace.of("ale18", "Catch"), seed, 1)
+        counted: list[list[int]] = planner.explore(
+            network, observations, planner.draw_exploration(4, *name)
+        ).visit_counts.tolist()
         return counted
 
     assert counts(0, "act", 1) == counts(0, "act", 1)

@@ -17,6 +17,7 @@ from xtra import cuda_graphs
 from xtra.agents.efficientzero import optimizer, targets
 from xtra.agents.efficientzero.agent import EfficientZeroLearner
 from xtra.agents.efficientzero.config import EfficientZeroConfig
+from xtra.agents.efficientzero.reanalysis import ask_all
 from xtra.agents.interface import prepare_torch
 from xtra.cuda_graphs import WARM_UP_CALLS, FlatFunction, GraphedFunction, without_graphs
 from xtra.execute.machine import NO_GPU
@@ -108,7 +109,7 @@ def test_rows_past_an_episodes_end_have_no_influence_on_the_others(value_source:
     replay = on_host(learner)
     metrics_of(learner, replay)  # its target network tells observations apart
     batches = [learner.make_batch(replay, 7)[1]]
-    monkeypatch.setattr(targets, "to_compute", lambda wanted, device: np.ones_like(wanted))
+    monkeypatch.setattr(targets, "ask_all", lambda alive, _: ask_all(alive, torch.device("cuda")))
     batches.append(learner.make_batch(replay, 7)[1])
     few, all_rows = batches
     assert not few.alive.all()

@@ -14,7 +14,7 @@ from xtra.agents.efficientzero.agent import EfficientZeroLearner
 from xtra.agents.efficientzero.batch import Batch
 from xtra.agents.efficientzero.config import TargetConfig
 from xtra.agents.efficientzero.draws import interleaved
-from xtra.agents.efficientzero.planning import Planner
+from xtra.agents.efficientzero.planning import Exploration, Planner
 from xtra.agents.efficientzero.targets import TargetMaker
 from xtra.replay.buffer import ReplayBuffer, Sample
 
@@ -40,10 +40,9 @@ def searched(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     sizes: list[int] = []
     explore = Planner.explore
 
-    def counting(self: Planner, network: Any, observations: torch.Tensor, *name: str | int, **rows: Any) -> Any:
-        if name[0] == "reanalyze":
-            sizes.append(len(observations))
-        return explore(self, network, observations, *name, **rows)
+    def counting(self: Planner, network: Any, observations: torch.Tensor, exploration: Exploration, **options: Any) -> Any:
+        sizes.append(len(observations))
+        return explore(self, network, observations, exploration, **options)
 
     monkeypatch.setattr(Planner, "explore", counting)
     return sizes

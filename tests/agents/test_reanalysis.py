@@ -15,8 +15,8 @@ from tests.tiny_agent import tiny_config
 from xtra.agents.efficientzero.batch import Batch
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
-from xtra.agents.efficientzero.planning import Planner
-from xtra.agents.efficientzero.reanalysis import Memo, first_of_each, in_chunks
+from xtra.agents.efficientzero.planning import Exploration, Planner
+from xtra.agents.efficientzero.reanalysis import CPU, Memo, Memos, ask_all, first_of_each, in_chunks, put
 from xtra.agents.efficientzero.targets import TargetMaker
 from xtra.protocol.games import ActionSpace
 from xtra.replay.buffer import ReplayBuffer, Sample
@@ -33,10 +33,10 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, int]]:
     explore, infer = Planner.explore, EfficientZeroNetwork.initial_inference
 
     def counting_explore(
-        self: Planner, network: EfficientZeroNetwork, observations: Tensor, *name: str, **rows: object
+        self: Planner, network: EfficientZeroNetwork, observations: Tensor, exploration: Exploration, *, fetch: bool
     ) -> object:
         counts["searched"] += len(observations)
-        return explore(self, network, observations, *name, **rows)  # type: ignore[arg-type]
+        return explore(self, network, observations, exploration, fetch=fetch)
 
     def counting_infer(self: EfficientZeroNetwork, observations: Tensor) -> object:
         counts["inferred"] += len(observations)
@@ -139,7 +139,7 @@ def test_what_is_kept_survives_a_restart(counted: dict[str, int]) -> None:
     sample = draw(replay, 0)
     before = maker.make(replay, sample, network, 0)
     restored = make_maker(config)
-    restored.restore(maker.state())
+    restored.restore(maker.state(), CPU)
     counted.update(searched=0, inferred=0)
     after = restored.make(replay, sample, network, 0)
     assert counted == {"searched": 0, "inferred": 0}
@@ -149,11 +149,51 @@ def test_what_is_kept_survives_a_restart(counted: dict[str, int]) -> None:
 def test_a_row_that_took_an_older_ones_place_has_no_answer_yet() -> None:
     memo = Memo((4, 1), (2,))
     here = np.array([3]), np.array([0])
-    memo.keep(here, 7, np.array([[0.25, 0.75]], np.float32))
+    assert memo.promise(here, 7).tolist() == [3]
     assert memo.lacks(here, 7).tolist() == [False]
     assert memo.lacks(here, 8).tolist() == [True]
     assert memo.lacks((here[0] + 4, here[1]), 7).tolist() == [True]
-    assert memo.read(here).tolist() == [[0.25, 0.75]]
+
+
+def test_a_question_says_what_to_compute_where_to_put_it_and_where_to_read_it() -> None:
+    """Of two rows' three positions, in a table of four rows and two environments: position (3, 1) occurs twice."""
+    memo = Memo((4, 2))
+    places = np.array([[1, 2, 3], [3, 4, 5]]), np.array([[0, 0, 1], [1, 1, 1]])
+    alive = np.array([[True, False, True], [True, True, True]])
+    memo.promise((np.array([4]), np.array([1])), 0)
+    question = memo.ask(places, alive, 0, CPU)
+    assert (question.samples.tolist(), question.steps.tolist()) == ([0, 0, 1], [0, 2, 2])
+    assert question.kept.tolist() == [2, 7, 3]
+    assert question.read.tolist() == [[2, 4, 7], [7, 1, 3]]
+    assert not len(memo.ask(places, alive, 0, CPU).samples)
+    on_gpu = Memo((4, 2)).ask(places, alive, 0, torch.device("cuda"))
+    assert (on_gpu.samples.tolist(), on_gpu.steps.tolist()) == ([0, 0, 1, 1], [0, 2, 1, 2])
+    assert on_gpu.kept.tolist() == [2, 7, 1, 3]
+
+
+def test_what_is_asked_on_a_gpu_comes_in_whole_batches_of_which_the_rest_is_not_kept() -> None:
+    places, alive = (np.array([[1], [2]]), np.array([[0], [0]])), np.array([[True], [False]])
+    question = Memo((4, 1)).ask(places, alive, 0, torch.device("cuda"))
+    assert (question.samples.tolist(), question.kept.tolist()) == ([0, 0], [1])
+    table = torch.zeros(4)
+    put(table, torch.from_numpy(question.kept), torch.tensor([5.0, 6.0]))
+    assert table.tolist() == [0, 5, 0, 0]
+
+
+def test_each_draw_asks_for_what_is_alive_and_on_a_gpu_for_all() -> None:
+    alive = np.array([[True, False], [True, True]])
+    question, on_gpu = ask_all(alive, CPU), ask_all(alive, torch.device("cuda"))
+    assert question.kept.tolist() == [0, 2, 3] and question.read.tolist() == [[0, 1], [2, 3]]
+    assert (question.samples.tolist(), question.steps.tolist()) == ([0, 1, 1], [0, 0, 1])
+    assert on_gpu.kept.tolist() == [0, 1, 2, 3]
+    assert not len(ask_all(alive[:0], CPU).kept)
+
+
+def test_a_search_answers_for_its_roots_value_too() -> None:
+    memos = Memos((4, 1), 2)
+    here, alive = (np.array([[1, 2]]), np.array([[0, 0]])), np.array([[True, True]])
+    policies, values = memos.ask(here, alive, here, alive, 3, CPU)
+    assert len(policies.kept) == 2 and not len(values.kept)
 
 
 def test_a_memo_takes_8_bytes_a_position_beside_the_answers() -> None:

@@ -15,7 +15,15 @@ from xtra.agents.efficientzero.losses import Losses, Masks, total_loss, unroll_l
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
 from xtra.agents.efficientzero.optimizer import learning_rate
 from xtra.agents.efficientzero.planning import Planner
-from xtra.agents.efficientzero.targets import TargetMaker, mixed_values, td_horizon, value_prefix_targets, value_targets
+from xtra.agents.efficientzero.targets import (
+    TargetMaker,
+    bootstrap_discounts,
+    discounted_rewards,
+    takes_n_step,
+    td_horizon,
+    value_prefix_targets,
+    value_targets,
+)
 from xtra.agents.observation import to_observations
 from xtra.protocol.games import ActionSpace
 from xtra.replay.buffer import ReplayBuffer, Sample
@@ -40,8 +48,9 @@ def test_values_are_n_step_returns_with_each_samples_own_horizon() -> None:
     rewards = np.array([[1, 2, 4, 8], [1, 2, 4, 8]], np.float32)
     bootstrap = np.array([[16, 32], [16, 32]], np.float32)
     # discount 1/2. n = 2: 1 + 2/2 + 16/4 = 6, 2 + 4/2 + 32/4 = 12. n = 1: 1 + 16/2 = 9, 2 + 32/2 = 18.
-    targets = value_targets(rewards, bootstrap, np.array([2, 1]), 0.5)
-    assert targets.tolist() == [[6, 12], [9, 18]]
+    horizon = np.array([2, 1])
+    targets = bootstrap, bootstrap_discounts(horizon, 0.5), discounted_rewards(rewards, horizon, 0.5, 2)
+    assert value_targets(*map(torch.from_numpy, targets)).tolist() == [[6, 12], [9, 18]]
 
 
 @pytest.mark.parametrize(("age", "steps"), [(0, 5), (29_999, 5), (30_000, 4), (90_000, 2), (120_000, 1), (10**6, 1)])
@@ -125,10 +134,10 @@ def test_reanalysis_replaces_policies_for_its_share_of_the_batch_and_only_within
 
 def test_mixed_values_are_n_step_returns_early_and_of_new_transitions_and_searched_ones_of_the_rest() -> None:
     config = TargetConfig(value_target="mixed", mixed_start=100, mixed_recent=10)
-    n_step, searched = np.array([[1, 2], [3, 4], [5, 6]], np.float32), np.array([[10, 20], [30, 40], [50, 60]], np.float32)
     age = np.array([0, 9, 10])
-    assert mixed_values(n_step, searched, age, 99, config).tolist() == [[1, 2], [3, 4], [5, 6]]
-    assert mixed_values(n_step, searched, age, 100, config).tolist() == [[1, 2], [3, 4], [50, 60]]
+    assert takes_n_step(age, 99, config).tolist() == [True, True, True]
+    assert takes_n_step(age, 100, config).tolist() == [True, True, False]
+    assert takes_n_step(age, 100, TargetConfig()).tolist() == [True, True, True]
 
 
 def test_a_batch_with_mixed_values_takes_them_from_the_searches_that_make_its_policies() -> None:
@@ -154,9 +163,10 @@ def test_a_batch_with_mixed_values_takes_them_from_the_searches_that_make_its_po
     assert late.values[1].tolist() == plain.values[1].tolist()
     rows, steps = np.divmod(np.arange(6), 3)
     stacks = replay.stacks(sample.rows[rows] + steps, 0 * rows, 2)
-    found = planner.explore(network, to_observations(stacks, torch.device("cpu")), "reanalyze", 7).root_values.numpy()
+    observations = to_observations(stacks, torch.device("cpu"))
+    found = planner.explore(network, observations, planner.draw_exploration(6, "reanalyze", 7)).root_values.numpy()
     np.testing.assert_allclose(late.values[0], found[:3], atol=1e-6)
-    assert np.abs(late.values[0] - plain.values[0]).max() > 0.01
+    assert (late.values[0] - plain.values[0]).abs().max() > 0.01
     assert late.policies.tolist() == plain.policies.tolist()
 
 

@@ -14,12 +14,12 @@ explore, exploit = Planner.explore, Planner.exploit
 
 
 def at_random(planner: Planner, result: SearchResult) -> SearchResult:
-    """The result with some action of the game for every root, on the CPU."""
+    """The result with some action of the game for every root, where it was."""
     rng, rows = np.random.default_rng(0), len(result.actions)
     actions = torch.from_numpy(rng.choice(planner.space.valid, rows))
     weights = torch.nn.functional.one_hot(actions, result.action_weights.shape[1]).float()
-    values = torch.zeros(rows)
-    return result._replace(actions=actions, action_weights=weights, root_values=values)
+    values, device = torch.zeros(rows), result.actions.device
+    return result._replace(actions=actions.to(device), action_weights=weights.to(device), root_values=values.to(device))
 
 
 def explored(planner: Planner, *arguments: Any, **named: Any) -> SearchResult:

@@ -216,10 +216,10 @@ def test_a_captured_update_scatters_nothing_counts_no_batch_and_keeps_its_lstm_i
         assert not [kernel for kernel in kernels if banned in kernel]
 
 
-@pytest.mark.parametrize(("reanalysis", "to_device", "waits"), [("each_draw", 5, 3), ("per_period", 2, 1)])
+@pytest.mark.parametrize(("reanalysis", "to_device", "waits"), [("each_draw", 1, 2), ("per_period", 1, 1)])
 def test_an_update_sends_and_fetches_what_it_has_at_hand_together(reanalysis: str, to_device: int, waits: int) -> None:
-    """Sent: places of frames, of observations twice, what a search is seeded with, the batch. Fetched: a search's results, the
-    bootstrap values, and the losses with the priorities. Once all is searched, the first and the last remain."""
+    """Sent: all that the host knows of a batch. Fetched: the verdict on a search's outputs, then the losses with the priorities.
+    Targets stay on the device."""
     learner = tiny_learner(device="cuda", targets={"reanalysis": reanalysis, "target_update_interval": 100})
     replay = fill(learner.make_replay(2, (10, 10, 3), 200))
     for update in range(20):

@@ -26,7 +26,9 @@ def to_observations(stacks: NDArray[np.uint8] | Tensor, device: torch.device) ->
     return observations_at(frames, samples, np.zeros_like(samples), frames.shape[1])
 
 
-def observations_at(frames: Tensor, samples: NDArray[np.int64], steps: NDArray[np.int64], frame_stack: int) -> Tensor:
+def observations_at(
+    frames: Tensor, samples: NDArray[np.int64] | Tensor, steps: NDArray[np.int64] | Tensor, frame_stack: int
+) -> Tensor:
     """Reads R observations `[R, frame_stack * C, H, W]` from runs of frames `[B, L, H, W, C]` uint8. samples, steps: `[R]`, the
     run and the place of each."""
     sample, step = to_device(frames.device, samples, steps)

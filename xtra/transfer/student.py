@@ -165,7 +165,7 @@ class MultiTaskStudent(Student):
         self._target.restore(state)
         self._sampler.restore(state["replays"])
         for maker, maker_state in zip(self._makers, state["targets"], strict=True):
-            maker.restore(maker_state)
+            maker.restore(maker_state, self._run.device)
 
     def _make_targets(self, one: TaskSample, update: int) -> Batch:
         replay = self._tasks[one.task].replay

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from xtra.agents.efficientzero.batch import Batch
 from xtra.agents.efficientzero.config import EfficientZeroConfig
-from xtra.agents.efficientzero.targets import assemble, value_targets
+from xtra.agents.efficientzero.targets import assemble, bootstrap_discounts, discounted_rewards, value_targets
 from xtra.protocol.games import ActionSpace, find_game
 from xtra.replay.buffer import ReplayBuffer, Sample
 from xtra.replay.config import ReplayConfig
@@ -135,9 +136,10 @@ class TeacherTargets:
         teacher_values = np.where(window.inside, task.labels.teacher_values[window.slots], np.float32(0))
         if self._value_target == "teacher":
             return teacher_values[:, :num_values]
-        rewards = window.rewards(config.clip_rewards)
-        horizon = np.full(len(rewards), config.td_steps)
-        if self._value_target == "n_step_teacher":
-            return value_targets(rewards, teacher_values[:, config.td_steps :], horizon, discount)
-        no_bootstrap = np.zeros_like(teacher_values[:, :num_values])
-        return value_targets(rewards, no_bootstrap, horizon, discount) + teacher_values[:, :num_values]
+        horizon = np.full(len(teacher_values), config.td_steps)
+        rewards = discounted_rewards(window.rewards(config.clip_rewards), horizon, discount, num_values)
+        n_step = self._value_target == "n_step_teacher"
+        bootstrap = teacher_values[:, config.td_steps :] if n_step else np.zeros_like(teacher_values[:, :num_values])
+        targets = value_targets(*map(torch.from_numpy, (bootstrap, bootstrap_discounts(horizon, discount), rewards)))
+        values: Float = targets.numpy()
+        return values if n_step else values + teacher_values[:, :num_values]

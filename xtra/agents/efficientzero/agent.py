@@ -140,7 +140,9 @@ class EfficientZeroLearner:
             policies[:, valid] = 1 / len(valid)
             actions = rng.choice(valid, len(stacks))
             return Decision(self._space.to_ids(actions), policies, np.zeros(len(stacks), np.float32))
-        result = self._planner.explore(self._acting, to_observations(stacks, self._device), "act", row)
+        result = self._planner.explore(
+            self._acting, to_observations(stacks, self._device), self._planner.draw_exploration(len(stacks), "act", row)
+        )
         policies, root_values, best = to_host(result.action_weights, result.root_values, result.actions)
         if self._config.search.policy == "puct":
             exponent = 1 / temperature(updates, self._temperature_span, self._config.acting)
@@ -228,7 +230,7 @@ class EfficientZeroLearner:
         self._average.restore(state.get("average", {}))  # nor did earlier releases have this
         self._acting.load_state_dict(state["acting"])
         self._optimizer.restore(state["optimizer"])
-        self._targets.restore(state["targets"])
+        self._targets.restore(state["targets"], self._device)
         self._draws.restore(state.get("draws", {}))  # which earlier releases did not have
         self._target.restore(state)
 

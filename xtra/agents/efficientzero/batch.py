@@ -22,7 +22,7 @@ Frames = NDArray[np.uint8] | Tensor
 
 @dataclass(frozen=True)
 class Batch:
-    """One update's data: B samples, K unroll steps.
+    """One update's data: B samples, K unroll steps; arrays of the host, or tensors where targets were made on the device.
 
     frames: `[B, frame_stack + K, H, W, C]` uint8; observation k is frames k to k + frame_stack - 1. actions: `[B, K]`, indices of
     the network's action space. value_prefixes: `[B, K]`. values: `[B, K + 1]`. policies: `[B, K + 1, A]`. alive: `[B, K + 1]`,
@@ -30,13 +30,13 @@ class Batch:
     weights."""
 
     frames: Frames
-    actions: Int
-    value_prefixes: Float
-    values: Float
-    policies: Float
-    alive: Mask
-    observed: Mask
-    weights: Float
+    actions: Int | Tensor
+    value_prefixes: Float | Tensor
+    values: Float | Tensor
+    policies: Float | Tensor
+    alive: Mask | Tensor
+    observed: Mask | Tensor
+    weights: Float | Tensor
 
 
 def every(batch: Batch, start: int, step: int) -> Batch:
@@ -71,7 +71,7 @@ class TensorBatch(NamedTuple):
 def to_tensors(batch: Batch, config: EfficientZeroConfig, device: torch.device, seed: int) -> TensorBatch:
     """Puts the batch on the device, its observations augmented. seed: of the augmentation alone."""
     generator = torch.Generator(device).manual_seed(seed % 2**63)
-    # Frames too, where reanalysis did not leave them there.
+    # Of a batch whose targets were made on a GPU, nothing is on the host.
     frames, actions, value_prefixes, values, policies, alive, observed, weights = to_device(
         device,
         batch.frames,

@@ -23,7 +23,7 @@ from xtra.agents.efficientzero.network import EfficientZeroNetwork
 from xtra.agents.efficientzero.planning import Planner
 from xtra.agents.observation import to_observations
 from xtra.replay.buffer import ReplayBuffer
-from xtra.search import ModelOutput, SearchModel
+from xtra.search import ModelOutput, SearchModel, SearchResult
 
 Row = dict[str, Any]
 """`quantity`, `unroll_step` and `value`: a row of diagnostics.csv without its cell and counters."""
@@ -87,8 +87,11 @@ def policy_rows(
       network and the next. Where it is no smaller than the spread, a search that trusts Q turns noise into policies.
     """
     observations = batch.observation
-    one, other = (planner.explore(target, observations, f"diagnose-{name}", update).action_weights for name in ("a", "b"))
-    own = planner.explore(network, observations, "diagnose-own", update)
+
+    def explore(searched: EfficientZeroNetwork, name: str) -> SearchResult:
+        return planner.explore(searched, observations, planner.draw_exploration(len(observations), f"diagnose-{name}", update))
+
+    one, other, own = explore(target, "a").action_weights, explore(target, "b").action_weights, explore(network, "own")
     log_prior = _log_prior(own.root_output.policy_logits, planner)
     roots = [(net, net.initial_inference(observations)) for net in (target, next_target)]
     here, there = (_log_prior(root.policy_logits, planner).exp() for _, root in roots)

@@ -12,14 +12,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from xtra.agents.efficientzero.batch import Batch, every
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.agents.efficientzero.copies import DelayedTarget
 from xtra.agents.efficientzero.targets import TargetMaker
 from xtra.agents.interface import TrainingRun
+from xtra.device_copies import to_host
 from xtra.replay.buffer import ReplayBuffer, Sample
-from xtra.replay.window import Float
 from xtra.rng import stream
 
 
@@ -34,7 +36,7 @@ class JointDraw:
     first: int
     num_rows: int
     samples: list[Sample]
-    targets: tuple[Float, Float]
+    targets: tuple[Tensor, Tensor]
     batch: Batch | None
 
 
@@ -61,11 +63,15 @@ class BatchDraws:
         """Returns the draw that batches are left of, without its frames; nothing if there is none."""
         if self._draw is None:
             return {}
-        return {**vars(self._draw), "samples": [vars(sample) for sample in self._draw.samples], "batch": None}
+        samples, targets = [vars(sample) for sample in self._draw.samples], tuple(to_host(*self._draw.targets))
+        return {**vars(self._draw), "samples": samples, "targets": targets, "batch": None}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Sets what `state` returned."""
-        self._draw = JointDraw(**{**state, "samples": [Sample(**sample) for sample in state["samples"]]}) if state else None
+        self._draw = None
+        if state:
+            samples, targets = [Sample(**sample) for sample in state["samples"]], tuple(map(torch.from_numpy, state["targets"]))
+            self._draw = JointDraw(**{**state, "samples": samples, "targets": targets})
 
     def _draw_from(self, replay: ReplayBuffer, update: int) -> JointDraw:
         """Draws the samples of `update` and of those after it, and makes their targets in one go."""
@@ -76,7 +82,8 @@ class BatchDraws:
             rng, exponent = stream(self._run.seed, "replay", each), config.replay.importance_exponent(each, self._run.num_updates)
             samples.append(replay.sample(config.optimizer.batch_size, rng, exponent))
         batch = self._maker.make(replay, interleaved(samples), self._delayed.network, update)
-        return JointDraw(update, replay.num_rows, samples, (batch.values, batch.policies), batch)
+        targets = torch.as_tensor(batch.values), torch.as_tensor(batch.policies)
+        return JointDraw(update, replay.num_rows, samples, targets, batch)
 
 
 def interleaved(samples: Sequence[Sample]) -> Sample:

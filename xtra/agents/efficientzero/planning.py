@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -19,6 +21,17 @@ from xtra.search.cuda import cuda_is_usable
 Int = NDArray[np.int64]
 
 
+class Exploration(NamedTuple):
+    """What R searches explore by."""
+
+    valid: Tensor
+    """`[R, A]` bool: the actions that are considered."""
+    seeds: Tensor
+    """`[R]` int64: of the hashes that ties are broken by."""
+    noise: Tensor
+    """`[R, A]`: Dirichlet or Gumbel samples for the roots."""
+
+
 class Planner:
     """Searches for one game, in the `space` of its actions. Streams derive from `seed` and the caller's names."""
 
@@ -28,28 +41,27 @@ class Planner:
         self._valid = np.zeros(space.size, np.bool_)
         self._valid[list(space.valid)] = True
         # On CUDA one graph per network and shape; the copies of a network are changed in place, which a graph sees.
-        self._graphs: dict[tuple[EfficientZeroNetwork, torch.Size, bool], GraphedSearch] = {}
+        self._graphs: dict[tuple[EfficientZeroNetwork, torch.Size, bool, bool], GraphedSearch] = {}
         self._most_rows = 0
+
+    def draw_exploration(self, num_rows: int, *name: str | int) -> Exploration:
+        """Draws root noise and seeds for a batch of so many searches, on the host, from the stream `name`."""
+        rng = stream(self._seed, "search", *name)
+        valid = self._valid_for(num_rows)
+        seeds = torch.from_numpy(rng.integers(2**63, size=num_rows, dtype=np.int64))
+        if self._config.policy == "gumbel":
+            return Exploration(valid, seeds, gumbel_noise(rng, valid))
+        return Exploration(valid, seeds, dirichlet_noise(rng, valid, self._config.dirichlet_alpha))
 
     @torch.no_grad()
     def explore(
-        self, network: EfficientZeroNetwork, observations: Tensor, *name: str | int, among: int = 0, rows: Int | None = None
+        self, network: EfficientZeroNetwork, observations: Tensor, exploration: Exploration, *, fetch: bool = True
     ) -> SearchResult:
-        """Searches with root noise and seeded ties, both from the stream `name`, for self-play and reanalysis. observations: `[R,
-        ...]`.
+        """Searches with root noise and seeded ties, for self-play and reanalysis. observations: `[R, ...]`.
 
-        among, rows: these are the rows `[R]` of a batch of so many, where only some are searched. A row draws the same whichever
-        others are.
+        fetch: from a GPU, bring the results to the host with the verdict on them, as `GraphedSearch` does.
         """
-        rng, device = stream(self._seed, "search", *name), observations.device
-        rows = np.arange(len(observations)) if rows is None else rows
-        valid = self._valid_for(among or len(observations))
-        seeds = torch.from_numpy(rng.integers(2**63, size=len(valid), dtype=np.int64))
-        if self._config.policy == "gumbel":
-            noise = gumbel_noise(rng, valid)
-        else:
-            noise = dirichlet_noise(rng, valid, self._config.dirichlet_alpha)
-        return self._search(network, observations, *to_device(device, valid[rows], seeds[rows], noise[rows]))
+        return self._search(network, observations, *to_device(observations.device, *exploration), fetch=fetch)
 
     @torch.no_grad()
     def exploit(self, network: EfficientZeroNetwork, observations: Tensor) -> SearchResult:
@@ -64,7 +76,14 @@ class Planner:
         return first_rows(self._search(network, observations, valid, None, None), num_rows)
 
     def _search(
-        self, network: EfficientZeroNetwork, observations: Tensor, valid: Tensor, seeds: Tensor | None, noise: Tensor | None
+        self,
+        network: EfficientZeroNetwork,
+        observations: Tensor,
+        valid: Tensor,
+        seeds: Tensor | None,
+        noise: Tensor | None,
+        *,
+        fetch: bool = True,
     ) -> SearchResult:
         if not self._captures(observations):
             return search(
@@ -76,9 +95,9 @@ class Planner:
                 noise=noise,
                 num_threads=self._num_threads,
             )
-        key = (network, observations.shape, noise is None)
+        key = (network, observations.shape, noise is None, fetch)
         if key not in self._graphs:
-            self._graphs[key] = GraphedSearch(network, self._config, fetch=True)
+            self._graphs[key] = GraphedSearch(network, self._config, fetch=fetch)
         return self._graphs[key](observations, valid_actions=valid, seeds=seeds, noise=noise)
 
     def _captures(self, observations: Tensor) -> bool:

@@ -1,25 +1,26 @@
 """Targets of an update: value prefixes, n-step values and policies (Ye et al., 2021).
 
-The arithmetic is in three plain functions over arrays; `TargetMaker` feeds them from the replay and the delayed target network,
-whose search policies replace the stored ones ("reanalysis").
+The arithmetic is in plain functions over arrays; `TargetMaker` feeds them from the replay and the delayed target network, whose
+search policies replace the stored ones ("reanalysis").
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Generic, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from xtra.agents.efficientzero.batch import Batch, Frames
+from xtra.agents.efficientzero.batch import Batch
 from xtra.agents.efficientzero.config import EfficientZeroConfig, TargetConfig
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
-from xtra.agents.efficientzero.planning import Planner
-from xtra.agents.efficientzero.reanalysis import Memo, Memos, Places, first_of_each, in_chunks
+from xtra.agents.efficientzero.planning import Exploration, Planner
+from xtra.agents.efficientzero.reanalysis import Array, Memos, Question, ask_all, put
 from xtra.agents.observation import observations_at
-from xtra.device_copies import to_device, to_host
+from xtra.device_copies import to_host, tree_to_device
 from xtra.protocol.games import ActionSpace
 from xtra.replay.buffer import ReplayBuffer, Sample
 from xtra.replay.frames import DeviceFrames
@@ -35,28 +36,45 @@ def value_prefix_targets(rewards: Float, lstm_horizon: int) -> Float:
     return prefixes
 
 
-def value_targets(rewards: Float, bootstrap: Float, horizon: Int, discount: float) -> Float:
+def discounted_rewards(rewards: Float, horizon: Int, discount: float, num_steps: int) -> Float:
+    """Returns discount^i r_{k+i} for each i below the sample's horizon and k < `num_steps`, 0 for others: `[n, B, num_steps]`.
+
+    rewards: `[B, >= num_steps - 1 + n]` from the sampled step on, 0 past the trajectory's end. horizon: `[B]`, each sample's n.
+    """
+    terms = [
+        np.where((i < horizon)[:, None], discount**i * rewards[:, i : i + num_steps], np.float32(0))
+        for i in range(int(horizon.max()))
+    ]
+    return np.stack(terms)
+
+
+def bootstrap_discounts(horizon: Int, discount: float) -> NDArray[np.float64]:
+    """Returns discount^n `[B, 1]` for each sample's horizon n."""
+    discounts: NDArray[np.float64] = discount ** horizon[:, None].astype(np.float64)
+    return discounts
+
+
+def value_targets(bootstrap: Tensor, discounts: Tensor, rewards: Tensor) -> Tensor:
     """Computes z_k = sum over i < n of discount^i r_{k+i}, plus discount^n v_{k+n}, for k = 0..K: `[B, K + 1]`.
 
-    rewards: `[B, >= K + n]` from the sampled step on, 0 past the trajectory's end. bootstrap: `[B, K + 1]` values at k + n, 0
-    past the end. horizon: `[B]`, each sample's n.
+    bootstrap: `[B, K + 1]` values at k + n, 0 past the end. discounts, rewards: as `bootstrap_discounts` and `discounted_rewards`
+    return them. Sums are in float64, in this order.
     """
-    num_steps = bootstrap.shape[1]
-    targets = bootstrap * discount ** horizon[:, None].astype(np.float64)
-    for i in range(int(horizon.max())):
-        targets += np.where((i < horizon)[:, None], discount**i * rewards[:, i : i + num_steps], 0.0)
-    return targets.astype(np.float32)
+    targets = bootstrap * discounts
+    for term in rewards:
+        targets += term
+    return targets.float()
 
 
-def mixed_values(n_step: Float, searched: Float, age: Int, update: int, config: TargetConfig) -> Float:
-    """Returns the mixed value target `[B, K + 1]` of EfficientZero V2 (Wang et al., 2024): n-step returns until update
-    `mixed_start`, and after it for the newest `mixed_recent` transitions; for all others what a search of the state found.
+def takes_n_step(age: Int, update: int, config: TargetConfig) -> Mask:
+    """Tells which samples `[B]` have n-step returns as value targets; the others have what a search of the state found.
 
-    n_step, searched: `[B, K + 1]`. age: `[B]`, as in `td_horizon`.
+    With the mixed targets of EfficientZero V2 (Wang et al., 2024) these are all until update `mixed_start`, and after it the
+    newest `mixed_recent` transitions. age: `[B]`, as in `td_horizon`.
     """
-    if update < config.mixed_start:
-        return n_step
-    return np.where((age < config.mixed_recent)[:, None], n_step, searched)
+    if config.value_target == "n_step" or update < config.mixed_start:
+        return np.ones(len(age), np.bool_)
+    return age < config.mixed_recent
 
 
 def td_horizon(age: Int, config: TargetConfig) -> Int:
@@ -76,29 +94,70 @@ def assemble(
     policies: Float,
     space: ActionSpace,
     padding: np.random.Generator,
-    frames: Frames | None = None,
 ) -> Batch:
     """Makes a batch of what happened and of targets `values` `[B, K + 1]` and `policies` `[B, K + 1, A]`.
 
-    padding: draws the actions past the end. frames: `[B, frame_stack + K, H, W, C]`, if they are read already.
+    padding: draws the actions past the end.
     """
-    unroll = config.targets.num_unroll_steps
-    alive = window.inside[:, : unroll + 1]
-    rewards = window.rewards(config.targets.clip_rewards)[:, :unroll]
+    happened = what_happened(config, window, weights, space, padding)
     return Batch(
-        frames=window.frames(config.network.frame_stack, unroll) if frames is None else frames,
-        actions=space.to_indices(window.actions(unroll, space.to_ids(np.array(space.valid)), padding)),
-        value_prefixes=value_prefix_targets(rewards, config.search.lstm_horizon),
-        values=np.where(alive, values, np.float32(0)),
+        frames=window.frames(config.network.frame_stack, config.targets.num_unroll_steps),
+        values=np.where(happened["alive"], values, np.float32(0)),
         policies=policies,
-        alive=alive,
-        observed=window.observed[:, :unroll],
-        weights=weights,
+        **happened,
     )
 
 
+def what_happened(
+    config: EfficientZeroConfig, window: Window, weights: Float, space: ActionSpace, padding: np.random.Generator
+) -> dict[str, NDArray[Any]]:
+    """Returns those fields of a `Batch` that no network has a say in, but for its frames; `actions` `[B, K]`, for example.
+
+    weights: `[B]`. padding: draws the actions past the end.
+    """
+    unroll = config.targets.num_unroll_steps
+    rewards = window.rewards(config.targets.clip_rewards)[:, :unroll]
+    return {
+        "actions": space.to_indices(window.actions(unroll, space.to_ids(np.array(space.valid)), padding)),
+        "value_prefixes": value_prefix_targets(rewards, config.search.lstm_horizon),
+        "alive": window.inside[:, : unroll + 1],
+        "observed": window.observed[:, :unroll],
+        "weights": weights,
+    }
+
+
+class BatchPlan(NamedTuple, Generic[Array]):
+    """What the host has to say to a batch of B samples before any network is asked, so that it goes to a GPU in one copy."""
+
+    frames: tuple[Array, ...]
+    """All frames `[B, L, H, W, C]` uint8; of frames that lie on the device, what `TargetMaker._frames` reads them by."""
+    searched: Question[Array]
+    """About the positions `[n, K + 1]` of the first n samples."""
+    searches: Exploration | None
+    """None if nothing is to be searched for its policy; they are the R of `searched`."""
+    bootstrapped: Question[Array]
+    """About the positions `[B, K + 1]` that values are bootstrapped from."""
+    bootstraps: Exploration | None
+    """For values that a search finds; None otherwise."""
+    bootstrap_inside: Array
+    """`[B, K + 1]`: those of them within the trajectory."""
+    stored_policies: Array
+    """`[B - n, K + 1, A]`: of the other samples, as the replay has them."""
+    rewards: Array
+    """As `discounted_rewards` returns them."""
+    discounts: Array
+    """As `bootstrap_discounts` returns them."""
+    takes_n_step: Array
+    """`[B, 1]`, see there."""
+    happened: dict[str, Array]
+    """As `what_happened` returns it."""
+
+
 class TargetMaker:
-    """Turns samples of one replay into batches with the target network. Equal arguments and an equal state give equal batches."""
+    """Turns samples of one replay into batches with the target network. Equal arguments and an equal state give equal batches.
+
+    All that the host knows is worked out first and goes to the device at once; targets are made there.
+    """
 
     def __init__(self, config: EfficientZeroConfig, planner: Planner, seed: int) -> None:
         self._config, self._planner, self._seed = config, planner, seed
@@ -107,130 +166,138 @@ class TargetMaker:
         # With `per_period` alone, and from the first batch on.
         self._memos: Memos | None = None
 
+    @torch.no_grad()
     def make(
         self, replay: ReplayBuffer, sample: Sample, target: EfficientZeroNetwork, update: int, noise: int | None = None
     ) -> Batch:
-        """Makes the batch of update number `update`. noise: number of the searches' random streams, where the update's own is
-        taken."""
-        config = self._config.targets
-        noise, period = update if noise is None else noise, update // config.target_update_interval
+        """Makes the batch of update number `update`, on the target network's device. noise: number of the searches' random
+        streams, where the update's own is taken."""
+        config, device = self._config.targets, next(target.parameters()).device
+        noise = update if noise is None else noise
         if config.reanalysis == "per_period" and self._memos is None:
-            self._memos = Memos(replay.priorities.shape, self._planner.space.size)
-        window = Window(replay, sample, self._num_steps + config.td_steps)
+            self._memos = Memos(replay.priorities.shape, self._planner.space.size, device)
+        plan: BatchPlan[Tensor] = tree_to_device(device, self._plan(replay, sample, update, noise, device))
         # Every observation that is needed is a run of these, so each frame is read once.
-        frames = self._read(replay, window, next(target.parameters()).device)
-        age = (replay.num_rows - 1 - sample.rows) * replay.num_envs
-        horizon = td_horizon(age, config)
-        # Policies first: a search tells its root's value, too.
-        policies, root_values = self._policy_targets(replay, window, frames, target, noise, period)
-        bootstrap = self._bootstrap(window, frames, horizon, target, noise, period)
-        values = value_targets(window.rewards(config.clip_rewards), bootstrap, horizon, self._config.search.discount)
+        frames = self._frames(replay, plan)
+        policies, bootstrap, root_values = self._ask(plan, frames, target)
+        values = value_targets(bootstrap, plan.discounts, plan.rewards)
         if config.value_target == "mixed":
-            values = mixed_values(values, root_values, age, update, config)
-        frames = frames[:, : self._frame_stack + config.num_unroll_steps]
-        return self._assemble(window, sample, values, policies, noise, frames)
+            values = torch.where(plan.takes_n_step, values, root_values)
+        alive = plan.happened["alive"]
+        return Batch(
+            frames=frames[:, : self._frame_stack + config.num_unroll_steps],
+            values=torch.where(alive, values, 0.0),
+            policies=torch.where(alive[..., None], torch.cat([policies, plan.stored_policies]), 0.0),
+            **plan.happened,
+        )
 
-    def with_targets(self, replay: ReplayBuffer, sample: Sample, values: Float, policies: Float, update: int) -> Batch:
+    def with_targets(self, replay: ReplayBuffer, sample: Sample, values: Tensor, policies: Tensor, update: int) -> Batch:
         """Makes the batch of update number `update` again, from targets `[B, K + 1]` and `[B, K + 1, A]` that were kept of it."""
-        return self._assemble(Window(replay, sample, self._num_steps), sample, values, policies, update)
+        padding = stream(self._seed, "padding-actions", update)
+        window = Window(replay, sample, self._num_steps)
+        on_host = to_host(values, policies)
+        return assemble(self._config, window, sample.weights, on_host[0], on_host[1], self._planner.space, padding)
 
     def state(self) -> dict[str, Any]:
         """Returns what is kept of the target network's answers; nothing with `each_draw`."""
         return {} if self._memos is None else self._memos.state()
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Sets what `state` returned."""
-        self._memos = Memos.restored(state) if state else None
+    def restore(self, state: Mapping[str, Any], device: torch.device) -> None:
+        """Sets what `state` returned. device: that of the target network."""
+        self._memos = Memos.restored(state, device) if state else None
 
-    def _assemble(
-        self, window: Window, sample: Sample, values: Float, policies: Float, noise: int, frames: Frames | None = None
-    ) -> Batch:
+    def _plan(
+        self, replay: ReplayBuffer, sample: Sample, update: int, noise: int, device: torch.device
+    ) -> BatchPlan[NDArray[Any]]:
+        """Works out what to ask of the target network, and all of a batch that does not depend on its answers."""
+        config, num_steps = self._config.targets, self._num_steps
+        window, period = Window(replay, sample, num_steps + config.td_steps), update // config.target_update_interval
+        age = (replay.num_rows - 1 - sample.rows) * replay.num_envs
+        horizon = td_horizon(age, config)
+        num_searched = round(config.reanalyze_fraction * len(sample.rows))
+        now, later = np.arange(num_steps), horizon[:, None] + np.arange(num_steps)
+        bootstrap_inside = np.take_along_axis(window.inside, later, axis=1)
+        alive, places = window.inside[:num_searched, now], (window.rows[:num_searched, now], window.envs[:num_searched, now])
+        later_places = np.take_along_axis(window.rows, later, axis=1), np.take_along_axis(window.envs, later, axis=1)
+        if self._memos is None:
+            searched, bootstrapped = ask_all(alive, device), ask_all(bootstrap_inside, device)
+        else:
+            searched, bootstrapped = self._memos.ask(places, alive, later_places, bootstrap_inside, period, device)
+        searches = self._draw_exploration(searched, "reanalyze", noise)
+        bootstraps = self._draw_exploration(bootstrapped, "bootstrap", noise) if config.value_source == "search" else None
         padding = stream(self._seed, "padding-actions", noise)
-        return assemble(self._config, window, sample.weights, values, policies, self._planner.space, padding, frames)
+        return BatchPlan(
+            frames=self._frames_of(replay, window),
+            searched=searched,
+            searches=searches,
+            bootstrapped=bootstrapped._replace(steps=later[bootstrapped.samples, bootstrapped.steps]),
+            bootstraps=bootstraps,
+            bootstrap_inside=bootstrap_inside,
+            stored_policies=replay.policies[window.slots[num_searched:, now], window.envs[num_searched:, now]],
+            rewards=discounted_rewards(window.rewards(config.clip_rewards), horizon, self._config.search.discount, num_steps),
+            discounts=bootstrap_discounts(horizon, self._config.search.discount),
+            takes_n_step=takes_n_step(age, update, config)[:, None],
+            happened=what_happened(self._config, window, sample.weights, self._planner.space, padding),
+        )
 
-    def _read(self, replay: ReplayBuffer, window: Window, device: torch.device) -> Tensor:
-        """Reads frames `[B, frame_stack + length - 1, H, W, C]` uint8 onto the device: step k's observation begins at k."""
+    def _draw_exploration(self, question: Question[NDArray[Any]], name: str, noise: int) -> Exploration | None:
+        """Draws what the searches of a question explore by; None if it asks nothing. An entry draws the same whichever others are
+        asked for."""
+        if not len(question.samples):
+            return None
+        drawn = self._planner.draw_exploration(question.read.size, name, noise)
+        rows = np.ravel_multi_index((question.samples, question.steps), question.read.shape)
+        return Exploration(*(tensor[rows] for tensor in drawn))
+
+    def _frames_of(self, replay: ReplayBuffer, window: Window) -> tuple[NDArray[Any], ...]:
+        """Reads frames `[B, frame_stack + length - 1, H, W, C]` uint8: step k's observation begins at k. Where they lie on the
+        device, returns what `_frames` reads them by: places, those of final frames among them, and these."""
         num_steps = window.rows.shape[1] - 1
         if not isinstance(replay.frames, DeviceFrames):
-            return to_device(device, window.frames(self._frame_stack, num_steps))[0]
+            return (window.frames(self._frame_stack, num_steps),)
         places = replay.frames.places(*window.frame_places(self._frame_stack, num_steps))
         ends, final_frames = window.final_frames(self._frame_stack, num_steps)
-        moved = to_device(device, places, np.ravel_multi_index(ends, places.shape), final_frames)
-        frames = replay.frames.gather(moved[0])
-        frames.view(-1, *frames.shape[2:])[moved[1]] = moved[2]
+        return places, np.ravel_multi_index(ends, places.shape), final_frames
+
+    def _frames(self, replay: ReplayBuffer, plan: BatchPlan[Tensor]) -> Tensor:
+        """Returns all frames of a plan `[B, L, H, W, C]`, on the device."""
+        if not isinstance(replay.frames, DeviceFrames):
+            return plan.frames[0]
+        places, ends, final_frames = plan.frames
+        frames = replay.frames.gather(places)
+        frames.view(-1, *frames.shape[2:])[ends] = final_frames
         return frames
 
-    def _policy_targets(
-        self, replay: ReplayBuffer, window: Window, frames: Tensor, target: EfficientZeroNetwork, noise: int, period: int
-    ) -> tuple[Float, Float]:
-        """Returns policies `[B, K + 1, A]`: the stored search policies, in the first `reanalyze_fraction` of the batch the target
-        network's; 0 past the end. And the root values `[B, K + 1]` of the searches made now, 0 elsewhere."""
-        steps = slice(0, self._num_steps)
-        inside, policies = window.inside[:, steps], replay.policies[window.slots[:, steps], window.envs[:, steps]]
-        root_values = np.zeros(inside.shape, np.float32)
-        alive: Mask = inside[: round(self._config.targets.reanalyze_fraction * len(inside))]
-        places = window.rows[: len(alive), steps], window.envs[: len(alive), steps]
-        searched = self._to_compute(None if self._memos is None else self._memos.policies, alive, places, frames.device, period)
-        if searched[0].size:
-            observations = observations_at(frames, *searched, self._frame_stack)
-            rows = np.ravel_multi_index(searched, alive.shape)
-            result = self._planner.explore(target, observations, "reanalyze", noise, among=alive.size, rows=rows)
-            of_search = self._config.targets.value_source == "search"
-            bootstrap = result.root_values if of_search else result.root_output.value
-            policies[searched], root_values[searched], values = to_host(result.action_weights, result.root_values, bootstrap)
-            if self._memos is not None:
-                there = places[0][searched], places[1][searched]
-                self._memos.policies.keep(there, period, policies[searched])
-                self._memos.values.keep(there, period, values)
-        if self._memos is not None:
-            policies[: len(alive)] = self._memos.policies.read(places)
-        return np.where(inside[..., None], policies, np.float32(0)), root_values
+    def _ask(self, plan: BatchPlan[Tensor], frames: Tensor, target: EfficientZeroNetwork) -> tuple[Tensor, Tensor, Tensor]:
+        """Asks the target network. Returns its searches' policies `[n, K + 1, A]`, the values `[B, K + 1]` that targets are
+        bootstrapped from, 0 past the end, and the root values `[n, K + 1]` of searches that are not kept.
 
-    def _bootstrap(
-        self, window: Window, frames: Tensor, horizon: Int, target: EfficientZeroNetwork, noise: int, period: int
-    ) -> Float:
-        """Returns `[B, K + 1]`: the target network's (or its search's) value of the step `horizon` after each; 0 past the end."""
-        offsets = horizon[:, None] + np.arange(self._num_steps)
-        inside = np.take_along_axis(window.inside, offsets, axis=1)
-        places = np.take_along_axis(window.rows, offsets, axis=1), np.take_along_axis(window.envs, offsets, axis=1)
-        values = np.zeros(inside.shape, np.float32)
-        computed = self._to_compute(None if self._memos is None else self._memos.values, inside, places, frames.device, period)
-        if computed[0].size:
-            observations = observations_at(frames, computed[0], offsets[computed], self._frame_stack)
-            values[computed] = self._infer_values(observations, target, noise, inside.shape, computed)
-            if self._memos is not None:
-                there = places[0][computed], places[1][computed]
-                self._memos.values.keep(there, period, values[computed])
-        if self._memos is not None:
-            values = self._memos.values.read(places)
-        return np.where(inside, values, np.float32(0))
+        Of a step outside the trajectory the first and the last may be anything.
+        """
+        searched, bootstrapped, memos = plan.searched, plan.bootstrapped, self._memos
+        if memos is None:
+            policies = frames.new_zeros(searched.read.numel(), self._planner.space.size, dtype=torch.float32)
+            values = frames.new_zeros(bootstrapped.read.numel(), dtype=torch.float32)
+        else:
+            policies, values = memos.policies.answers, memos.values.answers
+        root_values = values.new_zeros(searched.read.shape)
+        if plan.searches is not None:
+            observations = observations_at(frames, searched.samples, searched.steps, self._frame_stack)
+            result = self._planner.explore(target, observations, plan.searches, fetch=False)
+            put(policies, searched.kept, result.action_weights)
+            if memos is None:
+                put(root_values.view(-1), searched.kept, result.root_values)
+            else:
+                of_search = self._config.targets.value_source == "search"
+                put(values, searched.kept, result.root_values if of_search else result.root_output.value)
+        if len(bootstrapped.samples):
+            observations = observations_at(frames, bootstrapped.samples, bootstrapped.steps, self._frame_stack)
+            put(values, bootstrapped.kept, self._infer_values(observations, target, plan.bootstraps))
+        return policies[searched.read], torch.where(plan.bootstrap_inside, values[bootstrapped.read], 0.0), root_values
 
-    def _infer_values(
-        self, observations: Tensor, target: EfficientZeroNetwork, noise: int, shape: tuple[int, ...], computed: tuple[Int, Int]
-    ) -> Float:
-        """Infers the values `[R]` of observations `[R, ...]`, which are the entries `computed` of an array of this shape."""
-        if self._config.targets.value_source == "network":
-            with torch.no_grad():
-                inferred: Float = target.initial_inference(observations).value.cpu().numpy()
-            return inferred
-        rows = np.ravel_multi_index(computed, shape)
-        result = self._planner.explore(target, observations, "bootstrap", noise, among=int(np.prod(shape)), rows=rows)
-        searched: Float = result.root_values.cpu().numpy()
-        return searched
-
-    def _to_compute(self, memo: Memo | None, alive: Mask, places: Places, device: torch.device, period: int) -> tuple[Int, Int]:
-        """Returns the entries `[R]` of `alive`, `[B, K]`, to be computed: those alive, or with a memo those that it lacks."""
-        if memo is None:
-            samples, steps = to_compute(alive, device).nonzero()
-            return samples, steps
-        lacking = first_of_each(places, alive & memo.lacks(places, period))
-        return in_chunks(lacking, len(alive)) if device.type == "cuda" and lacking[0].size else lacking
-
-
-def to_compute(alive: Mask, device: torch.device) -> Mask:
-    """Selects the entries `[B, K]` to be computed: those alive, but all on CUDA, where a search of one shape is captured as a
-    graph once.
-
-    What comes of an entry does not depend on the others.
-    """
-    return np.ones_like(alive) if device.type == "cuda" else alive
+    def _infer_values(self, observations: Tensor, target: EfficientZeroNetwork, searches: Exploration | None) -> Tensor:
+        """Infers the values `[R]` of observations `[R, ...]`; searches: what searches for them explore by, if they are to be
+        searched for."""
+        if searches is None:
+            return target.initial_inference(observations).value
+        return self._planner.explore(target, observations, searches, fetch=False).root_values
