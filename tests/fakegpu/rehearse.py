@@ -14,16 +14,17 @@ explore, exploit = Planner.explore, Planner.exploit
 
 
 def at_random(planner: Planner, result: SearchResult) -> SearchResult:
-    """The result with some action of the game for every root, where it was."""
+    """The result with some action of the game for every root, on the CPU."""
     rng, rows = np.random.default_rng(0), len(result.actions)
     actions = torch.from_numpy(rng.choice(planner.space.valid, rows))
     weights = torch.nn.functional.one_hot(actions, result.action_weights.shape[1]).float()
-    values, device = torch.zeros(rows), result.actions.device
-    return result._replace(actions=actions.to(device), action_weights=weights.to(device), root_values=values.to(device))
+    return result._replace(actions=actions, action_weights=weights, root_values=torch.zeros(rows))
 
 
-def explored(planner: Planner, *arguments: Any, **named: Any) -> SearchResult:
-    return at_random(planner, explore(planner, *arguments, **named))
+def explored(planner: Planner, *arguments: Any, fetch: bool = True) -> SearchResult:
+    """Of reanalysis nothing is fetched: its policies stay zeros, on the device."""
+    result = explore(planner, *arguments, fetch=fetch)
+    return at_random(planner, result) if fetch else result
 
 
 def exploited(planner: Planner, *arguments: Any, **named: Any) -> SearchResult:
