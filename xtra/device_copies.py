@@ -6,14 +6,13 @@ price of its own. So an update sends what it has at hand together, from pinned m
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import Any
 
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils._pytree import tree_flatten, tree_unflatten
 
 ALIGNMENT = 512
 """Bytes, as PyTorch aligns what it allocates on CUDA: kernels load several numbers at once."""
@@ -38,9 +37,29 @@ def to_device(device: torch.device, *arrays: NDArray[Any] | Tensor) -> list[Tens
 def tree_to_device(device: torch.device, tree: Any) -> Any:
     """Returns a tree of tuples, dictionaries, arrays, tensors and None with its arrays `[...]` as tensors on `device`, which come
     as in `to_device`."""
-    leaves, structure = tree_flatten(tree)
-    moved = iter(to_device(device, *(leaf for leaf in leaves if leaf is not None)))
-    return tree_unflatten([None if leaf is None else next(moved) for leaf in leaves], structure)
+    return _rebuilt(tree, iter(to_device(device, *_leaves(tree))))
+
+
+def _leaves(tree: Any) -> list[Any]:
+    """Returns what a tree holds but for None, in order. (PyTorch's own trees did not know generic named tuples before 2.5.)"""
+    if tree is None:
+        return []
+    if isinstance(tree, tuple | dict):
+        parts = tree.values() if isinstance(tree, dict) else tree
+        return [leaf for part in parts for leaf in _leaves(part)]
+    return [tree]
+
+
+def _rebuilt(tree: Any, leaves: Iterator[Any]) -> Any:
+    """Returns a tree like `tree` that holds the next of `leaves`."""
+    if tree is None:
+        return None
+    if isinstance(tree, dict):
+        return {key: _rebuilt(part, leaves) for key, part in tree.items()}
+    if isinstance(tree, tuple):
+        parts = [_rebuilt(part, leaves) for part in tree]
+        return type(tree)(*parts) if hasattr(tree, "_fields") else tuple(parts)
+    return next(leaves)
 
 
 def to_host(*tensors: Tensor) -> list[NDArray[Any]]:

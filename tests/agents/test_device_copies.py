@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Generic, NamedTuple, TypeVar
+
 import numpy as np
 import pytest
 import torch
@@ -10,9 +12,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from torch import Tensor
 
-from xtra.device_copies import ALIGNMENT, pack, to_device, to_host, unpack
+from xtra.device_copies import ALIGNMENT, pack, to_device, to_host, tree_to_device, unpack
 
 DTYPES = (np.uint8, np.bool_, np.int64, np.float32, np.float64)
+Item = TypeVar("Item")
 ARRAYS = st.lists(
     st.sampled_from(DTYPES).flatmap(lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=0, min_side=0, max_side=5))),
     min_size=1,
@@ -48,6 +51,22 @@ def test_on_the_cpu_nothing_is_copied() -> None:
     assert moved.tolist() == [1.0, 0.0, 0.0]
     assert own is tensor
     assert tensor.tolist() == [0.0, 1.0, 0.0]
+
+
+class Pair(NamedTuple, Generic[Item]):
+    one: Item
+    other: Item | None
+
+
+def test_a_tree_keeps_its_form_and_what_is_missing_in_it() -> None:
+    array = np.arange(3)
+    tree = Pair((array, {"a": array + 1, "b": None}), Pair((), torch.zeros(2)))
+    moved = tree_to_device(torch.device("cpu"), tree)
+    assert isinstance(moved, Pair) and isinstance(moved.other, Pair)
+    assert moved.one[0].tolist() == [0, 1, 2]
+    assert moved.one[1]["a"].tolist() == [1, 2, 3] and moved.one[1]["b"] is None
+    assert moved.other.one == () and moved.other.other is tree.other.other
+    assert tree_to_device(torch.device("cpu"), (None, {})) == (None, {})
 
 
 @pytest.mark.gpu

@@ -120,28 +120,36 @@ class GraphedSearch:
     that depends on data; one that cannot be captured is searched kernel by kernel. Arguments that are None at the first call stay
     None."""
 
-    def __init__(self, model: SearchModel, config: SearchConfig, *, fetch: bool = False) -> None:
-        """fetch: bring the results to the host, together with the verdict on the model's outputs, which the host waits for in any
-        case; latents and states of the roots stay on the device."""
-        self._model, self._config, self._fetch = model, config, fetch
+    def __init__(self, model: SearchModel, config: SearchConfig) -> None:
+        self._model, self._config = model, config
         self._graph: torch.cuda.CUDAGraph | None = None
         self._refused = False
 
     @torch.no_grad()
     def __call__(
-        self, observations: Tensor, *, valid_actions: Tensor, seeds: Tensor | None = None, noise: Tensor | None = None
+        self,
+        observations: Tensor,
+        *,
+        valid_actions: Tensor,
+        seeds: Tensor | None = None,
+        noise: Tensor | None = None,
+        fetch: bool = False,
     ) -> SearchResult:
         """Searches as `search` does. The tree is a view of this search until the next call; the other results are the
-        caller's."""
+        caller's.
+
+        fetch: bring the results to the host, together with the verdict on the model's outputs, which the host waits for in any
+        case; latents and states of the roots stay on the device.
+        """
         inputs = {"observations": observations, "valid_actions": valid_actions, "seeds": seeds, "noise": noise}
         if self._graph is None and not self._refused:
             self._capture(inputs)
         if self._graph is None:
             result = search(self._model, observations, self._config, valid_actions=valid_actions, seeds=seeds, noise=noise)
-            return fetched(result)[0] if self._fetch else result
+            return fetched(result)[0] if fetch else result
         self._refill(inputs)
         self._graph.replay()
-        return self._read()
+        return self._read(fetch)
 
     def _capture(self, inputs: dict[str, Tensor | None]) -> None:
         self._inputs = {name: None if tensor is None else tensor.clone() for name, tensor in inputs.items()}
@@ -188,14 +196,14 @@ class GraphedSearch:
                 )
             captured.copy_(tensor)
 
-    def _read(self) -> SearchResult:
+    def _read(self, fetch: bool) -> SearchResult:
         output = ModelOutput(*(tensor.clone() for tensor in self._output))
         memory = self._engine.memory
         result, errors = (
             conclude(self._config, self._roots, output, memory.statistics(), Tree(self._engine.read_nodes)),
             memory.errors(),
         )
-        if self._fetch:
+        if fetch:
             result, errors = fetched(result, errors)
         raise_errors(errors)
         return result

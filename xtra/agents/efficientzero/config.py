@@ -106,7 +106,8 @@ class TargetConfig(Config):
     """Share of a batch whose policy targets are searched anew with the target network. [E]: 0.99; [C]: 1.0."""
     reanalysis: Literal["each_draw", "per_period"] = "each_draw"
     """When policies and bootstrap values of a position are computed: at every draw, root noise anew ([E]), or at most once per
-    target network, which saves most searches of short games. Memory of the latter: 92 bytes a transition with 18 actions."""
+    target network, which saves most searches of short games. Memory of the latter: 92 bytes a transition with 18 actions,
+    of which 76 lie where the network is."""
     batches_at_once: int = Field(1, ge=1)
     """Updates whose batches are drawn and reanalysed together, in larger searches: as many as are made between two rows of env
     steps at most (`acting.num_envs` x `training.updates_per_env_step`), so that only priorities are older, by one update less

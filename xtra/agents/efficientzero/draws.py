@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from xtra.agents.efficientzero.batch import Batch, every
 from xtra.agents.efficientzero.config import EfficientZeroConfig
@@ -22,6 +21,7 @@ from xtra.agents.efficientzero.targets import TargetMaker
 from xtra.agents.interface import TrainingRun
 from xtra.device_copies import to_host
 from xtra.replay.buffer import ReplayBuffer, Sample
+from xtra.replay.window import Float
 from xtra.rng import stream
 
 
@@ -29,15 +29,15 @@ from xtra.rng import stream
 class JointDraw:
     """The samples of updates `first`, `first + 1`, ... as they were drawn when the replay had so many rows.
 
-    targets: values `[B, K + 1]` and policies `[B, K + 1, A]` of all samples, `interleaved`. batch: all of them, too; None after a
-    restart, since a checkpoint has the targets alone and frames can be read again.
+    batch: all of them, `interleaved`. targets: after a restart its values `[B, K + 1]` and policies `[B, K + 1, A]`; a checkpoint
+    has these alone, since frames can be read again.
     """
 
     first: int
     num_rows: int
     samples: list[Sample]
-    targets: tuple[Tensor, Tensor]
-    batch: Batch | None
+    batch: Batch | None = None
+    targets: tuple[Float, Float] | None = None
 
 
 class BatchDraws:
@@ -54,6 +54,7 @@ class BatchDraws:
         if draw is None or draw.num_rows != replay.num_rows or not 0 <= update - draw.first < len(draw.samples):
             draw = self._draw_from(replay, update)
         if draw.batch is None:
+            assert draw.targets is not None
             draw.batch = self._maker.with_targets(replay, interleaved(draw.samples), *draw.targets, draw.first)
         place, count = update - draw.first, len(draw.samples)
         self._draw = draw if place + 1 < count else None
@@ -63,15 +64,16 @@ class BatchDraws:
         """Returns the draw that batches are left of, without its frames; nothing if there is none."""
         if self._draw is None:
             return {}
-        samples, targets = [vars(sample) for sample in self._draw.samples], tuple(to_host(*self._draw.targets))
-        return {**vars(self._draw), "samples": samples, "targets": targets, "batch": None}
+        draw, targets = self._draw, self._draw.targets
+        if targets is None:
+            assert draw.batch is not None
+            values, policies = to_host(torch.as_tensor(draw.batch.values), torch.as_tensor(draw.batch.policies))
+            targets = values, policies
+        return {**vars(draw), "samples": [vars(sample) for sample in draw.samples], "targets": targets, "batch": None}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Sets what `state` returned."""
-        self._draw = None
-        if state:
-            samples, targets = [Sample(**sample) for sample in state["samples"]], tuple(map(torch.from_numpy, state["targets"]))
-            self._draw = JointDraw(**{**state, "samples": samples, "targets": targets})
+        self._draw = JointDraw(**{**state, "samples": [Sample(**sample) for sample in state["samples"]]}) if state else None
 
     def _draw_from(self, replay: ReplayBuffer, update: int) -> JointDraw:
         """Draws the samples of `update` and of those after it, and makes their targets in one go."""
@@ -82,8 +84,7 @@ class BatchDraws:
             rng, exponent = stream(self._run.seed, "replay", each), config.replay.importance_exponent(each, self._run.num_updates)
             samples.append(replay.sample(config.optimizer.batch_size, rng, exponent))
         batch = self._maker.make(replay, interleaved(samples), self._delayed.network, update)
-        targets = torch.as_tensor(batch.values), torch.as_tensor(batch.policies)
-        return JointDraw(update, replay.num_rows, samples, targets, batch)
+        return JointDraw(update, replay.num_rows, samples, batch)
 
 
 def interleaved(samples: Sequence[Sample]) -> Sample:

@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from xtra.agents.efficientzero.network import EfficientZeroNetwork
@@ -17,8 +16,6 @@ from xtra.rng import stream
 from xtra.search import GraphedSearch, ModelOutput, SearchResult, dirichlet_noise, gumbel_noise, search
 from xtra.search.config import SearchConfig
 from xtra.search.cuda import cuda_is_usable
-
-Int = NDArray[np.int64]
 
 
 class Exploration(NamedTuple):
@@ -41,7 +38,7 @@ class Planner:
         self._valid = np.zeros(space.size, np.bool_)
         self._valid[list(space.valid)] = True
         # On CUDA one graph per network and shape; the copies of a network are changed in place, which a graph sees.
-        self._graphs: dict[tuple[EfficientZeroNetwork, torch.Size, bool, bool], GraphedSearch] = {}
+        self._graphs: dict[tuple[EfficientZeroNetwork, torch.Size, bool], GraphedSearch] = {}
         self._most_rows = 0
 
     def draw_exploration(self, num_rows: int, *name: str | int) -> Exploration:
@@ -59,7 +56,7 @@ class Planner:
     ) -> SearchResult:
         """Searches with root noise and seeded ties, for self-play and reanalysis. observations: `[R, ...]`.
 
-        fetch: from a GPU, bring the results to the host with the verdict on them, as `GraphedSearch` does.
+        fetch: have a captured search bring its results to the host, as `GraphedSearch` can; others leave them where they are.
         """
         return self._search(network, observations, *to_device(observations.device, *exploration), fetch=fetch)
 
@@ -95,10 +92,10 @@ class Planner:
                 noise=noise,
                 num_threads=self._num_threads,
             )
-        key = (network, observations.shape, noise is None, fetch)
+        key = (network, observations.shape, noise is None)
         if key not in self._graphs:
-            self._graphs[key] = GraphedSearch(network, self._config, fetch=fetch)
-        return self._graphs[key](observations, valid_actions=valid, seeds=seeds, noise=noise)
+            self._graphs[key] = GraphedSearch(network, self._config)
+        return self._graphs[key](observations, valid_actions=valid, seeds=seeds, noise=noise, fetch=fetch)
 
     def _captures(self, observations: Tensor) -> bool:
         return graphs_are_wanted(observations.device) and cuda_is_usable()

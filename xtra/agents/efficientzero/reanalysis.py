@@ -29,7 +29,7 @@ class Question(NamedTuple, Generic[Array]):
     """What a network is asked of the entries `[B, K]` of a batch, R of them, and where in a table its answers lie."""
 
     samples: Array
-    """`[R]`: with `steps`, the entries to be computed; those from U on repeat the first ones."""
+    """`[R]`: with `steps`, whose observations to look at; those from U on repeat the first ones."""
     steps: Array
     """`[R]`."""
     kept: Array

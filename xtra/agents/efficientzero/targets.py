@@ -1,6 +1,6 @@
 """Targets of an update: value prefixes, n-step values and policies (Ye et al., 2021).
 
-The arithmetic is in plain functions over arrays; `TargetMaker` feeds them from the replay and the delayed target network, whose
+The arithmetic is in plain functions; `TargetMaker` feeds them from the replay and the delayed target network, whose
 search policies replace the stored ones ("reanalysis").
 """
 
@@ -20,7 +20,7 @@ from xtra.agents.efficientzero.network import EfficientZeroNetwork
 from xtra.agents.efficientzero.planning import Exploration, Planner
 from xtra.agents.efficientzero.reanalysis import Array, Memos, Question, ask_all, put
 from xtra.agents.observation import observations_at
-from xtra.device_copies import to_host, tree_to_device
+from xtra.device_copies import tree_to_device
 from xtra.protocol.games import ActionSpace
 from xtra.replay.buffer import ReplayBuffer, Sample
 from xtra.replay.frames import DeviceFrames
@@ -127,18 +127,18 @@ def what_happened(
 
 
 class BatchPlan(NamedTuple, Generic[Array]):
-    """What the host has to say to a batch of B samples before any network is asked, so that it goes to a GPU in one copy."""
+    """What the host has to say of a batch of B samples before any network is asked, so that it goes to a GPU in one copy."""
 
     frames: tuple[Array, ...]
     """All frames `[B, L, H, W, C]` uint8; of frames that lie on the device, what `TargetMaker._frames` reads them by."""
     searched: Question[Array]
     """About the positions `[n, K + 1]` of the first n samples."""
     searches: Exploration | None
-    """None if nothing is to be searched for its policy; they are the R of `searched`."""
+    """One for each of the R entries of `searched`; None if there are none."""
     bootstrapped: Question[Array]
-    """About the positions `[B, K + 1]` that values are bootstrapped from."""
+    """About the positions `[B, K + 1]` that values are bootstrapped from; its steps count from the sampled one."""
     bootstraps: Exploration | None
-    """For values that a search finds; None otherwise."""
+    """One for each of the R entries of `bootstrapped`, if searches find their values; else, or if there are none, None."""
     bootstrap_inside: Array
     """`[B, K + 1]`: those of them within the trajectory."""
     stored_policies: Array
@@ -171,7 +171,10 @@ class TargetMaker:
         self, replay: ReplayBuffer, sample: Sample, target: EfficientZeroNetwork, update: int, noise: int | None = None
     ) -> Batch:
         """Makes the batch of update number `update`, on the target network's device. noise: number of the searches' random
-        streams, where the update's own is taken."""
+        streams, if not the update's.
+
+        After an exception this maker counts on answers that it has not got, and is of no use.
+        """
         config, device = self._config.targets, next(target.parameters()).device
         noise = update if noise is None else noise
         if config.reanalysis == "per_period" and self._memos is None:
@@ -191,12 +194,11 @@ class TargetMaker:
             **plan.happened,
         )
 
-    def with_targets(self, replay: ReplayBuffer, sample: Sample, values: Tensor, policies: Tensor, update: int) -> Batch:
+    def with_targets(self, replay: ReplayBuffer, sample: Sample, values: Float, policies: Float, update: int) -> Batch:
         """Makes the batch of update number `update` again, from targets `[B, K + 1]` and `[B, K + 1, A]` that were kept of it."""
         padding = stream(self._seed, "padding-actions", update)
         window = Window(replay, sample, self._num_steps)
-        on_host = to_host(values, policies)
-        return assemble(self._config, window, sample.weights, on_host[0], on_host[1], self._planner.space, padding)
+        return assemble(self._config, window, sample.weights, values, policies, self._planner.space, padding)
 
     def state(self) -> dict[str, Any]:
         """Returns what is kept of the target network's answers; nothing with `each_draw`."""
@@ -250,7 +252,7 @@ class TargetMaker:
         return Exploration(*(tensor[rows] for tensor in drawn))
 
     def _frames_of(self, replay: ReplayBuffer, window: Window) -> tuple[NDArray[Any], ...]:
-        """Reads frames `[B, frame_stack + length - 1, H, W, C]` uint8: step k's observation begins at k. Where they lie on the
+        """Reads all frames of a window `[B, L, H, W, C]` uint8: step k's observation begins at k. Where they lie on the
         device, returns what `_frames` reads them by: places, those of final frames among them, and these."""
         num_steps = window.rows.shape[1] - 1
         if not isinstance(replay.frames, DeviceFrames):
@@ -270,7 +272,7 @@ class TargetMaker:
 
     def _ask(self, plan: BatchPlan[Tensor], frames: Tensor, target: EfficientZeroNetwork) -> tuple[Tensor, Tensor, Tensor]:
         """Asks the target network. Returns its searches' policies `[n, K + 1, A]`, the values `[B, K + 1]` that targets are
-        bootstrapped from, 0 past the end, and the root values `[n, K + 1]` of searches that are not kept.
+        bootstrapped from, 0 past the end, and, for mixed values alone, the searches' root values `[n, K + 1]`.
 
         Of a step outside the trajectory the first and the last may be anything.
         """
@@ -285,9 +287,9 @@ class TargetMaker:
             observations = observations_at(frames, searched.samples, searched.steps, self._frame_stack)
             result = self._planner.explore(target, observations, plan.searches, fetch=False)
             put(policies, searched.kept, result.action_weights)
-            if memos is None:
+            if self._config.targets.value_target == "mixed":
                 put(root_values.view(-1), searched.kept, result.root_values)
-            else:
+            if memos is not None:
                 of_search = self._config.targets.value_source == "search"
                 put(values, searched.kept, result.root_values if of_search else result.root_output.value)
         if len(bootstrapped.samples):
