@@ -95,7 +95,16 @@ def test_a_change_in_any_source_is_compiled_anew(tmp_path: Path, monkeypatch: py
 def test_every_file_that_the_kernels_include_counts_as_a_source() -> None:
     files = {path.name for path in source_files()}
     includes = {name for path in source_files() for name in re.findall(r'#include [<"]([^">]+)[">]', path.read_text())}
-    of_the_host = {"immintrin.h", "cstring", "atomic", "functional", "thread", "vector", "nanobind/nanobind.h"}
+    of_the_host = {
+        "immintrin.h",
+        "cstring",
+        "atomic",
+        "functional",
+        "system_error",
+        "thread",
+        "vector",
+        "nanobind/nanobind.h",
+    }
     assert {Path(name).name for name in includes - of_the_host} <= files
     assert {"cuda_kernels.cuh", "search.hpp", "cstdint", "kernels.cu"} <= files
 
@@ -106,6 +115,47 @@ def test_a_cache_that_cannot_be_written_costs_only_time(empty_cache: Path) -> No
     for _ in range(2):
         assert compiler.compile_once(90, 1, 13000) == b"sm_90 1"
     assert len(compiler.compiled) == 2
+
+
+def test_what_cannot_be_put_in_its_place_leaves_nothing_behind(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Path, target: Path) -> None:
+        raise OSError("no")
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    nvrtc.keep(empty_cache / "kernels.bin", b"image")
+    assert list(empty_cache.iterdir()) == []
+
+
+def test_a_user_without_a_home_has_a_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setattr(Path, "home", refuse)
+    assert nvrtc.cache_directory().is_absolute()
+
+
+def test_kernels_in_the_cache_that_do_not_load_are_compiled_anew(empty_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiler, loaded = PretendedNvrtc(90), []
+    compiler.compile_once(90, 1, 13000)
+    (path,) = empty_cache.iterdir()
+    path.write_bytes(b"cut short")
+
+    def call(function: str, *arguments: Any) -> None:
+        if function == "cuModuleLoadData":
+            loaded.append(arguments[1])
+            if arguments[1] == b"cut short":
+                raise nvrtc.DriverError("cuModuleLoadData: device kernel image is invalid")
+
+    monkeypatch.setattr(nvrtc, "call_driver", call)
+    monkeypatch.setattr(nvrtc, "find_nvrtc", lambda: compiler)
+    monkeypatch.setattr(nvrtc, "driver_version", lambda: 13000)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    nvrtc.load_kernels.__wrapped__(0, 1)
+    assert loaded == [b"cut short", b"sm_90 1"]
+    assert path.read_bytes() == b"sm_90 1"
 
 
 def test_what_is_kept_appears_whole(empty_cache: Path) -> None:

@@ -96,6 +96,16 @@ def test_logits_of_actions_that_are_not_valid_are_not_read() -> None:
     run(Constant(root={"policy_logits": NAN_ROW}, later={"policy_logits": NAN_ROW}), valid_actions=valid)
 
 
+@pytest.mark.parametrize(
+    "setting",
+    [{"gumbel_min_span": 1e-50}, {"lstm_horizon": 2**31}, {"max_considered_actions": 2**31}],
+    ids=lambda one: next(iter(one)),
+)
+def test_settings_that_the_engines_cannot_hold_are_refused(setting: dict[str, float]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(setting))):
+        SearchConfig(**setting)
+
+
 def test_zero_simulations_are_refused() -> None:
     with pytest.raises(ValidationError, match="num_simulations"):
         SearchConfig(num_simulations=0)

@@ -81,7 +81,8 @@ class AreaResize {
     }
 
   private:
-    // Where every area is a block of whole pixels: their sum, scaled once.
+    // Where every area is a block of whole pixels: their sum, scaled once. (Of blocks of 2x2, which no Atari picture is
+    // shrunk by, OpenCV rounds halves up.)
     void blocks(const std::uint8_t* picture, std::uint8_t* result, int channels) const {
         const int rows = height_ / size_, columns = width_ / size_;
         const float scale = 1.0f / static_cast<float>(rows * columns);

@@ -37,11 +37,14 @@ class CpuEngine {
         if (!kernels_)
             throw std::invalid_argument("this processor or build has no instruction set '" + instruction_set + "'");
     }
+    ~CpuEngine() { leave_parents_threads(); }
+    CpuEngine(const CpuEngine&) = delete;
+    CpuEngine& operator=(const CpuEngine&) = delete;
 
     // Empties the trees. `weights`: where each inference's priors will be, as exponentials of `shift`'s results.
     void reset(Address valid, Address weights) {
         weights_ = at<float>(weights);
-        pool().run(work_.num_roots, [&](int first, int last) { kernels_->reset(work_, at<bool>(valid), first, last); });
+        pool().run(work_.num_roots, [&](int first, int last) { kernels_->reset(work_, at<std::uint8_t>(valid), first, last); });
     }
     void shift(Address logits) {
         const auto some = [&](int first, int last) {
@@ -75,14 +78,17 @@ class CpuEngine {
             if (error != 0) return std::tuple(root, error);
         }
     }
-    // A forked child has none of its parent's threads, and joining them would wait for ever: it starts its own.
     ThreadPool& pool() {
-        if (!pool_ || owner_ != getpid()) {
-            (void)pool_.release();
+        leave_parents_threads();
+        if (!pool_) {
             pool_ = std::make_unique<ThreadPool>(num_threads_);
             owner_ = getpid();
         }
         return *pool_;
+    }
+    // A forked child has none of its parent's threads, and joining them would wait for ever.
+    void leave_parents_threads() {
+        if (owner_ != getpid()) (void)pool_.release();
     }
 
     const Workspace work_;
@@ -185,7 +191,6 @@ NB_MODULE(_native, module) {
     });
     module.def("warp_chunks", warp_chunks);
     module.attr("WARPS_PER_BLOCK") = kWarpsPerBlock;
-    module.attr("MAX_ACTIONS") = kMaxActions;
     module.attr("TREE_HEADER_BYTES") = sizeof(TreeHeader);
     module.attr("TREE_ERROR_OFFSET") = offsetof(TreeHeader, error);
 }

@@ -32,7 +32,7 @@ XTRA_INLINE auto with_team(const Workspace& work, Run run) {
     }
 }
 
-void reset(const Workspace& shared, const bool* valid, int first, int last) {
+void reset(const Workspace& shared, const std::uint8_t* valid, int first, int last) {
     with_team(shared, [=](auto team, Workspace work) {
         for (int index = first; index < last; ++index) reset(Root(team, work, index), valid);
     });

@@ -8,7 +8,7 @@ namespace xtra {
 struct CpuKernels {
     const char* name;
     // All work on roots first, …, last - 1. Flags and rows are `[B, A]`; the last two return whether all is well.
-    void (*reset)(const Workspace&, const bool* valid, int first, int last);
+    void (*reset)(const Workspace&, const std::uint8_t* valid, int first, int last);
     // Logits less the largest valid one of their row; -inf where not valid. Their exponentials are weights.
     void (*shift)(const Workspace&, const float* logits, float* shifted, int first, int last);
     bool (*begin)(const Workspace&, const Outputs&, const float* noise, int first, int last);

@@ -19,7 +19,7 @@ class CudaEngine {
     void begin(Address weights, Address values, Address latents, Address states, Address valid, Address noise,
                Address stream) const {
         const Outputs outputs{at<float>(weights), at<float>(values), nullptr, at<char>(latents), at<char>(states)};
-        check(cuda_begin(device_, work_, outputs, at<bool>(valid), at<float>(noise), at<void>(stream)));
+        check(cuda_begin(device_, work_, outputs, at<std::uint8_t>(valid), at<float>(noise), at<void>(stream)));
     }
     void step(int simulation, Address weights, Address values, Address prefixes, Address latents, Address states,
               Address stream) const {

@@ -8,7 +8,7 @@ namespace xtra {
 namespace {
 
 template <int Chunks>
-__global__ void begin_kernel(const __grid_constant__ Workspace work, const Outputs outputs, const bool* valid,
+__global__ void begin_kernel(const __grid_constant__ Workspace work, const Outputs outputs, const std::uint8_t* valid,
                              const float* noise) {
     begin_root<Chunks>(work, outputs, valid, noise);
 }
@@ -54,7 +54,7 @@ const char* cuda_probe() {
     return describe(error);
 }
 
-const char* cuda_begin(int device, const Workspace& work, const Outputs& outputs, const bool* valid, const float* noise,
+const char* cuda_begin(int device, const Workspace& work, const Outputs& outputs, const std::uint8_t* valid, const float* noise,
                        void* stream) {
     switch (warp_chunks(work.layout.num_actions)) {
         case 1:

@@ -22,7 +22,7 @@ __device__ __forceinline__ int root_of_warp() { return (blockIdx.x * blockDim.x 
 
 // Root `root_of_warp()` as a team of one warp sees it, its rows in `Chunks` chunks of 32 actions.
 template <int Chunks>
-__device__ __forceinline__ void begin_root(const Workspace& work, const Outputs& outputs, const bool* valid,
+__device__ __forceinline__ void begin_root(const Workspace& work, const Outputs& outputs, const std::uint8_t* valid,
                                            const float* noise) {
     const int index = root_of_warp();
     if (index >= work.num_roots) return;

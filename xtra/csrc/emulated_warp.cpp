@@ -83,7 +83,7 @@ void with_chunks(const Workspace& work, int first, int last, Run run) {
     }
 }
 
-void reset(const Workspace& work, const bool* valid, int first, int last) {
+void reset(const Workspace& work, const std::uint8_t* valid, int first, int last) {
     with_chunks(work, first, last, [&](const auto& root) { reset(root, valid); });
 }
 

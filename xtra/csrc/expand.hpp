@@ -6,10 +6,11 @@
 namespace xtra {
 inline namespace XTRA_ISA {
 
-// Empties a tree but for its root, whose edges say which actions are valid. `valid`: `[B, A]`.
+// Empties a tree but for its root, whose edges say which actions are valid. `valid`: `[B, A]`, bytes, since a mask that
+// was made by a view of others need not have ones.
 template <class Team>
-XTRA_INLINE void reset(const Root<Team>& root, const bool* valid) {
-    const bool* row = valid + root.row();
+XTRA_INLINE void reset(const Root<Team>& root, const std::uint8_t* valid) {
+    const std::uint8_t* row = valid + root.row();
     for (int chunk = 0; chunk < Team::chunks; ++chunk) {
         const auto here = root.team.load_flags(row, chunk, root.num_actions());
         root.team.store(root.tree.prior(0), chunk, here ? root.team.all(0.0f) : root.team.all(kInvalidPrior));
@@ -19,7 +20,7 @@ XTRA_INLINE void reset(const Root<Team>& root, const bool* valid) {
     header = {};
     header.seed = root.work.seeds ? root.work.seeds[root.index] : 0;
     header.scale = 1.0f;
-    for (int action = 0; action < root.num_actions(); ++action) header.num_valid += row[action];
+    for (int action = 0; action < root.num_actions(); ++action) header.num_valid += row[action] != 0;
     if (header.num_valid == 0) root.fail(Error::valid_actions);
     NodeHeader& node = root.tree.node(0);
     node = {};

@@ -70,7 +70,7 @@ struct PackTeam {
 #endif
     }
 
-    XTRA_INLINE Int load_flags(const bool* flags, int chunk, int size) const {
+    XTRA_INLINE Int load_flags(const std::uint8_t* flags, int chunk, int size) const {
         Int pack{};
         for (int lane = 0; lane < lanes && chunk * lanes + lane < size; ++lane)
             pack[lane] = flags[chunk * lanes + lane] ? -1 : 0;

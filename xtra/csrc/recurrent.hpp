@@ -15,7 +15,7 @@ XTRA_INLINE char* pooled(const Root<Team>& root, char* pool, int slot, std::int6
 template <class Team>
 XTRA_INLINE void store_recurrent(const Root<Team>& root, const Outputs& outputs, int slot) {
     const Workspace& work = root.work;
-    if (work.latent_bytes == 0) return;
+    if (work.latent_bytes + work.state_bytes == 0) return;  // the caller keeps them
     root.team.copy(pooled(root, work.latent_pool, slot, work.latent_bytes),
                    outputs.latents + root.index * work.latent_bytes, work.latent_bytes);
     char* state = pooled(root, work.state_pool, slot, work.state_bytes);
@@ -29,7 +29,7 @@ XTRA_INLINE void store_recurrent(const Root<Team>& root, const Outputs& outputs,
 template <class Team>
 XTRA_INLINE void load_recurrent(const Root<Team>& root) {
     const Workspace& work = root.work;
-    if (work.latent_bytes == 0) return;
+    if (work.latent_bytes + work.state_bytes == 0) return;  // the caller keeps them
     const int slot = root.tree.header().leaf_parent;
     root.team.copy(work.leaf_latents + root.index * work.latent_bytes,
                    pooled(root, work.latent_pool, slot, work.latent_bytes), work.latent_bytes);

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstdint>
 #include <functional>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -17,7 +18,11 @@ class ThreadPool {
     using Work = std::function<void(int first, int last)>;
 
     explicit ThreadPool(int num_threads) : shares_(static_cast<std::size_t>(num_threads)) {
-        for (int index = 1; index < num_threads; ++index) workers_.emplace_back([this, index] { serve(index); });
+        try {
+            for (int index = 1; index < num_threads; ++index) workers_.emplace_back([this, index] { serve(index); });
+        } catch (const std::system_error&) {
+            // The system has no more threads: those that there are take the shares of the missing ones.
+        }
     }
     ~ThreadPool() {
         stopping_.store(true, std::memory_order_relaxed);

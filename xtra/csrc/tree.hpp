@@ -22,7 +22,6 @@ namespace xtra {
 constexpr int kNoNode = -1;
 constexpr float kInvalidPrior = -1.0f;  // marks an action that is not valid at this root
 constexpr int kMaxActions = 128;
-constexpr int kMaxSimulations = 10'000;
 constexpr float kLargest = 3.402823466e38f;
 
 struct NodeHeader {

@@ -45,7 +45,7 @@ struct WarpTeam {
         if (index < size) span[index] = value;
     }
 
-    XTRA_INLINE Int load_flags(const bool* flags, int chunk, int size) const {
+    XTRA_INLINE Int load_flags(const std::uint8_t* flags, int chunk, int size) const {
         const int action = actions(chunk);
         return action < size && flags[action];
     }

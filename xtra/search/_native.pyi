@@ -1,6 +1,5 @@
 from xtra.search.engine import EngineName
 
-MAX_ACTIONS: int
 TREE_HEADER_BYTES: int
 TREE_ERROR_OFFSET: int
 WARPS_PER_BLOCK: int

@@ -85,7 +85,8 @@ def _batch_and_actions(output: ModelOutput) -> tuple[int, int]:
         raise ValueError(f"initial_inference: policy_logits is {type(output.policy_logits).__name__}; expected a tensor [B, A]")
     shape = output.policy_logits.shape
     if len(shape) != 2 or not 1 <= shape[1] <= MAX_ACTIONS or shape[0] < 1:
-        raise ValueError(f"initial_inference: policy_logits has shape {list(shape)}; expected [B, A], A from 1 to {MAX_ACTIONS}")
+        expected = f"[B, A], B at least 1 and A from 1 to {MAX_ACTIONS}"
+        raise ValueError(f"initial_inference: policy_logits has shape {list(shape)}; expected {expected}")
     return shape[0], shape[1]
 
 

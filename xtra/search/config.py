@@ -25,7 +25,7 @@ class SearchConfig(Config):
     """pUCT exploration base. MuZero: 19652."""
     value_delta_max: float = Field(0.01, gt=0.0)
     """Soft min-max: the least span by which Q values are divided. EfficientZero: 0.01."""
-    lstm_horizon: int = Field(5, ge=1)
+    lstm_horizon: int = Field(5, ge=1, le=2**31 - 1)
     """The value prefix and its LSTM state are reset every this many plies. EfficientZero: 5."""
     dirichlet_alpha: float = Field(0.3, gt=0.0)
     """Concentration of the root's exploration noise. EfficientZero: 0.3."""
@@ -40,11 +40,11 @@ class SearchConfig(Config):
     """Visits under the exploration root: the children's (EfficientZero) or the node's own count (MuZero's pseudocode, mctx)."""
     unvisited_q: Literal["mean_q", "min"] = "mean_q"
     """Q of an unvisited child: EfficientZero's running mean-Q, or the minimum (0 after normalization)."""
-    max_considered_actions: int = Field(16, ge=1)
+    max_considered_actions: int = Field(16, ge=1, le=2**31 - 1)
     """Gumbel: actions considered at the root. Danihelka et al.: 16."""
     gumbel_value_scale: float = Field(0.1, gt=0.0)
     """Gumbel: c_scale of the completed-Q transform. Danihelka et al.: 0.1 on Atari."""
-    gumbel_min_span: float = Field(1e-8, gt=0.0)
+    gumbel_min_span: float = Field(1e-8, ge=1e-30)
     """Gumbel: the least span by which completed Q values are divided when they are rescaled to [0, 1]. mctx: 1e-8. A larger one
     keeps differences far below a reward, which are noise in a young network, from becoming a policy (docs/learning_atari.md)."""
     gumbel_visit_offset: float = Field(50.0, gt=0.0)

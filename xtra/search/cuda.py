@@ -131,8 +131,9 @@ class CudaEngine:
 
     def finish(self) -> RootStatistics:
         """Returns the roots' statistics. Waits for the device once, to learn whether all outputs were finite."""
+        statistics = self.memory.statistics()  # before the wait: whoever borrows the engine next may use another stream
         raise_errors(self.memory.errors())
-        return self.memory.statistics()
+        return statistics
 
     def read_nodes(self) -> NDArray[Any]:
         """Copies the trees to the host: `[B, S + 1]`."""

@@ -92,7 +92,7 @@ def dirichlet_noise(rng: np.random.Generator, valid_actions: Tensor, alpha: floa
     valid = valid_actions.cpu().numpy()
     noise = np.zeros(valid.shape, dtype=np.float32)
     counts = valid.sum(axis=1)
-    if (counts == counts[0]).all():
+    if len(counts) and (counts == counts[0]).all():
         # The same numbers, drawn at once: a call per root costs more than the search of a small tree.
         noise[valid] = rng.dirichlet(np.full(int(counts[0]), alpha), size=len(valid)).ravel()
     else:

@@ -56,6 +56,7 @@ def node_dtype(num_actions: int, layout: _native.Layout) -> np.dtype[Any]:
 class Memory:
     """The tensors of one search. With `pools`, latents and states are kept by the engine, else by the caller."""
 
+    @torch.inference_mode(False)  # or a search outside inference mode could not write to what one inside it left
     def __init__(
         self, config: SearchConfig, output: ModelOutput, *, seeded: bool, device: torch.device, pools: bool = True
     ) -> None:
@@ -79,7 +80,7 @@ class Memory:
         self.q = empty(batch, num_actions, dtype=torch.float32)
         self.values = empty(batch, dtype=torch.float32)
 
-        self.latent, self.state = _like(output.latent), _like(output.value_prefix_state)
+        self.latent, self.state = like(output.latent), like(output.value_prefix_state)
         self.latent_bytes = _row_bytes(self.latent) if pools else 0
         self.state_bytes = _row_bytes(self.state) if pools else 0
         self.latents = empty(batch, slots, self.latent_bytes, dtype=torch.uint8)
@@ -136,7 +137,9 @@ class Memory:
         return nodes.astype(np.dtype(node_fields(self.num_actions)))
 
 
-def _like(tensor: Tensor) -> Tensor:
+@torch.inference_mode(False)
+def like(tensor: Tensor) -> Tensor:
+    """Returns an empty tensor of the same shape `[B, ...]`, type, device and order in memory."""
     return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=tensor.device)
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from xtra.search import _native
 from xtra.search.config import SearchConfig
 from xtra.search.engine import BadOutput, Roots, RootStatistics
-from xtra.search.memory import Memory, rules
+from xtra.search.memory import Memory, like, rules
 from xtra.search.model import ModelOutput
 
 
@@ -91,6 +91,7 @@ class OffloadEngine:
     """The engine for a network on a device without the CUDA engine: trees on the CPU; latents and recurrent states stay on the
     device."""
 
+    @torch.inference_mode(False)  # as `Memory`
     def __init__(self, config: SearchConfig, output: ModelOutput, seeded: bool, num_threads: int) -> None:
         batch = len(output.policy_logits)
         self._device = output.policy_logits.device
@@ -101,6 +102,7 @@ class OffloadEngine:
         self._latents = torch.empty(slots, *latent.shape, dtype=latent.dtype, device=self._device)
         self._states = torch.empty(slots, *state.shape, dtype=state.dtype, device=self._device)
         self._rows = torch.arange(batch, device=self._device)
+        self.latent, self.value_prefix_state = like(latent), like(state)
         self.nbytes = memory.nbytes + self._latents.nbytes + self._states.nbytes
 
     def begin(self, roots: Roots, output: ModelOutput) -> None:
@@ -127,6 +129,6 @@ class OffloadEngine:
 
     def _gather(self) -> None:
         parents = self._memory.parents.to(self._device)
-        self.latent = self._latents[parents, self._rows]
-        self.value_prefix_state = self._states[parents, self._rows]
+        self.latent.copy_(self._latents[parents, self._rows])
+        self.value_prefix_state.copy_(self._states[parents, self._rows])
         self.actions = self._memory.actions.to(self._device, copy=True)

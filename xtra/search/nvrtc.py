@@ -90,12 +90,14 @@ class Nvrtc:
         finally:
             self._library.nvrtcDestroyProgram(ctypes.byref(program))
 
-    def compile_once(self, capability: int, chunks: int, driver: int) -> bytes:
-        """Returns what `compile` gives for a device, from the cache if it is there. driver: its version, part of the key."""
+    def compile_once(self, capability: int, chunks: int, driver: int, *, anew: bool = False) -> bytes:
+        """Returns what `compile` gives for a device, from the cache if it is there, unless it is to be made anew. driver: its
+        version, part of the key."""
         target = self.target(capability)
         path = cache_directory() / f"{self._key(target, chunks, driver)}.bin"
         try:
-            return path.read_bytes()
+            if not anew:
+                return path.read_bytes()
         except OSError:
             pass
         print(
@@ -156,7 +158,11 @@ def source_files() -> list[Path]:
 
 def cache_directory() -> Path:
     """Where compiled kernels are kept, whether it exists or not."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "xtra-bench" / "kernels"
+    try:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:  # no HOME, and no entry for this user
+        cache = Path(tempfile.gettempdir()) / f"cache-{os.getuid()}"
+    return cache / "xtra-bench" / "kernels"
 
 
 def keep(path: Path, image: bytes) -> None:
@@ -164,8 +170,13 @@ def keep(path: Path, image: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            file.write(image)
-        Path(file.name).replace(path)
+            written = Path(file.name)
+            try:
+                file.write(image)
+                file.flush()
+                written.replace(path)
+            except OSError:
+                written.unlink()
     except OSError:
         pass
 
@@ -207,11 +218,14 @@ def load_kernels(device: int, chunks: int) -> tuple[ctypes.c_void_p, ctypes.c_vo
     Raises CompilationError or DriverError.
     """
     major, minor = torch.cuda.get_device_capability(device)
-    image = find_nvrtc().compile_once(10 * major + minor, chunks, driver_version())
+    subject = 10 * major + minor, chunks, driver_version()
     module, functions = ctypes.c_void_p(), (ctypes.c_void_p(), ctypes.c_void_p())
     with torch.cuda.device(device):
         torch.cuda.synchronize()  # makes torch's context this thread's
-        call_driver("cuModuleLoadData", ctypes.byref(module), image)
+        try:
+            call_driver("cuModuleLoadData", ctypes.byref(module), find_nvrtc().compile_once(*subject))
+        except DriverError:  # of a file in the cache that was damaged
+            call_driver("cuModuleLoadData", ctypes.byref(module), find_nvrtc().compile_once(*subject, anew=True))
     for function, name in zip(functions, (b"begin_kernel", b"step_kernel"), strict=True):
         call_driver("cuModuleGetFunction", ctypes.byref(function), module, name)
     return functions

@@ -31,6 +31,10 @@ class ReferenceEngine:
         self._latents: list[Tensor] = []
         self._states: list[Tensor] = []
         weights = self._weights(output)
+        if roots.noise is not None:
+            self._refuse_noise(roots, ~roots.noise.isfinite())
+        if roots.bias is not None:
+            self._refuse_noise(roots, roots.bias.isnan() | (roots.bias == torch.inf))
         for index, tree in enumerate(self._trees):
             seed = None if roots.seeds is None else int(roots.seeds[index]) & 0xFFFFFFFFFFFFFFFF
             tree.begin(
@@ -41,6 +45,7 @@ class ReferenceEngine:
                 None if roots.bias is None else roots.bias[index].numpy(),
                 seed,
             )
+        self._refuse_noise(roots, torch.from_numpy(np.stack([tree.nodes[0]["prior"] for tree in self._trees])) < 0)
         self._store(output)
 
     def step(self, simulation: int, output: ModelOutput) -> None:
@@ -68,8 +73,11 @@ class ReferenceEngine:
         self._latents.append(output.latent.clone())
         self._states.append(state)
         leaves = [tree.leaf for tree in self._trees]
-        self.latent = torch.stack([self._latents[parent][index] for index, (parent, _) in enumerate(leaves)])
-        self.value_prefix_state = torch.stack([self._states[parent][index] for index, (parent, _) in enumerate(leaves)])
+        # In the outputs' order in memory, which models may build upon.
+        self.latent, self.value_prefix_state = torch.empty_like(output.latent), torch.empty_like(state)
+        for index, (parent, _) in enumerate(leaves):
+            self.latent[index] = self._latents[parent][index]
+            self.value_prefix_state[index] = self._states[parent][index]
         self.actions = torch.tensor([action for _, action in leaves], dtype=torch.int64)
 
     def _weights(self, output: ModelOutput) -> NDArray[np.float32]:
@@ -80,6 +88,12 @@ class ReferenceEngine:
         weights: NDArray[np.float32] = np.exp((logits - logits.amax(1, keepdim=True)).numpy())
         self._refuse(output, torch.from_numpy(weights))
         return weights
+
+    def _refuse_noise(self, roots: Roots, bad: Tensor) -> None:
+        """Raises `BadOutput` for the first root with a valid action whose noise is bad, `[B, A]`."""
+        rows = (bad & roots.valid).any(1)
+        if bool(rows.any()):
+            raise BadOutput("search", int(rows.nonzero()[0]), 5)
 
     def _refuse(self, output: ModelOutput, weights: Tensor) -> None:
         bad = [weights.isnan().any(1), ~output.value.isfinite()]

@@ -103,6 +103,10 @@ def _key(name: EngineName, config: SearchConfig, output: ModelOutput, seeded: bo
 
 def _make_engine(name: EngineName, config: SearchConfig, output: ModelOutput, seeded: bool, num_threads: int) -> Engine:
     device = output.policy_logits.device
+    if device.type != "cpu" and name not in ("auto", "offload"):
+        raise ValueError(
+            f"engine {name!r} searches on the CPU, and the model's outputs are on {device}; expected 'auto' or 'offload'"
+        )
     if name == "reference":
         return ReferenceEngine(config, output)
     if name == "auto" and device.type == "cuda" and cuda_is_usable():
@@ -152,13 +156,17 @@ class GraphedSearch:
         return self._read(fetch)
 
     def _capture(self, inputs: dict[str, Tensor | None]) -> None:
-        self._inputs = {name: None if tensor is None else tensor.clone() for name, tensor in inputs.items()}
+        with torch.inference_mode(False):  # as `Memory`
+            self._inputs = {name: None if tensor is None else tensor.clone() for name, tensor in inputs.items()}
         observations = self._inputs["observations"]
         assert observations is not None
         if observations.device.type != "cuda":
             raise ValueError(
                 f"observations are on {observations.device}; GraphedSearch needs a CUDA device, `search` runs anywhere"
             )
+        if not cuda_is_usable():
+            self._refused = True
+            return
         output = self._model.initial_inference(observations)
         valid, seeds, noise = (self._inputs[name] for name in ("valid_actions", "seeds", "noise"))
         assert valid is not None
@@ -172,6 +180,7 @@ class GraphedSearch:
         except RuntimeError as error:
             report_refusal(error)
             self._refused = True
+            del self._engine  # with its memory on the device
 
     def _search(self) -> tuple[Roots, ModelOutput]:
         """All that the graph contains; nothing in it waits for the device."""

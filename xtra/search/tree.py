@@ -67,9 +67,9 @@ class Tree:
 
     def dump(self, root: int = 0, max_depth: int | None = None) -> str:
         """Prints the tree as indented text, one expanded node a line: action, visits, value, reward, prior."""
-        nodes, lines = self.nodes[root], []
-
-        def describe(slot: int) -> None:
+        nodes, lines, waiting = self.nodes[root], [], [0]
+        while waiting:
+            slot = waiting.pop()
             node = nodes[slot]
             value = node["value_sum"] / node["visits"]
             edge = "root"
@@ -78,8 +78,5 @@ class Tree:
                 edge = f"action {node['action']}  reward {node['reward']:.4g}  prior {prior:.4g}"
             lines.append(f"{'  ' * int(node['depth'])}{edge}  visits {node['visits']}  value {value:.4g}")
             if max_depth is None or node["depth"] < max_depth:
-                for child in node["child"][node["child"] != NO_NODE]:
-                    describe(int(child))
-
-        describe(0)
+                waiting.extend(node["child"][node["child"] != NO_NODE][::-1].tolist())
         return "\n".join(lines)

@@ -5,7 +5,7 @@
 #include "../cuda_kernels.cuh"
 
 extern "C" __global__ void begin_kernel(const __grid_constant__ xtra::Workspace work, const xtra::Outputs outputs,
-                                        const bool* valid, const float* noise) {
+                                        const std::uint8_t* valid, const float* noise) {
     xtra::begin_root<XTRA_CHUNKS>(work, outputs, valid, noise);
 }
 
