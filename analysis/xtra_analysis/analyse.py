@@ -17,6 +17,7 @@ from xtra_analysis.profiles import performance_profiles
 from xtra_analysis.sources import draw_scores, draw_spread
 from xtra_analysis.study import Study
 from xtra_analysis.time_to_threshold import time_to_threshold
+from xtra_analysis.transfer_matrix import transfer_matrix
 
 
 def analyse(study: Study, seed: int = 0) -> Findings:
@@ -50,6 +51,7 @@ def _estimates(study: Study, seed: int) -> Findings:
         time_to_threshold=time_to_threshold(curves, study.record.score_threshold, study.baseline, seed),
         draws=draws,
         draw_spread=draw_spread(draws),
+        transfer_matrix=transfer_matrix(study),
     )
 
 

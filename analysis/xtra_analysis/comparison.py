@@ -242,12 +242,17 @@ def _warnings(findings: Findings) -> list[Paragraph]:
 
 
 def compare_variants(study: Study, seed: int) -> pd.DataFrame:
-    """Compares variants with the primary method, where there are any beside it and the baseline."""
-    primary = primary_method(study)
-    variants = [name for name in study.learners if name not in (primary, study.baseline)]
-    if primary is None or primary == study.baseline or not variants:
+    """Compares variants with the primary method, where there are any beside it and the baseline. A method with other source games
+    is none: games differ then, not parts of the method."""
+    primary, transfers = primary_method(study), {method.name: method.transfer for method in study.record.methods}
+    own = None if primary is None or (transfer := transfers[primary]) is None else transfer.sources
+    others = [
+        name
+        for name in study.learners
+        if name != primary and (own is None or (transfer := transfers[name]) is None or transfer.sources == own)
+    ]
+    if primary is None or primary == study.baseline or not set(others) - {study.baseline}:
         return pd.DataFrame(columns=COMPARISON_COLUMNS)
-    others = [name for name in study.learners if name != primary]
     return compare(study.scores[study.scores["method"].isin([primary, *others])], primary, seed)
 
 

@@ -43,7 +43,8 @@ CROWD = 5
 class Findings:
     """The study and its estimates; frames are empty where there is nothing to estimate.
 
-    `comparison` and `game_ratios` are against the baseline, `ablations` against the primary method, `equivalence` against both.
+    `comparison`, `game_ratios` and `transfer_matrix` are against the baseline, `ablations` against the primary method,
+    `equivalence` against both.
     `time_to_threshold` is None where the suite names no score to be reached, or no run has a learning curve.
     """
 
@@ -61,6 +62,7 @@ class Findings:
     time_to_threshold: TimeToThreshold | None
     draws: pd.DataFrame
     draw_spread: pd.DataFrame
+    transfer_matrix: pd.DataFrame
 
     @property
     def primary(self) -> str | None:

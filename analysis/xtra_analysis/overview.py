@@ -16,6 +16,7 @@ from xtra_analysis.published import PROTOCOL
 from xtra_analysis.sources import spread_sentence
 from xtra_analysis.text import NONE, counted, each, listed, number, percent, probability, span
 from xtra_analysis.time_to_threshold import threshold_sentence
+from xtra_analysis.transfer_matrix import matrix_sentence
 
 MOST_RAW = 4
 """Most games whose raw scores the first screen shows."""
@@ -151,6 +152,9 @@ def answer(findings: Findings) -> str:
         )
     group = next(method.group for method in study.record.methods if method.name == primary)
     drawn = spread_sentence(findings, group) if group in set(findings.draw_spread["group"]) else None
+    if primary in set(findings.transfer_matrix["method"]):
+        # Methods are pairs of games here, of which the first is no more than the others.
+        return matrix_sentence(findings.transfer_matrix, str(study.ratio_baseline))
     return " ".join(filter(None, (threshold_sentence(findings), _final_sentence(findings, primary), drawn)))
 
 

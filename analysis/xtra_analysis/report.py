@@ -33,6 +33,7 @@ from xtra_analysis.sources import sources_section
 from xtra_analysis.study import Study, read_study
 from xtra_analysis.text import counted, method_class
 from xtra_analysis.time_to_threshold import time_to_threshold_section
+from xtra_analysis.transfer_matrix import transfer_matrix_section
 from xtra_analysis.transferability import transferability_section
 
 SECTIONS = (
@@ -44,6 +45,7 @@ SECTIONS = (
     profiles_section,
     games_section,
     ablations_section,
+    transfer_matrix_section,
     sources_section,
     cross_tasks_section,
     transferability_section,
