@@ -85,7 +85,7 @@ def looks(methods: Sequence[str]) -> dict[str, Look]:
     together = company if set(methods) <= set(company) else methods
     result: dict[str, Look] = {}
     chosen = [color for name in together if (color := FIXED.get(name.casefold()))]
-    for name in sorted(together, key=str.casefold):
+    for name in sorted(together, key=lambda name: (name.casefold(), name)):
         first = zlib.crc32(name.casefold().encode()) % len(PALETTE)
         color = FIXED.get(name.casefold())
         if color is None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from xtra_analysis.drawing import (
     PALETTE,
@@ -57,6 +57,7 @@ def test_curl_and_der_are_further_apart_than_two_purples() -> None:
 
 
 @given(st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=30, unique=True))
+@example(["Z", "z"])
 def test_looks_depend_on_no_order_and_no_two_are_the_same(names: list[str]) -> None:
     drawn = looks(names)
     assert drawn == {name: looks(names[::-1])[name] for name in names}
