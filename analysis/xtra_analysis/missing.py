@@ -67,19 +67,28 @@ def _not_asked_for(left_out: list[tuple[str, str, int]]) -> str:
 
 
 def incomplete_methods(findings: Findings) -> list[Paragraph]:
-    """Warns of each method without any score on a game that others have: its aggregates are of other games."""
+    """Warns of each method without any score on a game that others have: its aggregates are of other games. Where methods leave
+    their own source games out it says so once."""
     if findings.study.record.proves == "wiring":
         return []
     games = {name: set(part["game"]) for name, part in findings.study.complete.groupby("method", sort=False)}
     everywhere = set().union(*games.values())
-    return [
+    left_out = {method.name: set(method.left_out) for method in findings.study.record.methods}
+    planned = [name for name, own in games.items() if own != everywhere and own | left_out[name] >= everywhere]
+    opening = [
+        Paragraph(
+            f"{listed(planned)} play all games but those that they come from, so their aggregates are over different games: "
+            "compare them game by game."
+        )
+    ]
+    return opening * (len(planned) > 1) + [
         Paragraph(
             f"{name} has no score on {listed(sorted(everywhere - own))}; its aggregates are over other games than those of "
             "complete methods and cannot be compared with them.",
             warning=True,
         )
         for name, own in games.items()
-        if own != everywhere
+        if own != everywhere and (len(planned) == 1 or name not in planned)
     ]
 
 

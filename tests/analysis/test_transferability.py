@@ -123,6 +123,12 @@ def test_the_area_under_a_curve_is_its_mean_height_between_the_first_and_the_las
     assert areas(curve[:1].assign(method="A", game="Catch", seed=0))["value"].tolist() == [1.0]
 
 
+def test_methods_that_leave_their_own_games_out_are_told_of_once(run: Path, tmp_path: Path) -> None:
+    page = write_report([run], tmp_path / "report").read_text(encoding="utf-8")
+    assert page.count("play all games but those that they come from") == 1
+    assert "has no score on" not in page
+
+
 def test_the_early_score_is_that_of_the_first_evaluation_after_a_twentieth_of_the_budget() -> None:
     curve = pd.DataFrame({"env_steps": [5_000, 240, 250, 500], "normalized": [0.9, 0.1, 0.2, 0.3]})
     assert early_scores(curve.assign(method="A", game="Catch", seed=0))["value"].tolist() == [0.2]

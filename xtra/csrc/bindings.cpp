@@ -44,7 +44,8 @@ class CpuEngine {
     // Empties the trees. `weights`: where each inference's priors will be, as exponentials of `shift`'s results.
     void reset(Address valid, Address weights) {
         weights_ = at<float>(weights);
-        pool().run(work_.num_roots, [&](int first, int last) { kernels_->reset(work_, at<std::uint8_t>(valid), first, last); });
+        pool().run(work_.num_roots,
+                   [&](int first, int last) { kernels_->reset(work_, at<std::uint8_t>(valid), first, last); });
     }
     void shift(Address logits) {
         const auto some = [&](int first, int last) {

@@ -54,8 +54,8 @@ const char* cuda_probe() {
     return describe(error);
 }
 
-const char* cuda_begin(int device, const Workspace& work, const Outputs& outputs, const std::uint8_t* valid, const float* noise,
-                       void* stream) {
+const char* cuda_begin(int device, const Workspace& work, const Outputs& outputs, const std::uint8_t* valid,
+                       const float* noise, void* stream) {
     switch (warp_chunks(work.layout.num_actions)) {
         case 1:
             return launch(begin_kernel<1>, device, stream, work, outputs, valid, noise);

@@ -13,8 +13,8 @@ namespace xtra {
 const char* cuda_probe();
 
 // On device number `device`, whichever is current. `stream` is a cudaStream_t of it.
-const char* cuda_begin(int device, const Workspace& work, const Outputs& outputs, const std::uint8_t* valid, const float* noise,
-                       void* stream);
+const char* cuda_begin(int device, const Workspace& work, const Outputs& outputs, const std::uint8_t* valid,
+                       const float* noise, void* stream);
 const char* cuda_step(int device, const Workspace& work, const Outputs& outputs, int simulation, void* stream);
 
 }  // namespace xtra
