@@ -26,13 +26,24 @@ def searched(batch: int = 3, config: SearchConfig = CONFIG, **arguments: object)
 
 FORKS = """
 import os, signal
-from tests.search.test_surroundings import searched
-searched(3, num_threads=2)
+import numpy as np, torch
+from xtra.search import FunctionModel, SearchConfig, search
+
+def searched(batch):
+    nothing = np.zeros(batch, np.float32)
+    model = FunctionModel(
+        lambda _: nothing[:, None],
+        lambda latent, state, _: (latent, state, nothing),
+        lambda _: (np.zeros((batch, 4), np.float32), nothing),
+    )
+    search(model, None, SearchConfig(num_simulations=6), valid_actions=torch.ones(batch, 4, dtype=torch.bool), num_threads=2)
+
+searched(3)
 child = os.fork()
 if child == 0:
     signal.alarm(30)  # ends a child that waits for ever
     for batch in range(4, 10):  # drops the engine that the parent left, whose threads this process has not
-        searched(batch, num_threads=2)
+        searched(batch)
     os._exit(0)
 print(os.waitpid(child, 0)[1])
 """
