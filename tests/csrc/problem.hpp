@@ -82,7 +82,7 @@ class Problem {
                 static_cast<float>((std::log((visits + 19653.0) / 19652.0) + 1.25) * std::sqrt(visits)));
         }
         considered_.assign(static_cast<std::size_t>(num_actions_ + 1) * rules_.num_simulations, 0);
-        valid_.reset(new bool[rows]);
+        valid_.reset(new std::uint8_t[rows]);
         bias_.resize(rows);
         for (std::size_t index = 0; index < rows; ++index) {
             valid_[index] = !no_valid_action && (random() % 4 != 0 || index % num_actions_ == 0);
@@ -160,7 +160,7 @@ class Problem {
     Workspace work_{};
     Outputs outputs_{};
     std::unique_ptr<char[]> trees_;
-    std::unique_ptr<bool[]> valid_;
+    std::unique_ptr<std::uint8_t[]> valid_;
     std::unique_ptr<float[]> logits_, weights_, noise_;
     std::vector<float> exploration_, bias_, state_pool_, leaf_states_, q_, values_, out_values_, out_prefixes_,
         out_states_;
