@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import seaborn as sns
 from matplotlib.figure import Figure
 
 from xtra_analysis.drawing import INK, MUTED, new_figure, reference_line, xtra_style
@@ -193,7 +192,8 @@ def evaluate_predictors(pairs: Pairs, seed: int = 0) -> pd.DataFrame:
 
 
 def transferability_section(findings: Findings) -> Section | None:
-    """Shows the verdict on every predictor, their taus with the ceiling that noise sets, and the gains of all pairs."""
+    """Shows the verdict on every predictor, and their taus with the ceiling that noise sets. The gains themselves are in the
+    transfer matrix."""
     if findings.study.record.proves == "wiring":
         return None
     pairs = read_pairs(findings.study)
@@ -206,15 +206,6 @@ def transferability_section(findings: Findings) -> Section | None:
         *(Paragraph(text) for text in verdicts(frame)),
         Picture("predictors", plot_predictors(frame, ceiling), _spoken(frame), _caption(pairs, ceiling), frame, wide=False),
         _table(frame, pairs),
-        Picture(
-            "transfer_gains",
-            plot_gains(pairs),
-            "Heat map: gain of each target game from each source game.",
-            f"Gain over scratch of the same seed in area under the learning curve, in {pairs.unit}, mean over seeds. "
-            "Orange gains, purple loses.",
-            mean_gains(pairs).rename_axis("source_game").reset_index(),
-            folded=True,
-        ),
     ]
     return Section("transferability", "Can transfer be foretold?", blocks)
 
@@ -266,29 +257,6 @@ def plot_predictors(frame: pd.DataFrame, ceiling: float) -> Figure:
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.set_xlabel("Kendall's tau within a target, averaged")
         axes.grid(visible=False, axis="y")
-    return figure
-
-
-def mean_gains(pairs: Pairs) -> pd.DataFrame:
-    """Computes the mean gain over seeds of each source game (row) in each target game (column)."""
-    return pd.DataFrame(over_seeds(pairs.gains, np.arange(len(pairs.seeds))[None])[0].T, pairs.sources, pairs.targets)
-
-
-def plot_gains(pairs: Pairs) -> Figure:
-    """Draws a heat map of mean gains, source by target."""
-    gains = mean_gains(pairs)
-    largest = max(0.05, float(gains.abs().max().max()))
-    with xtra_style():
-        figure = new_figure(2.8 + 0.72 * gains.shape[1], 1.6 + 0.42 * gains.shape[0])
-        axes = figure.subplots()
-        sns.heatmap(
-            gains, ax=axes, annot=True, fmt=".2f", cmap="PuOr_r", vmin=-largest,
-            vmax=largest, linewidths=1.5, linecolor="white", cbar_kws={"label": "Gain", "shrink": 0.85}, annot_kws={"size": 9},
-        )  # fmt: skip
-        axes.set(xlabel="Target game", ylabel="Source game")
-        axes.grid(visible=False)
-        axes.tick_params(length=0, rotation=0)
-        axes.set_xticklabels([short(game, 20) for game in pairs.targets], rotation=35, ha="right")
     return figure
 
 

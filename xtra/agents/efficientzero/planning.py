@@ -19,7 +19,7 @@ from xtra.search.cuda import cuda_is_usable
 
 
 class Exploration(NamedTuple):
-    """What R searches explore by."""
+    """The inputs by which R searches explore."""
 
     valid: Tensor
     """`[R, A]` bool: the actions that are considered."""

@@ -26,7 +26,7 @@ Array = TypeVar("Array", NDArray[Any], Tensor)
 
 
 class Question(NamedTuple, Generic[Array]):
-    """What a network is asked of the entries `[B, K]` of a batch, R of them, and where in a table its answers lie."""
+    """The entries, R of `[B, K]`, of a batch that a network is asked about, and where in a table the answers lie."""
 
     samples: Array
     """`[R]`: with `steps`, whose observations to look at; those from U on repeat the first ones."""

@@ -127,7 +127,7 @@ def what_happened(
 
 
 class BatchPlan(NamedTuple, Generic[Array]):
-    """What the host has to say of a batch of B samples before any network is asked, so that it goes to a GPU in one copy."""
+    """All that the host knows of a batch of B samples before a network is asked, so that it goes to a GPU in one copy."""
 
     frames: tuple[Array, ...]
     """All frames `[B, L, H, W, C]` uint8; of frames that lie on the device, what `TargetMaker._frames` reads them by."""
