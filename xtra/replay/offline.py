@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from xtra.replay.buffer import ReplayBuffer
 from xtra.replay.config import ReplayConfig
 from xtra.replay.frames import BlockEncoder, BlockFrames, FrameStore, RawFrames, compress_frames
+from xtra.replay.npz import write_npz
 from xtra.replay.recording import Recording, SeenRow, Trajectory
 from xtra.store.files import DamagedError, json_text, sha256
 
@@ -132,7 +133,7 @@ class OfflineData:
 
 def save_arrays(path: Path, arrays: Transitions | Episodes) -> None:
     """Saves an uncompressed npz, one member per field."""
-    np.savez(path, **{field.name: getattr(arrays, field.name) for field in fields(arrays)})
+    write_npz(path, {field.name: getattr(arrays, field.name) for field in fields(arrays)})
 
 
 def save_final_frames(path: Path, blocks: Mapping[int, bytes]) -> None:
@@ -142,7 +143,7 @@ def save_final_frames(path: Path, blocks: Mapping[int, bytes]) -> None:
     """
     offsets = np.cumsum([0, *map(len, blocks.values())])
     data = np.frombuffer(b"".join(blocks.values()), np.uint8)
-    np.savez(path, transitions=np.array(list(blocks), np.int64), offsets=offsets, blocks=data)
+    write_npz(path, {"transitions": np.array(list(blocks), np.int64), "offsets": offsets, "blocks": data})
 
 
 def load_final_frames(path: Path) -> dict[int, bytes]:

@@ -21,6 +21,7 @@ from xtra.agents.efficientzero.targets import assemble, bootstrap_discounts, dis
 from xtra.protocol.games import ActionSpace, find_game
 from xtra.replay.buffer import ReplayBuffer, Sample
 from xtra.replay.config import ReplayConfig
+from xtra.replay.npz import write_npz
 from xtra.replay.offline import OfflineData
 from xtra.replay.window import Float, Window
 from xtra.rng import stream
@@ -40,7 +41,8 @@ class Labels:
 
     def save(self, directory: Path) -> None:
         """Writes `labels.npz`. Equal labels give equal bytes."""
-        np.savez(directory / LABELS_FILE, teacher_policies=self.teacher_policies, teacher_values=self.teacher_values)
+        arrays = {"teacher_policies": self.teacher_policies, "teacher_values": self.teacher_values}
+        write_npz(directory / LABELS_FILE, arrays)
 
     @staticmethod
     def load(directory: Path) -> Labels:
