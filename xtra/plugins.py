@@ -25,7 +25,7 @@ from types import ModuleType
 from typing import Any
 
 from xtra.agents.registry import AGENTS
-from xtra.protocol.families import FAMILIES, games_in
+from xtra.protocol.families import FAMILIES, GAME_KEYS, games_in
 from xtra.registry import Origin, RegistrationError, Registry, forgotten_at_registration, load_object, source_sha256
 from xtra.store.files import write_text_atomically
 from xtra.store.job import Job
@@ -33,6 +33,8 @@ from xtra.transfer.registry import PRETRAINING, STARTS, TASK_WEIGHTS
 
 REGISTRIES: tuple[Registry[Any], ...] = (FAMILIES, AGENTS, PRETRAINING, STARTS, TASK_WEIGHTS)
 """What plugins can add to."""
+
+_NAMING_KEYS = {*GAME_KEYS, *(key for registry in REGISTRIES for key in registry.names_in)}
 
 DIRECTORY = "plugins"
 """In a store: the files that its jobs were planned with, each in a directory that bears its hash."""
@@ -179,23 +181,25 @@ def _origins(config: Any) -> dict[str, Origin]:
     named: dict[str, Origin] = {}
     for key, value in _entries(config):
         for registry in REGISTRIES:
-            origins = [registry.origin(name) for name in registry.names_in(key, value)]
-            named |= {origin.name: origin for origin in origins if origin is not None}
-        packages = {load_object(family.package_of)(game) for family, game in games_in(key, value) if family.package_of}
-        named |= {origin.name: origin for origin in map(_package_origin, packages)}
+            if key in registry.names_in:
+                origins = [registry.origin(name) for name in registry.names_in[key](value)]
+                named |= {origin.name: origin for origin in origins if origin is not None}
+        if key in GAME_KEYS:
+            packages = {load_object(family.package_of)(game) for family, game in games_in(value) if family.package_of}
+            named |= {origin.name: origin for origin in map(_package_origin, packages)}
     return named
 
 
 def _entries(config: Any) -> Iterator[tuple[str, Any]]:
-    """Yields the entries of all mappings within a configuration, but for numbers, which name nothing: a study has millions."""
-    if isinstance(config, Mapping):
-        for key, value in config.items():
-            if not isinstance(value, int | float | None):
-                yield key, value
-                yield from _entries(value)
-    elif isinstance(config, list | tuple):
-        for value in config:
-            yield from _entries(value)
+    """Yields the entries of all mappings within a configuration, but for plain values, of which a study has millions, under keys
+    that name nothing."""
+    nested = [config]
+    while nested:
+        block = nested.pop()
+        if isinstance(block, dict):
+            yield from ((key, value) for key, value in block.items() if key in _NAMING_KEYS)
+            block = block.values()
+        nested += [value for value in block if isinstance(value, dict | list | tuple)]
 
 
 @cache

@@ -7,13 +7,14 @@ A registry begins with the entry points of its group; plugins that a suite names
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import import_module
 from importlib.metadata import Distribution, EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
@@ -55,8 +56,8 @@ class _Entry(Generic[T]):
 class Registry(Mapping[str, T], Generic[T]):
     """Name → what is registered under it: objects of class `kind`, each with the attribute `name`.
 
-    problem: (an entry, the others by name) → what is wrong with it, None if nothing. names_in: (a key, its value), met anywhere
-    in a job's configuration → the names of the entries that the job runs on.
+    problem: (an entry, the others by name) → what is wrong with it, None if nothing. names_in: a key, met anywhere in a job's
+    configuration → a function that makes of its value the names of the entries that the job runs on.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class Registry(Mapping[str, T], Generic[T]):
         group: str,
         kind: type[T],
         problem: Callable[[T, Mapping[str, T]], str | None] = lambda entry, others: None,
-        names_in: Callable[[str, Any], Iterator[str]] = lambda key, value: iter(()),
+        names_in: Mapping[str, Callable[[Any], Iterable[str]]] = MappingProxyType({}),
     ) -> None:
         self.kind, self.names_in = kind, names_in
         self._group, self._problem = group, problem
@@ -141,14 +142,9 @@ def load_object(reference: str) -> Any:
     return getattr(import_module(module), name)
 
 
-def named_by(block: str, field: str) -> Callable[[str, Any], Iterator[str]]:
+def named_by(block: str, field: str) -> Mapping[str, Callable[[Any], Iterable[str]]]:
     """Makes the `names_in` of things that a configuration chooses by the value of `field` in a block called `block`."""
-
-    def names_in(key: str, value: Any) -> Iterator[str]:
-        if key == block and isinstance(value, Mapping) and field in value:
-            yield str(value[field])
-
-    return names_in
+    return {block: lambda value: [str(value[field])] if isinstance(value, Mapping) and field in value else []}
 
 
 def _distribution(entry_point: EntryPoint) -> Distribution:

@@ -10,7 +10,7 @@ import pytest
 
 from xtra import plugins
 from xtra.protocol import families
-from xtra.protocol.families import ANY_FAMILY, GROUP, Family, families_in, family_problem
+from xtra.protocol.families import ANY_FAMILY, GAME_KEYS, GROUP, Family, families_in, family_problem
 from xtra.registry import Origin, RegistrationError, Registry, source_sha256
 
 CODE = """
@@ -39,7 +39,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         metadata.mkdir()
         (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: corridor-games\nVersion: 1.2\n")
         (metadata / "entry_points.txt").write_text(f"[{GROUP}]\n{name} = corridor_games:{value}\n")
-        return Registry(GROUP, Family, family_problem, families_in)
+        return Registry(GROUP, Family, family_problem, dict.fromkeys(GAME_KEYS, families_in))
 
     yield lay
     sys.modules.pop("corridor_games", None)

@@ -137,22 +137,26 @@ def family_problem(family: Family, others: Mapping[str, Family]) -> str | None:
     return None
 
 
-def games_in(key: str, value: Any) -> Iterator[tuple[Family, str]]:
-    """Yields the games, each with its family, that a job's configuration names under `key`."""
+GAME_KEYS = ("game", "games", "sources")
+"""Where a job's configuration names games."""
+
+
+def games_in(value: Any) -> Iterator[tuple[Family, str]]:
+    """Yields the games, each with its family, that the value of one of `GAME_KEYS` names."""
     names = [value] if isinstance(value, str) else value if isinstance(value, list | tuple) else ()
-    for name in map(str, names) if key in ("game", "games", "sources") else ():
+    for name in map(str, names):
         prefix, colon, _ = name.partition(":")
         for family in FAMILIES.values():
             if (colon and family.find and family.name == prefix) or name.partition("@")[0] in family.games:
                 yield family, name
 
 
-def families_in(key: str, value: Any) -> Iterator[str]:
+def families_in(value: Any) -> Iterator[str]:
     """Yields the names of those games' families."""
-    yield from (family.name for family, _ in games_in(key, value))
+    yield from (family.name for family, _ in games_in(value))
 
 
-FAMILIES = Registry(GROUP, Family, family_problem, families_in)
+FAMILIES = Registry(GROUP, Family, family_problem, dict.fromkeys(GAME_KEYS, families_in))
 
 
 def _protocols() -> Mapping[str, Protocol]:
