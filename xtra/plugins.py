@@ -191,8 +191,7 @@ def _origins(config: Any) -> dict[str, Origin]:
 
 
 def _entries(config: Any) -> Iterator[tuple[str, Any]]:
-    """Yields the entries of all mappings within a configuration, but for plain values, of which a study has millions, under keys
-    that name nothing."""
+    """Yields the entries of all mappings within a configuration whose key can name something of a registry's."""
     nested = [config]
     while nested:
         block = nested.pop()

@@ -50,6 +50,12 @@ def test_ewc_needs_the_dynamics_too_which_kickstarting_and_l2_sp_do_not() -> Non
         transferred("efficientzero", {"retention.method": method, **parts})
 
 
+def test_ewc_is_refused_after_cloning_which_teaches_neither_dynamics_nor_values() -> None:
+    cloned = {"pretraining.method": "cloning"}
+    assert "kickstarting holds the cloned policy" in refusal("efficientzero", {"retention.method": "ewc", **cloned})
+    transferred("efficientzero", {"retention.method": "kickstarting", **cloned})
+
+
 @pytest.mark.parametrize(
     ("setting", "value", "valid"),
     [

@@ -60,6 +60,11 @@ def check_retention(transfer: TransferConfig) -> None:
     needed = PRETRAINED_POLICY.get(method)
     if needed is None:
         return
+    if method == "ewc" and transfer.pretraining.method == "cloning":
+        raise ValueError(
+            "transfer.retention.method is ewc, which measures what dynamics and values know, but transfer.pretraining.method is "
+            "cloning, which teaches them nothing: kickstarting holds the cloned policy"
+        )
     settings = {
         "components": (", ".join(start.components), not set(needed) <= set(start.components), f"at least {', '.join(needed)}"),
         "reset_heads": ("true", start.reset_heads, "false"),
