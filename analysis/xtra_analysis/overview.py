@@ -152,10 +152,12 @@ def answer(findings: Findings) -> str:
         )
     group = next(method.group for method in study.record.methods if method.name == primary)
     drawn = spread_sentence(findings, group) if group in set(findings.draw_spread["group"]) else None
-    if primary in set(findings.transfer_matrix["method"]):
+    pairs, baseline = findings.transfer_matrix, str(study.ratio_baseline)
+    matrix = matrix_sentence(pairs, baseline, study.looks) if len(pairs) else None
+    if matrix and set(study.learners) <= {baseline, *pairs["method"]}:
         # Methods are pairs of games here, of which the first is no more than the others.
-        return matrix_sentence(findings.transfer_matrix, str(study.ratio_baseline))
-    return " ".join(filter(None, (threshold_sentence(findings), _final_sentence(findings, primary), drawn)))
+        return " ".join(filter(None, (matrix, drawn)))
+    return " ".join(filter(None, (threshold_sentence(findings), _final_sentence(findings, primary), matrix, drawn)))
 
 
 def _final_sentence(findings: Findings, primary: str) -> str:

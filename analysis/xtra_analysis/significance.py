@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -36,6 +37,17 @@ def permutation_test(scores: Array, baseline: Array) -> float:
     rounding = 1e-9 if steps == exact_steps else 0.5 * len(pairs) / steps
     extreme = np.abs(np.arange(len(chances)) / steps - middle) >= abs(total - middle) - rounding
     return float(np.clip(math.fsum(chances[extreme]), np.finfo(np.float64).eps, 1.0))
+
+
+def least_p_value(num_runs: int, num_baseline_runs: int) -> float:
+    """Returns the least p-value that `permutation_test` can give in one game: of all ways to label the runs, the two in which
+    they are sorted."""
+    return min(1.0, 2 / math.comb(num_runs + num_baseline_runs, num_runs))
+
+
+def fewest_runs(level: float) -> int:
+    """Returns the number of runs of either from which on `permutation_test` can give less than `level` in one game."""
+    return next(runs for runs in itertools.count(1) if least_p_value(runs, runs) < level)
 
 
 def _rank_sums(runs: Array, reference: Array, steps: int) -> tuple[float, Array]:

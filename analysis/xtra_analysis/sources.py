@@ -35,12 +35,12 @@ def sources_section(findings: Findings) -> Section | None:
     methods = [method for method in findings.study.record.methods if method.transfer is not None]
     blocks: list[Table | Paragraph] = []
     if methods:
-        blocks += [Paragraph(_coverage(methods)), _table(methods), *_scores(findings)]
+        blocks += [Paragraph(coverage(methods)), _table(methods), *_scores(findings)]
     blocks += draws_blocks(findings)
     return Section("sources", "Where transfer comes from", blocks) if blocks else None
 
 
-def _coverage(methods: Sequence[MethodRecord]) -> str:
+def coverage(methods: Sequence[MethodRecord]) -> str:
     """Tells what varies with a run's seed, and so what its intervals cover."""
     seeds = sorted({seed for method in methods if method.transfer for seed in method.transfer.pretrain_seeds})
     if len(seeds) == 1:

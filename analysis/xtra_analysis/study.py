@@ -117,7 +117,7 @@ class Study:
         for seeds in (*self.earlier_seeds, self.record.seeds):
             looks += not seen.issuperset(seeds)
             seen.update(seeds)
-        return looks
+        return max(1, looks)
 
     @property
     def earlier_seeds(self) -> tuple[tuple[int, ...], ...]:

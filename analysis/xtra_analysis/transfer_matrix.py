@@ -16,14 +16,16 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 from xtra_analysis.columns import METHOD
+from xtra_analysis.comparison import looks_note
 from xtra_analysis.drawing import new_figure, xtra_style
 from xtra_analysis.findings import Findings
 from xtra_analysis.learning_curves import areas
 from xtra_analysis.matrices import Array
 from xtra_analysis.page import Column, Paragraph, Picture, Section, Table
-from xtra_analysis.significance import holm
+from xtra_analysis.significance import fewest_runs, holm, least_p_value, permutation_test
+from xtra_analysis.sources import coverage
 from xtra_analysis.study import OTHER_TARGETS, Study
-from xtra_analysis.text import NONE, counted, listed, number, percent, probability, short, span
+from xtra_analysis.text import counted, each, listed, number, percent, probability, short, span
 
 MATRIX_COLUMNS = [
     "measure", "method", "source", "game", "scratch", "mean", "difference", "low", "high", "unit", "p_value", "p_holm",
@@ -32,11 +34,16 @@ MATRIX_COLUMNS = [
 AREA, FINAL = "mean score while learning", "final score"
 """Measures: the area under the learning curve over its length, and the score of the run's last network."""
 LEVEL = 0.05
+MOST_NAMED = 4
+"""Most pairs that a sentence names."""
+MOST_WITH_INTERVALS = 10
+"""Most target games of a heat map whose cells hold intervals."""
 
 
 def single_sources(study: Study) -> dict[str, str]:
-    """Returns the source game of each method that has one alone; empty unless these methods have several sources between them."""
-    transfers = {method.name: method.transfer for method in study.record.methods}
+    """Returns the source game of each method that has one alone, but for the baseline; empty unless these methods have several
+    sources between them."""
+    transfers = {method.name: method.transfer for method in study.record.methods if method.name != study.ratio_baseline}
     sources = {
         name: transfer.sources[0]
         for name, transfer in transfers.items()
@@ -48,68 +55,86 @@ def single_sources(study: Study) -> dict[str, str]:
 def transfer_matrix(study: Study) -> pd.DataFrame:
     """Compares each method that has one source with the baseline in each game: `MATRIX_COLUMNS`, raw scores.
 
-    `difference` is between mean scores, with Welch's 95 % interval over seeds and the p-value of "there is none", corrected by
-    Holm's method over all pairs of a measure, and for looks. `unit`: the baseline's mean final score, NaN where that is not above
-    zero, by which differences in several games can be compared. Empty without a baseline that learns.
+    `difference` is between mean scores, with Welch's 95 % interval over seeds. `p_value` is of the permutation test of "there is
+    none", exact at any number of runs, and `p_holm` corrects it by Holm's method for all pairs of a measure, and for looks.
+    `unit` is `units`'. Empty without a baseline that learns.
     """
     sources, baseline = single_sources(study), study.ratio_baseline
     if not sources or baseline is None:
         return pd.DataFrame(columns=MATRIX_COLUMNS)
-    final = study.complete.rename(columns={"score": "value"})
-    units = final[final["method"] == baseline].groupby("game")["value"].mean()
-    units = units.where(units > 0)
+    curves, final = (rows[rows["method"].isin([baseline, *sources])] for rows in (study.tables["curves"], study.complete))
+    _, unit = units(study)
     parts = [
-        _compare_pairs(measure, values[values["method"].isin([baseline, *sources])], sources, baseline, units, study.looks)
-        for measure, values in ((AREA, areas(study.tables["curves"], "score")), (FINAL, final))
+        _compare_pairs(measure, values, sources, baseline, unit, study.looks)
+        for measure, values in ((AREA, areas(curves, "score")), (FINAL, final.rename(columns={"score": "value"})))
     ]
     parts = [part for part in parts if len(part)]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=MATRIX_COLUMNS)
 
 
+def units(study: Study) -> tuple[str, pd.Series]:
+    """Chooses the unit in which differences of several games are compared, in words and in raw scores by game: the way from
+    random play to the reference where every game has one; else the baseline's mean final score, NaN where that is not above
+    zero."""
+    final, baseline = study.complete, study.ratio_baseline
+    endpoints, games = study.scale.endpoints or {}, list(final["game"].unique())
+    if all(game in endpoints for game in games):
+        ways = {game: endpoints[game][1] - endpoints[game][0] for game in games}
+        return f"normalized score ({study.scale.meaning})", pd.Series(ways)
+    means = final[final["method"] == baseline].groupby("game")["score"].mean()
+    return f"{baseline}'s mean final score in that game", means.where(means > 0)
+
+
 def _compare_pairs(
-    measure: str, values: pd.DataFrame, sources: dict[str, str], baseline: str, units: pd.Series, looks: int
+    measure: str, values: pd.DataFrame, sources: dict[str, str], baseline: str, unit: pd.Series, looks: int
 ) -> pd.DataFrame:
     by_cell = {cell: part["value"].to_numpy(np.float64) for cell, part in values.groupby(["method", "game"])}
-    games = sorted({game for method, game in by_cell if method == baseline})
-    rows = []
-    for method, source in sources.items():
-        for game in games:
-            runs = by_cell.get((method, game))
-            if runs is None:
-                continue
-            scratch = by_cell[baseline, game]
-            row = {"measure": measure, "method": method, "source": source, "game": game, "unit": units.get(game, np.nan)}
-            rows.append(row | {"num_runs": len(runs), "num_scratch_runs": len(scratch)} | welch(runs, scratch))
+    rows = [
+        {"measure": measure, "method": method, "source": source, "game": game, "unit": unit.get(game, np.nan)}
+        | compare_runs(by_cell[method, game], by_cell[baseline, game])
+        for method, source in sources.items()
+        for game in sorted(game for name, game in by_cell if name == baseline)
+        if (method, game) in by_cell
+    ]
     frame = pd.DataFrame(rows, columns=MATRIX_COLUMNS)
-    tested = frame["p_value"].notna()
-    frame.loc[tested, "p_holm"] = np.minimum(1.0, looks * holm(frame.loc[tested, "p_value"].to_numpy(np.float64)))
-    return frame
+    return frame.assign(p_holm=np.minimum(1.0, looks * holm(frame["p_value"].to_numpy(np.float64))))
 
 
-def welch(runs: Array, scratch: Array) -> dict[str, float]:
-    """Computes the means of runs `[R]` and of runs from scratch `[S]`, and Welch's interval and test of their difference; NaN
-    where one of them has a single run, or no run differs."""
-    row = {"mean": float(runs.mean()), "scratch": float(scratch.mean()), "difference": float(runs.mean() - scratch.mean())}
-    if min(len(runs), len(scratch)) < 2 or runs.std() + scratch.std() == 0.0:
-        return row | dict.fromkeys(("low", "high", "p_value"), float("nan"))
+def compare_runs(scores: Array, scratch: Array) -> dict[str, float]:
+    """Compares runs `[R]` with runs from scratch `[S]`: means, their difference with Welch's interval (NaN where one of them has
+    a single run, or neither has any spread), and the p-value of the permutation test.
+
+    Welch's test decides nothing here: where runs either learn or do not, two of each that happen to be alike would be decided.
+    """
+    row = {
+        "mean": float(scores.mean()),
+        "scratch": float(scratch.mean()),
+        "difference": float(scores.mean() - scratch.mean()),
+        "p_value": permutation_test(scores[:, None], scratch[:, None]),
+        "num_runs": len(scores),
+        "num_scratch_runs": len(scratch),
+    }
+    spread, size = max(np.ptp(scores), np.ptp(scratch)), max(np.abs(scores).max(), np.abs(scratch).max())
+    if min(len(scores), len(scratch)) < 2 or spread <= 1e-12 * size:
+        return row | {"low": float("nan"), "high": float("nan")}
     with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # one of the two may have no spread
-        test = stats.ttest_ind(runs, scratch, equal_var=False)
-        interval = test.confidence_interval(1 - LEVEL)
-    return row | {"low": float(interval.low), "high": float(interval.high), "p_value": float(test.pvalue)}
+        interval = stats.ttest_ind(scores, scratch, equal_var=False).confidence_interval(1 - LEVEL)
+    return row | {"low": float(interval.low), "high": float(interval.high)}
 
 
 def plot_transfer_matrix(table: pd.DataFrame) -> Figure:
-    """Draws a heat map for each measure, methods by games: the difference in shares of the baseline's mean final score."""
+    """Draws a heat map for each measure, methods by games: the difference in the game's unit."""
     measures = list(dict.fromkeys(table["measure"]))
     methods, games = list(dict.fromkeys(table["method"])), sorted(table["game"].unique())
+    wide = len(games) <= MOST_WITH_INTERVALS
     with xtra_style():
-        figure = new_figure(1.9 + 1.35 * len(games) * len(measures), 1.4 + 0.5 * len(methods))
-        panels = figure.subplots(1, len(measures), sharey=True, squeeze=False)[0]
+        figure = new_figure(2.2 + (1.35 if wide else 0.75) * len(games), (1.2 + 0.5 * len(methods)) * len(measures))
+        panels = figure.subplots(len(measures), 1, squeeze=False)[:, 0]
         for axes, measure in zip(panels, measures, strict=True):
             part = table[table["measure"] == measure].set_index(["method", "game"])
             cells = [[part.loc[(method, game)] if (method, game) in part.index else None for game in games] for method in methods]
             shares = [[np.nan if cell is None else cell["difference"] / cell["unit"] for cell in row] for row in cells]
-            labels = np.array([[_cell_text(cell) for cell in row] for row in cells])
+            labels = np.array([[cell_text(cell, with_interval=wide) for cell in row] for row in cells])
             sns.heatmap(
                 np.clip(np.array(shares, np.float64), -1.0, 1.0), ax=axes, annot=labels, fmt="", cmap="PuOr_r", cbar=False,
                 norm=TwoSlopeNorm(0.0, -1.0, 1.0), linewidths=1.5, linecolor="white", annot_kws={"size": 8},
@@ -124,78 +149,96 @@ def plot_transfer_matrix(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def _cell_text(cell: pd.Series | None) -> str:
-    """Writes a difference, and its interval below, in per cent of the baseline's mean final score."""
+def cell_text(cell: pd.Series | None, *, with_interval: bool) -> str:
+    """Writes a difference in per cent of its unit, and its interval below; nothing without a cell or a unit."""
     if cell is None or np.isnan(cell["unit"]):
         return ""
-    share, low, high = (percent(cell[name] / cell["unit"]) for name in ("difference", "low", "high"))
+    share, low, high = (_share(cell[name] / cell["unit"]) for name in ("difference", "low", "high"))
     share = f"+{share}" if cell["difference"] > 0 else share
     low = low.removesuffix("\u00a0%")
-    return share if np.isnan(cell["low"]) else f"{share}\n{low} to {high}"
+    return f"{share}\n{low} to {high}" if with_interval and np.isfinite(cell["low"]) else share
+
+
+def _share(value: float) -> str:
+    return percent(value, digits=1 if abs(value) < 0.0995 else 0)
 
 
 def transfer_matrix_section(findings: Findings) -> Section | None:
     """Shows what each source brings to each target, where methods have one source each."""
-    table, looks, baseline = findings.transfer_matrix, findings.study.looks, str(findings.study.ratio_baseline)
+    table, study, baseline = findings.transfer_matrix, findings.study, str(findings.study.ratio_baseline)
     if table.empty:
         return None
-    corrected = f", and for {looks} looks" if looks > 1 else ""
     columns = [
         Column("Measure", lambda row: row.measure, numeric=False),
         METHOD,
+        Column("Source", lambda row: row.source, numeric=False),
         Column("Target", lambda row: row.game, numeric=False),
         Column("Mean", lambda row: number(row.mean)),
         Column(baseline, lambda row: number(row.scratch)),
         Column("Difference", lambda row: number(row.difference)),
         Column("95 % interval", lambda row: span(row.low, row.high)),
-        Column("p, corrected", lambda row: NONE if np.isnan(row.p_holm) else probability(row.p_holm)),
+        Column("p, corrected", lambda row: probability(row.p_holm)),
         Column("Seeds", lambda row: f"{row.num_runs} / {row.num_scratch_runs}"),
     ]
-    return Section(
+    notes = [
+        "Raw scores. Intervals: Welch's, over seeds, not corrected; where runs are few and either learn or do not, they are too "
+        "short. P-values: permutation test of ranks, exact at any number of seeds, corrected by Holm's method for all pairs of "
+        f"a measure. Seeds: of the method / of {baseline}.",
+        coverage([method for method in study.record.methods if method.name in set(table["method"])]),
+    ]
+    blocks: list[Paragraph | Picture | Table] = [Paragraph(matrix_sentence(table, baseline, study.looks))]
+    if table["unit"].notna().any():
+        blocks.append(_picture(table, baseline, units(study)[0]))
+    if study.looks > 1:
+        notes.append(looks_note(study))
+    blocks.append(Table("transfer_matrix", "Every pair of a source and a target game", table, columns, notes))
+    return Section("transfer_matrix", "From game to game", blocks)
+
+
+def _picture(table: pd.DataFrame, baseline: str, unit: str) -> Picture:
+    return Picture(
         "transfer_matrix",
-        "From game to game",
-        [
-            Paragraph(matrix_sentence(table, baseline)),
-            Picture(
-                "transfer_matrix",
-                plot_transfer_matrix(table),
-                f"Heat maps of methods by target games: difference from {baseline}'s mean score, orange above, purple below.",
-                f"Difference from {baseline} in per cent of {baseline}'s mean final score in that game, with Welch's 95 % "
-                "interval over seeds, not corrected. Orange is better, purple worse; no number where that mean is not above "
-                "zero.",
-                table,
-            ),
-            Table(
-                "transfer_matrix",
-                "Every pair of a source and a target game",
-                table,
-                columns,
-                [
-                    f"Raw scores. P-values: Welch's t-test, corrected by Holm's method for all pairs of a measure{corrected}. "
-                    f"Seeds: of the method / of {baseline}."
-                ],
-            ),
-        ],
+        plot_transfer_matrix(table),
+        f"Heat maps of methods by target games: difference from {baseline}'s mean score, orange above, purple below.",
+        f"Difference from {baseline} in per cent of {unit}, with Welch's 95 % interval over seeds, not corrected; what the "
+        "unit's own error adds is left out. Orange is better, purple worse; blank where nothing was run or there is no unit.",
+        table,
     )
 
 
-def matrix_sentence(table: pd.DataFrame, baseline: str) -> str:
-    """Tells in how many pairs transfer is seen to help or to harm, by the first measure that there is, and in which."""
+def matrix_sentence(table: pd.DataFrame, baseline: str, looks: int) -> str:
+    """Tells in how many pairs transfer is seen to help or to harm, by the first measure that there is, and in which; or that so
+    few seeds cannot show it."""
     measure = str(table["measure"].iloc[0])
     rows = table[table["measure"] == measure]
-    tested, pairs = rows[rows["p_holm"].notna()], f"{counted(len(rows), 'pair')} of a source and a target game"
-    if tested.empty:
-        return f"Of {pairs} none has two seeds to be compared with {baseline}'s."
-    decided = tested[tested["p_holm"] < LEVEL]
-    helped, harmed = (_named(decided[sign * decided["difference"] > 0]) for sign in (1, -1))
-    apart = int((tested["low"].gt(0) | tested["high"].lt(0)).sum())
-    rest = f" Not corrected, the interval leaves out zero in {apart} of them." if apart > len(decided) else ""
+    giver = "method" if rows.duplicated(["source", "game"]).any() else "source"
+    rows = rows.assign(pair=rows[giver] + " to " + rows["game"])
+    pairs = f"{counted(len(rows), 'pair')} of a {giver} and a target game"
+    corrections = [counted(len(rows), "comparison")] * (len(rows) > 1) + [f"{looks} looks"] * (looks > 1)
+    corrected = f" corrected for {listed(corrections)}" if corrections else ""
+    decided, better, worse = rows[rows["p_holm"] < LEVEL], rows[rows["low"] > 0], rows[rows["high"] < 0]
+    tests = len(rows) * looks
+    if min(map(least_p_value, rows["num_runs"], rows["num_scratch_runs"])) * tests >= LEVEL:
+        counts = rows[["num_runs", "num_scratch_runs"]].to_numpy()
+        verdict = (
+            f"With {each(int(counts.min()), int(counts.max()))} none of {pairs} can be decided: a permutation test{corrected} "
+            f"cannot give less than {LEVEL} before there are {fewest_runs(LEVEL / tests)} of each."
+        )
+    else:
+        helped, harmed = (_named(decided[sign * decided["difference"] > 0]) for sign in (1, -1))
+        verdict = (
+            f"Transfer is seen to help in {helped} of {pairs}, and to harm in {harmed}: {measure} against {baseline}'s, by a "
+            f"permutation test{corrected}."
+        )
+    if len(better) + len(worse) <= len(decided):
+        return verdict
     return (
-        f"Transfer is seen to help in {helped} of {pairs}, and to harm in {harmed}: {measure} against {baseline}'s, by Welch's "
-        f"t-test corrected for {counted(len(tested), 'comparison')}.{rest}"
+        f"{verdict} Not corrected, the interval of the difference in {measure} from {baseline}'s lies above zero in "
+        f"{_named(better)} and below in {_named(worse)}."
     )
 
 
 def _named(pairs: pd.DataFrame) -> str:
-    names = listed([f"{row.source} to {row.game}" for row in pairs.itertuples()])
-    return f"{len(pairs)} ({names})" if len(pairs) else "none"
+    names = list(pairs["pair"])
+    shown = names if len(names) <= MOST_NAMED else [*names[: MOST_NAMED - 1], f"{len(names) - MOST_NAMED + 1} more"]
+    return f"{len(names)} ({listed(shown)})" if names else "none"

@@ -16,7 +16,7 @@ from scipy import stats
 from xtra_analysis import significance
 from xtra_analysis.comparison import probability_of_improvement
 from xtra_analysis.matrices import Array
-from xtra_analysis.significance import holm, permutation_test
+from xtra_analysis.significance import fewest_runs, holm, least_p_value, permutation_test
 
 NAN = float("nan")
 
@@ -86,3 +86,15 @@ def test_a_coarse_grid_errs_on_the_large_side(monkeypatch: pytest.MonkeyPatch) -
 
 def test_holms_correction_by_hand() -> None:
     np.testing.assert_allclose(holm(np.array([0.01, 0.04, 0.03])), [0.03, 0.06, 0.06])
+
+
+@pytest.mark.parametrize(("num_runs", "num_baseline_runs"), [(1, 1), (1, 3), (2, 3), (4, 4)])
+def test_sorted_runs_have_the_least_p_value_that_so_many_can(num_runs: int, num_baseline_runs: int) -> None:
+    sorted_runs = np.arange(num_runs + num_baseline_runs, dtype=np.float64)[:, None]
+    observed = permutation_test(sorted_runs[:num_runs], sorted_runs[num_runs:])
+    assert least_p_value(num_runs, num_baseline_runs) == pytest.approx(observed)
+
+
+def test_four_runs_of_each_can_be_told_apart_and_six_where_six_pairs_are_compared_at_a_second_look() -> None:
+    # 2 / 20 and 2 / 70; 2 / 252 and 2 / 924.
+    assert (fewest_runs(0.05), fewest_runs(0.05 / 12)) == (4, 6)
