@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from xtra_analysis import InputError, write_report
 from xtra_analysis.analyse import analyse
-from xtra_analysis.equivalence import equivalence_section, judge_equivalence, paired_test
+from xtra_analysis.equivalence import FEWEST_SEEDS, equivalence_section, judge_equivalence, paired_test
 from xtra_analysis.learning_curves import areas
 from xtra_analysis.page import Paragraph
 from xtra_analysis.study import read_study
@@ -140,3 +140,22 @@ def test_two_runs_with_different_margins_make_no_report(make_run: MakeRun) -> No
     runs = [make_run("one", equivalence_margin=0.1), make_run("two", methods=METHODS[2:3], equivalence_margin=0.2)]
     with pytest.raises(InputError, match=r"different margins: 0\.1 .*one.* and 0\.2 .*two"):
         read_study(runs)
+
+
+def significant_studies(num_seeds: int) -> float:
+    """The share of studies in which one of 14 methods is told from the first, with Holm's correction, where all 15 learn in half
+    of their runs."""
+    random = np.random.default_rng(num_seeds)
+    scores = (random.random((3_000, 15, num_seeds)) < 0.5) + 0.02 * random.standard_normal((3_000, 15, num_seeds))
+    p_values = stats.ttest_1samp(scores[:, 1:] - scores[:, :1], 0.0, axis=2).pvalue
+    return float((14 * p_values.min(axis=1) < 0.05).mean())
+
+
+def test_verdicts_begin_where_runs_that_learn_or_do_not_are_seldom_told_apart_by_chance() -> None:
+    assert significant_studies(FEWEST_SEEDS) < 0.05 < significant_studies(FEWEST_SEEDS - 1)
+
+
+def test_below_the_fewest_seeds_nothing_is_decided(make_run: MakeRun) -> None:
+    for num_seeds, verdict in ((FEWEST_SEEDS - 1, "undecided"), (FEWEST_SEEDS, "equivalent")):
+        run = make_run(f"run{num_seeds}", methods=METHODS[:2], seeds=range(num_seeds), equivalence_margin=10.0)
+        assert set(judge_equivalence(read_study([run]))["verdict"]) == {verdict}
