@@ -48,7 +48,7 @@ def _estimates(study: Study, seed: int) -> Findings:
         equivalence=judge_equivalence(study),
         profiles=performance_profiles(scores, seed=seed),
         worst_case=worst_case(scores),
-        time_to_threshold=time_to_threshold(curves, study.record.score_threshold, study.baseline, seed),
+        time_to_threshold=time_to_threshold(curves, study.record.score_threshold, study.baseline, seed, study.looks),
         draws=draws,
         draw_spread=draw_spread(draws),
         transfer_matrix=transfer_matrix(study),

@@ -288,7 +288,8 @@ def ablations_section(findings: Findings) -> Section | None:
     notes = [looks_note(findings.study)] if findings.study.looks > 1 else []
     blocks: list[Table | Picture | Paragraph] = [
         Paragraph(
-            f"Each row is a variant, in the suite's order; zero is {findings.primary} itself. Bars to the left cost score."
+            f"Each row is a variant, in the suite's order; zero is {findings.primary} itself. Bars to the left cost score "
+            "in these runs; whether that is more than the seeds explain, p tells."
         ),
         Picture(
             "ablations",

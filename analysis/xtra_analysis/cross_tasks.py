@@ -152,7 +152,7 @@ def _pictures(method: str, part: pd.DataFrame, place: int, wide: bool) -> list[P
         plot_gradient_similarity(part),
         f"Heat map of {method}: mean cosine similarity of gradients, source games by target games.",
         f"{method}: cosine of the gradients of source and target game, mean over seeds and updates. "
-        "Orange pulls the same way, purple against.",
+        "Orange pulls the same way, purple against, clear or not: the colours span what there is.",
         mean_similarity(part),
         wide=wide,
         folded=place > 0,

@@ -69,11 +69,11 @@ def _game_row(samples: list[Array], random: np.random.Generator) -> dict[str, An
 
 
 def denominator_is_unstable(scores: Array) -> bool:
-    """Tells whether the 95 % Student interval of the mean of scores `[runs]` reaches zero. One run has no interval: only its sign
-    counts."""
+    """Tells whether the 95 % Student interval of the mean of scores `[runs]` reaches zero. One run has no interval, so that of it
+    nothing is known."""
     center = scores.mean()
     if len(scores) < 2 or center <= 0:
-        return bool(center <= 0)
+        return True
     reach = stats.t.ppf(0.5 * (1 + LEVEL), len(scores) - 1) * scores.std(ddof=1) / np.sqrt(len(scores))
     return bool(center - reach <= 0)
 
@@ -173,7 +173,7 @@ def _heat_map(findings: Findings, baseline: str) -> Picture:
         "game_ratios",
         plot_game_ratios(findings.game_ratios),
         f"Heat map of methods by games: mean score divided by {baseline}'s, orange above one, purple below.",
-        f"Score over {baseline}'s in each game. Orange is better, purple worse; a star marks an unstable ratio.",
+        f"Score over {baseline}'s in each game. Orange is higher, purple lower, clear or not; a star marks an unstable ratio.",
         findings.game_ratios,
     )
 

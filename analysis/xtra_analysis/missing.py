@@ -102,9 +102,10 @@ def worst_case_table(findings: Findings) -> Table:
         Column("If they were the best", lambda row: number(row.best)),
     ]
     notes = [
-        f"Worst and best: the lowest and highest score of any run of any method in the same game. {NONE} where none is known."
+        "Worst and best: the lowest and highest score of any run of any method in the same game, which are no bounds where runs "
+        f"are few. {NONE} where none is known."
     ]
-    return Table("worst_case", "How far missing runs could move the result", findings.worst_case, columns, notes)
+    return Table("worst_case", "If missing runs had scored like the worst or the best", findings.worst_case, columns, notes)
 
 
 def missing_section(findings: Findings) -> Section | None:

@@ -14,7 +14,7 @@ from xtra_analysis.missing import incomplete_methods, missing_line
 from xtra_analysis.page import Column, Paragraph, Picture, Section, Table
 from xtra_analysis.published import PROTOCOL
 from xtra_analysis.sources import spread_sentence
-from xtra_analysis.text import NONE, counted, each, listed, number, percent, probability, span
+from xtra_analysis.text import NONE, corrected, counted, each, listed, number, p_sign, percent, span
 from xtra_analysis.time_to_threshold import threshold_sentence
 from xtra_analysis.transfer_matrix import matrix_sentence
 
@@ -161,10 +161,13 @@ def answer(findings: Findings) -> str:
 
 
 def _final_sentence(findings: Findings, primary: str) -> str:
-    ratio = findings.estimate(primary, "mean_ratio")
-    if ratio is not None:
+    """Words the ratio to the baseline. A game in which one run of the baseline scored nothing has none, and the games that are
+    left are those where it was lucky: then the normalized score is worded, if there is one."""
+    ratio, iqm = findings.estimate(primary, "mean_ratio"), findings.estimate(primary, "iqm")
+    improvement = findings.estimate(primary, "probability_of_improvement")
+    has_all_games = ratio is not None and (improvement is None or ratio["num_games"] == improvement["num_games"])
+    if ratio is not None and (has_all_games or iqm is None):
         return _ratio_sentence(findings, primary, ratio)
-    iqm = findings.estimate(primary, "iqm")
     if iqm is not None:
         return _score_sentence(findings, primary, iqm)
     return _raw_sentence(findings, primary)
@@ -234,7 +237,8 @@ def _verdict(findings: Findings, primary: str, ratio: pd.Series) -> str:
             "make no verdict together."
         )
     tested = "" if pd.isna(p_value) else f" ({_p_text(findings, p_value)})"
-    if clear and (pd.isna(p_value) or p_value < 0.05):
+    agree = improvement is None or (ratio["low"] > 1) == (improvement["estimate"] > 0.5)
+    if clear and agree and (pd.isna(p_value) or p_value < 0.05):
         return f"The difference is larger than the seeds explain{tested}."
     if clear or p_value < 0.05:
         return f"Interval and rank test disagree{tested}, so the question stays open."
@@ -243,10 +247,7 @@ def _verdict(findings: Findings, primary: str, ratio: pd.Series) -> str:
 
 def _p_text(findings: Findings, p_value: float) -> str:
     tests = int(findings.comparison["p_value"].notna().sum())
-    size = f"p = {probability(p_value)}" if p_value >= 0.001 else f"p {probability(p_value)}"
-    looks = findings.study.looks
-    corrections = [f"{tests} comparisons"] * (tests > 1) + [f"{looks} looks"] * (looks > 1)
-    return f"{size}, corrected for {listed(corrections)}" if corrections else size
+    return f"p {p_sign(p_value)}{corrected(tests, findings.study.looks)}"
 
 
 def _score_sentence(findings: Findings, primary: str, iqm: pd.Series) -> str:

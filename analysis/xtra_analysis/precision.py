@@ -110,7 +110,7 @@ def _why_not(complete: pd.DataFrame, spread: Spread | None) -> str:
     if spread is not None:
         return "All seeds scored alike, so their spread says nothing about which differences this study can see."
     if complete.groupby(["method", "game"]).size().max() < 2:
-        return "One seed cannot tell a difference from chance: no game has two runs of a method."
+        return "One seed has no spread to reckon from: no game has two runs of a method."
     return (
         "Which differences this study can see is measured relative to mean scores, and no method has one that is clear of 0 "
         "on two runs."

@@ -83,8 +83,9 @@ def profiles_section(findings: Findings) -> Section | None:
         "profiles",
         plot_profiles(findings.profiles, findings.emphasis),
         "Step chart: share of runs that score above a threshold, over the threshold, one line per method.",
-        "A curve that lies higher is better everywhere; curves that cross mean that the order of the methods depends on which "
-        f"games or runs count. Bands: rliable's pointwise 95 %. {sample_text(findings.profiles)}",
+        "A curve that lies higher was better everywhere in these runs; curves that cross mean that the order of the methods "
+        "depends on which games or runs count. Bands: rliable's pointwise 95 %, too narrow at few seeds; nothing is tested here. "
+        f"{sample_text(findings.profiles)}",
         findings.profiles,
     )
     return Section("profiles", "Performance profiles", [picture])

@@ -176,7 +176,8 @@ def spread_sentence(findings: Findings, group: str | None) -> str:
     if pd.isna(row["seed_spread"]):
         return f"{opening}. How much of it is due to seeds cannot be told from one seed."
     rest = (
-        f"which leaves {number(row['draw_spread'])} for the draws themselves and their pretrained networks"
+        f"which leaves {number(row['draw_spread'])} for the draws themselves and their pretrained networks; something is left "
+        "of equal draws, too, in every second or third study"
         if row["draw_spread"] > 0
         else "so the draws cannot be told apart"
     )

@@ -99,6 +99,17 @@ def probability(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
+def p_sign(value: float) -> str:
+    """Writes "= 0.012", or "< 0.001"."""
+    return probability(value) if value < 0.001 else f"= {probability(value)}"
+
+
+def corrected(tests: int, looks: int) -> str:
+    """Writes ", corrected for 6 comparisons and 2 looks", as far as there are several; else nothing."""
+    reasons = [counted(tests, "comparison")] * (tests > 1) + [f"{looks} looks"] * (looks > 1)
+    return f", corrected for {listed(reasons)}" if reasons else ""
+
+
 def counted(count: int, noun: str) -> str:
     """Writes "1 game", "3 games"."""
     return f"{count:,} {noun}" + ("" if count == 1 else "s")

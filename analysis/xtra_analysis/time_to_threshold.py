@@ -19,22 +19,30 @@ from xtra_analysis.findings import Findings, TimeToThreshold
 from xtra_analysis.intervals import generator, joint_estimate
 from xtra_analysis.matrices import Array, game_means, games_with_values, score_matrix
 from xtra_analysis.page import Column, Paragraph, Picture, Section, Table
-from xtra_analysis.text import NONE, counted, whole, whole_span
+from xtra_analysis.significance import holm, permutation_test
+from xtra_analysis.text import corrected, counted, p_sign, probability, whole, whole_span
 
 TIME_REPS = 10_000
 """Resamples for each mean and each difference, as for ratios."""
 TIME_COLUMNS = ["method", "game", "seed", "env_steps", "reached"]
 TIME_DIFFERENCE_COLUMNS = [
     "method", "baseline", "estimate", "low", "high", "percentile_low", "percentile_high", "num_games", "min_runs", "max_runs",
+    "p_value", "p_holm",
 ]  # fmt: skip
 
 
-def time_to_threshold(curves: pd.DataFrame, score: float | None, baseline: str | None, seed: int = 0) -> TimeToThreshold | None:
-    """Estimates everything about reaching `score`; None without a score or without curves."""
+def time_to_threshold(
+    curves: pd.DataFrame, score: float | None, baseline: str | None, seed: int = 0, looks: int = 1
+) -> TimeToThreshold | None:
+    """Estimates everything about reaching `score`; None without a score or without curves. Corrected p-values are multiplied by
+    `looks`."""
     if score is None or curves.empty:
         return None
     runs = env_steps_to_threshold(curves, score)
-    differences = compare_time(runs, baseline, seed) if baseline is not None else pd.DataFrame(columns=TIME_DIFFERENCE_COLUMNS)
+    differences = pd.DataFrame(columns=TIME_DIFFERENCE_COLUMNS)
+    if baseline is not None:
+        differences = compare_time(runs, baseline, seed)
+        differences["p_holm"] = (differences["p_holm"] * looks).clip(upper=1.0)
     budget = float(curves["env_steps"].max())
     return TimeToThreshold(score, budget, runs, estimate_time(runs, budget, seed), differences)
 
@@ -78,7 +86,8 @@ def estimate_time(runs: pd.DataFrame, budget: float, seed: int = 0) -> pd.DataFr
 def compare_time(runs: pd.DataFrame, baseline: str, seed: int = 0) -> pd.DataFrame:
     """Subtracts the baseline's env steps from each other method's, mean over the games that both have; below zero is sooner.
 
-    Both sides are resampled; the interval is that of the ratios to a baseline.
+    Both sides are resampled; the interval is that of the ratios to a baseline. `p_value` is of the permutation test of "no
+    difference", `p_holm` corrects it for the methods compared.
     """
     reference = runs[runs["method"] == baseline]
     rows = []
@@ -87,8 +96,9 @@ def compare_time(runs: pd.DataFrame, baseline: str, seed: int = 0) -> pd.DataFra
         if games:
             samples = [score_matrix(side, games, "env_steps") for side in (part, reference)]
             row = joint_estimate(mean_difference, samples, TIME_REPS, generator(seed, "time to threshold", str(method)))
-            rows.append({"method": method, "baseline": baseline, **row})
-    return pd.DataFrame(rows, columns=TIME_DIFFERENCE_COLUMNS)
+            rows.append({"method": method, "baseline": baseline, **row, "p_value": permutation_test(*samples)})
+    table = pd.DataFrame(rows, columns=TIME_DIFFERENCE_COLUMNS)
+    return table.assign(p_holm=holm(table["p_value"].to_numpy(np.float64)))
 
 
 def mean_difference(values: Array, baseline: Array) -> Array:
@@ -153,15 +163,16 @@ def threshold_sentence(findings: Findings) -> str | None:
     missed = num_runs + num_baseline_runs - reached - baseline_reached
     rest = f"; {missed} of their {num_runs + num_baseline_runs} runs never got there" if missed else ""
     difference = float(row["estimate"])
-    return f"{opening} {whole(abs(difference))} {'fewer' if difference < 0 else 'more'} ({_bounds(row)}){rest}."
+    tests = corrected(len(times.differences), findings.study.looks)
+    tested = f"permutation test p {p_sign(row['p_holm'])}{tests}"
+    return f"{opening} {whole(abs(difference))} {'fewer' if difference < 0 else 'more'} ({_bounds(row)}; {tested}){rest}."
 
 
 def _bounds(row: pd.Series) -> str:
-    """Words the interval of a difference in env steps, and whether it excludes 0; or why there is none."""
+    """Words the interval of a difference in env steps, or why there is none."""
     if pd.isna(row["low"]):
         return "one seed gives no interval" if row["min_runs"] < 2 else "no interval: the runs of each took equally long"
-    clear = "excludes" if row["low"] > 0 or row["high"] < 0 else "does not exclude"
-    return f"95 % interval {whole_span(row['low'], row['high'])}, which {clear} 0"
+    return f"95 % interval {whole_span(row['low'], row['high'])}"
 
 
 LEAD = (
@@ -196,7 +207,7 @@ def time_to_threshold_section(findings: Findings) -> Section | None:
 def _table(times: TimeToThreshold, baseline: str | None) -> Table:
     own = times.runs.groupby("method", sort=False).size()
     frame = times.estimates.assign(num_runs=times.estimates["method"].map(own)).merge(
-        times.differences[["method", "estimate", "low", "high"]], on="method", how="left", suffixes=("", "_difference")
+        times.differences[["method", "estimate", "low", "high", "p_holm"]], on="method", how="left", suffixes=("", "_difference")
     )
     columns = [
         METHOD,
@@ -212,14 +223,10 @@ def _table(times: TimeToThreshold, baseline: str | None) -> Table:
         columns += [
             Column(f"minus {baseline}'s", lambda row: whole(row.estimate_difference)),
             Column("95 % interval", lambda row: whole_span(row.low_difference, row.high_difference)),
-            Column("Excludes 0", lambda row: _excludes_zero(row.low_difference, row.high_difference), numeric=False),
+            Column("p, corrected", lambda row: probability(row.p_holm)),
         ]
     censored = int((~times.runs["reached"]).sum())
     notes = [f"{counted(censored, 'run')} of {len(times.runs)} never reached the score." if censored else "Every run reached it."]
+    if len(times.differences):
+        notes.append("p: permutation test of ranks, exact at any number of seeds, corrected by Holm's method and for looks.")
     return Table("time_to_threshold", "Env steps until the score", frame, [*columns, SEEDS, GAMES], notes)
-
-
-def _excludes_zero(low: float, high: float) -> str:
-    if pd.isna(low):
-        return NONE
-    return "yes" if low > 0 or high < 0 else "no"

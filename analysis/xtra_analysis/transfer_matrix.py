@@ -25,7 +25,7 @@ from xtra_analysis.page import Column, Paragraph, Picture, Section, Table
 from xtra_analysis.significance import fewest_runs, holm, least_p_value, permutation_test
 from xtra_analysis.sources import coverage
 from xtra_analysis.study import OTHER_TARGETS, Study
-from xtra_analysis.text import counted, each, listed, number, percent, probability, short, span
+from xtra_analysis.text import corrected, counted, each, listed, number, percent, probability, short, span
 
 MATRIX_COLUMNS = [
     "measure", "method", "source", "game", "scratch", "mean", "difference", "low", "high", "unit", "p_value", "p_holm",
@@ -214,21 +214,20 @@ def matrix_sentence(table: pd.DataFrame, baseline: str, looks: int) -> str:
     giver = "method" if rows.duplicated(["source", "game"]).any() else "source"
     rows = rows.assign(pair=rows[giver] + " to " + rows["game"])
     pairs = f"{counted(len(rows), 'pair')} of a {giver} and a target game"
-    corrections = [counted(len(rows), "comparison")] * (len(rows) > 1) + [f"{looks} looks"] * (looks > 1)
-    corrected = f" corrected for {listed(corrections)}" if corrections else ""
+    test = f"permutation test{corrected(len(rows), looks)}"
     decided, better, worse = rows[rows["p_holm"] < LEVEL], rows[rows["low"] > 0], rows[rows["high"] < 0]
     tests = len(rows) * looks
     if min(map(least_p_value, rows["num_runs"], rows["num_scratch_runs"])) * tests >= LEVEL:
         counts = rows[["num_runs", "num_scratch_runs"]].to_numpy()
         verdict = (
-            f"With {each(int(counts.min()), int(counts.max()))} none of {pairs} can be decided: a permutation test{corrected} "
+            f"With {each(int(counts.min()), int(counts.max()))} none of {pairs} can be decided: a {test}, "
             f"cannot give less than {LEVEL} before there are {fewest_runs(LEVEL / tests)} of each."
         )
     else:
         helped, harmed = (_named(decided[sign * decided["difference"] > 0]) for sign in (1, -1))
         verdict = (
             f"Transfer is seen to help in {helped} of {pairs}, and to harm in {harmed}: {measure} against {baseline}'s, by a "
-            f"permutation test{corrected}."
+            f"{test}."
         )
     if len(better) + len(worse) <= len(decided):
         return verdict

@@ -215,12 +215,13 @@ def verdicts(frame: pd.DataFrame) -> list[str]:
     be judged: in one size of type."""
     judged = frame[~frame["predictor"].isin([CONSTANT, STATIC])]
     undefined, chance = judged["p_holm"].isna(), judged["p_holm"] > LEVEL
-    beats, alone = judged["difference_p_holm"] <= LEVEL, ~undefined & judged["difference_p_holm"].isna()
+    # At few targets a predictor may beat another by luck; one that beats it is better than chance, too.
+    beats, alone = (judged["difference_p_holm"] <= LEVEL) & ~chance, ~undefined & judged["difference_p_holm"].isna()
     compared = ~undefined & ~alone
     groups = (
         ("Beats the static ranking of the sources", compared & beats),
-        ("Does not beat the static ranking of the sources", compared & ~beats & ~chance),
-        ("Does not beat the static ranking of the sources, and cannot be told from chance", compared & ~beats & chance),
+        ("Not shown to beat the static ranking of the sources", compared & ~beats & ~chance),
+        ("Not shown to beat the static ranking of the sources, and cannot be told from chance", compared & ~beats & chance),
         ("Better than chance", alone & ~chance),
         ("Cannot be told from chance", alone & chance),
         ("Not defined, since no target has two sources with a value", undefined),

@@ -34,18 +34,42 @@ def write_scores(run: Path, scores: dict[tuple[str, str], list[float]]) -> None:
     table.to_csv(run / "scores.csv", index=False)
 
 
-def test_a_ratio_over_some_of_the_games_names_the_others_and_makes_no_verdict_with_a_test_over_all(make_run: MakeRun) -> None:
-    run = make_run("run", games=("Alien", "Amidar", "Assault"))
+def write_partly_usable_scores(run: Path, games: tuple[str, ...]) -> None:
+    """XTRA scores more in all games; in the last two one run of EfficientZero's scores nothing, so that they have no ratio."""
     zero, low, high = [0.0, 1.0, 2.0], [10.0, 11.0, 12.0], [20.0, 21.0, 22.0]
     names = {"EfficientZero": (low, zero, zero), "XTRA": (high, low, low)}
-    write_scores(
-        run,
-        {(m, game): rows for m, parts in names.items() for game, rows in zip(("Alien", "Amidar", "Assault"), parts, strict=True)},
-    )
+    write_scores(run, {(m, game): rows for m, parts in names.items() for game, rows in zip(games, parts, strict=True)})
+
+
+def test_a_ratio_over_some_of_the_games_names_the_others_and_makes_no_verdict_with_a_test_over_all(make_run: MakeRun) -> None:
+    games = ("One", "Two", "Three")
+    run = make_run("run", games=games)
+    write_partly_usable_scores(run, games)
     sentence = answer(analyse(read_study([run])))
-    assert "averaged over 1 of 3 games (Amidar and Assault left out, no ratio there), 3 seeds each." in sentence
+    assert "averaged over 1 of 3 games (Two and Three left out, no ratio there), 3 seeds each." in sentence
     assert "The rank test is over 3 games (p < 0.001), so the two make no verdict together." in sentence
     assert "disagree" not in sentence and "larger than the seeds explain" not in sentence
+
+
+def test_where_games_have_no_ratio_the_answer_is_the_normalized_score_over_all_of_them(make_run: MakeRun) -> None:
+    games = ("Alien", "Amidar", "Assault")
+    run = make_run("run", games=games)
+    write_partly_usable_scores(run, games)
+    sentence = answer(analyse(read_study([run])))
+    assert sentence.startswith("XTRA reached a normalized score of ") and ", over 3 games, 3 seeds each." in sentence
+    assert "(p < 0.001)" in sentence
+
+
+def test_a_ratio_raised_by_one_game_and_ranks_that_are_lower_make_no_verdict(make_run: MakeRun) -> None:
+    games = ("Alien", "Amidar", "Assault", "Asterix", "BankHeist")
+    run = make_run("run", games=games, seeds=range(5))
+    runs = [100.0, 101.0, 102.0, 103.0, 104.0]
+    scores = {("EfficientZero", game): runs for game in games}
+    scores |= {("XTRA", game): [0.9 * score for score in runs] for game in games[1:]}
+    write_scores(run, scores | {("XTRA", "Alien"): [5 * score for score in runs]})
+    sentence = answer(analyse(read_study([run])))
+    assert " higher than EfficientZero" in sentence
+    assert "Interval and rank test disagree (p < 0.001), so the question stays open." in sentence
 
 
 def test_one_seed_is_one_seed_and_a_single_pair_of_runs_is_no_probability(make_run: MakeRun) -> None:

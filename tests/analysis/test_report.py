@@ -179,7 +179,7 @@ def test_one_seed_and_one_method_have_a_report_that_says_what_it_lacks(make_run:
     run = make_run("single", methods=METHODS[:1], seeds=range(1))
     page = page_of(write_report([run], tmp_path / "out").parent)
     assert "one seed gives no interval" in page
-    assert "One seed cannot tell a difference from chance" in page
+    assert "One seed has no spread to reckon from" in page
 
 
 def test_games_of_unknown_human_score_are_left_out_of_normalized_scores_by_name(small_report: Path, small_run: Path) -> None:

@@ -16,7 +16,13 @@ from xtra_analysis.overview import answer
 from xtra_analysis.page import Table
 from xtra_analysis.study import read_study
 from xtra_analysis.synthetic import METHODS
-from xtra_analysis.time_to_threshold import compare_time, env_steps_to_threshold, estimate_time, time_to_threshold_section
+from xtra_analysis.time_to_threshold import (
+    compare_time,
+    env_steps_to_threshold,
+    estimate_time,
+    time_to_threshold,
+    time_to_threshold_section,
+)
 
 MakeRun = Callable[..., Path]
 
@@ -86,12 +92,13 @@ def write_curves(run: Path, arrivals: dict[str, float]) -> None:
     curves.to_csv(run / "curves.csv", index=False)
 
 
-def test_the_answer_says_who_was_sooner_by_how_much_and_whether_that_excludes_zero(make_run: MakeRun) -> None:
+def test_the_answer_says_who_was_sooner_by_how_much_and_what_the_ranks_say(make_run: MakeRun) -> None:
     run = make_run("run", score_threshold=500.0)
     write_curves(run, {"EfficientZero": 40_000, "XTRA": 20_000})
     clear = answer(analyse(read_study([run])))
     assert clear.startswith("XTRA reached a score of 500 after 20,500 env steps, EfficientZero after 40,500: 20,000 fewer (95 %")
-    assert "which excludes 0). XTRA scored" in clear
+    # All 3 runs of each of two games are sooner: 2 of 20 * 20 ways to label them are as far apart.
+    assert "; permutation test p = 0.005). XTRA scored" in clear
 
     write_curves(run, {"EfficientZero": 300_000, "XTRA": 20_000})
     missed = answer(analyse(read_study([run])))
@@ -106,7 +113,24 @@ def test_the_answer_says_who_was_sooner_by_how_much_and_whether_that_excludes_ze
     )
 
     write_curves(run, {"EfficientZero": 20_100, "XTRA": 20_000})
-    assert "which does not exclude 0)" in answer(analyse(read_study([run])))
+    (p_value,) = re.findall(r"permutation test p = (\S+)\)", answer(analyse(read_study([run]))))
+    assert float(p_value) > 0.3
+
+
+def test_p_values_of_several_methods_are_corrected_for_their_number_and_for_looks() -> None:
+    curves = pd.concat(
+        [
+            curve(method, seed, {0: 0.0, steps + seed: 1.0, 9000: 1.0})
+            for method, steps in (("b", 2000), ("m", 1000), ("n", 2000))
+            for seed in range(4)
+        ]
+    )
+    times = time_to_threshold(curves, 1.0, "b", looks=2)
+    assert times is not None
+    table = times.differences.set_index("method")
+    assert table.loc["m", "p_value"] == pytest.approx(2 / 70)
+    assert table.loc["m", "p_holm"] == pytest.approx(2 * 2 * 2 / 70)
+    assert table.loc["n", "p_holm"] == 1.0
 
 
 def test_where_no_run_reached_the_score_the_report_says_that_none_did(make_run: MakeRun) -> None:

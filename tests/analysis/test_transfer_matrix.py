@@ -182,7 +182,7 @@ FOUR = (
 def test_the_answer_names_the_pairs_that_are_decided_and_those_that_were_before_the_correction() -> None:
     assert matrix_sentence(made(*FOUR), "Scratch", 2) == (
         "Transfer is seen to help in 1 (A to B) of 4 pairs of a source and a target game, and to harm in 1 (A to C): mean score "
-        "while learning against Scratch's, by a permutation test corrected for 4 comparisons and 2 looks. Not corrected, the "
+        "while learning against Scratch's, by a permutation test, corrected for 4 comparisons and 2 looks. Not corrected, the "
         "interval of the difference in mean score while learning from Scratch's lies above zero in 2 (A to B and B to A) and "
         "below in 1 (A to C)."
     )
@@ -196,8 +196,8 @@ def test_the_answer_says_where_so_few_seeds_can_decide_nothing() -> None:
     # Three runs of each give 2 / 20 at least, six 2 / 924, which times 4 and 3 is less than 0.05; five give 2 / 252.
     told = matrix_sentence(made(*FOUR[2:], *FOUR[2:3], *FOUR[3:], seeds=3).assign(p_holm=1.0), "Scratch", 3)
     assert told.startswith(
-        "With 3 seeds each none of 4 pairs of a method and a target game can be decided: a permutation test corrected for 4 "
-        "comparisons and 3 looks cannot give less than 0.05 before there are 6 of each. Not corrected, "
+        "With 3 seeds each none of 4 pairs of a method and a target game can be decided: a permutation test, corrected for 4 "
+        "comparisons and 3 looks, cannot give less than 0.05 before there are 6 of each. Not corrected, "
     )
 
 

@@ -187,8 +187,8 @@ def test_verdicts_name_everyone_once_in_sentences_alike() -> None:
     )
     assert verdicts(frame) == [
         "Beats the static ranking of the sources: gain after 5 % of the budget.",
-        "Does not beat the static ranking of the sources: CKA and value prefix fit (step 5).",
-        "Does not beat the static ranking of the sources, and cannot be told from chance: LogME.",
+        "Not shown to beat the static ranking of the sources: CKA and value prefix fit (step 5).",
+        "Not shown to beat the static ranking of the sources, and cannot be told from chance: LogME.",
     ]
 
 
@@ -215,7 +215,7 @@ def test_titles_are_words() -> None:
 def test_the_report_has_a_section_of_predictors_with_verdicts_in_plain_paragraphs(run: Path, tmp_path: Path) -> None:
     page = write_report([run], tmp_path / "report").read_text(encoding="utf-8")
     assert "Can transfer be foretold?" in page
-    assert "<p>Does not beat the static ranking of the sources" in page
+    assert "<p>Not shown to beat the static ranking of the sources" in page
     table = pd.read_csv(tmp_path / "report" / "tables" / "predictors.csv")
     assert set(table["predictor"]) >= {"constant", "static_ranker", "own_score", "early_gain", "planted", "backward"}
 
