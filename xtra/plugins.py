@@ -191,7 +191,7 @@ def _origins(config: Any) -> dict[str, Origin]:
 
 
 def _entries(config: Any) -> Iterator[tuple[str, Any]]:
-    """Yields the entries of all mappings within a configuration whose key can name something of a registry's."""
+    """Yields the entries of all mappings within a configuration under whose keys something registered may be named."""
     nested = [config]
     while nested:
         block = nested.pop()
