@@ -69,11 +69,11 @@ def _game_row(samples: list[Array], random: np.random.Generator) -> dict[str, An
 
 
 def denominator_is_unstable(scores: Array) -> bool:
-    """Tells whether the 95 % Student interval of the mean of scores `[runs]` reaches zero. One run has no interval, so that of it
-    nothing is known."""
+    """Tells whether the 95 % Student interval of the mean of scores `[runs]` reaches zero. One run has no interval: only its sign
+    counts."""
     center = scores.mean()
     if len(scores) < 2 or center <= 0:
-        return True
+        return bool(center <= 0)
     reach = stats.t.ppf(0.5 * (1 + LEVEL), len(scores) - 1) * scores.std(ddof=1) / np.sqrt(len(scores))
     return bool(center - reach <= 0)
 

@@ -146,6 +146,13 @@ def test_a_ratio_to_a_baseline_that_may_score_nothing_is_called_unstable_beside_
     assert "unstable" not in sentences[1]
 
 
+def test_one_positive_run_of_the_baseline_is_not_called_one_that_scored_nothing(make_run: MakeRun, tmp_path: Path) -> None:
+    run = make_run("run", games=("Alien",), seeds=range(1))
+    write_scores(run, {("EfficientZero", "Alien"): [100.0], ("XTRA", "Alien"): [150.0]})
+    page = write_report([run], tmp_path / "report").read_text(encoding="utf-8")
+    assert "Not every run of the baseline is above zero" not in page
+
+
 def test_a_game_without_a_ratio_is_not_called_unstable(make_run: MakeRun) -> None:
     run = make_run("run", games=("Alien", "Amidar"))
     high, loose, below = [10.0, 11.0, 12.0], [1.0, 1.0, 9.0], [-3.0, -2.0, -1.0]
