@@ -109,7 +109,10 @@ def test_four_updates_by_adam_are_those_of_the_plain_version() -> None:
     assert isinstance(optimizer, AdamW)
     for update in range(4):
         expected = plain.update(memory, update, NUM_UPDATES)
-        assert learner.update(replay, update) == pytest.approx(expected, rel=5e-3), update
+        metrics = learner.update(replay, update)
+        # A sum of three cosines, which happens to be near 0 here.
+        assert metrics.pop("consistency_loss") == pytest.approx(expected.pop("consistency_loss"), abs=5e-3), update
+        assert metrics == pytest.approx(expected, rel=5e-3), update
         states, weights = learner.state()["optimizer"]["state"], learner.network_state()
         moved = 0
         for i, (name, weight) in enumerate(plain.network.named_parameters()):

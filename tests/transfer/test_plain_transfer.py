@@ -56,12 +56,16 @@ def assert_equal_metrics(actual: dict[str, float], expected: dict[str, float]) -
         {"loss_normalization": "released", "batch_size": 8},
         {"loss_normalization": "paper_sum", "batch_size": 9},
         {"loss_normalization": "released", "batch_size": 9, "composition": "shared_queue"},
-        {"loss_normalization": "per_task", "batch_size": 9, "forward": "separate"},
+        {"loss_normalization": "per_task", "batch_size": 12, "forward": "separate"},
     ],
     ids=lambda settings: "-".join(str(value) for value in settings.values()),
 )
 def test_updates_with_offline_tasks_are_those_of_the_plain_version(settings: dict[str, Any]) -> None:
-    """Of five updates the second and third measure gradients, and the fourth and fifth go by the new weights."""
+    """Of five updates the second and third measure gradients, and the fourth and fifth go by the new weights.
+
+    Games that pass alone have four samples each: batch norm over three makes a change of 1e-7 in the weights one of 0.003 in
+    the priorities, and then which processor it is decides.
+    """
     config = configure(targets={"reanalyze_fraction": 0.0})
     cross = CrossTaskConfig(enabled=True, **settings)
     threshold = 0.05 if "forward" in settings else -0.05  # between the cosines that these tasks happen to have
