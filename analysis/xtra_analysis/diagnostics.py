@@ -45,15 +45,15 @@ QUANTITIES = {
 
 
 def last_diagnostics(table: pd.DataFrame) -> pd.DataFrame:
-    """Makes one row per (method, game): the figures of the last point of the curve, summed over unroll steps, mean over seeds.
+    """Makes one row per run, which is a (method, game, seed): the figures of the last point of its curve, summed over unroll steps.
 
-    table: of a study, `diagnostics`. The columns are `COLUMNS` and `num_seeds`; figures that no run measured, NaN.
+    table: of a study, `diagnostics`. The columns besides are `COLUMNS`; figures that a run did not measure, NaN.
     """
     cell = ["method", "game", "seed"]
     last = table[table["env_steps"] == table.groupby(cell)["env_steps"].transform("max")]
     summed = last.groupby([*cell, "quantity"], sort=False)["value"].sum().unstack("quantity")
     first = last[last["unroll_step"] == 0].set_index([*cell, "quantity"])["value"].unstack("quantity")
-    runs = pd.DataFrame(
+    return pd.DataFrame(
         {
             "prefix_training": summed["value_prefix_loss.training"],
             "prefix_evaluation": summed["value_prefix_loss.evaluation"],
@@ -69,27 +69,41 @@ def last_diagnostics(table: pd.DataFrame) -> pd.DataFrame:
             "q_spread": first.get("q_spread", np.nan),
             "q_shift": first.get("q_shift", np.nan),
         }
-    )
+    ).reset_index()
+
+
+def means_over_seeds(runs: pd.DataFrame) -> pd.DataFrame:
+    """Makes one row per (method, game) of `last_diagnostics`: means of `COLUMNS` over its runs, and `num_seeds`."""
     grouped = runs.groupby(["method", "game"], sort=False)
-    return grouped.mean().assign(num_seeds=grouped.size()).reset_index()
+    return grouped[list(COLUMNS)].mean().assign(num_seeds=grouped.size()).reset_index()
 
 
-def warnings_about(frame: pd.DataFrame) -> list[str]:
-    """Returns a sentence per kind of trouble that rows of `last_diagnostics` show, naming the methods and games."""
+def warnings_about(runs: pd.DataFrame) -> list[str]:
+    """Returns a sentence per kind of trouble that rows of `last_diagnostics` show, naming methods, games and how many runs.
+
+    Each run is judged by itself: means over seeds can look healthy where one run has learned nothing.
+    """
     kinds = {
         "The model acts differently from how it trains: its value prefixes are much worse with batch norm's running statistics, "
-        "which searches use": frame["prefix_evaluation"] > MODE_GAP * frame["prefix_training"],
-        "The policy has learned next to nothing of its targets": frame["policy"] > UNLEARNED_POLICY * frame["uniform"],
-        "Policy targets are mostly noise: two searches of a position prefer different actions": frame["agreement"] < NOISY_SEARCH,
-        "Policies move faster than they can be learned, from one target network to the next": frame["shift"] > MOVING_POLICY,
+        "which searches use": runs["prefix_evaluation"] > MODE_GAP * runs["prefix_training"],
+        "The policy has learned next to nothing of its targets": runs["policy"] > UNLEARNED_POLICY * runs["uniform"],
+        "Policy targets are mostly noise: two searches of a position prefer different actions": runs["agreement"] < NOISY_SEARCH,
+        "Policies move faster than they can be learned, from one target network to the next": runs["shift"] > MOVING_POLICY,
         "Values of actions are mostly noise: from one target network to the next they change by more than they differ between "
-        "actions; a larger agent.search.gumbel_min_span trusts them less": frame["q_shift"] > frame["q_spread"],
+        "actions; a larger agent.search.gumbel_min_span trusts them less": runs["q_shift"] > runs["q_spread"],
     }
-    return [
-        f"{kind} ({listed([f'{row.method} on {row.game}' for row in frame[rows].itertuples()])})."
-        for kind, rows in kinds.items()
-        if rows.any()
-    ]
+    return [f"{kind} ({listed(_counts(runs, troubled))})." for kind, troubled in kinds.items() if troubled.any()]
+
+
+def _counts(runs: pd.DataFrame, troubled: pd.Series) -> list[str]:
+    """Returns, per method and game with troubled runs, words such as "XTRA on Pong in 2 of 5 runs", or "XTRA on Pong" if all are."""
+    words = []
+    for (method, game), of_method in troubled.groupby([runs["method"], runs["game"]], sort=False):
+        if of_method.all():
+            words.append(f"{method} on {game}")
+        elif of_method.any():
+            words.append(f"{method} on {game} in {of_method.sum()} of {len(of_method)} runs")
+    return words
 
 
 def diagnostics_section(findings: Findings) -> Section | None:
@@ -97,9 +111,9 @@ def diagnostics_section(findings: Findings) -> Section | None:
     table = findings.study.tables["diagnostics"]
     if table.empty:
         return None
-    frame = last_diagnostics(table)
-    warned = [Paragraph(text, warning=True) for text in warnings_about(frame)]
-    frame = frame.dropna(axis=1, how="all")
+    runs = last_diagnostics(table)
+    warned = [Paragraph(text, warning=True) for text in warnings_about(runs)]
+    frame = means_over_seeds(runs).dropna(axis=1, how="all")
     columns = [
         Column("Method", lambda row: row.method, numeric=False),
         Column("Game", lambda row: row.game, numeric=False),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from xtra_analysis.analyse import analyse
-from xtra_analysis.diagnostics import diagnostics_section, first_and_last, last_diagnostics, warnings_about
+from xtra_analysis.diagnostics import diagnostics_section, first_and_last, last_diagnostics, means_over_seeds, warnings_about
 from xtra_analysis.page import Table
 from xtra_analysis.report import write_report
 from xtra_analysis.study import read_study
@@ -45,7 +45,7 @@ def rows(
 def test_the_last_point_counts_summed_over_unroll_steps_and_as_a_mean_over_seeds() -> None:
     early = rows(dict.fromkeys(HEALTHY, 100.0), env_steps=10)
     other = rows(HEALTHY | {("value_prefix_loss.training", 1): 2.0}, seed=1)
-    row = last_diagnostics(pd.concat([early, rows(HEALTHY), other], ignore_index=True)).iloc[0]
+    row = means_over_seeds(last_diagnostics(pd.concat([early, rows(HEALTHY), other], ignore_index=True))).iloc[0]
     assert (row["prefix_training"], row["prefix_evaluation"]) == (pytest.approx(3.5), pytest.approx(4.0))
     # A policy is judged at the observation itself.
     assert (row["policy"], row["uniform"], row["num_seeds"]) == (pytest.approx(1.2), pytest.approx(2.0), 2)
@@ -83,12 +83,19 @@ def test_each_kind_of_trouble_is_told_with_its_method_and_game(change: dict[tupl
     assert "(Other on Pong)" in warning
 
 
+def test_a_run_that_learned_nothing_is_told_of_though_the_mean_looks_healthy() -> None:
+    """Policy losses of 1.95 and 1.2 twice, where a uniform one loses 2.0: 1.45 on average."""
+    table = pd.concat([rows(HEALTHY | {("policy_loss.evaluation", 0): 1.95}), rows(HEALTHY, seed=1), rows(HEALTHY, seed=2)])
+    (warning,) = warnings_about(last_diagnostics(table))
+    assert warning == "The policy has learned next to nothing of its targets (EfficientZero on Pong in 1 of 3 runs)."
+
+
 def test_runs_that_did_not_measure_q_are_shown_without_it() -> None:
     older = {key: value for key, value in HEALTHY.items() if not key[0].startswith("q_")}
     frame = last_diagnostics(rows(older))
     assert frame[["q_spread", "q_shift"]].isna().all(axis=None)
     assert warnings_about(frame) == []
-    mixed = last_diagnostics(pd.concat([rows(older), rows(HEALTHY, method="Other")], ignore_index=True))
+    mixed = means_over_seeds(last_diagnostics(pd.concat([rows(older), rows(HEALTHY, method="Other")], ignore_index=True)))
     spread = mixed.set_index("method")["q_spread"]
     assert spread["Other"] == pytest.approx(0.3)
     assert pd.isna(spread["EfficientZero"])
