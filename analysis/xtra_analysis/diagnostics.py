@@ -45,7 +45,7 @@ QUANTITIES = {
 
 
 def last_diagnostics(table: pd.DataFrame) -> pd.DataFrame:
-    """Makes one row per run, which is a (method, game, seed): the figures of the last point of its curve, summed over unroll steps.
+    """Makes one row per run, a (method, game, seed): the figures of the last point of its curve, summed over unroll steps.
 
     table: of a study, `diagnostics`. The columns besides are `COLUMNS`; figures that a run did not measure, NaN.
     """
@@ -96,7 +96,7 @@ def warnings_about(runs: pd.DataFrame) -> list[str]:
 
 
 def _counts(runs: pd.DataFrame, troubled: pd.Series) -> list[str]:
-    """Returns, per method and game with troubled runs, words such as "XTRA on Pong in 2 of 5 runs", or "XTRA on Pong" if all are."""
+    """Returns, per method and game with troubled runs, "XTRA on Pong in 2 of 5 runs", or "XTRA on Pong" where all are."""
     words = []
     for (method, game), of_method in troubled.groupby([runs["method"], runs["game"]], sort=False):
         if of_method.all():

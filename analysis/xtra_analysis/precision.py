@@ -14,7 +14,7 @@ from xtra_analysis.intervals import STUDENT_LEVEL
 from xtra_analysis.matrices import Array
 from xtra_analysis.missing import worst_case_table
 from xtra_analysis.page import Column, Paragraph, Section, Table
-from xtra_analysis.text import counted, percent
+from xtra_analysis.text import counted, listed, percent
 
 POWER = 0.8
 """The chance to find a difference that is there."""
@@ -28,10 +28,14 @@ or 26 games with 4 or 5 seeds. With fewer, intervals are wider than it knows: 48
 
 @dataclass(frozen=True)
 class Spread:
-    """Relative variance (variance / mean²) between runs in each game, averaged over the methods that learn."""
+    """Relative variance (variance / mean²) between runs in each game, averaged over the methods that learn.
+
+    left_out: the games where every such method's runs differ too much for it.
+    """
 
     games: tuple[str, ...]
     relative_variance: Array
+    left_out: tuple[str, ...] = ()
 
     def detectable_ratio(self, seeds: int) -> float:
         """Returns the smallest change of the mean ratio that a report's interval tells from none, with power 0.8, at so many
@@ -61,7 +65,7 @@ class Spread:
 
 
 def relative_spread(complete: pd.DataFrame, methods: list[str]) -> Spread | None:
-    """Computes the spread of raw scores between runs of those methods, in each game of those whose mean is clear of 0; None
+    """Computes the spread of raw scores between runs of those methods, in each game from those whose mean is clear of 0; None
     where no game has two runs of such a method."""
     part = complete[complete["method"].isin(methods)]
     variances: dict[str, list[float]] = {}
@@ -71,7 +75,8 @@ def relative_spread(complete: pd.DataFrame, methods: list[str]) -> Spread | None
                 variances.setdefault(str(game), []).append(float((scores.std() / scores.mean()) ** 2))
     relative = {game: float(np.mean(values)) for game, values in variances.items()}
     relative = {game: value for game, value in relative.items() if np.isfinite(value)}
-    return Spread(tuple(relative), np.array(list(relative.values()))) if relative else None
+    left_out = tuple(str(game) for game in part["game"].unique() if str(game) not in relative)
+    return Spread(tuple(relative), np.array(list(relative.values())), left_out) if relative else None
 
 
 def fewest_seeds(complete: pd.DataFrame, methods: list[str]) -> int:
@@ -132,7 +137,14 @@ def _sentence(spread: Spread, seeds: int) -> str:
     return (
         f"With {size} this study can see differences of {smallest} between two methods at best. "
         "(Mean ratio over games, told from no difference by the intervals used here, in seven to eight studies of ten.)"
+        + _of_what_is_left_out(spread)
     )
+
+
+def _of_what_is_left_out(spread: Spread) -> str:
+    if not spread.left_out:
+        return ""
+    return f" That leaves out {listed(list(spread.left_out))}, where no method's mean is clear of 0: over all games it sees less."
 
 
 def _needed(spread: Spread) -> Table:

@@ -173,7 +173,7 @@ def test_the_relative_spread_is_that_of_the_rows() -> None:
 def test_a_method_whose_mean_is_not_clear_of_zero_has_no_relative_spread() -> None:
     frame = frame_of({("a", "g"): [10.0, 11.0], ("b", "g"): [-1.0, 0.4, 0.7], ("b", "h"): [-1.0, 0.4, 0.7]})
     spread = relative_spread(frame, ["a", "b"])
-    assert spread is not None and spread.games == ("g",)
+    assert spread is not None and (spread.games, spread.left_out) == (("g",), ("h",))
     assert spread.relative_variance.tolist() == [pytest.approx(0.5 / 10.5**2)]
     assert relative_spread(frame, ["b"]) is None
 

@@ -21,6 +21,10 @@ import pandas as pd
 import pytest
 import xtra_analysis
 from xtra_analysis import estimate, figures, load, write_report
+from xtra_analysis.analyse import analyse
+from xtra_analysis.page import Paragraph
+from xtra_analysis.precision import precision_section
+from xtra_analysis.study import read_study
 from xtra_analysis.synthetic import METHODS, SyntheticMethod
 
 from xtra.results.run_record import COLLECT_AGAIN
@@ -226,6 +230,20 @@ def test_only_a_study_of_some_size_says_which_differences_it_can_see_and_counts_
     rows[~lost].to_csv(run / "scores.csv", index=False)
     page = page_of(write_report([run], tmp_path / "large").parent)
     assert re.search(r"With 4 seeds × 10 games this study can see differences of [\d.]+\u00a0% between two methods at best", page)
+
+
+def test_games_whose_runs_differ_too_much_for_a_relative_spread_are_named(make_run: MakeRun) -> None:
+    games = ("Alien", "Amidar", "Assault", "Asterix", "BankHeist", "BattleZone", "Boxing", "Breakout", "Freeway", "Frostbite")
+    run = make_run("run", games=(*games, "Gopher"), seeds=range(5))
+    rows = pd.read_csv(run / "scores.csv", keep_default_na=False)
+    in_gopher = rows["game"] == "Gopher"
+    rows.loc[in_gopher, "score"] = 100.0 * (-1.0) ** rows.loc[in_gopher, "seed"]
+    rows.to_csv(run / "scores.csv", index=False)
+    section = precision_section(analyse(read_study([run])))
+    assert section is not None and isinstance(section.blocks[0], Paragraph)
+    text = section.blocks[0].text
+    assert "With 4 seeds × 10 games" in text
+    assert text.endswith("That leaves out Gopher, where no method's mean is clear of 0: over all games it sees less.")
 
 
 def test_recollected_numbers_are_labelled_and_enter_no_estimate(
