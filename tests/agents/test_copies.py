@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -23,17 +24,18 @@ from ..tiny_agent import NETWORK, fill, tiny_learner
 NUM_ACTIONS = 5
 
 
-def random_network(seed: int, changes: dict[str, Any]) -> EfficientZeroNetwork:
-    """Weights of both signs everywhere, and statistics over four orders of magnitude."""
-    generator = torch.Generator().manual_seed(seed)
+def random_network(seed: int, changes: dict[str, Any], smallest_variance: float = 1e-3) -> EfficientZeroNetwork:
+    """Weights of both signs everywhere, and batch norm's variances from the smallest up to 10."""
+    generator, lowest = torch.Generator().manual_seed(seed), math.log10(smallest_variance)
     network = EfficientZeroNetwork(NetworkConfig.model_validate(NETWORK | changes), 10, NUM_ACTIONS)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.copy_(torch.randn(parameter.shape, generator=generator) / max(1, parameter[0].numel()) ** 0.5)
         for norm in network.modules():
             if isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d) and norm.running_var is not None:
-                norm.running_var.copy_(10 ** (4 * torch.rand(norm.running_var.shape, generator=generator) - 3))
-                norm.running_mean.copy_(torch.randn(norm.running_var.shape, generator=generator))
+                variance, mean = norm.running_var, norm.running_mean
+                variance.copy_(10 ** (lowest + (1 - lowest) * torch.rand(variance.shape, generator=generator)))
+                mean.copy_(torch.randn(mean.shape, generator=generator))
     return network.eval()
 
 
@@ -57,7 +59,7 @@ def assert_equal_up_to(tolerance: float, actual: list[ModelOutput], expected: li
     for one, other in zip(actual, expected, strict=True):
         for field, a, b in zip(one._fields, one, other, strict=True):
             error, largest = (a - b).abs().max().item(), b.abs().max().item()
-            assert error <= tolerance * max(largest, SMALL) + 1e-6, f"{field}: {error} of {largest}"
+            assert error <= tolerance * max(largest, SMALL), f"{field}: {error} of {largest}"
 
 
 shapes = st.fixed_dictionaries(
@@ -70,33 +72,23 @@ shapes = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 2**32), changes=shapes)
-@example(
-    seed=2181218820,
-    changes={"num_halvings": 1, "latent_scaling": "none", "action_encoding": "scalar_plane", "blocks_per_stage": 2},
-)
-@example(
-    seed=3639,
-    changes={"num_halvings": 0, "latent_scaling": "none", "action_encoding": "scalar_plane", "blocks_per_stage": 1},
-)
-@example(
-    seed=6162,
-    changes={"num_halvings": 1, "latent_scaling": "none", "action_encoding": "one_hot_planes", "blocks_per_stage": 1},
-)
-def test_a_copy_infers_what_the_network_infers(seed: int, changes: dict[str, Any]) -> None:
-    """In float64 the folding is exact; float32 loses the digits that any other order of the same sums loses, which the network
-    itself loses, too."""
-    network = random_network(seed, changes)
-    plain, folded = (outputs(made, seed, torch.float32) for made in (network, inference_copy(network, "float32")))
-    precise = network.double()
-    exact = outputs(precise, seed, torch.float64)
-    for of_copy, of_network, truth in zip(folded, plain, exact, strict=True):
-        for field, copied, own, true in zip(truth._fields, of_copy, of_network, truth, strict=True):
-            error, unavoidable = ((one - true).abs().max().item() for one in (copied, own))
-            assert error <= 10 * unavoidable + 1e-3 * max(true.abs().max().item(), SMALL), field
-    for of_copy, truth in zip(outputs(inference_copy(precise, "float32"), seed, torch.float64), exact, strict=True):
-        torch.testing.assert_close(of_copy.latent, truth.latent, rtol=1e-7, atol=1e-7)
+def test_in_float64_a_copy_infers_what_the_network_infers(seed: int, changes: dict[str, Any]) -> None:
+    network = random_network(seed, changes).double()
+    assert_equal_up_to(
+        1e-9, outputs(inference_copy(network, "float32"), seed, torch.float64), outputs(network, seed, torch.float64)
+    )
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**32), changes=shapes)
+def test_in_float32_a_copy_infers_what_the_network_infers_in_float64(seed: int, changes: dict[str, Any]) -> None:
+    """Rounding is some 1e-5 of the largest output here. Variances of 0.001 would enlarge it thirtyfold in each layer, as much for
+    the network as for its copy, until the processor decides what comes out."""
+    network = random_network(seed, changes, smallest_variance=0.1)
+    copied = outputs(inference_copy(network, "float32"), seed, torch.float32)
+    assert_equal_up_to(1e-3, copied, outputs(network.double(), seed, torch.float64))
 
 
 def test_folding_leaves_no_batch_norm_but_that_of_the_lstm() -> None:
