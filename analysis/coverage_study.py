@@ -1,6 +1,7 @@
 """How often 95 % intervals hold the truth at few runs: rliable's percentile interval, and the small-sample one of the reports.
 
     python analysis/coverage_study.py --simulations 1000 --out results/ours/interval_coverage.csv
+    python analysis/coverage_study.py --simulations 1000 --games 1 3 5 --runs 2 3 5 --out results/ours/interval_coverage_few_games.csv
 
 Each population says how the runs of each game are distributed; game levels are EfficientZero's published human-normalized scores.
 The truth of a statistic is its value on 20,000 runs per game. `extreme_skew` lies beyond the populations that the intervals are
@@ -167,9 +168,16 @@ def _one(statistic: str, samples: list[Array], target: float, random: np.random.
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--simulations", type=int, default=1000)
+    parser.add_argument("--games", type=int, nargs="+", default=[10, 26], help="sizes of studies to simulate")
+    parser.add_argument("--runs", type=int, nargs="+", default=[3, 5], help="runs per game, at least 2")
     parser.add_argument("--out", type=Path, default=Path("results/ours/interval_coverage.csv"))
     arguments = parser.parse_args()
-    parts = [coverage(name, games, runs, arguments.simulations) for name in POPULATIONS for games in (10, 26) for runs in (3, 5)]
+    parts = [
+        coverage(name, games, runs, arguments.simulations)
+        for name in POPULATIONS
+        for games in arguments.games
+        for runs in arguments.runs
+    ]
     columns = [
         "population",
         "games",

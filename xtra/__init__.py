@@ -2,10 +2,10 @@
 
     import xtra
 
-    plan = xtra.plan("catch", seeds=[0], only=["XTRA"])       # what would run: jobs and cells
-    run = xtra.run("catch", seeds=[0], only=["XTRA"])         # run it: rows and a report
-    player = xtra.load("results", "XTRA/Catch/0")             # the agent that it trained
-    actions = player.act(frames)                              # frames: [N, frame_stack, H, W, C] uint8
+    plan = xtra.plan("catch_transfer", seeds=[0], only=["XTRA"])  # what would run: jobs and cells
+    run = xtra.run("catch_transfer", seeds=[0], only=["XTRA"])    # run it: rows and a report
+    player = xtra.load("results", "XTRA/Catch/0")                 # the agent that it trained
+    actions = player.act(frames)                                  # frames: [N, frame_stack, H, W, C] uint8
 
 Each name is imported when it is first used, so that `import xtra` costs nothing, and planning no torch.
 """

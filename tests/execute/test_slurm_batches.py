@@ -21,7 +21,7 @@ from xtra.execute.slurm.queue import QueueEntry, SlurmError, Submissions
 from xtra.execute.slurm.task import SlurmTask
 from xtra.execute.snapshot import take_snapshot
 from xtra.store.job import Job, Resources
-from xtra.store.store import State
+from xtra.store.store import State, Store
 from xtra.suite.diagnostics.errors import SuiteError
 from xtra.suite.load import load_suite
 from xtra.suite.resources import INSTEAD, SlurmSettings
@@ -421,6 +421,18 @@ def test_a_job_that_is_queued_twice_is_cancelled_twice(slurm: SlurmLauncher, tmp
     answer = CliRunner().invoke(app, ["cancel", "--results", str(tmp_path)])
     assert answer.stdout == "cancelled 2 of 2 queued jobs\n"
     assert (tmp_path / "cancelled").read_text() == "--quiet 70 71\n"
+
+
+def test_status_tells_what_pending_jobs_wait_for(slurm: SlurmLauncher, tmp_path: Path) -> None:
+    jobs = [Job("count", 1, {"name": str(number)}) for number in range(4)]
+    slurm.submissions.record("ours", [[job.key] for job in jobs])
+    states = ("PENDING|Resources", "PENDING|Resources", "PENDING|None", "RUNNING|None")
+    listing(tmp_path, *(f"70_{index}|xtra-ours|{state}" for index, state in enumerate(states)))
+    store = Store(tmp_path / "store")
+    for job in jobs:
+        store.add(job)
+    answer = CliRunner().invoke(app, ["status", "--results", str(tmp_path)])
+    assert "SLURM: 1 pending, 2 pending (Resources), 1 running\n" in answer.stdout
 
 
 def test_the_submit_limit_counts_the_jobs_that_report(slurm: SlurmLauncher, tmp_path: Path) -> None:

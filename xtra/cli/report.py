@@ -39,8 +39,8 @@ def report(
         typer.Option(
             metavar="DIR",
             file_okay=False,
-            help="The directory of report.html and its tables and figures; made if need be. Default: the first run; of "
-            "scores.csv, scores-report beside it.",
+            help="The directory of report.html and its tables and figures; made if need be. Default: the first directory "
+            "given; of scores.csv, scores-report beside it.",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap.")] = 0,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from xtra.execute.slurm.queue import QueueEntry
     from xtra.execute.status import Forecast, JobStatus
     from xtra.suite.plan import Plan
 
@@ -45,7 +46,7 @@ def status(
 ) -> None:
     """Show how many jobs of each stage are done, running, failed and to come, from the files of the store alone.
 
-    For example: xtra-bench status; xtra-bench status suites/catch.yaml --only 'XTRA/*/0' --json
+    For example: xtra-bench status; xtra-bench status catch_transfer --only 'XTRA/*/0' --json
     """
     import json
     import time
@@ -150,7 +151,7 @@ def _print_other_runs(plan: Plan | None, statuses: Sequence[JobStatus], results:
 
 
 def _print_queue(results: Path, keys: Collection[str]) -> bool:
-    """Prints how many of these jobs SLURM has, if any were ever submitted. Returns whether it has any.
+    """Prints how many of these jobs SLURM has in each state, and why those wait that do. Returns whether it has any.
 
     When SLURM does not answer, it prints so and returns False.
     """
@@ -158,12 +159,19 @@ def _print_queue(results: Path, keys: Collection[str]) -> bool:
 
     from xtra.execute.slurm.queue import SlurmError, Submissions
 
+    own_keys = set(keys)
     try:
-        own_keys = set(keys)
-        states = Counter(entry.state.lower() for key, entry in Submissions(results / "slurm").queued().items() if key in own_keys)
+        queued = Submissions(results / "slurm").queued()
     except SlurmError as error:
         typer.echo(f"{error}. The table is what the jobs' own files say.")
         return False
-    if states:
-        typer.echo("SLURM: " + ", ".join(f"{count} {state}" for state, count in sorted(states.items())))
-    return bool(states)
+    words = Counter(_state_and_reason(entry) for key, entry in queued.items() if key in own_keys)
+    if words:
+        typer.echo("SLURM: " + ", ".join(f"{count} {state}" for state, count in sorted(words.items())))
+    return bool(words)
+
+
+def _state_and_reason(entry: QueueEntry) -> str:
+    """Returns "running", or "pending (AssocGrpGRES)" where SLURM says what the job waits for."""
+    state = entry.state.lower()
+    return f"{state} ({entry.reason})" if state == "pending" and entry.reason not in ("", "None") else state
