@@ -1,7 +1,8 @@
 """How often 95 % intervals hold the truth at few runs: rliable's percentile interval, and the small-sample one of the reports.
 
     python analysis/coverage_study.py --simulations 1000 --out results/ours/interval_coverage.csv
-    python analysis/coverage_study.py --simulations 1000 --games 1 3 5 --runs 2 3 5 --out results/ours/interval_coverage_few_games.csv
+    python analysis/coverage_study.py --simulations 1000 --games 1 2 3 4 5 --runs 2 3 5 \\
+        --out results/ours/interval_coverage_few_games.csv
 
 Each population says how the runs of each game are distributed; game levels are EfficientZero's published human-normalized scores.
 The truth of a statistic is its value on 20,000 runs per game. `extreme_skew` lies beyond the populations that the intervals are

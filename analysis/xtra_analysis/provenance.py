@@ -24,8 +24,9 @@ The 95 % intervals of this report are made for few seeds: Student's t on the boo
 degrees of freedom as the games support. rliable's percentile interval is drawn beside it because other papers
 give it; with three to five seeds it misses the truth more often than it says. Both were measured by
 analysis/coverage_study.py for 10 and 26 games with 3 and 5 seeds, with the outcome in
-results/ours/interval_coverage.csv. With fewer games an interval can hold less than it says: of a single game
-with 5 seeds and rare breakthroughs, the mean in 80 % of studies. There is no interval from one seed, nor from
+results/ours/interval_coverage.csv. With fewer games those of ratios and differences hold what they say, but
+others can hold less (interval_coverage_few_games.csv): of a single game
+with 5 seeds and rare breakthroughs, the mean in 78 % of studies. There is no interval from one seed, nor from
 seeds that all scored alike, nor of P(better) where in every game all runs of one method are above all of the
 other.
 

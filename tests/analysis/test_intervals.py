@@ -11,7 +11,7 @@ from types import ModuleType
 import numpy as np
 import pandas as pd
 import pytest
-from xtra_analysis.aggregates import AGGREGATES, estimate, mean
+from xtra_analysis.aggregates import AGGREGATES, IQM_OF_FEW_GAMES, estimate, mean
 from xtra_analysis.comparison import compare
 from xtra_analysis.games import compare_games, denominator_is_unstable, game_scores
 from xtra_analysis.intervals import (
@@ -194,6 +194,24 @@ def test_the_level_of_t_and_the_sizes_that_were_measured_are_told_where_interval
     games, runs = (" and ".join(map(str, sorted(study[column].unique()))) for column in ("games", "runs"))
     assert f"at {games} games with {runs} seeds" in text
     assert f"for {games} games with {runs} seeds" in " ".join(TEXT.split())
+
+
+def test_what_is_said_of_few_games_is_what_was_measured() -> None:
+    study = pd.read_csv(COVERAGE.with_name("interval_coverage_few_games.csv"))
+    assert (set(study["games"]), set(study["runs"])) == ({1, 2, 3, 4, 5}, {2, 3, 5})
+    held = study[study["population"] != "extreme_skew"].set_index(["statistic", "games", "runs"])["small_sample_coverage"]
+    worst = held.groupby(level=[0, 1, 2]).min()
+    table = (ROOT / "docs" / "explanation" / "intervals.md").read_text(encoding="utf-8").partition("2 / 3 / 5 seeds")[2]
+    rows = ("IQM", "mean", "optimality gap", "mean ratio", "IQM ratio", "P(better)", "difference of means")
+    for name in rows:
+        words = {"P(better)": "probability_of_improvement", "difference of means": "mean_difference"}
+        statistic = words.get(name, name.lower().replace(" ", "_"))
+        cells = (" / ".join(f"{100 * worst[statistic, games, runs]:.0f}" for runs in (2, 3, 5)) for games in range(1, 6))
+        assert f"| {name} | {' | '.join(cells)} |" in table
+    assert worst.loc[["mean_ratio", "median_ratio", "iqm_ratio", "mean_difference"]].min() == 0.965
+    assert f"the mean in {100 * worst['mean', 1, 5]:.0f} % of studies" in " ".join(TEXT.split())
+    iqm = worst["iqm"][[2, 3, 4]]
+    assert f"in {100 * iqm.min():.0f} to {100 * iqm.max():.0f} % of simulated studies" in IQM_OF_FEW_GAMES
 
 
 @pytest.mark.slow

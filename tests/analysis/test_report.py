@@ -21,8 +21,9 @@ import pandas as pd
 import pytest
 import xtra_analysis
 from xtra_analysis import estimate, figures, load, write_report
+from xtra_analysis.aggregates import IQM_OF_FEW_GAMES, aggregates_section
 from xtra_analysis.analyse import analyse
-from xtra_analysis.page import Paragraph
+from xtra_analysis.page import Paragraph, Table
 from xtra_analysis.precision import precision_section
 from xtra_analysis.study import read_study
 from xtra_analysis.synthetic import METHODS, SyntheticMethod
@@ -230,6 +231,15 @@ def test_only_a_study_of_some_size_says_which_differences_it_can_see_and_counts_
     rows[~lost].to_csv(run / "scores.csv", index=False)
     page = page_of(write_report([run], tmp_path / "large").parent)
     assert re.search(r"With 4 seeds × 10 games this study can see differences of [\d.]+\u00a0% between two methods at best", page)
+
+
+def test_only_an_iqm_of_two_to_four_games_is_said_to_depend_on_the_number_of_runs(make_run: MakeRun) -> None:
+    games = ("Alien", "Amidar", "Assault", "Asterix", "BankHeist")
+    for count in (1, 2, 4, 5):
+        section = aggregates_section(analyse(read_study([make_run(f"{count}", games=games[:count], seeds=range(2))])))
+        assert section is not None
+        (table,) = (block for block in section.blocks if isinstance(block, Table))
+        assert (IQM_OF_FEW_GAMES in table.notes) == (1 < count < 5)
 
 
 def test_games_whose_runs_differ_too_much_for_a_relative_spread_are_named(make_run: MakeRun) -> None:
