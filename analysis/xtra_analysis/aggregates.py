@@ -39,10 +39,10 @@ from xtra_analysis.text import listed
 TRIMMED_SHARE = 0.25
 """The interquartile mean leaves out a quarter of the runs at each end."""
 IQM_OF_FEW_GAMES = (
-    "The IQM cuts a whole number of runs at each end. Of 2 to 4 games with unlike scores that makes it another quantity at few "
-    "runs than at many, and its interval held that of many runs in 18 to 98 % of simulated studies: read the mean."
+    "The interval of an IQM of 2 to 4 games can hold far less than it says, as little as 18 % in simulated studies; "
+    "the mean's holds more."
 )
-"""A note where a report shows such an IQM; the figures are those of docs/explanation/intervals.md."""
+"""A note where a report shows such an IQM; docs/explanation/intervals.md says why."""
 
 
 def interquartile_mean(scores: Array) -> Array:

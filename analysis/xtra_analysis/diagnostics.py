@@ -11,7 +11,7 @@ from xtra_analysis.columns import METHOD
 from xtra_analysis.findings import Findings
 from xtra_analysis.learning_curves import mean_curves, plot_learning_curves
 from xtra_analysis.page import Column, Paragraph, Picture, Section, Table
-from xtra_analysis.text import listed, number, percent
+from xtra_analysis.text import counted, number, percent
 
 MODE_GAP = 1.5
 """Value prefixes whose loss grows by this factor from training mode to evaluation mode are not what the search sees."""
@@ -85,25 +85,25 @@ def warnings_about(runs: pd.DataFrame) -> list[str]:
     """
     kinds = {
         "The model acts differently from how it trains: its value prefixes are much worse with batch norm's running statistics, "
-        "which searches use": runs["prefix_evaluation"] > MODE_GAP * runs["prefix_training"],
-        "The policy has learned next to nothing of its targets": runs["policy"] > UNLEARNED_POLICY * runs["uniform"],
-        "Policy targets are mostly noise: two searches of a position prefer different actions": runs["agreement"] < NOISY_SEARCH,
-        "Policies move faster than they can be learned, from one target network to the next": runs["shift"] > MOVING_POLICY,
+        "which searches use": (runs["prefix_evaluation"], MODE_GAP * runs["prefix_training"]),
+        "The policy has learned next to nothing of its targets": (runs["policy"], UNLEARNED_POLICY * runs["uniform"]),
+        "Policy targets are mostly noise: two searches of a position prefer different actions": (NOISY_SEARCH, runs["agreement"]),
+        "Policies move faster than they can be learned, from one target network to the next": (runs["shift"], MOVING_POLICY),
         "Values of actions are mostly noise: from one target network to the next they change by more than they differ between "
-        "actions; a larger agent.search.gumbel_min_span trusts them less": runs["q_shift"] > runs["q_spread"],
+        "actions; a larger agent.search.gumbel_min_span trusts them less": (runs["q_shift"], runs["q_spread"]),
     }
-    return [f"{kind} ({listed(_counts(runs, troubled))})." for kind, troubled in kinds.items() if troubled.any()]
-
-
-def _counts(runs: pd.DataFrame, troubled: pd.Series) -> list[str]:
-    """Returns, per method and game with troubled runs, "XTRA on Pong in 2 of 5 runs", or "XTRA on Pong" where all are."""
-    words = []
-    for (method, game), of_method in troubled.groupby([runs["method"], runs["game"]], sort=False):
-        if of_method.all():
-            words.append(f"{method} on {game}")
-        elif of_method.any():
-            words.append(f"{method} on {game} in {of_method.sum()} of {len(of_method)} runs")
-    return words
+    warnings = []
+    for kind, (larger, smaller) in kinds.items():
+        # What a run did not measure is neither well nor ill.
+        measured = (larger - smaller).dropna().gt(0.0).groupby([runs["method"], runs["game"]], sort=False)
+        counts = [
+            f"{method} on {game} in {troubled.sum()} of {counted(len(troubled), 'run')}"
+            for (method, game), troubled in measured
+            if troubled.any()
+        ]
+        if counts:
+            warnings.append(f"{kind} ({'; '.join(counts)}).")
+    return warnings
 
 
 def diagnostics_section(findings: Findings) -> Section | None:

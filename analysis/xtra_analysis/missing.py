@@ -67,7 +67,7 @@ def _not_asked_for(left_out: list[tuple[str, str, int]]) -> str:
 
 
 def incomplete_methods(findings: Findings) -> list[Paragraph]:
-    """Warns of each method without any score on a game that others have: its aggregates are of other games. Where methods leave
+    """Warns of methods without any score on a game that others have: their aggregates are of other games. Where methods leave
     their own source games out it says so once."""
     if findings.study.record.proves == "wiring":
         return []
@@ -81,14 +81,17 @@ def incomplete_methods(findings: Findings) -> list[Paragraph]:
             "compare them game by game."
         )
     ]
+    lacking: dict[str, list[str]] = {}
+    for name, own in games.items():
+        if own != everywhere and (len(planned) == 1 or name not in planned):
+            lacking.setdefault(listed(sorted(everywhere - own)), []).append(name)
     return opening * (len(planned) > 1) + [
         Paragraph(
-            f"{name} has no score on {listed(sorted(everywhere - own))}; its aggregates are over other games than those of "
-            "complete methods and cannot be compared with them.",
+            f"No score on {absent}: {listed(names)}. Their aggregates are over other games than those of complete methods, and "
+            "cannot be compared with them.",
             warning=True,
         )
-        for name, own in games.items()
-        if own != everywhere and (len(planned) == 1 or name not in planned)
+        for absent, names in lacking.items()
     ]
 
 

@@ -144,7 +144,7 @@ def _sentence(spread: Spread, seeds: int) -> str:
 def _of_what_is_left_out(spread: Spread) -> str:
     if not spread.left_out:
         return ""
-    return f" That leaves out {listed(list(spread.left_out))}, where no method's mean is clear of 0: over all games it sees less."
+    return f" That leaves out {listed(list(spread.left_out))}, where no method's mean is clear of 0."
 
 
 def _needed(spread: Spread) -> Table:

@@ -24,11 +24,10 @@ The 95 % intervals of this report are made for few seeds: Student's t on the boo
 degrees of freedom as the games support. rliable's percentile interval is drawn beside it because other papers
 give it; with three to five seeds it misses the truth more often than it says. Both were measured by
 analysis/coverage_study.py for 10 and 26 games with 3 and 5 seeds, with the outcome in
-results/ours/interval_coverage.csv. With fewer games those of ratios and differences hold what they say, but
-others can hold less (interval_coverage_few_games.csv): of a single game
-with 5 seeds and rare breakthroughs, the mean in 78 % of studies. There is no interval from one seed, nor from
-seeds that all scored alike, nor of P(better) where in every game all runs of one method are above all of the
-other.
+results/ours/interval_coverage.csv. With 1 to 5 games those of ratios and differences held what they say, but
+others can hold less (results/ours/interval_coverage_few_games.csv): of a single game with 5 seeds and rare
+breakthroughs, the mean in 78 % of studies. There is no interval from one seed, nor from seeds that all scored
+alike, nor of P(better) where in every game all runs of one method are above all of the other.
 
 Resampling is stratified by game: {AGGREGATE_REPS:,} resamples for aggregates, {RATIO_REPS:,} for ratios,
 {IMPROVEMENT_REPS:,} for the probability of improvement, {CURVE_REPS:,} for each point of a curve.

@@ -80,7 +80,7 @@ def test_each_kind_of_trouble_is_told_with_its_method_and_game(change: dict[tupl
     table = pd.concat([rows(HEALTHY), rows(HEALTHY | change, method="Other")], ignore_index=True)
     (warning,) = warnings_about(last_diagnostics(table))
     assert warning.startswith(sentence)
-    assert "(Other on Pong)" in warning
+    assert "(Other on Pong in 1 of 1 run)" in warning
 
 
 def test_a_run_that_learned_nothing_is_told_of_though_the_mean_looks_healthy() -> None:
@@ -95,6 +95,9 @@ def test_runs_that_did_not_measure_q_are_shown_without_it() -> None:
     frame = last_diagnostics(rows(older))
     assert frame[["q_spread", "q_shift"]].isna().all(axis=None)
     assert warnings_about(frame) == []
+    troubled = rows(HEALTHY | {("q_shift", 0): 0.4}, seed=1)
+    (warning,) = warnings_about(last_diagnostics(pd.concat([rows(older), troubled, rows(HEALTHY, seed=2)], ignore_index=True)))
+    assert "(EfficientZero on Pong in 1 of 2 runs)" in warning
     mixed = means_over_seeds(last_diagnostics(pd.concat([rows(older), rows(HEALTHY, method="Other")], ignore_index=True)))
     spread = mixed.set_index("method")["q_spread"]
     assert spread["Other"] == pytest.approx(0.3)

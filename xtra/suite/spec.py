@@ -57,7 +57,7 @@ class MethodSpec(Config):
     agent: str | None = Field(None, json_schema_extra=_one_of(AGENTS), examples=["efficientzero"])
     """The agent; inherited from `base`, else efficientzero."""
     base: str | None = Field(None, examples=["EfficientZero"])
-    """Another method of this suite whose agent, preset and `set` this one starts from."""
+    """Another method of this suite whose agent, preset, sources, source method, targets and `set` this one starts from."""
     preset: str | None = Field(None, json_schema_extra=_one_of(PRESETS), examples=["small"])
     """A preset of its own, in place of the suite's."""
     sources: tuple[SourceName, ...] | None = Field(None, min_length=1, examples=[["Carnival", "Phoenix"]])
