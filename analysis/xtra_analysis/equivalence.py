@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -100,14 +101,33 @@ def judge_equivalence(study: Study) -> pd.DataFrame:
         return pd.DataFrame(columns=EQUIVALENCE_COLUMNS)
     table = areas(curves[curves["method"].isin(study.learners)])
     references = [name for name in dict.fromkeys((study.baseline, primary_method(study))) if name in study.learners]
-    parts = [_against(table, str(reference), study.learners, margin, study.looks) for reference in references]
+    parts = [_judged(_tests(table, str(reference), study.learners, margin), study.looks) for reference in references]
     if len(references) == 2:  # the two against one another stand once, under the baseline
         parts[1] = parts[1][parts[1]["method"] != references[0]]
     rows = [part for part in parts if len(part)]
     return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=EQUIVALENCE_COLUMNS)
 
 
-def _against(table: pd.DataFrame, reference: str, methods: list[str], margin: float, looks: int) -> pd.DataFrame:
+def judge_each_game(study: Study) -> pd.DataFrame:
+    """Judges every learning method against the baseline in each game by itself, where a mean over games would hide that a
+    method helps in one and harms in another. Column `game` besides; empty without a margin, or where there is one game.
+
+    P-values are corrected over all methods and games together.
+    """
+    margin, curves = study.record.equivalence_margin, study.tables["curves"]
+    none = pd.DataFrame(columns=[*EQUIVALENCE_COLUMNS, "game"])
+    if margin is None or curves.empty or study.baseline not in study.learners:
+        return none
+    table = areas(curves[curves["method"].isin(study.learners)])
+    parts = [
+        _tests(part, str(study.baseline), study.learners, margin).assign(game=game)
+        for game, part in table.groupby("game", sort=False)
+    ]
+    return _judged(pd.concat(parts, ignore_index=True), study.looks) if len(parts) > 1 else none
+
+
+def _tests(table: pd.DataFrame, reference: str, methods: list[str], margin: float) -> pd.DataFrame:
+    """Tests each method's areas against the reference's, in the games and with the seeds that both have."""
     wide = table.pivot(index=["seed", "game"], columns="method", values="value")
     rows = []
     for method in methods:
@@ -120,7 +140,11 @@ def _against(table: pd.DataFrame, reference: str, methods: list[str], margin: fl
         rows.append(
             {"method": method, "reference": reference, "num_games": paired.shape[1], "num_seeds": len(paired)} | vars(test)
         )
-    frame = pd.DataFrame(rows, columns=EQUIVALENCE_COLUMNS)
+    return pd.DataFrame(rows, columns=EQUIVALENCE_COLUMNS)
+
+
+def _judged(frame: pd.DataFrame, looks: int) -> pd.DataFrame:
+    """Corrects the p-values of tests that stand in one table, and gives the verdicts."""
     for column in ("p_difference", "p_equivalence"):
         frame[column] = np.minimum(1.0, holm(frame[column].to_numpy(dtype=np.float64)) * looks)
     return frame.assign(verdict=[_verdict(row) for row in frame.itertuples()])
@@ -168,6 +192,9 @@ def equivalence_section(findings: Findings) -> Section | None:
     for place, (reference, part) in enumerate(table.groupby("reference", sort=False)):
         name = "equivalence" if place == 0 else f"equivalence_{place + 1}"
         blocks += [_picture(name, str(reference), part, margin), _table(name, str(reference), part)]
+    of_games = judge_each_game(findings.study)
+    if len(of_games):
+        blocks.append(_table_of_games(of_games))
     return Section("equivalence", TITLE, blocks)
 
 
@@ -212,3 +239,25 @@ def _table(name: str, reference: str, part: pd.DataFrame) -> Table:
         "verdict: runs that either learn or do not may all agree by chance."
     ]
     return Table(name, f"Against {reference}", part, columns, notes)
+
+
+def _table_of_games(tests: pd.DataFrame) -> Table:
+    """Makes a row per method, and a column per game."""
+    cells = {(row.method, row.game): _difference_and_verdict(row) for row in tests.itertuples()}
+
+    def column_of(game: str) -> Column:
+        return Column(game, lambda row: cells.get((row.method, game), NONE))
+
+    columns = [Column("Method", lambda row: row.method, numeric=False), *map(column_of, dict.fromkeys(tests["game"]))]
+    note = (
+        "The same differences in each game by itself, with 95 % intervals, and the verdict where there is one. P-values are "
+        "corrected for all methods and games of this table together."
+    )
+    methods = tests[["method"]].drop_duplicates()
+    reference = tests["reference"].iloc[0]
+    return Table("equivalence_games", f"Against {reference}, game by game", methods, columns, [note], tests, "with p-values")
+
+
+def _difference_and_verdict(row: Any) -> str:
+    verdict = "" if row.verdict == "undecided" else f", {row.verdict}"
+    return f"{number(row.estimate)} ({span(row.low, row.high)}){verdict}"

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from scipy import stats
 from xtra_analysis import InputError, write_report
 from xtra_analysis.analyse import analyse
-from xtra_analysis.equivalence import FEWEST_SEEDS, equivalence_section, judge_equivalence, paired_test
+from xtra_analysis.equivalence import FEWEST_SEEDS, equivalence_section, judge_each_game, judge_equivalence, paired_test
 from xtra_analysis.learning_curves import areas
-from xtra_analysis.page import Paragraph
+from xtra_analysis.page import Paragraph, Table
 from xtra_analysis.study import read_study
 from xtra_analysis.synthetic import METHODS
 
@@ -119,6 +119,36 @@ def test_a_report_judges_each_learner_against_the_baseline_and_the_primary_metho
     assert "Better, worse or equivalent" in page and "suite sets on the normalized scale" in page
 
 
+def test_a_method_that_helps_in_one_game_and_harms_in_another_is_seen_to_do_both(make_run: MakeRun) -> None:
+    study = read_study([make_run("run", games=("Alien", "Amidar"), seeds=range(6), equivalence_margin=0.05)])
+    rows = study.tables["curves"]
+    gain = rows["game"].map({"Alien": 0.5, "Amidar": -0.5}) * (rows["method"] == METHODS[1].name)
+    study.tables["curves"] = rows.assign(normalized=gain + 0.001 * rows["seed"] ** 2 * (rows["method"] == METHODS[1].name))
+    assert list(judge_equivalence(study)["verdict"]) == ["equivalent"]
+    table = judge_each_game(study).set_index("game")
+    assert dict(table["verdict"]) == {"Alien": "better", "Amidar": "worse"}
+    assert table.loc["Alien", "estimate"] == pytest.approx(0.5 + 0.055 / 6)
+    section = equivalence_section(analyse(study))
+    assert section is not None
+    by_game = next(block for block in section.blocks if isinstance(block, Table) and block.name == "equivalence_games")
+    (row,) = by_game.rows
+    assert [cell.text.rpartition(", ")[2] for cell in row.cells[1:]] == ["better", "worse"]
+
+
+def test_game_by_game_p_values_are_corrected_for_all_games(make_run: MakeRun) -> None:
+    """Holm's method for two: the smaller p-value twice, and the larger one, or that."""
+    study = read_study([make_run("run", games=("Alien", "Amidar"), seeds=range(6), equivalence_margin=0.05)])
+    together, rows = judge_each_game(study).set_index("game")["p_difference"], study.tables["curves"]
+    alone = {}
+    for game in ("Alien", "Amidar"):
+        study.tables["curves"] = rows[rows["game"] == game]
+        assert judge_each_game(study).empty  # one game is what the main table tells
+        alone[game] = judge_equivalence(study)["p_difference"].iloc[0]
+    first, second = sorted(alone, key=lambda game: alone[game])
+    assert together[first] == pytest.approx(2 * alone[first])
+    assert together[second] == pytest.approx(max(2 * alone[first], alone[second]))
+
+
 def test_a_margin_that_nothing_can_be_judged_by_is_named(make_run: MakeRun, tmp_path: Path) -> None:
     one_seed = make_run("run", seeds=range(1), equivalence_margin=0.1)
     page = write_report([one_seed], tmp_path / "one").read_text(encoding="utf-8")
@@ -142,17 +172,19 @@ def test_two_runs_with_different_margins_make_no_report(make_run: MakeRun) -> No
         read_study(runs)
 
 
-def significant_studies(num_seeds: int) -> float:
-    """The share of studies in which one of 14 methods is told from the first, with Holm's correction, where all 15 learn in half
-    of their runs."""
+def significant_studies(num_seeds: int, num_games: int = 1) -> float:
+    """The share of studies in which one of 14 methods is told from the first in some game, with Holm's correction over methods
+    and games, where all 15 learn in half of their runs."""
     random = np.random.default_rng(num_seeds)
-    scores = (random.random((3_000, 15, num_seeds)) < 0.5) + 0.02 * random.standard_normal((3_000, 15, num_seeds))
-    p_values = stats.ttest_1samp(scores[:, 1:] - scores[:, :1], 0.0, axis=2).pvalue
-    return float((14 * p_values.min(axis=1) < 0.05).mean())
+    shape = (3_000, num_games, 15, num_seeds)
+    scores = (random.random(shape) < 0.5) + 0.02 * random.standard_normal(shape)
+    p_values = stats.ttest_1samp(scores[:, :, 1:] - scores[:, :, :1], 0.0, axis=3).pvalue
+    return float((14 * num_games * p_values.min(axis=(1, 2)) < 0.05).mean())
 
 
 def test_verdicts_begin_where_runs_that_learn_or_do_not_are_seldom_told_apart_by_chance() -> None:
     assert significant_studies(FEWEST_SEEDS) < 0.05 < significant_studies(FEWEST_SEEDS - 1)
+    assert significant_studies(FEWEST_SEEDS, num_games=3) < 0.09
 
 
 def test_below_the_fewest_seeds_nothing_is_decided(make_run: MakeRun) -> None:
