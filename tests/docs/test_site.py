@@ -95,7 +95,7 @@ def test_the_speed_of_the_search_is_what_was_measured() -> None:
 def test_the_readme_is_short_and_tells_what_the_committed_rows_say() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     words = [word for word in text.split() if any(letter.isalnum() for letter in word)]  # bars of tables are none
-    assert len(words) < 900
+    assert len(words) < 1_000
     # Where the rows are measured again, the figure is drawn again, too: python docs/site/figure.py
     curves = pd.read_csv(ROOT / "results" / "ours" / "catch_transfer" / "curves.csv")
     steps = env_steps_to_threshold(curves, 0.8).groupby("method")["env_steps"].mean()
