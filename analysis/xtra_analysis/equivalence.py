@@ -96,10 +96,9 @@ def judge_equivalence(study: Study) -> pd.DataFrame:
     Methods are compared in the games and with the seeds that both have; games count equally. P-values are corrected by Holm's
     method over those compared with one reference, and multiplied by `study.looks`.
     """
-    margin, curves = study.record.equivalence_margin, study.tables["curves"]
-    if margin is None or curves.empty:
+    margin, table = study.record.equivalence_margin, _areas_of_learners(study)
+    if margin is None or table is None:
         return pd.DataFrame(columns=EQUIVALENCE_COLUMNS)
-    table = areas(curves[curves["method"].isin(study.learners)])
     references = [name for name in dict.fromkeys((study.baseline, primary_method(study))) if name in study.learners]
     parts = [_judged(_tests(table, str(reference), study.learners, margin), study.looks) for reference in references]
     if len(references) == 2:  # the two against one another stand once, under the baseline
@@ -110,20 +109,27 @@ def judge_equivalence(study: Study) -> pd.DataFrame:
 
 def judge_each_game(study: Study) -> pd.DataFrame:
     """Judges every learning method against the baseline in each game by itself, where a mean over games would hide that a
-    method helps in one and harms in another. Column `game` besides; empty without a margin, or where there is one game.
+    method helps in one and harms in another. Column `game` besides; empty without a margin, or where only one game has pairs.
 
     P-values are corrected over all methods and games together.
     """
-    margin, curves = study.record.equivalence_margin, study.tables["curves"]
-    none = pd.DataFrame(columns=[*EQUIVALENCE_COLUMNS, "game"])
-    if margin is None or curves.empty or study.baseline not in study.learners:
-        return none
-    table = areas(curves[curves["method"].isin(study.learners)])
-    parts = [
-        _tests(part, str(study.baseline), study.learners, margin).assign(game=game)
-        for game, part in table.groupby("game", sort=False)
-    ]
-    return _judged(pd.concat(parts, ignore_index=True), study.looks) if len(parts) > 1 else none
+    margin, table = study.record.equivalence_margin, _areas_of_learners(study)
+    if margin is None or table is None:
+        return pd.DataFrame(columns=[*EQUIVALENCE_COLUMNS, "game"])
+    parts = []
+    for game, of_game in table.groupby("game", sort=False):
+        tests = _tests(of_game, str(study.baseline), study.learners, margin)
+        if len(tests):
+            parts.append(tests.assign(game=game))
+    if len(parts) < 2:
+        return pd.DataFrame(columns=[*EQUIVALENCE_COLUMNS, "game"])
+    return _judged(pd.concat(parts, ignore_index=True), study.looks)
+
+
+def _areas_of_learners(study: Study) -> pd.DataFrame | None:
+    """Computes the area under the curve of each run of a method that learns; None where there are no curves."""
+    curves = study.tables["curves"]
+    return None if curves.empty else areas(curves[curves["method"].isin(study.learners)])
 
 
 def _tests(table: pd.DataFrame, reference: str, methods: list[str], margin: float) -> pd.DataFrame:

@@ -65,7 +65,7 @@ class Spread:
 
 
 def relative_spread(complete: pd.DataFrame, methods: list[str]) -> Spread | None:
-    """Computes the spread of raw scores between runs of those methods, in each game from those whose mean is clear of 0; None
+    """Computes the spread of raw scores between runs of those methods, in each game over those whose mean is clear of 0; None
     where no game has two runs of such a method."""
     part = complete[complete["method"].isin(methods)]
     variances: dict[str, list[float]] = {}

@@ -135,6 +135,15 @@ def test_a_method_that_helps_in_one_game_and_harms_in_another_is_seen_to_do_both
     assert [cell.text.rpartition(", ")[2] for cell in row.cells[1:]] == ["better", "worse"]
 
 
+def test_a_game_without_pairs_is_left_out_of_what_is_judged_game_by_game(make_run: MakeRun) -> None:
+    study = read_study([make_run("run", games=("Alien", "Amidar", "Assault"), seeds=range(6), equivalence_margin=0.05)])
+    rows = study.tables["curves"]
+    study.tables["curves"] = rows[(rows["game"] != "Amidar") | (rows["seed"] == 0)]
+    assert set(judge_each_game(study)["game"]) == {"Alien", "Assault"}
+    study.tables["curves"] = rows[(rows["game"] == "Alien") | (rows["seed"] == 0)]
+    assert judge_each_game(study).empty
+
+
 def test_game_by_game_p_values_are_corrected_for_all_games(make_run: MakeRun) -> None:
     """Holm's method for two: the smaller p-value twice, and the larger one, or that."""
     study = read_study([make_run("run", games=("Alien", "Amidar"), seeds=range(6), equivalence_margin=0.05)])
