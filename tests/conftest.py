@@ -1,13 +1,16 @@
 """What all tests need, whichever of them share a process."""
 
 import os
+import random
 import sys
 import tempfile
 import tomllib
 from importlib.metadata import entry_points
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 # submitit configures logging when it is imported, and that closes every handler there is. absl, which rliable imports, has one
 # that writes to what standard error was when absl was imported: in a test, the file in which pytest captures. Imported first,
@@ -43,3 +46,10 @@ def pytest_configure(config: pytest.Config) -> None:
     selection = str(config.getoption("markexpr", ""))
     if "gpu" not in selection.replace("not gpu", ""):
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+
+def pytest_runtest_setup() -> None:
+    """Seeds what tests draw without a generator of their own, so that no test depends on those that ran before it in its process."""
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)

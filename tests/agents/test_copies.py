@@ -134,6 +134,8 @@ def test_a_copy_saves_nothing_but_its_parameters_and_statistics() -> None:
 @torch.no_grad()
 def test_layers_that_apply_their_relu_keep_their_parameters_and_names() -> None:
     layers = nn.Sequential(nn.Conv2d(2, 3, 1), nn.Identity(), nn.ReLU(), nn.Flatten(), nn.Linear(3, 4), nn.Identity(), nn.ReLU())
+    for layer in (layers[0], layers[4]):
+        layer.bias[0] = -10.0  # so that there is something to cut off, whatever the other weights are
     images, names = torch.randn(5, 2, 1, 1, generator=torch.Generator().manual_seed(0)), list(layers.state_dict())
     expected = layers(images)
     places = [parameter.data_ptr() for parameter in layers.parameters()]
