@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 # submitit configures logging when it is imported, and that closes every handler there is. absl, which rliable imports, has one
 # that writes to what standard error was when absl was imported: in a test, the file in which pytest captures. Imported first,
 # submitit finds no handler to close.
 import submitit.core.logger  # noqa: F401
+import torch
 
 PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
 
@@ -49,7 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_runtest_setup() -> None:
-    """Seeds what tests draw without a generator of their own, so that no test depends on those that ran before it in its process."""
+    """Seeds what tests draw without a generator of their own, so that none depends on those that its process ran before."""
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
