@@ -16,6 +16,12 @@ import pytest
 # submitit finds no handler to close.
 import submitit.core.logger  # noqa: F401
 import torch
+from hypothesis import HealthCheck, settings
+
+# One commit, one verdict: the same examples every time, on any machine. `--hypothesis-profile explore` looks for others.
+settings.register_profile("explore", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("repeatable", settings.get_profile("explore"), derandomize=True)
+settings.load_profile("repeatable")
 
 PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
 

@@ -51,7 +51,7 @@ def test_steps_enter_the_running_statistics_by_their_times_whatever_the_order_of
 @given(
     num_steps=st.integers(1, 4), num_samples=st.integers(2, 5), images=st.booleans(), momentum=st.sampled_from([0.1, 1.0, None])
 )
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_joined_steps_are_one_call_per_step(num_steps: int, num_samples: int, images: bool, momentum: float | None) -> None:
     """Outputs, gradients of inputs and weights, and running statistics; those of a frozen layer stay."""
     torch.manual_seed(num_steps)

@@ -72,7 +72,7 @@ shapes = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**32), changes=shapes)
 def test_in_float64_a_copy_infers_what_the_network_infers(seed: int, changes: dict[str, Any]) -> None:
     network = random_network(seed, changes).double()
@@ -81,7 +81,7 @@ def test_in_float64_a_copy_infers_what_the_network_infers(seed: int, changes: di
     )
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**32), changes=shapes)
 def test_in_float32_a_copy_infers_what_the_network_infers_in_float64(seed: int, changes: dict[str, Any]) -> None:
     """Rounding is some 1e-5 of the largest output here. Variances of 0.001 would enlarge it thirtyfold in each layer, as much for
@@ -98,7 +98,7 @@ def test_folding_leaves_no_batch_norm_but_that_of_the_lstm() -> None:
     ]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**32), changes=shapes)
 def test_joined_heads_infer_what_they_are_made_of_and_follow_its_weights(seed: int, changes: dict[str, Any]) -> None:
     """The form for GPUs, on CPU, in float64."""

@@ -29,7 +29,7 @@ def test_a_stack_lies_oldest_frame_first_in_channels_of_0_to_1() -> None:
     assert observation.tolist() == [[[[0, torch.tensor(51 / 255).item()]], [[torch.tensor(102 / 255).item(), 1]]]]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     shape=st.tuples(st.integers(1, 5), st.integers(4, 7), st.integers(1, 9), st.integers(1, 9), st.sampled_from([1, 3])),
     stack=st.integers(1, 4),

@@ -200,7 +200,7 @@ def test_a_memo_takes_8_bytes_a_position_beside_the_answers() -> None:
     assert sum(array.nbytes for array in Memo((100, 2), (18,)).state().values()) == 200 * (18 * 4 + 8)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 2**32 - 1))
 def test_of_each_pending_place_the_first_entry_is_computed(seed: int) -> None:
     rng = np.random.default_rng(seed)

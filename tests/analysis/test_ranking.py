@@ -51,7 +51,7 @@ def test_tau_by_hand() -> None:
     assert np.isnan(kendall_tau(array([1, np.nan]), array([1, 2]))).all()
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(2, 9), st.integers(0, 10_000))
 def test_tau_is_scipys_where_nothing_is_tied(size: int, seed: int) -> None:
     one, other = np.random.default_rng(seed).normal(size=(2, size))

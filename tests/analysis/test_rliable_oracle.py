@@ -30,7 +30,7 @@ def scores_of(seed: int, shape: tuple[int, int], ties: bool = False) -> Array:
 
 
 @given(seed=st.integers(0, 2**32), shape=shapes, ties=st.booleans())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_point_estimates_equal_rliables(seed: int, shape: tuple[int, int], ties: bool) -> None:
     scores = scores_of(seed, shape, ties)
     for name, oracle in ORACLES.items():
@@ -40,7 +40,7 @@ def test_point_estimates_equal_rliables(seed: int, shape: tuple[int, int], ties:
 @given(
     seed=st.integers(0, 2**32), runs=st.tuples(st.integers(1, 8), st.integers(1, 8)), games=st.integers(1, 8), ties=st.booleans()
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_probability_of_improvement_equals_rliables(seed: int, runs: tuple[int, int], games: int, ties: bool) -> None:
     ours, theirs = scores_of(seed, (runs[0], games), ties), scores_of(seed + 1, (runs[1], games), ties)
     oracle = metrics.probability_of_improvement(ours, theirs)
@@ -48,7 +48,7 @@ def test_probability_of_improvement_equals_rliables(seed: int, runs: tuple[int, 
 
 
 @given(seed=st.integers(0, 2**32), shape=shapes)
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_performance_profiles_equal_rliables(seed: int, shape: tuple[int, int]) -> None:
     scores, thresholds = scores_of(seed, shape), np.linspace(0.0, 3.0, 7)
     np.testing.assert_allclose(
@@ -90,7 +90,7 @@ def test_resamples_of_ragged_games_stay_within_their_game() -> None:
 
 
 @given(seed=st.integers(0, 2**32), shape=st.tuples(st.integers(2, 6), st.integers(2, 6)))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_games_count_equally_however_many_runs_they_have(seed: int, shape: tuple[int, int]) -> None:
     """Doubling every run of one game changes no aggregate of the means, and the weighted IQM not beyond its trimming steps."""
     scores = scores_of(seed, shape)

@@ -44,7 +44,7 @@ def test_two_against_two_by_hand() -> None:
 
 
 @given(seed=st.integers(0, 2**32), ragged=st.booleans())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_it_counts_what_brute_force_counts_with_ties_and_unequal_runs(seed: int, ragged: bool) -> None:
     random = np.random.default_rng(seed)
     scores, baseline = random.integers(0, 4, (3, 2)).astype(float), random.integers(0, 4, (3, 2)).astype(float)

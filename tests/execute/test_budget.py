@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
@@ -39,7 +39,6 @@ def job(name: str, steps: int = 1) -> Job:
     return Job("count", 1, {"name": name, "steps": steps})
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])  # a busy machine draws slowly
 @given(st.floats(1, 1e6), st.floats(0, 2e6), st.floats(0, 1e6))
 def test_a_job_fits_when_what_it_still_needs_is_less_than_what_is_left(budget: float, needed: float, done: float) -> None:
     asked = job("a")

@@ -92,7 +92,7 @@ def test_equal_networks_are_equal_bytes_whatever_order_they_were_built_in() -> N
 WHOLE = network_bytes(SMALL, HEADER)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.integers(0, len(WHOLE) * 8 - 1), st.booleans())
 def test_a_bit_that_flipped_and_an_end_that_is_missing_are_told(
     tmp_path_factory: pytest.TempPathFactory, bit: int, cut: bool

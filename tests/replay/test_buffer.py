@@ -120,7 +120,7 @@ def test_the_oldest_rows_make_room_and_what_remains_is_intact() -> None:
     assert (stacks == oldest).all()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     ends=st.lists(st.lists(st.booleans(), min_size=2, max_size=2), min_size=1, max_size=60),
     stop=st.integers(0, 60),
@@ -197,7 +197,7 @@ def test_final_frames_go_with_the_rows_that_they_follow_and_survive_on_disk(tmp_
         assert each.final_frames.read(slots, envs)[:, 0, 0, 0].tolist() == [104, 108]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     size=st.sampled_from([1, 2, FAN_OUT, FAN_OUT + 1, FAN_OUT**2 + 3]),
     empty=st.floats(0.0, 0.99),
@@ -224,7 +224,7 @@ def test_no_place_of_mass_zero_is_found_however_sums_are_rounded() -> None:
         assert (masses[tree.find(shares)] > 0).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     ends=st.lists(st.lists(st.booleans(), min_size=2, max_size=2), min_size=8, max_size=80),
     capacity=st.sampled_from([20, 40, 1000]),

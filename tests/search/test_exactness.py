@@ -40,13 +40,13 @@ def problems(most_simulations: int = 24, most_actions: int = 40) -> st.SearchStr
     )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(problems())
 def test_the_native_engine_equals_the_definition(problem: Problem) -> None:
     assert_same_search(problem.run(engine="reference"), problem.run())
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(problems())
 def test_every_instruction_set_gives_the_same_bits(problem: Problem) -> None:
     best = problem.run()
@@ -54,13 +54,13 @@ def test_every_instruction_set_gives_the_same_bits(problem: Problem) -> None:
         assert_same_search(problem.run(engine=engine), best)
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(problems(most_simulations=8, most_actions=70))
 def test_an_emulated_warp_equals_the_definition(problem: Problem) -> None:
     assert_same_search(problem.run(engine="reference"), problem.run(engine="emulated_warp"))
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(problems())
 def test_offloaded_trees_equal_the_engine_that_keeps_latents(problem: Problem) -> None:
     assert_same_search(problem.run(engine="offload"), problem.run())

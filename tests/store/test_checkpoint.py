@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from xtra.store.checkpoint import Checkpoints
@@ -33,7 +33,6 @@ def test_the_newest_is_loaded_and_only_the_last_two_are_kept(tmp_path: Path) -> 
     assert len(list(tmp_path.iterdir())) == 2
 
 
-@settings(deadline=None)  # it waits for the disk
 @given(content=st.binary(min_size=1, max_size=200), data=st.data())
 def test_a_newest_checkpoint_cut_anywhere_gives_way_to_the_previous_one(content: bytes, data: st.DataObject) -> None:
     with TemporaryDirectory() as directory:
@@ -44,7 +43,6 @@ def test_a_newest_checkpoint_cut_anywhere_gives_way_to_the_previous_one(content:
         assert latest(checkpoints) == (1, b"good")
 
 
-@settings(deadline=None)  # it waits for the disk
 @given(content=st.binary(min_size=1, max_size=200), data=st.data())
 def test_one_flipped_bit_is_noticed(content: bytes, data: st.DataObject) -> None:
     with TemporaryDirectory() as directory:

@@ -15,7 +15,7 @@ from typing import Any
 
 import psutil
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from xtra.store import claim as claims
@@ -98,7 +98,6 @@ def test_resources_are_kept_with_the_job_but_not_in_its_key(store: Store) -> Non
     assert store.job(JOB.key).resources.cpus == 8
 
 
-@settings(deadline=None)  # it waits for the disk
 @given(cut=st.floats(0, 0.98))
 def test_a_cut_job_record_is_named_and_mended_by_the_next_plan(tmp_path_factory: pytest.TempPathFactory, cut: float) -> None:
     store = Store(tmp_path_factory.mktemp("store"))

@@ -189,7 +189,7 @@ def test_yaml_1_2_numbers_are_numbers(tmp_path: Path) -> None:
 fragments = st.sampled_from(["\n", "  ", "\t", "- ", "---\n", "&a", "*a", "!!int ", "null", "<<", *"{}[]:'\"|#é\\?%0"])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.tuples(st.integers(0, len(SOUND)), st.integers(0, 30), fragments), min_size=1, max_size=4))
 def test_a_mangled_suite_is_loaded_or_refused_and_never_crashes(edits: list[tuple[int, int, str]]) -> None:
     text = SOUND

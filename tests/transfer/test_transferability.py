@@ -82,7 +82,7 @@ def test_cka_by_hand() -> None:
     assert linear_cka(line, np.ones((3, 2))) == 0.0
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(0, 10_000), st.floats(0.1, 10.0))
 def test_neither_turning_nor_scaling_features_changes_cka(seed: int, scale: float) -> None:
     features, others = normal(seed, 9, 4), normal(seed + 1, 9, 3)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from xtra.agents.curl.batch import CurlBatch, NStepTransitions, Tasks, make_batch
@@ -40,7 +40,6 @@ def test_a_moved_distribution_is_split_over_neighbouring_atoms(
     torch.testing.assert_close(projected, torch.tensor([expected]).float())
 
 
-@settings(deadline=None)
 @given(st.floats(-1, 1), st.floats(0, 0.5), st.lists(st.floats(0.01, 1), min_size=5, max_size=5))
 def test_a_projection_keeps_mass_and_mean_inside_the_range(returns: float, discount: float, masses: list[float]) -> None:
     probabilities = torch.tensor([masses], dtype=torch.float64)
