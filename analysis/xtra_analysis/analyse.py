@@ -8,7 +8,7 @@ import pandas as pd
 
 from xtra_analysis.aggregates import estimate
 from xtra_analysis.comparison import COMPARISON_COLUMNS, compare, compare_variants
-from xtra_analysis.equivalence import judge_equivalence
+from xtra_analysis.equivalence import judge_each_game, judge_equivalence
 from xtra_analysis.findings import Findings
 from xtra_analysis.games import GAME_RATIO_COLUMNS, compare_games
 from xtra_analysis.learning_curves import CURVE_COLUMNS, relative_efficiency, sample_efficiency
@@ -46,6 +46,7 @@ def _estimates(study: Study, seed: int) -> Findings:
         game_ratios=compare_games(scores, ratio_baseline, seed) if ratio_baseline else pd.DataFrame(columns=GAME_RATIO_COLUMNS),
         ablations=_corrected_for_looks(study, compare_variants(study, seed)),
         equivalence=judge_equivalence(study),
+        equivalence_by_game=judge_each_game(study),
         profiles=performance_profiles(scores, seed=seed),
         worst_case=worst_case(scores),
         time_to_threshold=time_to_threshold(curves, study.record.score_threshold, study.baseline, seed, study.looks),

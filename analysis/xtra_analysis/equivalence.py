@@ -24,7 +24,7 @@ from xtra_analysis.matrices import Array
 from xtra_analysis.page import Column, Paragraph, Picture, Section, Table
 from xtra_analysis.significance import holm
 from xtra_analysis.study import Study
-from xtra_analysis.text import NONE, number, probability, short, span
+from xtra_analysis.text import NONE, listed, listed_or_counted, number, probability, short, span
 
 LEVEL = 0.05
 """Level of the tests after Holm's correction."""
@@ -34,6 +34,7 @@ POWER = 0.8
 FEWEST_SEEDS = 5
 """Fewest pairs that get a verdict. Where runs either learn or do not, a few may all agree by chance, and a t-test takes that for
 certainty: of studies with 14 equal methods it finds a difference in 23 % at three pairs, 8 % at four and 2 % at five."""
+VERDICTS = ("better", "worse", "equivalent", "undecided")
 QUANTILES = 1_000
 """Quantiles of the spread that the power is averaged over."""
 EQUIVALENCE_COLUMNS = [
@@ -198,10 +199,21 @@ def equivalence_section(findings: Findings) -> Section | None:
     for place, (reference, part) in enumerate(table.groupby("reference", sort=False)):
         name = "equivalence" if place == 0 else f"equivalence_{place + 1}"
         blocks += [_picture(name, str(reference), part, margin), _table(name, str(reference), part)]
-    of_games = judge_each_game(findings.study)
-    if len(of_games):
-        blocks.append(_table_of_games(of_games))
+    if len(findings.equivalence_by_game):
+        blocks.append(_table_of_games(findings.equivalence_by_game))
     return Section("equivalence", TITLE, blocks)
+
+
+def game_verdicts_sentence(findings: Findings) -> str | None:
+    """Says in which games the method that the question is about is better than the baseline, worse, equivalent or undecided;
+    None if it is undecided in all."""
+    tests = findings.equivalence_by_game
+    verdicts = tests[tests["method"] == findings.primary].groupby("verdict")["game"].agg(list)
+    if not set(verdicts.index) - {"undecided"}:
+        return None
+    parts = [f"{verdict} on {listed_or_counted(verdicts[verdict], 'game')}" for verdict in VERDICTS if verdict in verdicts]
+    reference = tests["reference"].iloc[0]
+    return f"Game by game, by the area under the learning curve against {reference}'s, {findings.primary} is {listed(parts)}."
 
 
 def _nothing_to_judge(study: Study, margin: float) -> str:

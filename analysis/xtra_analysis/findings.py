@@ -43,8 +43,8 @@ CROWD = 5
 class Findings:
     """The study and its estimates; frames are empty where there is nothing to estimate.
 
-    `comparison`, `game_ratios` and `transfer_matrix` are against the baseline, `ablations` against the primary method,
-    `equivalence` against both.
+    `comparison`, `game_ratios`, `equivalence_by_game` and `transfer_matrix` are against the baseline, `ablations` against the
+    primary method, `equivalence` against both.
     `time_to_threshold` is None where the suite names no score to be reached, or no run has a learning curve.
     """
 
@@ -57,6 +57,7 @@ class Findings:
     game_ratios: pd.DataFrame
     ablations: pd.DataFrame
     equivalence: pd.DataFrame
+    equivalence_by_game: pd.DataFrame
     profiles: pd.DataFrame
     worst_case: pd.DataFrame
     time_to_threshold: TimeToThreshold | None

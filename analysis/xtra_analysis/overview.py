@@ -6,6 +6,7 @@ import pandas as pd
 
 from xtra_analysis.aggregates import plot_aggregates
 from xtra_analysis.columns import GAMES, METHOD, SEEDS, band_text, spoken
+from xtra_analysis.equivalence import game_verdicts_sentence
 from xtra_analysis.findings import Findings
 from xtra_analysis.games import game_scores, mean_text
 from xtra_analysis.learning_curves import plot_efficiency
@@ -14,14 +15,12 @@ from xtra_analysis.missing import incomplete_methods, missing_line
 from xtra_analysis.page import Column, Paragraph, Picture, Section, Table
 from xtra_analysis.published import PROTOCOL
 from xtra_analysis.sources import spread_sentence
-from xtra_analysis.text import NONE, corrected, counted, each, listed, number, p_sign, percent, span
+from xtra_analysis.text import NONE, corrected, counted, each, listed, listed_or_counted, number, p_sign, percent, span
 from xtra_analysis.time_to_threshold import threshold_sentence
 from xtra_analysis.transfer_matrix import matrix_sentence
 
 MOST_RAW = 4
 """Most games whose raw scores the first screen shows."""
-MOST_NAMES = 4
-"""Most games that the first sentence names."""
 
 
 def overview_section(findings: Findings) -> Section:
@@ -157,7 +156,8 @@ def answer(findings: Findings) -> str:
     if matrix and set(study.learners) <= {baseline, *pairs["method"]}:
         # Methods are pairs of games here, of which the first is no more than the others.
         return " ".join(filter(None, (matrix, drawn)))
-    return " ".join(filter(None, (threshold_sentence(findings), _final_sentence(findings, primary), matrix, drawn)))
+    final, by_game = _final_sentence(findings, primary), game_verdicts_sentence(findings)
+    return " ".join(filter(None, (threshold_sentence(findings), final, by_game, matrix, drawn)))
 
 
 def _final_sentence(findings: Findings, primary: str) -> str:
@@ -212,8 +212,7 @@ def _caution(findings: Findings, primary: str, usable: set[str]) -> str:
     ratios = findings.game_ratios
     rows = ratios[(ratios["method"] == primary) & ratios["unstable"] & ratios["game"].isin(list(usable))]
     names = sorted(rows["game"])
-    where = listed(names) if len(names) <= MOST_NAMES else counted(len(names), "game")
-    return f", unstable on {where}" if names else ""
+    return f", unstable on {listed_or_counted(names, 'game')}" if names else ""
 
 
 def _games(findings: Findings, counted_games: set[str], reason: str) -> str:
@@ -222,8 +221,8 @@ def _games(findings: Findings, counted_games: set[str], reason: str) -> str:
     absent = [game for game in games if game not in counted_games]
     if not absent:
         return counted(len(games), "game")
-    names = listed(absent) if len(absent) <= MOST_NAMES else f"{len(absent)} others"
-    return f"{len(games) - len(absent)} of {counted(len(games), 'game')} ({names} left out, {reason})"
+    left_out = f"{listed_or_counted(absent, 'other')} left out, {reason}"
+    return f"{len(games) - len(absent)} of {counted(len(games), 'game')} ({left_out})"
 
 
 def _verdict(findings: Findings, primary: str, ratio: pd.Series) -> str:

@@ -130,6 +130,15 @@ def listed(names: list[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
+MOST_NAMES = 4
+"""Most names that a sentence lists."""
+
+
+def listed_or_counted(names: list[str], noun: str) -> str:
+    """Writes "a, b and c", or "5 games" where names are many."""
+    return listed(names) if len(names) <= MOST_NAMES else counted(len(names), noun)
+
+
 def _minus(text: str) -> str:
     if text.startswith("-"):
         return text[1:] if not text.strip("-0.,") else "−" + text[1:]

@@ -15,6 +15,7 @@ from xtra_analysis import InputError, write_report
 from xtra_analysis.analyse import analyse
 from xtra_analysis.equivalence import FEWEST_SEEDS, equivalence_section, judge_each_game, judge_equivalence, paired_test
 from xtra_analysis.learning_curves import areas
+from xtra_analysis.overview import answer
 from xtra_analysis.page import Paragraph, Table
 from xtra_analysis.study import read_study
 from xtra_analysis.synthetic import METHODS
@@ -128,7 +129,10 @@ def test_a_method_that_helps_in_one_game_and_harms_in_another_is_seen_to_do_both
     table = judge_each_game(study).set_index("game")
     assert dict(table["verdict"]) == {"Alien": "better", "Amidar": "worse"}
     assert table.loc["Alien", "estimate"] == pytest.approx(0.5 + 0.055 / 6)
-    section = equivalence_section(analyse(study))
+    findings = analyse(study)
+    told = f" Game by game, by the area under the learning curve against {METHODS[0].name}'s, {METHODS[1].name} is "
+    assert answer(findings).endswith(told + "better on Alien and worse on Amidar.")
+    section = equivalence_section(findings)
     assert section is not None
     by_game = next(block for block in section.blocks if isinstance(block, Table) and block.name == "equivalence_games")
     (row,) = by_game.rows
