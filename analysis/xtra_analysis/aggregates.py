@@ -39,8 +39,8 @@ from xtra_analysis.text import listed
 TRIMMED_SHARE = 0.25
 """The interquartile mean leaves out a quarter of the runs at each end."""
 IQM_OF_FEW_GAMES = (
-    "The interval of an IQM of 2 to 4 games can hold far less than it says, as little as 18 % in simulated studies; "
-    "the mean's holds more."
+    "The 95 % interval of an IQM of 2 to 4 games can hold the truth far less often than that, as little as 18 % in simulated "
+    "studies; that of the mean holds it more often."
 )
 """A note where a report shows such an IQM; docs/explanation/intervals.md says why."""
 

@@ -72,5 +72,6 @@ def _comparison(study: Study, seed: int) -> pd.DataFrame:
 
 
 def _corrected_for_looks(study: Study, table: pd.DataFrame) -> pd.DataFrame:
-    """Multiplies the tests' p-values by the number of looks that were taken at growing numbers of seeds (Bonferroni)."""
+    """Multiplies p-values by the number of looks at growing numbers of seeds: look k is tested at the level over k. Earlier looks
+    were tested at more, so the chance of a false finding over k looks is at most the level times 1 + 1/2 + … + 1/k."""
     return table.assign(p_holm=(table["p_holm"] * study.looks).clip(upper=1.0))

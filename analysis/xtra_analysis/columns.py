@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from xtra_analysis.page import Column
+from xtra_analysis.significance import LEVEL
+from xtra_analysis.study import Study
 from xtra_analysis.text import NONE, number, runs, span
 
 METHOD = Column("Method", lambda row: row.method, numeric=False)
 GAMES = Column("Games", lambda row: str(row.num_games))
+EQUIVALENCE_TITLE = "Better, worse or equivalent"
+"""The heading of the section that judges areas under learning curves, which others refer to."""
 LOWER_IS_BETTER = "optimality_gap"
 """The one statistic of which this holds."""
 SEEDS = Column("Seeds", lambda row: runs(row.min_runs, row.max_runs))
@@ -26,6 +31,17 @@ def sample_text(rows: pd.DataFrame) -> str:
     """Tells how many games and seeds a figure's estimates come from."""
     games = runs(int(rows["num_games"].min()), int(rows["num_games"].max()))
     return f"Games: {games}; seeds of each: {runs(int(rows['min_runs'].min()), int(rows['max_runs'].max()))}."
+
+
+def looks_note(study: Study) -> str:
+    """Tells which seeds were looked at before, and how that changes p-values."""
+    before = "; then ".join(", ".join(map(str, seeds)) for seeds in study.earlier_seeds)
+    bound = LEVEL * sum(1 / look for look in range(1, study.looks + 1))
+    return (
+        f"Results were seen before all seeds had been run (earlier runs had seeds {before}), so this is look {study.looks}, and "
+        f"corrected p-values are multiplied by {study.looks}. Earlier looks were tested less strictly: the chance of a false "
+        f"finding in any look is at most {100 * bound:.2g} %, not {100 * LEVEL:g} %. Intervals are not corrected."
+    )
 
 
 def band_text(points: pd.DataFrame) -> str:
@@ -45,10 +61,16 @@ def spoken(rows: pd.DataFrame) -> str:
     return "; ".join(f"{row.method} {number(row.estimate)}" for row in last.itertuples()) + "."
 
 
+def in_most_games(row: Any, value: float) -> float:
+    """Returns the value that a row competes with for the best of its column; NaN if other rows are over more games, since scores
+    over different games are not to be ranked."""
+    return value if row.num_games == row.most_games else math.nan
+
+
 def wide_estimates(table: pd.DataFrame) -> pd.DataFrame:
     """Turns rows (method, statistic) into one row per method, with `<statistic>_estimate`, `_low`, `_high`, `_num_games`.
 
-    Methods keep their order; `num_games` is the smallest of the statistics.
+    Methods keep their order; `num_games` is the smallest of the statistics, `most_games` that of the method with most.
     """
     counts = table.groupby("method", sort=False).agg(
         num_games=("num_games", "min"), min_runs=("min_runs", "min"), max_runs=("max_runs", "max")
@@ -56,7 +78,7 @@ def wide_estimates(table: pd.DataFrame) -> pd.DataFrame:
     for statistic, part in table.groupby("statistic", sort=False):
         renamed = part.set_index("method")[["estimate", "low", "high", "num_games"]].add_prefix(f"{statistic}_")
         counts = counts.join(renamed)
-    return counts.reset_index()
+    return counts.assign(most_games=counts["num_games"].max()).reset_index()
 
 
 def estimate_columns(statistic: str, heading: str) -> list[Column]:
@@ -69,6 +91,7 @@ def estimate_columns(statistic: str, heading: str) -> list[Column]:
         return span(getattr(row, f"{statistic}_low"), getattr(row, f"{statistic}_high"))
 
     def value(row: Any) -> float:
-        return float(getattr(row, f"{statistic}_estimate")) * (-1.0 if statistic == LOWER_IS_BETTER else 1.0)
+        sign = -1.0 if statistic == LOWER_IS_BETTER else 1.0
+        return in_most_games(row, sign * float(getattr(row, f"{statistic}_estimate")))
 
     return [Column(heading, estimate, value=value), Column("95 % interval", interval)]

@@ -14,7 +14,18 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from xtra_analysis.aggregates import interquartile_mean
-from xtra_analysis.columns import GAMES, METHOD, SEEDS, estimate_columns, sample_text, spoken, wide_estimates
+from xtra_analysis.columns import (
+    EQUIVALENCE_TITLE,
+    GAMES,
+    METHOD,
+    SEEDS,
+    estimate_columns,
+    in_most_games,
+    looks_note,
+    sample_text,
+    spoken,
+    wide_estimates,
+)
 from xtra_analysis.drawing import RULE, interval_rows, new_figure, reference_line, xtra_style
 from xtra_analysis.findings import Findings, primary_method
 from xtra_analysis.intervals import generator, joint_estimate
@@ -29,7 +40,7 @@ from xtra_analysis.matrices import (
 from xtra_analysis.page import Column, Paragraph, Picture, Section, Table
 from xtra_analysis.significance import holm, permutation_test
 from xtra_analysis.study import Study
-from xtra_analysis.text import NONE, listed, percent, probability, short
+from xtra_analysis.text import NONE, listed, listed_or_counted, percent, probability, short
 
 RATIO_REPS = 10_000
 IMPROVEMENT_REPS = 2_000
@@ -155,11 +166,15 @@ def comparison_section(findings: Findings) -> Section | None:
 def _lead(findings: Findings, baseline: str) -> str:
     if findings.study.ratio_baseline is None:
         return (
-            f"P(better) is the chance that a run of the method beats a run of {baseline} on the same game; games count equally."
+            f"P(better) is the chance that a run of the method scores higher than a run of {baseline} on the same game, ties "
+            "counting half; games count equally."
         )
+    final = "These are final scores"
+    if len(findings.equivalence):
+        final += f' ("{EQUIVALENCE_TITLE}" is about learning curves, where a method that only learns sooner can be better)'
     return (
-        f"In each game a method's mean score is divided by {baseline}'s; games count equally. Both are resampled, so the "
-        f"intervals hold the uncertainty of {baseline} too."
+        f"{final}. In each game a method's mean score is divided by {baseline}'s; games count equally. Both are resampled, so "
+        f"the intervals hold the uncertainty of {baseline} too."
     )
 
 
@@ -171,7 +186,8 @@ def _overall(findings: Findings, baseline: str) -> Picture:
         plot_comparison(findings.comparison),
         f"Points with intervals: mean ratio to {baseline} and probability of doing better than it. Ratios: {spoken(ratios)}",
         f"Left: mean over games of the ratio to {baseline}; beyond the dashed line is better. {sample_text(ratios)} "
-        f"Right: chance that a run of the method beats a run of {baseline} on the same game. {sample_text(chances)} "
+        f"Right: chance that a run of the method scores higher than a run of {baseline} on the same game, ties counting half. "
+        f"{sample_text(chances)} "
         "Thin line: 95 % interval that allows for few seeds; thick: rliable's.",
         pd.concat([ratios, chances]),
     )
@@ -203,15 +219,6 @@ def _table(findings: Findings) -> Table:
     return Table("comparison", title, frame, columns, notes, findings.comparison, "with rliable's intervals")
 
 
-def looks_note(study: Study) -> str:
-    """Tells which seeds were looked at before, and how that changes p-values."""
-    before = "; ".join(", ".join(map(str, seeds)) for seeds in study.earlier_seeds)
-    return (
-        f"Seeds were added after results had been seen (seeds {before}): this is look {study.looks}, and corrected p-values are "
-        f"multiplied by {study.looks}. Intervals are not corrected for it."
-    )
-
-
 def _game_columns(wide: pd.DataFrame) -> list[Column]:
     """Makes the columns that count games; apart for ratios and for P(better) where they differ for some method."""
     if "mean_ratio_num_games" not in wide or (wide["mean_ratio_num_games"] == wide["probability_of_improvement_num_games"]).all():
@@ -238,7 +245,18 @@ def _warnings(findings: Findings) -> list[Paragraph]:
     if set(unstable) - set(undefined):
         names = listed(sorted(set(unstable) - set(undefined)))
         notes.append(f"Unstable ratios, because the baseline's own 95 % interval reaches zero: {names}. Read them with care.")
+    if below := _games_below_zero(findings.study) & set(ratios["game"]):
+        notes.append(
+            f"Scores can be below zero in {listed_or_counted(sorted(below), 'game')}: a ratio there depends on where the game "
+            "has its zero, and says less than normalized scores do."
+        )
     return [Paragraph(note, warning=True) for note in notes]
+
+
+def _games_below_zero(study: Study) -> set[str]:
+    """Returns the games in which random play scores below zero, or a run did."""
+    at_random = {game for game, (score, _) in (study.scale.endpoints or {}).items() if score < 0}
+    return at_random | set(study.complete.loc[study.complete["score"] < 0, "game"])
 
 
 def compare_variants(study: Study, seed: int) -> pd.DataFrame:
@@ -278,18 +296,22 @@ def ablations_section(findings: Findings) -> Section | None:
         return None
     improvement = findings.ablations[findings.ablations["statistic"] == "probability_of_improvement"]
     frame = table.drop(columns=["p_value", "p_holm"]).merge(improvement[["method", "p_value", "p_holm"]], on="method", how="left")
+    frame["most_games"] = frame["num_games"].max()
     columns = [
         METHOD,
-        Column("Change", lambda row: percent(row.estimate - 1), value=lambda row: row.estimate),
+        Column("Change", lambda row: percent(row.estimate - 1), value=lambda row: in_most_games(row, row.estimate)),
         Column("95 % interval", lambda row: f"{percent(row.low - 1)} to {percent(row.high - 1)}"),
         Column("p, corrected", lambda row: probability(row.p_holm)),
         SEEDS,
+        GAMES,
     ]
-    notes = [looks_note(findings.study)] if findings.study.looks > 1 else []
+    notes = [f"A mean of ratios leans upwards, by about (relative spread of {findings.primary})² / seeds."]
+    if findings.study.looks > 1:
+        notes.append(looks_note(findings.study))
     blocks: list[Table | Picture | Paragraph] = [
         Paragraph(
-            f"Each row is a variant, in the suite's order; zero is {findings.primary} itself. Bars to the left cost score "
-            "in these runs; whether that is more than the seeds explain, p tells."
+            f"Each row is another method, in the suite's order; zero is {findings.primary} itself. Bars to the left scored less "
+            "in these runs; p tells whether that is more than the seeds explain."
         ),
         Picture(
             "ablations",

@@ -53,7 +53,7 @@ def last_diagnostics(table: pd.DataFrame) -> pd.DataFrame:
     last = table[table["env_steps"] == table.groupby(cell)["env_steps"].transform("max")]
     summed = last.groupby([*cell, "quantity"], sort=False)["value"].sum().unstack("quantity")
     first = last[last["unroll_step"] == 0].set_index([*cell, "quantity"])["value"].unstack("quantity")
-    return pd.DataFrame(
+    figures = pd.DataFrame(
         {
             "prefix_training": summed["value_prefix_loss.training"],
             "prefix_evaluation": summed["value_prefix_loss.evaluation"],
@@ -69,7 +69,9 @@ def last_diagnostics(table: pd.DataFrame) -> pd.DataFrame:
             "q_spread": first.get("q_spread", np.nan),
             "q_shift": first.get("q_shift", np.nan),
         }
-    ).reset_index()
+    )
+    # Unstacking sorts; rows stay in the study's order.
+    return table[cell].drop_duplicates().merge(figures.reset_index(), on=cell)
 
 
 def means_over_seeds(runs: pd.DataFrame) -> pd.DataFrame:

@@ -16,19 +16,16 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy import stats
 
-from xtra_analysis.columns import GAMES
+from xtra_analysis.columns import EQUIVALENCE_TITLE, GAMES, METHOD, looks_note
 from xtra_analysis.drawing import interval_rows, new_figure, reference_line, xtra_style
 from xtra_analysis.findings import Findings, primary_method
 from xtra_analysis.learning_curves import areas
 from xtra_analysis.matrices import Array
 from xtra_analysis.page import Column, Paragraph, Picture, Section, Table
-from xtra_analysis.significance import holm
+from xtra_analysis.significance import LEVEL, holm
 from xtra_analysis.study import Study
-from xtra_analysis.text import NONE, listed, listed_or_counted, number, probability, short, span
+from xtra_analysis.text import NONE, corrected, counted, listed, listed_or_counted, number, p_sign, probability, short, span
 
-LEVEL = 0.05
-"""Level of the tests after Holm's correction."""
-TITLE = "Better, worse or equivalent"
 POWER = 0.8
 """Probability with which equal methods are found equivalent at the number of seeds that the table calls needed."""
 FEWEST_SEEDS = 5
@@ -39,55 +36,54 @@ QUANTILES = 1_000
 """Quantiles of the spread that the power is averaged over."""
 EQUIVALENCE_COLUMNS = [
     "method", "reference", "estimate", "low", "high", "p_difference", "p_equivalence", "verdict", "num_games", "num_seeds",
-    "seeds_needed",
+    "relative_spread", "seeds_needed",
 ]  # fmt: skip
 
 
 @dataclass(frozen=True)
 class PairedTest:
-    """A test of paired differences: their mean, its 95 % interval, and the p-values of "no difference" and of "the margin or
-    more"."""
+    """A test of paired differences: their mean, its 95 % interval, the p-values of "no difference" and of "the margin or more",
+    and the differences' standard deviation over the margin."""
 
     estimate: float
     low: float
     high: float
     p_difference: float
     p_equivalence: float
-    seeds_needed: int
+    relative_spread: float
 
 
 def paired_test(differences: Array, margin: float) -> PairedTest:
-    """Makes t-tests of paired differences `[seeds]`, at least two: two-sided against 0, and two one-sided ones against ±margin.
-
-    seeds_needed: how many seeds would find equal methods equivalent with a probability of POWER, at this spread.
-    """
+    """Makes t-tests of paired differences `[seeds]`, at least two: two-sided against 0, two one-sided ones against ±margin."""
     count, mean, spread = len(differences), float(differences.mean()), float(differences.std(ddof=1))
     error, freedom = spread / math.sqrt(count), count - 1
     if error == 0.0:
         inside = abs(mean) < margin
-        return PairedTest(mean, mean, mean, float(mean == 0.0), float(not inside), 2)
+        return PairedTest(mean, mean, mean, float(mean == 0.0), float(not inside), 0.0)
     half = float(stats.t.ppf(0.975, freedom)) * error
     p_difference = 2 * float(stats.t.sf(abs(mean) / error, freedom))
     p_equivalence = float(stats.t.sf((margin - abs(mean)) / error, freedom))
-    return PairedTest(mean, mean - half, mean + half, p_difference, p_equivalence, _seeds_needed(spread / margin))
+    return PairedTest(mean, mean - half, mean + half, p_difference, p_equivalence, spread / margin)
 
 
-def _seeds_needed(ratio: float) -> int:
-    """Returns the number of pairs that give two one-sided tests their power where there is no difference and the spread is
-    `ratio` margins: what normal quantiles say, and as many more as t-tests ask for."""
-    reach = float(stats.norm.ppf(1 - LEVEL) + stats.norm.ppf((1 + POWER) / 2))
-    count = max(2, math.ceil((reach * ratio) ** 2))
-    while _power(count, ratio) < POWER:
+def seeds_needed(relative_spread: float, level: float = LEVEL) -> int:
+    """Returns the number of pairs that give two one-sided tests at `level` their power where there is no difference and the
+    spread is so many margins: what normal quantiles say, and as many more as t-tests ask for."""
+    if relative_spread == 0.0:
+        return 2
+    reach = float(stats.norm.ppf(1 - level) + stats.norm.ppf((1 + POWER) / 2))
+    count = max(2, math.ceil((reach * relative_spread) ** 2))
+    while _power(count, relative_spread, level) < POWER:
         count += 1
     return count
 
 
-def _power(count: int, ratio: float) -> float:
-    """Computes the chance that so many pairs of equal methods, of spread `ratio` margins, are found equivalent: the mean has to
-    lie within what t leaves of the margin, averaged over the spreads that a sample may show."""
+def _power(count: int, relative_spread: float, level: float) -> float:
+    """Computes the chance that so many pairs of equal methods are found equivalent: the mean has to lie within what t leaves of
+    the margin, averaged over the spreads that a sample may show."""
     freedom = count - 1
     spreads = np.sqrt(stats.chi2.ppf((np.arange(QUANTILES) + 0.5) / QUANTILES, freedom) / freedom)
-    room = math.sqrt(count) / ratio - stats.t.ppf(1 - LEVEL, freedom) * spreads
+    room = math.sqrt(count) / relative_spread - stats.t.ppf(1 - level, freedom) * spreads
     return float(np.maximum(0.0, 2 * stats.norm.cdf(room) - 1).mean())
 
 
@@ -101,9 +97,10 @@ def judge_equivalence(study: Study) -> pd.DataFrame:
     if margin is None or table is None:
         return pd.DataFrame(columns=EQUIVALENCE_COLUMNS)
     references = [name for name in dict.fromkeys((study.baseline, primary_method(study))) if name in study.learners]
-    parts = [_judged(_tests(table, str(reference), study.learners, margin), study.looks) for reference in references]
-    if len(references) == 2:  # the two against one another stand once, under the baseline
-        parts[1] = parts[1][parts[1]["method"] != references[0]]
+    parts = []
+    for place, reference in enumerate(references):
+        methods = [name for name in study.learners if name not in references[:place]]  # a pair stands once, under the first
+        parts.append(_with_verdicts(_tests(table, str(reference), methods, margin), study.looks))
     rows = [part for part in parts if len(part)]
     return pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=EQUIVALENCE_COLUMNS)
 
@@ -124,7 +121,7 @@ def judge_each_game(study: Study) -> pd.DataFrame:
             parts.append(tests.assign(game=game))
     if len(parts) < 2:
         return pd.DataFrame(columns=[*EQUIVALENCE_COLUMNS, "game"])
-    return _judged(pd.concat(parts, ignore_index=True), study.looks)
+    return _with_verdicts(pd.concat(parts, ignore_index=True), study.looks)
 
 
 def _areas_of_learners(study: Study) -> pd.DataFrame | None:
@@ -150,11 +147,14 @@ def _tests(table: pd.DataFrame, reference: str, methods: list[str], margin: floa
     return pd.DataFrame(rows, columns=EQUIVALENCE_COLUMNS)
 
 
-def _judged(frame: pd.DataFrame, looks: int) -> pd.DataFrame:
-    """Corrects the p-values of tests that stand in one table, and gives the verdicts."""
+def _with_verdicts(frame: pd.DataFrame, looks: int) -> pd.DataFrame:
+    """Corrects the p-values of tests that stand in one table, gives the verdicts, and says how many seeds would show equality at
+    the level that is left by the correction, that of the first step of Holm's method."""
     for column in ("p_difference", "p_equivalence"):
         frame[column] = np.minimum(1.0, holm(frame[column].to_numpy(dtype=np.float64)) * looks)
-    return frame.assign(verdict=[_verdict(row) for row in frame.itertuples()])
+    level = LEVEL / max(1, len(frame) * looks)
+    needed = [max(FEWEST_SEEDS, seeds_needed(spread, level)) for spread in frame["relative_spread"]]
+    return frame.assign(verdict=[_verdict(row) for row in frame.itertuples()], seeds_needed=needed)
 
 
 def _verdict(row: object) -> str:
@@ -189,7 +189,7 @@ def equivalence_section(findings: Findings) -> Section | None:
     if margin is None:
         return None
     if table.empty:
-        return Section("equivalence", TITLE, [Paragraph(_nothing_to_judge(findings.study, margin), warning=True)])
+        return Section("equivalence", EQUIVALENCE_TITLE, [Paragraph(_nothing_to_judge(findings.study, margin), warning=True)])
     blocks: list[Table | Picture | Paragraph] = [
         Paragraph(
             f"Two methods are called equivalent if the areas under their learning curves differ by less than {margin:g}, which "
@@ -199,9 +199,29 @@ def equivalence_section(findings: Findings) -> Section | None:
     for place, (reference, part) in enumerate(table.groupby("reference", sort=False)):
         name = "equivalence" if place == 0 else f"equivalence_{place + 1}"
         blocks += [_picture(name, str(reference), part, margin), _table(name, str(reference), part)]
+    if findings.study.looks > 1:
+        blocks.append(Paragraph(looks_note(findings.study)))
     if len(findings.equivalence_by_game):
         blocks.append(_table_of_games(findings.equivalence_by_game))
-    return Section("equivalence", TITLE, blocks)
+    return Section("equivalence", EQUIVALENCE_TITLE, blocks)
+
+
+def verdict_sentence(findings: Findings) -> str | None:
+    """Says how the method that the question is about compares with the baseline by the measure of a suite with a margin; None
+    without it."""
+    study = findings.study
+    tests = findings.equivalence[findings.equivalence["reference"] == study.baseline]
+    rows = tests[tests["method"] == findings.primary]
+    if rows.empty:
+        return None
+    row = rows.iloc[0]
+    p_value = row["p_equivalence" if row["verdict"] == "equivalent" else "p_difference"]
+    side = "above" if row["estimate"] >= 0 else "below"
+    return (
+        f"By the area under the learning curve {row['method']} is {number(abs(row['estimate']))} {side} {row['reference']} in "
+        f"normalized score (95 % interval {span(row['low'], row['high'])}), over {counted(row['num_games'], 'game')} and "
+        f"{counted(row['num_seeds'], 'seed')}: {row['verdict']} (p {p_sign(p_value)}{corrected(len(tests), study.looks)})."
+    )
 
 
 def game_verdicts_sentence(findings: Findings) -> str | None:
@@ -212,8 +232,7 @@ def game_verdicts_sentence(findings: Findings) -> str | None:
     if not set(verdicts.index) - {"undecided"}:
         return None
     parts = [f"{verdict} on {listed_or_counted(verdicts[verdict], 'game')}" for verdict in VERDICTS if verdict in verdicts]
-    reference = tests["reference"].iloc[0]
-    return f"Game by game, by the area under the learning curve against {reference}'s, {findings.primary} is {listed(parts)}."
+    return f"Game by game it is {listed(parts)}."
 
 
 def _nothing_to_judge(study: Study, margin: float) -> str:
@@ -240,21 +259,22 @@ def _picture(name: str, reference: str, part: pd.DataFrame, margin: float) -> Pi
 
 def _table(name: str, reference: str, part: pd.DataFrame) -> Table:
     columns = [
-        Column("Method", lambda row: row.method, numeric=False),
+        METHOD,
         Column("Verdict", lambda row: row.verdict, numeric=False),
         Column("Difference", lambda row: number(row.estimate)),
         Column("95 % interval", lambda row: span(row.low, row.high)),
         Column("p of no difference", lambda row: probability(row.p_difference)),
         Column("p of the margin or more", lambda row: probability(row.p_equivalence)),
         Column("Seeds", lambda row: str(row.num_seeds)),
-        Column("Seeds needed", lambda row: str(max(FEWEST_SEEDS, row.seeds_needed)) if row.verdict == "undecided" else NONE),
+        Column("Seeds to show equality", lambda row: str(row.seeds_needed) if row.verdict == "undecided" else NONE),
         GAMES,
     ]
     notes = [
         f"Paired t-tests at {100 * LEVEL:g} %, corrected by Holm's method for the methods in this table. Equivalent: two "
-        "one-sided tests reject a difference of the margin or more. Seeds needed: with so many, equal methods would be called "
-        f"equivalent with a probability of {100 * POWER:g} %, before any correction. Below {FEWEST_SEEDS} seeds there is no "
-        "verdict: runs that either learn or do not may all agree by chance."
+        "one-sided tests reject a difference of the margin or more. Intervals are not corrected. Seeds to show equality: with so "
+        f"many, methods that are equal would be called equivalent with a probability of {100 * POWER:g} %, at this spread and "
+        f"after correction; methods that differ need more, or never are. Below {FEWEST_SEEDS} seeds there is no verdict: runs "
+        "that either learn or do not may all agree by chance."
     ]
     return Table(name, f"Against {reference}", part, columns, notes)
 
@@ -266,10 +286,10 @@ def _table_of_games(tests: pd.DataFrame) -> Table:
     def column_of(game: str) -> Column:
         return Column(game, lambda row: cells.get((row.method, game), NONE))
 
-    columns = [Column("Method", lambda row: row.method, numeric=False), *map(column_of, dict.fromkeys(tests["game"]))]
+    columns = [METHOD, *map(column_of, dict.fromkeys(tests["game"]))]
     note = (
-        "The same differences in each game by itself, with 95 % intervals, and the verdict where there is one. P-values are "
-        "corrected for all methods and games of this table together."
+        "The same differences in each game by itself, with 95 % intervals that are not corrected, and the verdict where there is "
+        "one. P-values are corrected for all methods and games of this table together."
     )
     methods = tests[["method"]].drop_duplicates()
     reference = tests["reference"].iloc[0]

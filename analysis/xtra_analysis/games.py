@@ -17,7 +17,7 @@ from xtra_analysis.columns import METHOD, cell_text
 from xtra_analysis.comparison import RATIO_REPS, mean_ratio
 from xtra_analysis.drawing import new_figure, xtra_style
 from xtra_analysis.findings import Findings
-from xtra_analysis.intervals import LEVEL, generator, joint_estimate
+from xtra_analysis.intervals import CONFIDENCE, generator, joint_estimate
 from xtra_analysis.learning_curves import mean_curves, plot_learning_curves
 from xtra_analysis.matrices import (
     Array,
@@ -74,7 +74,7 @@ def denominator_is_unstable(scores: Array) -> bool:
     center = scores.mean()
     if len(scores) < 2 or center <= 0:
         return bool(center <= 0)
-    reach = stats.t.ppf(0.5 * (1 + LEVEL), len(scores) - 1) * scores.std(ddof=1) / np.sqrt(len(scores))
+    reach = stats.t.ppf(0.5 * (1 + CONFIDENCE), len(scores) - 1) * scores.std(ddof=1) / np.sqrt(len(scores))
     return bool(center - reach <= 0)
 
 

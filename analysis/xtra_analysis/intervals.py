@@ -25,10 +25,10 @@ from xtra_analysis.matrices import Array, Statistic, is_ragged, runs_per_game
 
 CHUNK_ELEMENTS = 1 << 21
 """Numbers resampled at once: enough for NumPy's loops, small enough for any machine's memory."""
-LEVEL = 0.95
+CONFIDENCE = 0.95
 """Level of every interval in a report."""
 STUDENT_LEVEL = 0.965
-"""Level that Student's t is taken at, so that skewed and failing populations are covered about as often as LEVEL says
+"""Level that Student's t is taken at, so that skewed and failing populations are covered about as often as CONFIDENCE says
 (`coverage_study.py`)."""
 LARGEST_RELATIVE_SPREAD = 2.0
 """Largest relative spread that counts: beyond it a game's mean is too near zero to measure a spread by."""
@@ -111,7 +111,7 @@ UNKNOWN = Interval(float("nan"), float("nan"))
 
 def percentile_interval(distribution: Array) -> Interval:
     """Computes rliable's interval, the central 95 % of the bootstrap distribution `[reps]`."""
-    low, high = np.percentile(distribution, [50 * (1 - LEVEL), 50 * (1 + LEVEL)])
+    low, high = np.percentile(distribution, [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)])
     return Interval(float(low), float(high))
 
 
@@ -141,7 +141,7 @@ def small_sample_interval(
         return UNKNOWN
     if longer_arm:
         bounds = percentile_interval(distribution)
-        spread = max(spread, max(middle - bounds.low, bounds.high - middle) / float(stats.norm.ppf(0.5 * (1 + LEVEL))))
+        spread = max(spread, max(middle - bounds.low, bounds.high - middle) / float(stats.norm.ppf(0.5 * (1 + CONFIDENCE))))
     freedom = effective_degrees_of_freedom(statistic, samples) * (fewest - 1) / (fewest + 1)
     student = float(stats.t.ppf(0.5 * (1 + STUDENT_LEVEL), max(freedom, fewest - 1)))
     reach = student * spread * float(np.sqrt(fewest / (fewest - 1)))

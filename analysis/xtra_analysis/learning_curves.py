@@ -73,7 +73,8 @@ def relative_efficiency(
     """Computes the score over the baseline's final mean score, averaged over games, at each number of env steps: the paper's
     Figure 1.
 
-    The baseline's final scores are resampled too. Games in which a run of the baseline is not positive are left out.
+    The baseline's final scores are resampled too, and apart from its own curve, although they are of the same runs: its own band
+    is wider than it need be. Games in which a run of the baseline is not positive are left out.
     Raises InputError for a baseline that is no method of `scores`.
     """
     _, final = split_by_baseline(scores, baseline)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from xtra_analysis.aggregates import plot_aggregates
-from xtra_analysis.columns import GAMES, METHOD, SEEDS, band_text, spoken
-from xtra_analysis.equivalence import game_verdicts_sentence
+from xtra_analysis.aggregates import IQM_OF_FEW_GAMES, plot_aggregates
+from xtra_analysis.columns import GAMES, METHOD, SEEDS, band_text, in_most_games, spoken
+from xtra_analysis.equivalence import game_verdicts_sentence, verdict_sentence
 from xtra_analysis.findings import Findings
 from xtra_analysis.games import game_scores, mean_text
 from xtra_analysis.learning_curves import plot_efficiency
@@ -14,6 +14,7 @@ from xtra_analysis.matrices import games_with_positive_scores
 from xtra_analysis.missing import incomplete_methods, missing_line
 from xtra_analysis.page import Column, Paragraph, Picture, Section, Table
 from xtra_analysis.published import PROTOCOL
+from xtra_analysis.significance import LEVEL
 from xtra_analysis.sources import spread_sentence
 from xtra_analysis.text import NONE, corrected, counted, each, listed, listed_or_counted, number, p_sign, percent, span
 from xtra_analysis.time_to_threshold import threshold_sentence
@@ -92,6 +93,7 @@ def _table(findings: Findings) -> Table:
     for column, raw in (("min_runs", frame["method"].map(runs["min"])), ("max_runs", frame["method"].map(runs["max"]))):
         frame[column] = frame[column].astype("float64").fillna(raw).fillna(0).astype(int)
     frame["num_games"] = frame["num_games"].astype("float64").fillna(0).astype(int)
+    frame["most_games"] = frame["num_games"].max()
     scores = game_scores(findings.study)
     means = scores[scores["game"].isin(games)].pivot(index="method", columns="game", values="mean").add_prefix("mean ")
     columns = [METHOD]
@@ -99,7 +101,7 @@ def _table(findings: Findings) -> Table:
         columns += _ratio_columns(str(findings.study.baseline))
     if len(iqm):
         columns += [
-            Column("IQM", lambda row: number(row.estimate), value=lambda row: row.estimate),
+            Column("IQM", lambda row: number(row.estimate), value=lambda row: in_most_games(row, row.estimate)),
             Column("95 % interval", lambda row: span(row.low, row.high)),
         ]
     columns += [_raw_column(scores[scores["game"] == game], f"Raw score, {game}") for game in games]
@@ -108,6 +110,8 @@ def _table(findings: Findings) -> Table:
     notes = ["Raw score: mean ± standard deviation over seeds."] if games else []
     if 0 < known < len(findings.study.record.games):
         notes.append(f"IQM of the normalized score, over the {counted(known, 'game')} whose scale is known.")
+    if iqm["num_games"].isin([2, 3, 4]).any():
+        notes.append(IQM_OF_FEW_GAMES)
     return Table("overview", "Methods", frame.merge(means.reset_index(), on="method", how="left"), columns, notes)
 
 
@@ -122,7 +126,7 @@ def _ratio_columns(baseline: str) -> list[Column]:
         Column(
             f"×\u00a0{baseline}",
             lambda row: "1" if row.method == baseline else number(row.estimate_ratio),
-            value=lambda row: 1.0 if row.method == baseline else row.estimate_ratio,
+            value=lambda row: in_most_games(row, 1.0 if row.method == baseline else row.estimate_ratio),
         ),
         Column("95 % interval", lambda row: "" if row.method == baseline else span(row.low_ratio, row.high_ratio)),
     ]
@@ -156,8 +160,8 @@ def answer(findings: Findings) -> str:
     if matrix and set(study.learners) <= {baseline, *pairs["method"]}:
         # Methods are pairs of games here, of which the first is no more than the others.
         return " ".join(filter(None, (matrix, drawn)))
-    final, by_game = _final_sentence(findings, primary), game_verdicts_sentence(findings)
-    return " ".join(filter(None, (threshold_sentence(findings), final, by_game, matrix, drawn)))
+    judged = (verdict_sentence(findings), game_verdicts_sentence(findings))
+    return " ".join(filter(None, (threshold_sentence(findings), *judged, _final_sentence(findings, primary), matrix, drawn)))
 
 
 def _final_sentence(findings: Findings, primary: str) -> str:
@@ -237,9 +241,9 @@ def _verdict(findings: Findings, primary: str, ratio: pd.Series) -> str:
         )
     tested = "" if pd.isna(p_value) else f" ({_p_text(findings, p_value)})"
     agree = improvement is None or (ratio["low"] > 1) == (improvement["estimate"] > 0.5)
-    if clear and agree and (pd.isna(p_value) or p_value < 0.05):
+    if clear and agree and (pd.isna(p_value) or p_value < LEVEL):
         return f"The difference is larger than the seeds explain{tested}."
-    if clear or p_value < 0.05:
+    if clear or p_value < LEVEL:
         return f"Interval and rank test disagree{tested}, so the question stays open."
     return f"With these seeds that cannot be told from no difference{tested}."
 
@@ -266,8 +270,8 @@ def _chance_sentence(findings: Findings, primary: str, num_games: int) -> str | 
         return None  # One run against one run is no probability.
     games = int(improvement["num_games"])
     over = "" if games == num_games else f" on {counted(games, 'game')}"
-    chance = f"beats one of {improvement['baseline']}{over} with probability {number(improvement['estimate'])}"
-    return f"A run of it {chance} ({_p_text(findings, float(improvement['p_holm']))})."
+    chance = f"scores higher than one of {improvement['baseline']}{over} with probability {number(improvement['estimate'])}"
+    return f"A run of it {chance}, ties counting half ({_p_text(findings, float(improvement['p_holm']))})."
 
 
 def _no_interval(row: pd.Series) -> str:

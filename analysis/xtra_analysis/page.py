@@ -28,7 +28,7 @@ class Column:
     """A column of a table: its heading, how a row's text is made, and whether it is set as a number.
 
     value: what a row's text stands for, as a number of which the highest is best (NaN: none); None where nothing is better.
-    method: of which method the whole column is.
+    method: the method that the whole column belongs to; None where it has several.
     """
 
     heading: str
@@ -45,7 +45,7 @@ class Column:
 
 @dataclass(frozen=True)
 class TableCell:
-    """A row's text in one column, and whether it is the best it stands beside."""
+    """A row's text in one column, and whether it is the best of its column or row."""
 
     text: str
     best: bool

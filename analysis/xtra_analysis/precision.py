@@ -130,8 +130,8 @@ def _sentence(spread: Spread, seeds: int) -> str:
     size = f"{counted(seeds, 'seed')} × {counted(len(spread.games), 'game')}"
     if not _is_large_enough(spread, seeds):
         return (
-            f"Which differences a study can see is reckoned from {FEWEST_SEEDS} seeds × {FEWEST_GAMES} games on, counting games "
-            f"with a mean score clear of 0. This one has {size}, too few to know the spread between seeds by."
+            f"The differences that a study can see are estimated from {FEWEST_SEEDS} seeds × {FEWEST_GAMES} games upwards, "
+            f"counting games whose mean score is clear of 0. This one has {size}: too few to know how far seeds spread."
         )
     smallest = percent(spread.detectable_ratio(seeds), 1)
     return (

@@ -5,45 +5,79 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pandas as pd
 from pydantic import JsonValue
 
-from xtra.results.run_record import RunRecord
+from xtra.results.run_record import MethodRecord, RunRecord
 from xtra_analysis.aggregates import AGGREGATE_REPS
+from xtra_analysis.columns import EQUIVALENCE_TITLE, METHOD
 from xtra_analysis.comparison import IMPROVEMENT_REPS, RATIO_REPS
-from xtra_analysis.findings import Findings
+from xtra_analysis.findings import Findings, primary_method
 from xtra_analysis.learning_curves import CURVE_REPS
-from xtra_analysis.page import Paragraph, Section
+from xtra_analysis.page import Column, Paragraph, Section, Table
 from xtra_analysis.study import Study
+from xtra_analysis.text import NONE, setting
 
 TEXT = f"""
 Aggregates are rliable's (Agarwal et al., 2021). IQM: mean of the middle half of all runs × games. Median and
 mean: over games, of the mean over seeds. Optimality gap: how far runs stay below 1 on average. Games with
-fewer seeds count as much as others.
+fewer seeds count as much as others. Mean and median ratio: over games, of a method's mean score over the
+baseline's. IQM ratio: mean of the middle half of all runs' scores, each over the baseline's mean in its game.
+P(better): mean over games of the share of pairs of runs in which the method's scores higher, ties counting
+half. Area under the learning curve: its mean height over the env steps that all curves of a game span.
 
 The 95 % intervals of this report are made for few seeds: Student's t on the bootstrap's spread, with as many
 degrees of freedom as the games support. rliable's percentile interval is drawn beside it because other papers
 give it; with three to five seeds it misses the truth more often than it says. Both were measured by
 analysis/coverage_study.py for 10 and 26 games with 3 and 5 seeds, with the outcome in
-results/ours/interval_coverage.csv. With 1 to 5 games those of ratios and differences held what they say, but
-others can hold less (results/ours/interval_coverage_few_games.csv): of a single game with 5 seeds and rare
-breakthroughs, the mean in 78 % of studies. There is no interval from one seed, nor from seeds that all scored
-alike, nor of P(better) where in every game all runs of one method are above all of the other.
+results/ours/interval_coverage.csv. With 1 to 5 games, intervals of ratios and of differences held the truth
+as often as they say, but others can hold it less often (results/ours/interval_coverage_few_games.csv): that of
+the mean of a single game with 5 seeds and rare breakthroughs in 78 % of studies. There is no interval where no
+resample changes the estimate: from one seed, from seeds that all scored alike, of a median that such a game
+decides, or of P(better) where in every game all runs of one method are above all of the other.
 
 Resampling is stratified by game: {AGGREGATE_REPS:,} resamples for aggregates, {RATIO_REPS:,} for ratios,
 {IMPROVEMENT_REPS:,} for the probability of improvement, {CURVE_REPS:,} for each point of a curve.
-Tests are exact: every way to exchange runs within games counts. The intervals speak of other seeds on these games, not of other
-games.
+P-values of scores, of env steps to a score and of pairs of games come from permutation tests of ranks: every way
+to exchange runs within games counts, so they are exact where runs are independent of one another. Those of
+areas under learning curves ("{EQUIVALENCE_TITLE}") come from paired t-tests over seeds; predictors of
+transfer are tested by relabelling at random and by resampling. The intervals speak of other seeds on these games, not of
+other games.
 
 A run that is missing, failed or diverged is named and left out of every estimate; the table of worst cases
 says how much that could matter. Published numbers enter no estimate.
 """
 
 
+MOST_DIFFERENCES = 3
+"""Most settings in which a method without a description is told from the primary one."""
+
+
 def method_section(findings: Findings) -> Section:
-    """States definitions, intervals, tests and what is left out."""
+    """States what each method is, then definitions, intervals, tests and what is left out."""
     paragraphs = [Paragraph(" ".join(text.split())) for text in TEXT.strip().split("\n\n")]
     seed = Paragraph(f"This report was made with bootstrap seed {findings.seed}; equal rows and seed give the same bytes.")
-    return Section("reading", "How the numbers are made", [*paragraphs, seed])
+    return Section("reading", "How the numbers are made", [*_methods_table(findings.study), *paragraphs, seed])
+
+
+def _methods_table(study: Study) -> list[Table]:
+    """Says what each method is: its description in the suite, or else the settings that set it apart from the primary method. No
+    table where nothing is known."""
+    methods = study.record.methods
+    primary = next((method for method in methods if method.name == primary_method(study)), None)
+    rows = [(method.name, method.description or _difference(primary, method)) for method in methods]
+    if not any(what for _, what in rows):
+        return []
+    columns = [METHOD, Column("What it is", lambda row: row.what or NONE, numeric=False)]
+    return [Table("methods", "What each method is", pd.DataFrame(rows, columns=["method", "what"]), columns)]
+
+
+def _difference(primary: MethodRecord | None, method: MethodRecord) -> str:
+    if primary is None or primary.identity is None or method.identity is None:
+        return ""
+    changed = primary.identity.differences(method.identity)
+    facts = [f"{name}: {setting(value)}" for name, _, value in changed if not name.startswith("version of stage")]
+    return f"{primary.name} with {'; '.join(facts)}" if 0 < len(facts) <= MOST_DIFFERENCES else ""
 
 
 @dataclass(frozen=True)

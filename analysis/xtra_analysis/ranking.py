@@ -100,8 +100,8 @@ def relabelling_test(
     """Computes the one-sided p-value of "it orders the sources no better than chance", for a predictor and gains `[T, S, R]`.
 
     What is measured is compared with itself after games change their names: a source with a source, a target that is a source
-    too along with it (Mantel, 1967). So the level holds, too, where a predictor is the same for all targets and gains are alike
-    in all, which reshuffling target by target would take for many confirmations. A ranker made of gains would move with them:
+    too along with it (Mantel, 1967). So the level also holds where a predictor is the same for all targets and gains are alike
+    in all; reshuffling each target by itself would count that as many confirmations. A ranker made of gains would move with them:
     there the gains of each target are reshuffled among its sources. The order as it is counts among the draws (Phipson and
     Smyth, 2010); ties, and draws that order nothing, count against the predictor. NaN where its own tau is not defined.
     """

@@ -19,14 +19,12 @@ from xtra.results.run_record import MethodRecord, RunRecord
 from xtra_analysis.aggregates import estimate, mean
 from xtra_analysis.intervals import generator
 from xtra_analysis.matrices import games_with_values, score_matrix
-from xtra_analysis.significance import fewest_for_significance, holm, sign_flip_test
+from xtra_analysis.significance import LEVEL, fewest_for_significance, holm, sign_flip_test
 from xtra_analysis.study import Study, read_study
 from xtra_analysis.text import counted, listed, number, probability, setting, span
 
 REPS = 10_000
 """Resamples of the differences, as of ratios."""
-LEVEL = 0.05
-"""Level of tests, after their correction."""
 CELL = ["method", "game", "seed"]
 PAIR_COLUMNS = [*CELL, "before", "after", "difference", "normalized_difference", "same_job"]
 GAME_COLUMNS = ["method", "game", "num_pairs", "before", "after", "estimate", "low", "high", "p_value", "p_holm"]

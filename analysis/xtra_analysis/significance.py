@@ -10,6 +10,8 @@ from scipy import stats
 
 from xtra_analysis.matrices import Array
 
+LEVEL = 0.05
+"""Level of all tests, after their correction."""
 MOST_COUNTED_PAIRS = 16
 """Most pairs of which all sign patterns are counted: 65,536 at most."""
 FLIPS = 100_000

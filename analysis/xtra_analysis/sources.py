@@ -50,8 +50,10 @@ def coverage(methods: Sequence[MethodRecord]) -> str:
         )
     return (
         f"Source runs, teachers and pretrained networks were made with {counted(len(seeds), 'seed')} "
-        f"({', '.join(map(str, seeds))}), which the runs take in turn. Where runs share a pretrained network they are not quite "
-        "independent, so intervals cover how pretrained networks differ only in part."
+        f"({', '.join(map(str, seeds))}), which the runs take in turn. Runs that share a pretrained network, as those of one "
+        "seed on several targets do, are not independent. Intervals and permutation tests over several games take them to be, so "
+        "intervals can be too short there and p-values too small; paired tests over seeds, as of areas under learning curves, "
+        "allow for it where each seed has a network of its own."
     )
 
 
@@ -181,7 +183,7 @@ def spread_sentence(findings: Findings, group: str | None) -> str:
         if row["draw_spread"] > 0
         else "so the draws cannot be told apart"
     )
-    return f"{opening}. Seeds alone would give equal draws one of {number(row['seed_spread'])}, {rest}."
+    return f"{opening}. Seeds alone would make one of {number(row['seed_spread'])} between equal draws, {rest}."
 
 
 def draw_unit(findings: Findings) -> str:

@@ -69,7 +69,7 @@ def _bound(value: float) -> str:
 
 
 def percent(value: float | None, digits: int = 0) -> str:
-    """Writes a share as per cent, from 100 % on without decimals, in powers of ten where it has no end."""
+    """Writes a share as per cent: without decimals from 100 % on, in powers of ten where it would be too long to read."""
     if value is None or not math.isfinite(value):
         return NONE
     if abs(value) >= HUGE / 100:

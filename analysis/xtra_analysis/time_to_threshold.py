@@ -43,7 +43,7 @@ def time_to_threshold(
     if baseline is not None:
         differences = compare_time(runs, baseline, seed)
         differences["p_holm"] = (differences["p_holm"] * looks).clip(upper=1.0)
-    budget = float(curves["env_steps"].max())
+    budget = float(_common_spans(curves)["last"].max())
     return TimeToThreshold(score, budget, runs, estimate_time(runs, budget, seed), differences)
 
 
@@ -51,14 +51,27 @@ def env_steps_to_threshold(curves: pd.DataFrame, score: float) -> pd.DataFrame:
     """Makes one row per run of `curves`: the `env_steps` at which its raw score is first `score` or more, and whether it ever
     was.
 
-    Between two evaluations the curve is taken to be straight. A run that never gets there has those of its last evaluation.
+    Between two evaluations the curve is taken to be straight. Curves of a game are read over the env steps that all of them span,
+    so that two methods evaluated at 512 and at 500 are not told apart by that: a run that is there before counts with the start
+    of this span, and one that is not there by its end with the end. A run of a single evaluation spans nothing, and is not asked.
     """
+    spans = _common_spans(curves)
     rows = []
-    for run, part in curves.groupby(["method", "game", "seed"], sort=False):
+    for (method, game, seed), part in curves.groupby(["method", "game", "seed"], sort=False):
         points = part.sort_values("env_steps")
-        steps = points["env_steps"].to_numpy(dtype=np.float64)
-        rows.append((*run, *_first_crossing(steps, points["score"].to_numpy(dtype=np.float64), score)))
+        times, scores = (points[name].to_numpy(dtype=np.float64) for name in ("env_steps", "score"))
+        steps, reached = _first_crossing(times, scores, score)
+        first, last = spans.loc[game]
+        rows.append((method, game, seed, min(max(steps, first), last), reached and steps <= last))
     return pd.DataFrame(rows, columns=TIME_COLUMNS)
+
+
+def _common_spans(curves: pd.DataFrame) -> pd.DataFrame:
+    """Computes for each game the `first` and the `last` env step that all its curves of two points or more span; where it has
+    none, those of all its evaluations."""
+    ends = curves.groupby(["game", "method", "seed"])["env_steps"].agg(first="min", last="max").astype("float64")
+    several = ends[ends["first"] < ends["last"]].groupby("game").agg(first=("first", "max"), last=("last", "min"))
+    return several.combine_first(ends.groupby("game").agg(first=("first", "min"), last=("last", "max")))
 
 
 def _first_crossing(steps: Array, scores: Array, score: float) -> tuple[float, bool]:
@@ -147,21 +160,22 @@ def threshold_sentence(findings: Findings) -> str | None:
     steps = times.estimates.set_index("method")["estimate"]
     if not reached:
         opening = (
-            f"No run of {method} reached a score of {times.score:g} {within}, {baseline} did after {whole(steps[baseline])}. "
+            f"No run of {method} reached a score of {times.score:g} {within}, {baseline} did after {whole(steps[baseline])} on "
+            "average. "
             f"Counted with the whole budget, {method} took"
         )
     elif not baseline_reached:
         opening = (
-            f"{method} reached a score of {times.score:g} after {whole(steps[method])} env steps, no run of {baseline} did "
-            f"{within}. Counted with the whole budget of {baseline}, that is"
+            f"{method} reached a score of {times.score:g} after {whole(steps[method])} env steps on average, no run of "
+            f"{baseline} did {within}. Counted with the whole budget of {baseline}, that is"
         )
     else:
         opening = (
-            f"{method} reached a score of {times.score:g} after {whole(steps[method])} env steps, {baseline} after "
+            f"{method} reached a score of {times.score:g} after {whole(steps[method])} env steps on average, {baseline} after "
             f"{whole(steps[baseline])}:"
         )
     missed = num_runs + num_baseline_runs - reached - baseline_reached
-    rest = f"; {missed} of their {num_runs + num_baseline_runs} runs never got there" if missed else ""
+    rest = f"; {missed} of their {num_runs + num_baseline_runs} runs never got there and count with the budget" if missed else ""
     difference = float(row["estimate"])
     tests = corrected(len(times.differences), findings.study.looks)
     tested = f"permutation test p {p_sign(row['p_holm'])}{tests}"
@@ -177,8 +191,8 @@ def _bounds(row: pd.Series) -> str:
 
 LEAD = (
     "The env step at which a run's learning curve is first that high: straight between evaluations, and not before the first of "
-    "them. A run that never is counts with its whole budget, so these are mean env steps until the score was reached or the "
-    "budget spent."
+    "them. A run that never is counts with the whole budget, so these are mean env steps until the score was reached or the "
+    "budget spent. Curves of a game are read over the env steps that all of them span."
 )
 
 

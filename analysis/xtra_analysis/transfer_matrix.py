@@ -15,14 +15,13 @@ from matplotlib.colors import TwoSlopeNorm
 from matplotlib.figure import Figure
 from scipy import stats
 
-from xtra_analysis.columns import METHOD
-from xtra_analysis.comparison import looks_note
+from xtra_analysis.columns import METHOD, looks_note
 from xtra_analysis.drawing import new_figure, xtra_style
 from xtra_analysis.findings import Findings
 from xtra_analysis.learning_curves import areas
 from xtra_analysis.matrices import Array
 from xtra_analysis.page import Column, Paragraph, Picture, Section, Table
-from xtra_analysis.significance import fewest_runs, holm, least_p_value, permutation_test
+from xtra_analysis.significance import LEVEL, fewest_runs, holm, least_p_value, permutation_test
 from xtra_analysis.sources import coverage
 from xtra_analysis.study import OTHER_TARGETS, Study
 from xtra_analysis.text import corrected, counted, each, listed, number, percent, probability, short, span
@@ -33,7 +32,6 @@ MATRIX_COLUMNS = [
 ]  # fmt: skip
 AREA, FINAL = "mean score while learning", "final score"
 """Measures: the area under the learning curve over its length, and the score of the run's last network."""
-LEVEL = 0.05
 MOST_NAMED = 4
 """Most pairs that a sentence names."""
 MOST_WITH_INTERVALS = 10

@@ -32,7 +32,7 @@ from xtra_analysis.ranking import (
     relabelling_test,
     static_ranking,
 )
-from xtra_analysis.significance import holm
+from xtra_analysis.significance import LEVEL, holm
 from xtra_analysis.study import Study
 from xtra_analysis.text import counted, duration, listed, number, probability, short, span
 
@@ -43,7 +43,6 @@ OWN_SCORE = "own_score"
 STATIC, CONSTANT = "static_ranker", "constant"
 NULLS = (CONSTANT, STATIC, OWN_SCORE, "action_overlap", "picture_similarity", EARLY_GAIN)
 """Predictors without a look at the network, and the early gain: any other predictor must be cheaper, or better."""
-LEVEL = 0.05
 NO_STATIC = (
     "There is no static ranking of the sources to compare with: it orders them by their gains on other targets, and no target "
     "has two sources that were tried on others too."
@@ -317,7 +316,8 @@ def _table(frame: pd.DataFrame, pairs: Pairs) -> Table:
     notes = [
         "The first p-value is of chance, by giving games other names; the second of being no better than the static ranking, "
         "from resampled targets and seeds; both one-sided and corrected for the number of predictors. Gain lost: what is given "
-        "away by taking the source that the predictor puts first instead of the best.",
+        "away by taking the source that the predictor puts first instead of the best. Intervals and second p-values come from "
+        "percentile bootstraps, which at few targets or seeds are too narrow and too small.",
         f"Seconds: parts that predictors share count for each. One finetuning took {duration(finetuning)}.",
     ]
     return Table("predictors", "Predictors of transfer", frame, columns, notes)

@@ -50,9 +50,11 @@ def test_torch_is_prepared_to_be_deterministic_without_its_compiler_being_import
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="another C library than glibc")
 def test_the_memory_of_a_freed_tensor_serves_the_next_one_unless_the_user_says_otherwise() -> None:
-    """Counted in page faults: 40 times 40 MB are 400,000 pages, which are mapped once or every time."""
+    """Counted in page faults: 40 times 40 MB are 400,000 pages, which are mapped once or every time. The child asks for small
+    ones (PR_SET_THP_DISABLE): huge pages are too few to count."""
     code = (
-        "import resource, torch; from xtra.agents.interface import prepare_torch; prepare_torch(1); "
+        "import ctypes, resource, torch; from xtra.agents.interface import prepare_torch; "
+        "ctypes.CDLL(None).prctl(41, 1, 0, 0, 0); prepare_torch(1); "
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt; "
         "[torch.zeros(10_000_000).sum().item() for _ in range(40)]; "
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)"
@@ -65,7 +67,7 @@ def test_the_memory_of_a_freed_tensor_serves_the_next_one_unless_the_user_says_o
         return int(run.stdout)
 
     kept, returned = faults(), faults(MALLOC_MMAP_THRESHOLD_="1000000")
-    assert kept < 0.2 * returned, (kept, returned)
+    assert kept < 0.5 * returned, (kept, returned)
 
 
 def make_learner(device: str = "cpu", **settings: Any) -> EfficientZeroLearner:

@@ -138,7 +138,7 @@ def test_no_interval_reaches_beyond_the_maximum_of_a_game(make_run: MakeRun) -> 
     findings = analyse(study)
     raised = findings.estimates[findings.estimates["statistic"] != "optimality_gap"]
     assert raised["high"].max() <= 1.0 and findings.efficiency["high"].max() <= 1.0
-    assert "A run of it beats one of Random with probability" in answer(findings)
+    assert "A run of it scores higher than one of Random with probability" in answer(findings)
 
 
 def test_a_bound_shows_on_which_side_of_zero_it_lies() -> None:

@@ -13,7 +13,14 @@ from hypothesis import strategies as st
 from scipy import stats
 from xtra_analysis import InputError, write_report
 from xtra_analysis.analyse import analyse
-from xtra_analysis.equivalence import FEWEST_SEEDS, equivalence_section, judge_each_game, judge_equivalence, paired_test
+from xtra_analysis.equivalence import (
+    FEWEST_SEEDS,
+    equivalence_section,
+    judge_each_game,
+    judge_equivalence,
+    paired_test,
+    seeds_needed,
+)
 from xtra_analysis.learning_curves import areas
 from xtra_analysis.overview import answer
 from xtra_analysis.page import Paragraph, Table
@@ -63,7 +70,8 @@ def test_the_paired_test_by_hand() -> None:
     assert test.high - test.estimate == pytest.approx(4.302653 * error, rel=1e-6)
     assert test.p_difference == pytest.approx(stats.ttest_1samp([1.0, 2.0, 3.0], 0.0).pvalue)
     assert test.p_equivalence == pytest.approx(stats.ttest_1samp([1.0, 2.0, 3.0], 4.0, alternative="less").pvalue)
-    assert test.seeds_needed == 3  # two have a power of 0.56: t with one degree of freedom leaves little of the margin
+    assert test.relative_spread == 0.25
+    assert seeds_needed(0.25) == 3  # two have a power of 0.56: t with one degree of freedom leaves little of the margin
 
 
 @given(st.lists(st.floats(-1, 1), min_size=2, max_size=12), st.floats(0.01, 1))
@@ -92,7 +100,7 @@ def test_as_many_seeds_as_are_called_needed_have_the_power_that_is_stated_and_on
     ratio: float, needed: int
 ) -> None:
     half = ratio * 0.06 / np.sqrt(2)  # two differences ±half deviate by half * sqrt(2)
-    assert paired_test(np.array([-half, half]), 0.06).seeds_needed == needed
+    assert seeds_needed(paired_test(np.array([-half, half]), 0.06).relative_spread) == needed
     random = np.random.default_rng(5)
     for count in (needed - 1, needed):
         differences = random.normal(0.0, ratio, (40_000, count))
@@ -117,7 +125,7 @@ def test_a_report_judges_each_learner_against_the_baseline_and_the_primary_metho
     ]
     assert set(table["verdict"]) == {"equivalent"}  # the margin is ten times a human's score
     page = write_report([run], tmp_path / "report").read_text(encoding="utf-8")
-    assert "Better, worse or equivalent" in page and "suite sets on the normalized scale" in page
+    assert 'id="equivalence"' in page and "suite sets on the normalized scale" in page
 
 
 def test_a_method_that_helps_in_one_game_and_harms_in_another_is_seen_to_do_both(make_run: MakeRun) -> None:
@@ -130,13 +138,36 @@ def test_a_method_that_helps_in_one_game_and_harms_in_another_is_seen_to_do_both
     assert dict(table["verdict"]) == {"Alien": "better", "Amidar": "worse"}
     assert table.loc["Alien", "estimate"] == pytest.approx(0.5 + 0.055 / 6)
     findings = analyse(study)
-    told = f" Game by game, by the area under the learning curve against {METHODS[0].name}'s, {METHODS[1].name} is "
-    assert answer(findings).endswith(told + "better on Alien and worse on Amidar.")
+    assert answer(findings).startswith(
+        f"By the area under the learning curve {METHODS[1].name} is 0.01 above {METHODS[0].name} in normalized score "
+    )
+    assert ": equivalent (p < 0.001). Game by game it is better on Alien and worse on Amidar." in answer(findings)
     section = equivalence_section(findings)
     assert section is not None
     by_game = next(block for block in section.blocks if isinstance(block, Table) and block.name == "equivalence_games")
     (row,) = by_game.rows
     assert [cell.text.rpartition(", ")[2] for cell in row.cells[1:]] == ["better", "worse"]
+
+
+def test_each_table_is_corrected_for_the_tests_that_it_shows(make_run: MakeRun) -> None:
+    study = read_study([make_run("run", methods=METHODS[:3], seeds=range(6), equivalence_margin=0.5)])
+    table = judge_equivalence(study)
+    (row,) = table[table["reference"] == METHODS[1].name].itertuples()
+    areas_of = areas(study.tables["curves"]).pivot(index=["seed", "game"], columns="method", values="value")
+    differences = (areas_of[row.method] - areas_of[row.reference]).groupby("seed").mean()
+    alone = paired_test(differences.to_numpy(), 0.5)
+    assert (row.p_difference, row.p_equivalence) == pytest.approx((alone.p_difference, alone.p_equivalence))
+
+
+def test_more_tests_need_more_seeds_to_show_equality(make_run: MakeRun) -> None:
+    needed = []
+    for num_methods in (2, 3):
+        study = read_study([make_run(f"{num_methods}", methods=METHODS[:num_methods], seeds=range(6), equivalence_margin=0.05)])
+        table = judge_equivalence(study).set_index(["method", "reference"])
+        row = table.loc[(METHODS[1].name, METHODS[0].name)]
+        assert row["seeds_needed"] == max(FEWEST_SEEDS, seeds_needed(row["relative_spread"], 0.05 / (num_methods - 1)))
+        needed.append(row["seeds_needed"])
+    assert needed[0] < needed[1]
 
 
 def test_a_game_without_pairs_is_left_out_of_what_is_judged_game_by_game(make_run: MakeRun) -> None:
@@ -176,7 +207,7 @@ def test_a_margin_that_nothing_can_be_judged_by_is_named(make_run: MakeRun, tmp_
 def test_without_a_margin_nothing_is_judged(make_run: MakeRun, tmp_path: Path) -> None:
     run = make_run("run", seeds=range(6))
     assert judge_equivalence(read_study([run])).empty
-    assert "Better, worse or equivalent" not in write_report([run], tmp_path / "report").read_text(encoding="utf-8")
+    assert 'id="equivalence"' not in write_report([run], tmp_path / "report").read_text(encoding="utf-8")
 
 
 def test_two_runs_with_different_margins_make_no_report(make_run: MakeRun) -> None:

@@ -7,19 +7,25 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from xtra_analysis import load
 from xtra_analysis.analyse import analyse
+from xtra_analysis.comparison import comparison_section
 from xtra_analysis.costs import seconds_per_run
 from xtra_analysis.games import games_section
 from xtra_analysis.overview import answer, overview_section
 from xtra_analysis.page import Paragraph, Picture, Table
+from xtra_analysis.provenance import method_section
 from xtra_analysis.report import write_report
 from xtra_analysis.study import read_study
 from xtra_analysis.synthetic import METHODS
 from xtra_analysis.text import number, percent
+
+from xtra.results.run_record import Identity
 
 MakeRun = Callable[..., Path]
 
@@ -109,7 +115,8 @@ def test_raw_scores_of_a_few_games_answer_with_the_chance_to_beat_the_baseline(m
     write_scores(run, {(method.name, game): scores for method, scores in zip(methods, (high, low), strict=True) for game in "AB"})
     assert answer(analyse(read_study([run]))) == (
         "EfficientZero scored 4.00 on A and 4.00 on B, 3 seeds each. These games have no reference score to normalize by. "
-        "A run of it beats one of Random with probability 1.00 (p = 0.005)."  # 1 of 20 orders each, two-sided: 2 / 400
+        # 1 of 20 orders each, two-sided: p = 2 / 400.
+        "A run of it scores higher than one of Random with probability 1.00, ties counting half (p = 0.005)."
     )
 
 
@@ -162,6 +169,47 @@ def test_a_game_without_a_ratio_is_not_called_unstable(make_run: MakeRun) -> Non
     assert section is not None
     (table,) = (block for block in section.blocks if isinstance(block, Table) and block.name == "game_ratios")
     assert [(row[2] == "–", row[-1]) for row in table.texts] == [(False, "unstable"), (True, "")]
+
+
+def test_a_ratio_between_scores_below_zero_is_called_arbitrary(make_run: MakeRun) -> None:
+    run = make_run("run", games=("Alien", "Amidar"))
+    high, positive = [10.0, 11.0, 12.0], [1.0, 1.5, 2.0]
+    others = {("EfficientZero", "Alien"): positive, ("EfficientZero", "Amidar"): positive}
+    write_scores(run, others | {("XTRA", "Alien"): high, ("XTRA", "Amidar"): [-1.0, 1.0, 2.0]})
+    section = comparison_section(analyse(read_study([run])))
+    assert section is not None
+    warnings = [block.text for block in section.blocks if isinstance(block, Paragraph) and block.warning]
+    assert [text for text in warnings if "has its zero" in text] == [
+        "Scores can be below zero in Amidar: a ratio there depends on where the game has its zero, and says less than normalized "
+        "scores do."
+    ]
+
+
+def test_what_is_over_fewer_games_is_never_called_the_best(make_run: MakeRun) -> None:
+    run = make_run("run", games=("Alien", "Amidar"), methods=METHODS[:3])
+    names = [method.name for method in METHODS[:3]]
+    scores = {
+        (name, game): [100.0 + 90.0 * place, 210.0, 320.0] for place, name in enumerate(names) for game in ("Alien", "Amidar")
+    }
+    write_scores(run, scores | {(names[2], "Alien"): [9_000.0] * 3})
+    rows = pd.read_csv(run / "scores.csv")
+    rows[(rows["method"] != names[2]) | (rows["game"] != "Amidar")].to_csv(run / "scores.csv", index=False)
+    page = overview_section(analyse(read_study([run])))
+    (table,) = (block for block in page.blocks if isinstance(block, Table))
+    assert [any(cell.best for cell in row.cells) for row in table.rows] == [False, True, False]
+
+
+def test_a_method_is_described_in_the_words_of_its_suite_or_by_what_sets_it_apart(make_run: MakeRun) -> None:
+    study = read_study([make_run("run")])
+    first, second = study.record.methods[:2]
+    settings = {"transfer.cross_tasks.enabled": True, "version of stage train": 6}
+    known = second.model_copy(update={"description": "", "identity": Identity(digest="a", facts=settings)})
+    other = known.model_copy(update={"name": "Without", "identity": Identity(digest="b", facts={})})
+    record = study.record.model_copy(update={"methods": (first, known, other)})
+    section = method_section(replace(analyse(study), study=replace(study, records=(record,))))
+    (table,) = (block for block in section.blocks if isinstance(block, Table))
+    difference = f"{known.name} with transfer.cross_tasks.enabled: the default"
+    assert [row[1] for row in table.texts] == [first.description, "–", difference]
 
 
 def test_spreads_of_huge_and_of_tiny_scores_have_intervals_and_short_numbers(make_run: MakeRun) -> None:

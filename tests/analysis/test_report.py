@@ -223,7 +223,7 @@ def test_hostile_labels_stay_labels(make_run: MakeRun, tmp_path: Path) -> None:
 def test_only_a_study_of_some_size_says_which_differences_it_can_see_and_counts_the_fewest_seeds(
     make_run: MakeRun, small_report: Path, tmp_path: Path
 ) -> None:
-    assert "This one has 4 seeds × 3 games, too few to know the spread" in page_of(small_report)
+    assert "This one has 4 seeds × 3 games: too few to know how far seeds spread" in page_of(small_report)
     assert not (small_report / "tables" / "seeds_needed.csv").exists()
     games = ("Alien", "Amidar", "Assault", "Asterix", "BankHeist", "BattleZone", "Boxing", "Breakout", "Freeway", "Frostbite")
     run = make_run("large", games=games, seeds=range(6))

@@ -55,7 +55,7 @@ def test_a_step_that_fails_or_cannot_start_does_not_stop_the_next(tmp_path: Path
 
 def test_a_step_out_of_time_ends_with_what_it_started_and_keeps_what_it_printed(tmp_path: Path) -> None:
     child = "import subprocess, sys, time; p = subprocess.Popen(['sleep', '60']); print(p.pid, flush=True); time.sleep(60)"
-    outcome = flight.Flight(tmp_path, 100, []).take(step("slow", child, limit_s=2))
+    outcome = flight.Flight(tmp_path, 100, []).take(step("slow", child, limit_s=5))
     assert (outcome.status, outcome.result) == ("out of time", int((tmp_path / "logs" / "slow.out").read_text()))
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline and alive(outcome.result):

@@ -71,9 +71,10 @@ def test_the_command_prints_everything_as_json(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_search_with_a_network_is_split_into_its_parts() -> None:
-    found = split_network("tiny", SearchSize(2, 18, 2), num_searches=1, most_seconds=60)
-    assert found["tree_us"] + found["network_us"] < 2 / found["simulations_per_second"] * 1e6
-    assert found["network_us"] > found["tree_us"]
+    splits = [split_network("tiny", SearchSize(2, 18, 2), num_searches=1, most_seconds=60) for _ in range(3)]
+    parts = min(splits, key=lambda split: split["tree_us"])  # the tree takes microseconds: one interruption would outweigh them
+    assert parts["tree_us"] + parts["network_us"] < 2 / parts["simulations_per_second"] * 1e6
+    assert parts["network_us"] > parts["tree_us"]
 
 
 def test_the_network_that_is_timed_is_the_one_that_training_searches_with() -> None:

@@ -119,7 +119,7 @@ def test_stacks_are_the_same_whether_frames_are_raw_or_compressed(
         assert np.array_equal(stacks[:, 3 - back], expected)
 
 
-@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(shape=st.lists(st.integers(0, 6), max_size=3), seed=st.integers(0, 99))
 def test_any_frames_may_be_asked_for_in_any_order(directory: Path, shape: list[int], seed: int) -> None:
     rows = np.random.default_rng(seed).integers(100, size=shape)
