@@ -19,6 +19,10 @@ from xtra.stages.registry import Stage
 from xtra.store.checkpoint import Checkpoints
 
 
+BLAS_THREADS = os.environ.get("OPENBLAS_NUM_THREADS")
+"""What NumPy's OpenBLAS has found: stages are looked up before the worker sets any variable."""
+
+
 class CountConfig(Config):
     name: str
     ledger: str
@@ -32,6 +36,7 @@ class CountConfig(Config):
 def run(config: CountConfig, context: StageContext) -> None:
     """A chain of hashes over the inputs and the steps, checkpointed at every step; what is redone would show in the ledger."""
     context.stop.defer()
+    print(f"OpenBLAS began with {BLAS_THREADS} threads")
     checkpoints = Checkpoints(context.work / "checkpoints")
     found = checkpoints.load_latest()
     step, digest = (0, b"") if found is None else (found[0], found[1].read_bytes())

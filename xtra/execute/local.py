@@ -18,7 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 
-from xtra.execute.machine import Allocation, Machine
+from xtra.execute.machine import ONE_BLAS_THREAD, Allocation, Machine
 from xtra.execute.worker import STAGES, Exit
 from xtra.store.claim import holder_of
 from xtra.store.files import write_text_atomically
@@ -223,7 +223,7 @@ class LocalQueue:
                 stdout=log,
                 stderr=log,
                 process_group=0,  # the terminal's Ctrl-C reaches the queue alone, which then stops its workers
-                env={**os.environ, "PYTHONHASHSEED": "0", **allocation.environment()},
+                env={**os.environ, "PYTHONHASHSEED": "0", **ONE_BLAS_THREAD, **allocation.environment()},
             )
 
     def _fail(self, key: str, reason: str) -> None:

@@ -1,7 +1,8 @@
 """Runs one job, named by two strings: `run_job(store_root, key)`, or `python -m xtra.execute.worker STORE KEY`.
 
 The same on a laptop and on a cluster: read `job.json`, check the configuration and the inputs, claim, run the stage, commit.
-Whoever starts the worker sends its output to `work/log.txt`.
+Whoever starts the worker sends its output to `work/log.txt`, and gives it `machine.ONE_BLAS_THREAD` in its environment: by the time
+that a job's configuration is read, NumPy is loaded, and a number of threads set here would come too late for its OpenBLAS.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import Any, NoReturn
 from pydantic import ValidationError
 
 from xtra.config import Config
+from xtra.execute.machine import ONE_BLAS_THREAD
 from xtra.plugins import PluginError, load_kept, plugins_of
 from xtra.stages.context import Diverged, StageContext, Stopped, StopRequest
 from xtra.stages.registry import Stage
@@ -149,11 +151,12 @@ def _committed_inputs(store: Store, job: Job) -> Inputs:
 
 def _fix_threads(config: Mapping[str, Any]) -> None:
     """Sets the variables that libraries read when they are first imported. A result depends on the number, so it comes from the
-    configuration."""
+    configuration, but for OpenBLAS: every copy of it has the one thread that NumPy's began with."""
     blocks = [config, *(value for value in config.values() if isinstance(value, Mapping))]
     threads = max((block["num_threads"] for block in blocks if "num_threads" in block), default=1)
-    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"):
         os.environ[variable] = str(threads)
+    os.environ.update(ONE_BLAS_THREAD)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with it
 
 

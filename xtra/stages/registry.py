@@ -44,7 +44,7 @@ STAGES: dict[str, Stage] = {
         Stage("teacher", 4, TrainTeacherConfig, "xtra.stages.teacher"),
         Stage("label", 2, LabelConfig, "xtra.stages.label"),
         Stage("pretrain", 5, PretrainConfig, "xtra.stages.pretrain"),
-        Stage("probe", 2, ProbeConfig, "xtra.stages.probe"),
+        Stage("probe", 3, ProbeConfig, "xtra.stages.probe"),
         Stage("imported", imported.VERSION, imported.ImportedConfig, "xtra.networks.imported"),
         Stage("evaluate", 3, EvaluateConfig, "xtra.stages.evaluate"),
     )

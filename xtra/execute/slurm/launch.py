@@ -24,7 +24,7 @@ from typing import Any
 import submitit
 from submitit.core.utils import CommandFunction, FailedJobError, FailedSubmissionError
 
-from xtra.execute.machine import NO_GPU
+from xtra.execute.machine import NO_GPU, ONE_BLAS_THREAD
 from xtra.execute.slurm.arrays import JobArray, submit_arrays
 from xtra.execute.slurm.profile import REPORT, SlurmProfile, parameters
 from xtra.execute.slurm.queue import (
@@ -188,7 +188,8 @@ class SlurmLauncher:
         """One call of sbatch. Returns the SLURM id of each element."""
         asked = array.elements[0][0].resources
         logs = [{job.key: str(self.store.log_file(job.key)) for job in element} for element in array.elements]
-        task = SlurmTask([sys.executable, str(bootstrap), WORKER, "--stages", self._stages], {} if asked.gpus else NO_GPU)
+        environment = {**ONE_BLAS_THREAD, **({} if asked.gpus else NO_GPU)}
+        task = SlurmTask([sys.executable, str(bootstrap), WORKER, "--stages", self._stages], environment)
         request = self._request(array)
         return self._sbatch([list(element) for element in logs], request, task, [str(self.store.root)] * len(logs), logs)
 
