@@ -253,14 +253,6 @@ def test_an_output_that_lies_on_another_disk_gives_way_to_a_new_one(store: Store
     assert (tmp_path / "other disk" / "deep" / "score.json").read_text() == "42"
 
 
-def test_an_output_that_is_in_the_way_of_the_holder_is_no_takeover(store: Store) -> None:
-    attempt = begin(store)
-    store.out(JOB.key).mkdir()
-    (store.out(JOB.key) / "stray").touch()
-    with pytest.raises(OSError, match="not empty"):
-        store.commit(attempt, "complete", 1.0, {})
-
-
 def test_the_claim_of_a_process_that_died_here_is_taken_over_at_once(store: Store) -> None:
     code = "import os, sys, pathlib, xtra.store.store as s; s.Store(pathlib.Path(sys.argv[1])).begin(sys.argv[2]); os._exit(9)"
     assert subprocess.run([sys.executable, "-c", code, store.root, JOB.key], check=False).returncode == 9

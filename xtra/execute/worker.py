@@ -74,7 +74,8 @@ def run_job(store_root: str, key: str, stages: str = STAGES, stop: StopRequest |
     except OSError as error:  # a claim that this user may not read, a directory that it may not write, a full disk
         return _fail(store, key, f"{error.filename or store.directory(key)}: {error.strerror}")
     if attempt is None:
-        return Exit.DONE if store.manifest(key) else Exit.CLAIMED_ELSEWHERE
+        # Verified: a damaged result is not done, and its manifest is there until the process that has the claim sets it aside.
+        return Exit.DONE if store.state(key, time.time(), verify=True).final else Exit.CLAIMED_ELSEWHERE
     _fix_threads(job.config)
     try:
         _attempt(store, attempt, stage, config, inputs, stop or StopRequest())
@@ -87,7 +88,8 @@ def run_job(store_root: str, key: str, stages: str = STAGES, stop: StopRequest |
             return Exit.CLAIM_LOST
         return _fail(store, key, f"{type(error).__name__}: {error}\n\n{traceback.format_exc()}")
     finally:
-        attempt.claim.release()
+        with suppress(OSError):  # a claim that stays goes stale by itself
+            attempt.claim.release()
     return Exit.DONE
 
 
@@ -106,7 +108,8 @@ def _attempt(store: Store, attempt: Attempt, stage: Stage, config: Config, input
             status = "diverged"
         times = {"started": started.isoformat(timespec="seconds"), "finished": datetime.now(UTC).isoformat(timespec="seconds")}
         store.commit(attempt, status, stopwatch.seconds(), {"hardware": hardware(), **software(), **times})
-    (attempt.work / "progress.json").unlink(missing_ok=True)
+    with suppress(OSError):  # the result is in place: nothing that follows makes it a failure
+        (attempt.work / "progress.json").unlink(missing_ok=True)
 
 
 def _resolve(job: Job, stages: str, store_root: Path) -> tuple[Stage, Config]:
@@ -141,7 +144,8 @@ def _committed_inputs(store: Store, job: Job) -> Inputs:
         try:
             manifest = store.verify(key)
         except DamagedError:
-            store.discard_if_damaged(key)
+            with suppress(OSError, StoreError):  # in a store that this user may only read, say; the damage is what counts
+                store.discard_if_damaged(key)
             raise
         if manifest is None or manifest.status != "complete":
             state = "not finished" if manifest is None else manifest.status

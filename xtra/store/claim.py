@@ -7,6 +7,7 @@ the file server's: a heartbeat sets the file's modification time, and its age is
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -170,21 +171,26 @@ def acquire(directory: Path, lease_seconds: float = LEASE_SECONDS) -> Claim | No
 
 
 def holder_of(directory: Path) -> Holder | None:
-    """Returns the claim in force on the job in `directory`; None when no process has it."""
-    numbers = _numbers(directory)
-    if not numbers:
-        return None
-    try:
-        # Opening, unlike stat alone, makes an NFS client ask the server for the present modification time.
-        with (directory / f"claim-{max(numbers)}").open("rb") as file:
-            text, modified = file.read(), os.fstat(file.fileno()).st_mtime
-    except FileNotFoundError:
-        return holder_of(directory)  # released since it was listed
-    try:
-        owner = _OWNER.validate_json(text, strict=True)
-    except ValidationError:
-        owner = None
-    return Holder(max(numbers), owner, modified)
+    """Returns the claim in force on the job in `directory`; None when no process has it.
+
+    A number that is listed may be gone: released since then, or kept by an NFS client's stale listing. Lower ones go first in a
+    release, so the highest that is there holds.
+    """
+    for number in sorted(_numbers(directory), reverse=True):
+        try:
+            # Opening, unlike stat alone, makes an NFS client ask the server for the present modification time.
+            with (directory / f"claim-{number}").open("rb") as file:
+                text, modified = file.read(), os.fstat(file.fileno()).st_mtime
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ESTALE):
+                continue
+            raise
+        try:
+            owner = _OWNER.validate_json(text, strict=True)
+        except ValidationError:
+            owner = None
+        return Holder(number, owner, modified)
+    return None
 
 
 def _numbers(directory: Path) -> list[int]:
@@ -210,10 +216,13 @@ def _allocation() -> str | None:
 
 
 def _was_requeued(holder: str | None, own: str | None) -> bool:
-    """Tells whether `holder` is an earlier start of our SLURM job: SLURM ends one before it begins the next."""
-    if holder is None or own is None or holder == own:
+    """Tells whether `holder` is an earlier start of our SLURM job: SLURM ends one before it begins the next. A later start is
+    none: then it is our own that was ended, and has not noticed."""
+    if holder is None or own is None:
         return False
-    return holder.partition(".")[0] == own.partition(".")[0]
+    (job, _, restarts), (own_job, _, own_restarts) = holder.partition("."), own.partition(".")
+    known = restarts.isdecimal() and own_restarts.isdecimal()  # a claim's file may hold anything
+    return job == own_job and known and int(restarts) < int(own_restarts)
 
 
 def _machine() -> str:

@@ -1,7 +1,7 @@
 """The store of artifacts: one directory per job, `<root>/<stage>/<key>/{job.json, work/, out/, manifest.json}`.
 
-A job is complete when its manifest is in place, and not before: the manifest is written last, exclusively, by whoever holds the
-claim. Safe between processes, between machines on NFS, and under a kill at any moment. No server, no index.
+A job is complete when its manifest is in place, and not before: the manifest is written last, by whoever holds the claim. Safe
+between processes, between machines on NFS, and under a kill at any moment. No server, no index.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -236,19 +236,31 @@ class Store:
         manifest = Manifest(job.key, job.stage, job.version, status, files, round(seconds, 3), provenance)
         sync_tree(attempt.out)
         attempt.claim.check()
-        try:
-            attempt.out.replace(self.out(job.key))
-        except OSError as error:
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or attempt.claim.held():
-                raise
-            raise ClaimLostError(f"{job.key}: another process has put its own output in place") from None
+        self._put_in_place(attempt)
         sync_directory(directory)
         attempt.claim.check()
         write_json(self._manifest_path(job.key), manifest.to_record())
-        if attempt.claim.held():
-            for name in RESUMPTION:
-                shutil.rmtree(attempt.work / name, ignore_errors=True)
+        with suppress(OSError):  # the job is complete: a file server that is away from now on does not make it a failed one
+            if attempt.claim.held():
+                for name in RESUMPTION:
+                    shutil.rmtree(attempt.work / name, ignore_errors=True)
         return manifest
+
+    def _put_in_place(self, attempt: Attempt) -> None:
+        """Gives the output its final name. A zombie that woke up between its last check and its rename may have put its own there
+        since the job was begun: that goes. Raises ClaimLostError where this process is the zombie."""
+        out = self.out(attempt.job.key)
+        try:
+            attempt.out.replace(out)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            if not attempt.claim.held():
+                raise ClaimLostError(f"{attempt.job.key}: another process has put its own output in place") from None
+            in_the_way = attempt.out.with_name(f"{attempt.out.name}-in-the-way")
+            out.replace(in_the_way)  # renamed, not deleted: that takes no time in which the claim could be lost
+            attempt.out.replace(out)
+            shutil.rmtree(in_the_way, ignore_errors=True)
 
     def drop(self, key: str, part: str) -> bool:
         """Deletes the directory `part` of a finished job's `out`, and says so in its manifest. False when a live process has the

@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 
 from submitit.core.utils import DelayedSubmission
 
-CLAIMED_ELSEWHERE = 3
-"""`xtra.execute.worker.Exit.CLAIMED_ELSEWHERE`."""
+COMPUTED_ELSEWHERE = (3, 4)
+"""`xtra.execute.worker.Exit.CLAIMED_ELSEWHERE` and `CLAIM_LOST`: another process has the job, or has taken it over."""
 
 POLL_SECONDS = 0.2
 """Seconds between two looks at the workers."""
@@ -67,7 +67,7 @@ class SlurmTask:
                     workers[key] = self._start(store_root, key, logs[key])
                 for key in [key for key, worker in workers.items() if worker.poll() is not None]:
                     statuses[key] = workers.pop(key).returncode
-                    if statuses[key] == CLAIMED_ELSEWHERE:  # by another launcher, or on a node that was lost: it has to go stale
+                    if statuses[key] in COMPUTED_ELSEWHERE:  # by another launcher, or on a node that was lost: it has to go stale
                         due[key] = time.monotonic() + AGAIN_SECONDS
                 time.sleep(POLL_SECONDS)
         except BaseException:  # submitit has requeued the job, or failed to, in its signal handler, and exits
