@@ -18,7 +18,6 @@ from xtra.stages.context import Diverged, StageContext
 from xtra.stages.registry import Stage
 from xtra.store.checkpoint import Checkpoints
 
-
 BLAS_THREADS = os.environ.get("OPENBLAS_NUM_THREADS")
 """What NumPy's OpenBLAS has found: stages are looked up before the worker sets any variable."""
 

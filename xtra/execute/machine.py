@@ -17,8 +17,8 @@ NO_GPU: Mapping[str, str] = {"CUDA_VISIBLE_DEVICES": ""}
 """CUDA_VISIBLE_DEVICES of a job that asks for no GPU, lest it use the one that another was given."""
 
 ONE_BLAS_THREAD: Mapping[str, str] = {"OPENBLAS_NUM_THREADS": "1"}
-"""What every worker's environment says before it starts: NumPy's linear algebra reads it once, when NumPy is loaded. Left alone it
-takes a thread for each core, so that results would depend on the machine, and N workers on N cores would start N × N threads."""
+"""What every worker's environment says before it starts: NumPy's linear algebra reads it once, when NumPy is loaded. Left alone
+it takes a thread for each core, so that results would depend on the machine, and N workers on N cores would start N × N."""
 
 
 @dataclass(frozen=True)
