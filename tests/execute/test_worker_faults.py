@@ -12,7 +12,7 @@ import pytest
 from xtra.execute.slurm import task
 from xtra.execute.slurm.task import SlurmTask
 from xtra.execute.worker import Exit, run_job
-from xtra.store.claim import Claim, acquire
+from xtra.store.claim import Claim, ClaimLostError, acquire
 from xtra.store.files import UnreadableError
 from xtra.store.job import Job
 from xtra.store.store import State, Store
@@ -84,3 +84,15 @@ def test_an_element_whose_job_was_taken_over_waits_for_its_result(
         element = SlurmTask([sys.executable, "-c", f"{program}; sys.exit(0 if there else {int(status)})"], {})
         element(str(bench.store.root), {job.key: str(bench.store.log_file(job.key))})
         assert seen.exists()
+
+
+def test_a_job_that_is_taken_over_while_its_old_result_is_hashed_is_lost_and_has_not_failed(
+    bench: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(store: Store, key: str) -> None:
+        raise ClaimLostError(f"{key}: was taken over")
+
+    monkeypatch.setattr(Store, "begin", lost)
+    job = bench.job("a")
+    assert run_here(bench, job) is Exit.CLAIM_LOST
+    assert not bench.store.error_file(job.key).exists()

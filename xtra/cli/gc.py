@@ -29,7 +29,7 @@ def gc(
 ) -> None:
     """List, and with --yes remove, stored jobs that no run under results/runs or results/ours uses; with --replays, spare replays
     too."""
-    from xtra.execute.garbage import find_garbage, find_spare_replays, planned_keys
+    from xtra.execute.garbage import find_garbage, find_spare_replays, planned_keys, remove_trash
     from xtra.store.files import StoreError
     from xtra.store.store import Store
 
@@ -44,6 +44,7 @@ def gc(
     for item in garbage:
         typer.echo(f"{item.size / 2**20:10.1f} MB  {item.key}" + (f"  its {item.part}" if item.part else ""))
     if yes:
+        remove_trash(store)
         removed = [item for item in garbage if _removed(store, item, results)]
         typer.echo(f"removed {_counted(removed)}")
     else:
@@ -59,6 +60,9 @@ def _removed(store: Store, garbage: Garbage, results: Path) -> bool:
         return remove(store, garbage, results)
     except (ValueError, StoreError) as error:
         typer.echo(f"kept {garbage.key}: {error}", err=True)
+        return False
+    except OSError as error:  # a colleague's, say: the others can go all the same
+        typer.echo(f"kept {garbage.key}: {error.filename or store.directory(garbage.key)}: {error.strerror}", err=True)
         return False
 
 

@@ -6,14 +6,17 @@ import json
 import os
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from xtra.results.run_record import PLAN_FILE, RECORD
 from xtra.store.claim import acquire
+from xtra.store.files import TEMPORARY_SUFFIX, list_names
 from xtra.store.job import Job
 from xtra.store.rows import SCORES, read_csv
 from xtra.store.store import REPLAY, State, Store
@@ -108,8 +111,8 @@ def _keys_of_scores(path: Path, store: Store) -> set[str]:
 
 
 def find_garbage(store: Store, planned: frozenset[str], days: float) -> Iterator[Garbage]:
-    """Yields the jobs to remove. A job that is young may belong to a suite that is still running: its plan is written at the
-    end."""
+    """Yields the jobs to remove. One that is young may belong to a run that is just beginning: networks that it starts from are
+    in the store before its plan is written."""
     now, keys = time.time(), store.keys()
     for key in keys:
         is_needed = key in planned or store.state(key, now) in (State.RUNNING, State.UNREADABLE)
@@ -131,24 +134,35 @@ def find_spare_replays(store: Store, planned: frozenset[str], days: float) -> It
 
 def remove(store: Store, garbage: Garbage, results: Path) -> bool:
     """Deletes it under the job's claim; a whole job at once. False when a process has just begun the job, a run has just been
-    planned that names it, or a dataset wants its replay by now. Raises StoreError, and ValueError as `planned_keys` does."""
+    planned that names it, or a dataset wants its replay by now. Raises StoreError, OSError where this user may not remove it, and
+    ValueError as `planned_keys` does."""
     if garbage.part is not None:
         return garbage.key not in _runs_to_keep(store) and store.drop(garbage.key, garbage.part)
     claim = acquire(store.directory(garbage.key))
     if claim is None:
         return False
-    is_needed = True
     try:
-        is_needed = garbage.key in _keys_under(results / "runs", store)  # kept studies do not begin meanwhile
+        with claim.kept_alive():
+            if garbage.key in _keys_under(results / "runs", store):  # kept studies do not begin meanwhile
+                return False
+            claim.check()
+            trash = store.root / f".{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
+            store.directory(garbage.key).rename(trash)  # at once: nobody may find half a job
     finally:
-        if is_needed:
-            claim.release()
-    if is_needed:
-        return False
-    trash = store.root / f".{secrets.token_hex(8)}.tmp"
-    store.directory(garbage.key).rename(trash)  # at once: nobody may find half a job
-    shutil.rmtree(trash)
+        claim.release()  # does nothing once the claim has gone with the job
+    shutil.rmtree(trash, ignore_errors=True)  # a rest is the next one's: the job is gone
     return True
+
+
+def remove_trash(store: Store) -> None:
+    """Deletes what removals of before that were cut short have left. That of the last day may be another process's at work: a
+    rename and every deletion in a directory set its time of change."""
+    for name in list_names(store.root):
+        trash = store.root / name
+        if name.startswith(".") and name.endswith(TEMPORARY_SUFFIX) and trash.is_dir():
+            with suppress(OSError):
+                if time.time() - trash.stat().st_ctime > DAY:
+                    shutil.rmtree(trash)
 
 
 def reopen_stripped(store: Store, jobs: Mapping[str, Job]) -> list[str]:
@@ -171,12 +185,17 @@ def _finished(store: Store, key: str) -> bool:
 
 def _age(store: Store, key: str, now: float) -> float:
     """Returns the seconds since anything in the job's directory changed."""
-    return now - max((path.stat().st_mtime for path in _files(store.directory(key))), default=0.0)
+    return now - max((status.st_mtime for status in _files(store.directory(key))), default=0.0)
 
 
 def _size(directory: Path) -> int:
-    return sum(path.stat().st_size for path in _files(directory))
+    return sum(status.st_size for status in _files(directory))
 
 
-def _files(directory: Path) -> list[Path]:
-    return [path for path in directory.rglob("*") if path.is_file()]
+def _files(directory: Path) -> Iterator[os.stat_result]:
+    """Yields the status of each file. One that vanishes meanwhile (a worker's temporary file) is passed over."""
+    for path in directory.rglob("*"):
+        with suppress(FileNotFoundError):
+            status = path.stat()
+            if stat.S_ISREG(status.st_mode):
+                yield status

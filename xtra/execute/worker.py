@@ -1,8 +1,8 @@
 """Runs one job, named by two strings: `run_job(store_root, key)`, or `python -m xtra.execute.worker STORE KEY`.
 
 The same on a laptop and on a cluster: read `job.json`, check the configuration and the inputs, claim, run the stage, commit.
-Whoever starts the worker sends its output to `work/log.txt`, and gives it `machine.ONE_BLAS_THREAD` in its environment: by the time
-that a job's configuration is read, NumPy is loaded, and a number of threads set here would come too late for its OpenBLAS.
+Whoever starts the worker sends its output to `work/log.txt`, and gives it `machine.ONE_BLAS_THREAD` in its environment: by the
+time that a job's configuration is read, NumPy is loaded, and a number of threads set here would come too late for its OpenBLAS.
 """
 
 from __future__ import annotations
@@ -69,6 +69,9 @@ def run_job(store_root: str, key: str, stages: str = STAGES, stop: StopRequest |
         stage, config = _resolve(job, stages, store.root)
         inputs = _committed_inputs(store, job)
         attempt = store.begin(key)
+    except ClaimLostError as error:
+        print(error, file=sys.stderr)
+        return Exit.CLAIM_LOST
     except (UnusableJobError, StoreError) as error:
         return _fail(store, key, str(error))
     except OSError as error:  # a claim that this user may not read, a directory that it may not write, a full disk

@@ -94,6 +94,10 @@ class Holder:
         return now - self.modified > self.owner.lease_seconds or self.owner.known_dead()
 
 
+def _nothing() -> None:
+    """What is called where nobody asked to be."""
+
+
 class Claim:
     """The claim that this process holds on the job in `directory`."""
 
@@ -117,8 +121,11 @@ class Claim:
             raise ClaimLostError(f"{self.directory.name}: the claim {self.owner.token[:8]} was taken over by another process")
 
     @contextmanager
-    def kept_alive(self, beat: Callable[[], None], lost: Callable[[], None]) -> Iterator[None]:
-        """Refreshes the lease from a thread and calls `beat` each time; calls `lost` there, once, when the job was taken over."""
+    def kept_alive(self, beat: Callable[[], None] = _nothing, lost: Callable[[], None] = _nothing) -> Iterator[None]:
+        """Refreshes the lease from a thread and calls `beat` each time; calls `lost` there, once, when the job was taken over.
+
+        A process can stand still for longer than its lease all the same: `check` right before what only the holder may do.
+        """
         stop = threading.Event()
 
         def heartbeat() -> None:
@@ -151,7 +158,7 @@ class Claim:
 def acquire(directory: Path, lease_seconds: float = LEASE_SECONDS) -> Claim | None:
     """Claims the job in `directory` for this process; None when a live process has it."""
     holder = holder_of(directory)
-    if holder is not None and not holder.dead(_server_time(directory)):
+    if holder is not None and not holder.dead(server_time(directory)):
         return None
     number = 1 if holder is None else holder.number + 1
     claim = Claim(directory, number, Owner.this_process(lease_seconds))
@@ -201,7 +208,8 @@ def _numbers(directory: Path) -> list[int]:
     return [int(match[1]) for match in matches if match]
 
 
-def _server_time(directory: Path) -> float:
+def server_time(directory: Path) -> float:
+    """Returns the time on the clock of the file server that has the directory. Raises OSError where no file can be made."""
     probe = directory / f".{secrets.token_hex(8)}.tmp"
     probe.touch()
     try:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -82,8 +83,12 @@ def write_json(path: Path, value: Any) -> None:
 def write_text_atomically(path: Path, text: str) -> None:
     """Replaces `path` in one step, unsynced: for files that can be made again, in plans of thousands of jobs."""
     temporary = path.with_name(f".{secrets.token_hex(8)}{TEMPORARY_SUFFIX}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def json_text(value: Any) -> str:
@@ -110,3 +115,21 @@ def sha256(path: Path) -> str:
     """Returns the SHA-256 of a file's bytes, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def clear_place(path: Path) -> None:
+    """Removes a directory with all that is in it, or a link to one that lies on another disk. Raises OSError."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def list_names(directory: Path) -> list[str]:
+    """Lists a directory's names, in order; none where there is no directory. Raises UnreadableError."""
+    try:
+        return sorted(os.listdir(directory))  # noqa: PTH208 - names alone: a store holds thousands
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise UnreadableError(directory, error) from None

@@ -7,7 +7,13 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any
+
+from xtra.store.files import DamagedError, OtherReleaseError, UnreadableError
+
+JOB_SCHEMA_VERSION = 1
+"""Version of `job.json`."""
 
 
 def canonical_json(value: Any) -> str:
@@ -82,3 +88,28 @@ class Job:
             "resources": asdict(self.resources),
             **({"plugins": self.plugins} if self.plugins else {}),
         }
+
+
+def read_job(path: Path, key: str) -> Job:
+    """Reads the record of the job of that key.
+
+    Raises DamagedError when it is missing, truncated, or no longer hashes to its key, UnreadableError when it cannot be read,
+    OtherReleaseError when it is of another schema.
+    """
+    try:
+        record = json.loads(path.read_bytes())
+        if record["schema_version"] != JOB_SCHEMA_VERSION:
+            raise OtherReleaseError(path, record["schema_version"], JOB_SCHEMA_VERSION)
+        inputs = {role: tuple(keys) for role, keys in record["inputs"].items()}
+        resources, plugins = Resources(**record["resources"]), record.get("plugins", {})
+        job = Job(record["stage"], record["version"], record["config"], inputs, resources, plugins)
+        own_key = job.key
+    except FileNotFoundError:
+        raise DamagedError(path, "is missing") from None
+    except OSError as error:
+        raise UnreadableError(path, error) from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise DamagedError(path, "is not a job record (truncated?)") from None
+    if own_key != key:
+        raise DamagedError(path, f"describes {own_key}, not {key}")
+    return job

@@ -8,32 +8,31 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from xtra.store.claim import LEASE_SECONDS, Claim, ClaimLostError, acquire, holder_of
+from xtra.store.claim import LEASE_SECONDS, Claim, ClaimLostError, acquire, holder_of, server_time
 from xtra.store.files import (
     DamagedError,
-    OtherReleaseError,
     StoreError,
     UnreadableError,
+    clear_place,
     json_text,
+    list_names,
     sync_directory,
     sync_tree,
     write_json,
     write_text_atomically,
 )
-from xtra.store.job import Job, Resources
+from xtra.store.job import JOB_SCHEMA_VERSION, Job, read_job
 from xtra.store.manifest import Manifest, find_damage, read_manifest, record_files
-
-JOB_SCHEMA_VERSION = 1
-"""Version of `job.json`."""
 
 SECONDS = "seconds.txt"
 """The file in `work/` with the seconds that the job has taken so far, over all attempts."""
@@ -115,9 +114,9 @@ class Store:
         Raises UnreadableError for a directory that cannot be listed, or adds it to `unreadable`, if given, and lists the rest.
         """
         keys: list[str] = []
-        for stage in _names(self.root):
+        for stage in list_names(self.root):
             try:
-                keys += [name for name in _names(self.root / stage) if name.startswith(f"{stage}-")]
+                keys += [name for name in list_names(self.root / stage) if name.startswith(f"{stage}-")]
             except UnreadableError as error:
                 if unreadable is None:
                     raise
@@ -137,26 +136,8 @@ class Store:
         write_text_atomically(path, json_text(record))
 
     def job(self, key: str) -> Job:
-        """Reads `job.json`. Raises DamagedError when it is missing, truncated, or no longer hashes to its key, OtherReleaseError
-        when it is of another schema."""
-        path = self.directory(key) / "job.json"
-        try:
-            record = json.loads(path.read_bytes())
-            if record["schema_version"] != JOB_SCHEMA_VERSION:
-                raise OtherReleaseError(path, record["schema_version"], JOB_SCHEMA_VERSION)
-            inputs = {role: tuple(keys) for role, keys in record["inputs"].items()}
-            resources, plugins = Resources(**record["resources"]), record.get("plugins", {})
-            job = Job(record["stage"], record["version"], record["config"], inputs, resources, plugins)
-            own_key = job.key
-        except FileNotFoundError:
-            raise DamagedError(path, "is missing") from None
-        except OSError as error:
-            raise UnreadableError(path, error) from None
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            raise DamagedError(path, "is not a job record (truncated?)") from None
-        if own_key != key:
-            raise DamagedError(path, f"describes {own_key}, not {key}")
-        return job
+        """Reads `job.json`. Raises DamagedError, OtherReleaseError, UnreadableError."""
+        return read_job(self.directory(key) / "job.json", key)
 
     def manifest(self, key: str) -> Manifest | None:
         """Reads the record of a finished job; None for an unfinished one. Raises DamagedError, UnreadableError,
@@ -168,8 +149,8 @@ class Store:
         return manifest
 
     def state(self, key: str, now: float, *, verify: bool = False) -> State:
-        """Returns the job's state by its files; claims are judged at the time `now`. Trusts `out/` unless `verify` (a quick
-        one)."""
+        """Returns the job's state by its files; claims are judged at the time `now` of this machine's clock. Trusts `out/` unless
+        `verify` (a quick one)."""
         try:
             manifest = self.verify(key, quick=True) if verify else self.manifest(key)
             return self._unfinished_state(key, now) if manifest is None else State(manifest.status)
@@ -180,11 +161,20 @@ class Store:
 
     def _unfinished_state(self, key: str, now: float) -> State:
         holder = holder_of(self.directory(key))
-        if holder is not None and not holder.dead(now):
+        if holder is not None and not holder.dead(now + self._clock_offset):
             return State.RUNNING
         if self.error_file(key).exists():
             return State.FAILED
         return State.INTERRUPTED if self.work(key).exists() else State.WAITING
+
+    @cached_property
+    def _clock_offset(self) -> float:
+        """By how many seconds the file server's clock, which heartbeats go by, is ahead of this machine's. 0 where this user may
+        only read, which leaves it unknown."""
+        try:
+            return server_time(self.root) - time.time()
+        except OSError:
+            return 0.0
 
     def verify(self, key: str, *, quick: bool = False, directories: bool = True) -> Manifest | None:
         """Compares `out/`, without its `directories` if so wanted, with the manifest and returns the manifest; `quick` hashes
@@ -202,7 +192,7 @@ class Store:
     def begin(self, key: str, lease_seconds: float = LEASE_SECONDS) -> Attempt | None:
         """Claims an unfinished or damaged job and makes it an empty `out`; None when it is finished, or a live process has it.
 
-        Raises DamagedError, UnreadableError, OtherReleaseError; OSError where the old `out` cannot be cleared away.
+        Raises DamagedError, UnreadableError, OtherReleaseError, ClaimLostError; OSError where the old `out` cannot be cleared.
         """
         job = self.job(key)
         claim = acquire(self.directory(key), lease_seconds)
@@ -210,7 +200,8 @@ class Store:
             return None
         attempt = None
         try:
-            attempt = None if self._finished(key, quick=True) else self._prepare(job, claim)
+            with claim.kept_alive():
+                attempt = None if self._finished(key, claim, quick=True) else self._prepare(job, claim)
         finally:
             if attempt is None:
                 claim.release()
@@ -221,7 +212,7 @@ class Store:
         key = job.key
         self.work(key).mkdir(exist_ok=True)
         self.error_file(key).unlink(missing_ok=True)
-        _clear_place(self.out(key))
+        clear_place(self.out(key))
         for leftover in self.directory(key).glob("out-*"):
             shutil.rmtree(leftover, ignore_errors=True)  # a zombie may be writing there, and it is in nobody's way
         # Filled beside its final place: a zombie goes on writing into its own directory, never into its successor's.
@@ -301,7 +292,7 @@ class Store:
                 (self.work(key) / SECONDS).unlink(missing_ok=True)
                 for name in RESUMPTION:
                     shutil.rmtree(self.work(key) / name, ignore_errors=True)
-            return mine
+            return mine is not None
 
     def has_lost(self, key: str, part: str) -> bool:
         """Tells whether a complete job's directory `part` was dropped."""
@@ -312,27 +303,32 @@ class Store:
         return manifest is not None and manifest.status == State.COMPLETE and part in manifest.dropped
 
     @contextmanager
-    def _claimed(self, key: str) -> Iterator[bool]:
-        """Claims the job while the context lasts; False if another process has it."""
+    def _claimed(self, key: str) -> Iterator[Claim | None]:
+        """Claims the job while the context lasts; None if another process has it."""
         claim = acquire(self.directory(key))
+        if claim is None:
+            yield None
+            return
         try:
-            yield claim is not None
+            with claim.kept_alive():
+                yield claim
         finally:
-            if claim is not None:
-                claim.release()
+            claim.release()
 
     def discard_if_damaged(self, key: str) -> None:
-        """Compares all of `out/` with the manifest and, unless a live process has the job, declares a damaged one unfinished."""
-        with self._claimed(key) as mine:
-            if mine:
-                self._finished(key, quick=False)
+        """Compares all of `out/` with the manifest and, unless a live process has the job, declares a damaged one unfinished.
+        Raises ClaimLostError."""
+        with self._claimed(key) as claim:
+            if claim is not None:
+                self._finished(key, claim, quick=False)
 
-    def _finished(self, key: str, *, quick: bool) -> bool:
-        """Tells whether the result is there and whole; sets a damaged one aside. Call it under the claim, so that it never sets
-        aside the fresh result of another process."""
+    def _finished(self, key: str, claim: Claim, *, quick: bool) -> bool:
+        """Tells whether the result is there and whole; sets a damaged one aside, but never the fresh result of a process that has
+        taken the job over while this one was hashing. Raises ClaimLostError."""
         try:
             return self.verify(key, quick=quick) is not None
         except DamagedError:
+            claim.check()
             self._unfinish(key, "manifest.damaged.json")
             return False
 
@@ -344,21 +340,3 @@ class Store:
 
     def _manifest_path(self, key: str) -> Path:
         return self.directory(key) / "manifest.json"
-
-
-def _clear_place(path: Path) -> None:
-    """Removes a directory with all that is in it, or a link to one that lies on another disk. Raises OSError."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
-
-
-def _names(directory: Path) -> list[str]:
-    """Lists a directory's names, in order; none where there is no directory. Raises UnreadableError."""
-    try:
-        return sorted(os.listdir(directory))  # noqa: PTH208 - names alone: a store holds thousands
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise UnreadableError(directory, error) from None

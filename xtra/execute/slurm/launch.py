@@ -40,7 +40,7 @@ from xtra.execute.slurm.task import SlurmTask
 from xtra.execute.snapshot import take_snapshot
 from xtra.execute.worker import STAGES
 from xtra.plugins import packages_of
-from xtra.store.claim import acquire
+from xtra.store.claim import Claim, acquire
 from xtra.store.job import Job, Resources
 from xtra.store.store import State, Store
 
@@ -100,21 +100,21 @@ class SlurmLauncher:
 
         Launchers on one store take turns, so that the second finds in the queue what the first has submitted.
         """
-        self._check()
+        self.check()
         self.directory.mkdir(parents=True, exist_ok=True)
-        with self._turn():
+        with self._turn() as turn:
             self.submissions.withdraw_doubtful()
             done, missing = self._sort(jobs)
             for job in jobs.values():
                 self.store.add(job)
             if missing:
                 bootstrap = take_snapshot(self.directory / "code", packages_of(missing.values()))
-                self._submit_missing(missing, done, partial(self._submit_array, bootstrap))
+                self._submit_missing(missing, done, partial(self._submit_array, bootstrap, turn))
         return done
 
     def dry_run(self, jobs: Mapping[str, Job]) -> LaunchResult:
         """Tells what `submit` would do now, without doing or writing any of it. Raises SlurmError."""
-        self._check()
+        self.check()
         return self.simulate(jobs)
 
     def simulate(self, jobs: Mapping[str, Job]) -> LaunchResult:
@@ -137,7 +137,7 @@ class SlurmLauncher:
             done.arrays.append(PlannedArray(REPORT, 1, 1, self._conclusion_request(awaited)))
         return done
 
-    def _check(self) -> None:
+    def check(self) -> None:
         """Raises SlurmError, before anything is written, where nothing could be submitted."""
         if "%" in str(self.directory):
             raise SlurmError(f"{self.directory}: SLURM replaces `%` in the paths of logs; choose results without it (--results)")
@@ -184,13 +184,15 @@ class SlurmLauncher:
         queued = {key: entry.slurm_id for key, entry in done.queued.items()}
         done.new = submit_arrays(missing, queued, self._array_size, counted)
 
-    def _submit_array(self, bootstrap: Path, array: JobArray) -> list[str]:
-        """One call of sbatch. Returns the SLURM id of each element."""
+    def _submit_array(self, bootstrap: Path, turn: Claim, array: JobArray) -> list[str]:
+        """One call of sbatch, in this launcher's turn. Returns the SLURM id of each element. Raises SlurmError."""
         asked = array.elements[0][0].resources
         logs = [{job.key: str(self.store.log_file(job.key)) for job in element} for element in array.elements]
         environment = {**ONE_BLAS_THREAD, **({} if asked.gpus else NO_GPU)}
         task = SlurmTask([sys.executable, str(bootstrap), WORKER, "--stages", self._stages], environment)
         request = self._request(array)
+        if not turn.held():  # this process stood still for minutes, and the other one submits the same jobs
+            raise SlurmError("another launcher on this store has taken its turn meanwhile")
         return self._sbatch([list(element) for element in logs], request, task, [str(self.store.root)] * len(logs), logs)
 
     def _request(self, array: JobArray) -> dict[str, Any]:
@@ -248,11 +250,11 @@ class SlurmLauncher:
             raise SlurmError(f"sbatch refused {jobs}: {error}") from None
 
     @contextmanager
-    def _turn(self) -> Iterator[None]:
+    def _turn(self) -> Iterator[Claim]:
         while (claim := acquire(self.directory)) is None:
             time.sleep(0.5)
         try:
-            with claim.kept_alive(beat=lambda: None, lost=lambda: None):
-                yield
+            with claim.kept_alive():
+                yield claim
         finally:
             claim.release()
