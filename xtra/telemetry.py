@@ -60,8 +60,17 @@ class Telemetry:
             curves.add(values)
 
     def size(self) -> int:
-        """Bytes of metrics written so far; stored in checkpoints for `rewind`."""
-        return self._metrics.stat().st_size if self._metrics.exists() else 0
+        """Returns the bytes of metrics written so far; stored in checkpoints for `rewind`. Synced: a checkpoint that outlives a
+        power cut must not count lines that did not."""
+        if not self._metrics.exists():
+            return 0
+        for path in (self._metrics, self.directory):
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        return self._metrics.stat().st_size
 
     def rewind(self, size: int) -> None:
         """Cuts the metrics back to `size` bytes."""

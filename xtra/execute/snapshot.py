@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from xtra.protocol.scores import INSTALLED_TABLES, tables_directory
-from xtra.store.files import json_text
+from xtra.store.files import json_text, sync_directory, sync_tree
 from xtra.store.provenance import SNAPSHOT_RECORD, code_commit
 
 PACKAGES = ("xtra", "xtra_analysis")
@@ -59,7 +59,9 @@ def take_snapshot(directory: Path, plugins: Collection[str] = ()) -> Path:
         commit, dirty = code_commit()
         (temporary / SNAPSHOT_RECORD).write_text(json_text({"git_commit": commit, "git_dirty": dirty}), encoding="utf-8")
         (temporary / "bootstrap.py").write_text(BOOTSTRAP.replace("{packages}", repr(packages)), encoding="utf-8")
+        sync_tree(temporary)  # a directory that is there is taken for whole, after a power cut too
         _move(temporary, target)
+        sync_directory(directory)
     return target / "bootstrap.py"
 
 
