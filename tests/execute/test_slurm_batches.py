@@ -91,6 +91,16 @@ def test_many_different_waits_become_one_that_survives_single_failures() -> None
     assert dependency == "afterany:70:71"
 
 
+def test_what_waits_for_nothing_does_not_wait_for_what_many_others_read() -> None:
+    trains = [job(str(number)) for number in range(60)]
+    readers = [job(f"score {number}", trains[number], trains[number + 1]) for number in range(59)]
+    ready = [job(f"ready {number}", job("done")) for number in range(2)]
+    waiting = {train.key: f"{70 + number % 2}_{number // 2}" for number, train in enumerate(trains)}
+    first, second = submitted([*readers, *ready], waiting, 1001)
+    assert first == (["ready 0", "ready 1"], None)
+    assert (len(second[0]), second[1]) == (59, "afterany:70:71")
+
+
 def test_what_different_stages_read_are_different_arrays_so_that_each_reader_waits_for_its_own_element() -> None:
     source, target = [job(f"source {n}") for n in range(2)], [job(f"target {n}") for n in range(2)]
     data = [job(f"data {n}", train, stage="dataset") for n, train in enumerate(source)]

@@ -51,8 +51,9 @@ def launch(plan: Plan, description: RunDescription, results: Path, profile: Path
     """
     with _slurm_errors_refused():
         launcher = _launcher(results, profile)
+        launcher.check()
+        directory = begin_run(results, plan)  # before the first job is queued: from then on `gc` must leave their inputs alone
         submitted = launcher.submit(plan.jobs)
-        directory = begin_run(results, plan)
         if not wait and _lacks_report(plan, launcher, submitted):
             _submit_conclusion(plan, description, directory, launcher, submitted)
     print_submitted(submitted, console, "submitted")

@@ -16,7 +16,8 @@ MAX_DEPENDENCIES = 50
 """SLURM ids in one dependency; beyond it a job waits for whole arrays."""
 
 MAX_SPLIT = 20
-"""Arrays that one kind of job is split into for exact dependencies; beyond it, its jobs wait for all their inputs together."""
+"""Arrays that one kind of job is split into for exact dependencies; beyond it, those of its jobs that wait at all wait for
+all their inputs together."""
 
 
 @dataclass(frozen=True)
@@ -76,9 +77,11 @@ def split_into_arrays(
     if len(by_inputs) > 1:
         yield from _matched(by_inputs, array_sizes)
     if len(by_inputs) > MAX_SPLIT:
+        ready = by_inputs.pop((), None)  # what waits for nothing must not wait for what others read
         together = sorted({slurm_id for inputs in by_inputs for slurm_id in inputs})
         # afterany: one input that fails must not cancel the readers of the others; the workers look for themselves.
-        by_inputs = {tuple(together): [element for elements in by_inputs.values() for element in elements]}
+        merged = {tuple(together): [element for elements in by_inputs.values() for element in elements]}
+        by_inputs = {**({(): ready} if ready else {}), **merged}
         word = "afterany"
     else:
         word = "afterok"
