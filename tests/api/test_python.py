@@ -147,7 +147,8 @@ def test_a_run_without_time_leaves_its_cells_missing_and_a_budget_that_is_none_i
     left = xtra.run(suite, seeds=[7], only=["Random"], results=tmp_path, budget="0s", report=False)
     assert (left.complete, left.statuses) == (False, {"Random/Catch/7": "missing"})
     with pytest.raises(ValueError, match="for example 6h"):
-        xtra.run(suite, seeds=[7], only=["Random"], results=tmp_path, budget="soon")
+        xtra.run(suite, seeds=[7], only=["Random"], results=tmp_path / "none", budget="soon")
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_loaded_agent_plays_the_episodes_of_its_evaluation(run: xtra.Run, results: Path) -> None:

@@ -73,6 +73,16 @@ def test_what_would_not_end_in_time_is_left_with_what_needs_it_and_the_rest_runs
     assert set(bench.computed()) == {"short 1", "y 1"}
 
 
+def test_while_the_machine_is_full_no_job_is_asked_how_long_it_has_run(bench: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(bench.store, "seconds_spent", lambda key: asked.append(key) or 0.0)
+    jobs = [bench.job(name, seconds=0.5) for name in "ab"]
+    ticks: list[int] = []
+    bench.queue(*jobs, cpus=1, budget=Budget(3_600, {})).run(lambda queue: ticks.append(1))
+    assert len(ticks) > 5
+    assert asked == [job.key for job in jobs]
+
+
 def test_what_still_runs_at_the_end_is_stopped_saves_and_goes_on_later(bench: Any) -> None:
     endless, budget = bench.job("a", steps=4_000, seconds=0.05), Budget(1e6, {})
 

@@ -110,7 +110,7 @@ def run(
     observe: called ten times a second with the queue, whose `states` say where each job stands.
 
     Interrupted, the same call goes on where it stopped. A job that fails or diverges leaves its cells incomplete. Raises
-    SuiteError as `plan` does.
+    SuiteError as `plan` does, ValueError for a budget that is no time, and OSError where results cannot be written or read.
     """
     from xtra.execute.garbage import reopen_stripped
     from xtra.execute.local import Budget, LocalQueue, parse_duration
@@ -123,6 +123,7 @@ def run(
     from xtra.suite.library import find_suite
     from xtra.suite.summary import finished_costs
 
+    seconds = None if budget is None else parse_duration(budget)  # first: a mistake in it leaves nothing behind
     planned, root = plan(suite, set=set, seeds=seeds, only=only, trust_plugins=trust_plugins), Path(results)
     require_extras(planned)
     description = describe(planned, find_suite(Path(suite)).read_text(encoding="utf-8"))  # before it is edited meanwhile
@@ -130,7 +131,7 @@ def run(
     import_networks(store, planned)
     reopen_stripped(store, planned.jobs)
     directory = begin_run(root, planned)
-    limit = None if budget is None else Budget(parse_duration(budget), finished_costs(store))
+    limit = None if seconds is None else Budget(seconds, finished_costs(store))
     LocalQueue(store, planned.jobs, Machine.this(workers), budget=limit).run(observe or (lambda queue: None))
     statuses = collect(store, planned.cells, description, directory)
     return Run(

@@ -172,10 +172,7 @@ class LocalQueue:
             elif QueueState.LEFT in inputs:
                 self.states[key] = QueueState.LEFT
             elif inputs <= {QueueState.COMPLETE}:
-                if self._fits_budget(key):
-                    self._start(key)
-                else:
-                    self.states[key] = QueueState.LEFT
+                self._start(key)
 
     def _fits_budget(self, key: str) -> bool:
         return self._budget is None or self._budget.fits(self.jobs[key], self.store.seconds_spent(key))
@@ -191,9 +188,16 @@ class LocalQueue:
                 self.states[key] = self._finished_state(key) or QueueState.LEFT
 
     def _start(self, key: str) -> None:
-        """Starts a worker, unless the machine is full or another process has the job."""
+        """Starts a worker, unless the machine is full, another process has the job, or it would not end within the budget.
+
+        Room comes first: it is asked for ten times a second, and the budget's question reads a file.
+        """
         allocation = self._machine.allocate(self.jobs[key].resources)
         if allocation is None:
+            return
+        if not self._fits_budget(key):
+            self._machine.free(allocation)
+            self.states[key] = QueueState.LEFT
             return
         try:
             if self.store.state(key, time.time()) is State.RUNNING:
