@@ -121,7 +121,7 @@ def load_plan_if_named(suite: Path | None, overrides: list[str] | None, seeds: s
 
 
 def refuse_unused_options(options: Mapping[str, object], required_option: str) -> None:
-    """Exits with 2 when one of these options was given, by name, which without `needed` would change nothing."""
+    """Exits with 2 when one of these options was given, by name, which without `required_option` would change nothing."""
     for name, value in options.items():
         if value not in (None, False, []):
             typer.echo(f"error: {name} means nothing without {required_option}", err=True)

@@ -168,9 +168,13 @@ def _prepare(store: Store, plan: Plan, again: Collection[str], console: Console)
     from xtra.store.store import State
 
     now = time.time()
-    busy = [key for key in again if store.state(key, now) is State.RUNNING] or [key for key in again if not store.reopen(key)]
-    if busy:
-        raise refusal(f"--rerun: {busy[0]} is being computed by another process; stop that one first")
+    busy = next((key for key in again if store.state(key, now) is State.RUNNING), None)
+    for key in again if busy is None else ():
+        if not store.reopen(key):  # begun by another process since: those after it stay as they are
+            busy = key
+            break
+    if busy is not None:
+        raise refusal(f"--rerun: {busy} is being computed by another process; stop that one first")
     if again:
         console.print(f"{counted(len(again), 'job')} of --rerun: from the start")
     import_networks(store, plan)

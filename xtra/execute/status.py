@@ -131,8 +131,9 @@ def _shared(job: Job, names: list[str]) -> str:
 
 @dataclass(frozen=True)
 class Forecast:
-    """percent: of the work, where a job weighs its mean seconds if all kinds have finished once, else the same as any other.
+    """How far a plan's jobs are, and when they will have ended.
 
+    percent: of the work, where a job weighs its mean seconds if all kinds have finished once, else the same as any other.
     seconds_left: the work left, shared by as many jobs as run now, but no less than the longest chain of jobs that wait for one
     another; 0 when all have ended, None when nothing runs, or a job is left of a kind that has never finished.
     unfinished: jobs that can still end.  blocked: those behind one that has failed or diverged.
@@ -184,7 +185,7 @@ def _share_done(one: JobStatus) -> float:
 
 
 def _longest_chain(seconds: Mapping[str, float], jobs: Mapping[str, Job]) -> float:
-    """Returns the seconds of the longest chain of jobs in `left`."""
+    """Returns the sum of the longest chain of the jobs that `seconds` names, each waiting for the one before it."""
     ends: dict[str, float] = {}
 
     def end(key: str) -> float:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 FORMAT = 1
-"""Raised when a field of the header changes meaning."""
+"""Incremented when a field of the header changes meaning."""
 
 METADATA_KEY = "xtra"
 """The one entry of the safetensors metadata, a JSON text. With several, their order in the file would not be defined."""

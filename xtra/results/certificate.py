@@ -76,7 +76,7 @@ class CertifiedJob(Config):
     seconds: float
     """Seconds that it took."""
     computed_on: int
-    """Where in the certificate's list what it was computed on stands."""
+    """Index into the certificate's `computed_on`."""
     files: dict[str, str]
     """The SHA-256 of every file that it left, by path."""
     dropped: tuple[str, ...]
@@ -103,7 +103,7 @@ class Certificate(Config):
     """The contents of `certificate.json`."""
 
     schema_version: int
-    """Raised when a field changes meaning."""
+    """Incremented when a field changes meaning."""
     files: dict[str, str]
     """The SHA-256 of every file in the study's directory, by name, but for `UNHASHED`."""
     computed_on: tuple[ComputedOn, ...]

@@ -42,7 +42,7 @@ Row = dict[str, Any]
 
 
 def collect(store: Store, cells: Sequence[Cell], description: RunDescription, run_dir: Path) -> dict[Cell, str]:
-    """Writes the run's directory. Returns the status of each cell (see `rows.STATUSES`)."""
+    """Writes the run's directory. Returns the status of each cell (see `xtra.store.rows.Status`)."""
     reader = _Reader(store)
     results = [_CellResult(reader, cell) for cell in cells]
     run_dir.mkdir(parents=True, exist_ok=True)

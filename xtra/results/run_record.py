@@ -20,7 +20,7 @@ RECORD = "run.json"
 """The file that makes a directory one of a run."""
 PLAN_FILE = "plan.json"
 SCHEMA_VERSION = 2
-"""Raised when a column or a key changes meaning."""
+"""Incremented when a column or a key changes meaning."""
 
 COLLECT_AGAIN = "Collect the run again: `xtra-bench run SUITE` rewrites it."
 

@@ -12,7 +12,7 @@ from xtra.store.files import DamagedError, OtherReleaseError, UnreadableError, s
 from xtra.store.job import digest
 
 SCHEMA_VERSION = 1
-"""Raised when a field changes meaning; older manifests stay readable."""
+"""Incremented when a field changes meaning; other versions are refused with OtherReleaseError."""
 
 SMALL_FILE = 1 << 20
 """Bytes up to which a quick check hashes a file, not only looks at its size."""

@@ -97,7 +97,7 @@ class Pipeline:
         return self._config.environment.model_copy(update={"game": game})
 
     def job(self, stage: str, config: Config, inputs: Inputs) -> Job:
-        """Makes a job with its stage's resources, and adds it to `jobs`."""
+        """Makes a job with its stage's resources."""
         dumped: dict[str, Any] = config.model_dump(mode="json")
         return Job(stage, STAGES[stage].version, dumped, inputs, self._resources(stage), plugins_of(dumped))
 

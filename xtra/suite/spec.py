@@ -83,7 +83,7 @@ class SuiteFile(Config):
     suite: str = Field(min_length=1, max_length=60, pattern=SUITE_NAME, examples=["quick"])
     """Its name, as it stands in the name of each run's directory."""
     version: int = Field(ge=1, le=LARGEST_INTEGER, examples=[1])
-    """Raised whenever its results change meaning."""
+    """Incremented whenever its results change meaning."""
     question: str = Field(min_length=1, examples=["Does pretraining on similar games help?"])
     """What it answers, in one sentence; the report opens with it."""
     protocol: str = Field(json_schema_extra=_one_of(PROTOCOLS), examples=["atari100k"])
