@@ -93,6 +93,18 @@ def test_what_is_run_again_is_computed_from_its_start_to_the_same_rows(directory
     assert (wrong.returncode, "did you mean 'Random/Catch'?" in wrong.stderr) == (2, True)
 
 
+def test_a_job_that_another_process_begins_keeps_those_after_it_from_being_reopened(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(Store, "reopen", lambda store, key: asked.append(key))
+    arguments = [str(directory / "suite.yaml"), "--seeds", "0-2", "--rerun", "Random", "--results", str(directory / "results")]
+    refused = CliRunner().invoke(app, ["run", *arguments])
+    assert refused.exit_code == 2
+    assert len(asked) == 1
+    assert f"--rerun: {asked[0]} is being computed by another process" in refused.stderr
+
+
 def test_a_run_says_that_a_job_gets_less_than_it_asks_for(directory: Path) -> None:
     (directory / "suite.yaml").write_text(SUITE + "resources:\n  evaluate: {cpus: 4096, gpus: 1}\n")
     said = [
