@@ -77,7 +77,7 @@ def find(reference: str, directory: Path) -> Plugin:
         return _find_file(directory / reference)
     top = reference.partition(".")[0]
     if not all(part.isidentifier() for part in reference.split(".")):
-        raise PluginError(f"{reference!r} is no plugin", "name a .py file, or an installed module such as my_package.games")
+        raise PluginError(f"{reference!r} is not a plugin", "name a .py file, or an installed module such as my_package.games")
     if find_spec(top) is None:
         remedy = f"did you mean {reference}.py?" if (directory / f"{reference}.py").is_file() else f"install {top}"
         raise PluginError(f"no module {top!r} is installed", remedy)
@@ -87,7 +87,9 @@ def find(reference: str, directory: Path) -> Plugin:
 def _find_file(path: Path) -> Plugin:
     name = path.name.removesuffix(".py")
     if not name.isidentifier():
-        raise PluginError(f"{path.name} cannot be imported by its name", "letters, digits and '_', beginning with a letter")
+        raise PluginError(
+            f"{path.name} cannot be imported by its name", "rename it: letters, digits and '_' only, a letter first"
+        )
     try:
         source = path.read_bytes()
     except FileNotFoundError:

@@ -113,7 +113,7 @@ def read_csv_rows(path: Path, fields: Mapping[str, Field]) -> Iterator[tuple[str
             num_rows += 1
             yield place, parse_row(place, dict(zip(header, cells, strict=True)), fields)
     except csv.Error as error:
-        raise InputError(f"{path}, line {lines.line_num}: is no CSV: {error}") from None
+        raise InputError(f"{path}, line {lines.line_num}: is not CSV: {error}") from None
     if not num_rows:
         raise InputError(f"{path}: has a header but no row below it; give one line for each {listed_columns(fields)}")
 

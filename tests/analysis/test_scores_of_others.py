@@ -232,7 +232,7 @@ MISTAKES: dict[str, tuple[Spoil, str]] = {
         csv_file(GOOD + "DQN"),
         "has 1 column, the first line has 4; the line is cut short; is the file truncated?",
     ),
-    "an open quote": (csv_file(HEADER + '"DQN,Alien,0,1\n'), "is no CSV: "),
+    "an open quote": (csv_file(HEADER + '"DQN,Alien,0,1\n'), "is not CSV: "),
     "a spreadsheet": (csv_file(b"PK\x03\x04\x00\x00\xff"), "scores.csv: is no UTF-8 text; save it as CSV with UTF-8 encoding"),
     "zero bytes": (csv_file(bytes(40)), "scores.csv: is no text (it holds zero bytes); save it as CSV with UTF-8 encoding"),
     "a game of another spelling": (
@@ -290,7 +290,7 @@ MISTAKES: dict[str, tuple[Spoil, str]] = {
     "runs and scores": (
         lambda write: ("results/runs/x", "--scores", write(GOOD), "--normalize", "human"), "x: name runs or --scores, not both"
     ),
-    "a baseline of a run": (lambda write: ("x", "--baseline", "DQN"), "--baseline means nothing without --scores FILE"),
+    "a baseline of a run": (lambda write: ("x", "--baseline", "DQN"), "--baseline requires --scores FILE"),
 }  # fmt: skip
 
 

@@ -101,7 +101,7 @@ def test_the_same_network_is_the_same_file_however_it_is_named_and_none_is_overw
     again.write_bytes(b"mine")
     told = command("export", pretrain.name, "--out", again, *results)
     assert (told.exit_code, again.read_bytes()) == (2, b"mine")
-    assert "again.md would be overwritten; name another --out, or say --force" in told.stderr
+    assert "again.md would be overwritten; name another --out, or pass --force" in told.stderr
     assert command("export", pretrain.name, "--out", again, "--force", *results).exit_code == 0
     assert again.read_bytes() == (here / "shared.safetensors").read_bytes()
 
@@ -110,7 +110,7 @@ def test_the_same_network_is_the_same_file_however_it_is_named_and_none_is_overw
     ("arguments", "expected"),
     [
         (["train-0"], "is neither a job in"),
-        (["pretrain-", "--pretrained"], "--pretrained means nothing without a suite"),
+        (["pretrain-", "--pretrained"], "--pretrained requires a suite"),
         (["{suite}"], "say whose network"),
         (
             ["{suite}", "Poled/Catch/0"],

@@ -147,6 +147,6 @@ def test_a_damaged_network_is_named_and_not_read(results: Path) -> None:
         for damaged, fault in faults.items():
             network.write_bytes(damaged)
             refused = play("EfficientZero/Catch/0", "--results", results)
-            assert (refused.exit_code, refused.output) == (2, f"error: {network}: {fault}; `xtra-bench run` makes it again\n")
+            assert (refused.exit_code, refused.output) == (2, f"error: {network}: {fault}; `xtra-bench run` computes it again\n")
     finally:
         network.write_bytes(whole)

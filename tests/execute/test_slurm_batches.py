@@ -383,7 +383,7 @@ def test_a_dry_run_shows_the_options_and_print_sbatch_the_scripts(
     assert "#SBATCH --dependency=aftercorr:new0" in scripts.output.splitlines()
     assert not (tmp_path / "results").exists()
     refused = CliRunner().invoke(app, ["run", "catch", "--print-sbatch"])
-    assert "--print-sbatch means nothing without --executor slurm" in refused.output
+    assert "--print-sbatch requires --executor slurm" in refused.output
 
 
 def test_jobs_that_sbatch_refused_wait_and_what_it_took_before_is_told(bench: Any, slurm: SlurmLauncher, tmp_path: Path) -> None:

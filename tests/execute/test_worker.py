@@ -126,7 +126,7 @@ def test_inputs_must_be_complete_and_whole(bench: Any) -> None:
     run_here(bench, first)
     (bench.store.out(first.key) / "result.txt").write_text("0" * 64)
     assert run_here(bench, second) is Exit.FAILED
-    assert "result.txt: does not match its checksum; `xtra-bench run` makes it again" in bench.error(second)
+    assert "result.txt: does not match its checksum; `xtra-bench run` computes it again" in bench.error(second)
     assert run_here(bench, first) is run_here(bench, second) is Exit.DONE
 
 

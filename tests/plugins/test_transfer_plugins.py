@@ -217,7 +217,7 @@ def test_mistakes_in_a_plugin_are_told_at_the_place_where_the_suite_names_it(
         ("random.py", "random.py has the name of the module random", "rename the file"),
         ("my_ways", "no module 'my_ways' is installed", "did you mean my_ways.py?"),
         ("absent_package.games", "no module 'absent_package' is installed", "install absent_package"),
-        ("./my ways", "'./my ways' is no plugin", "name a .py file, or an installed module"),
+        ("./my ways", "'./my ways' is not a plugin", "name a .py file, or an installed module"),
         ("latin.py", "latin.py is not UTF-8", "save it as UTF-8"),
     ],
 )

@@ -137,7 +137,7 @@ def new(
         raise refusal(f"{name!r} cannot name a suite: letters, digits, '.', '_' and '-', beginning with a letter or digit")
     target = out or Path(f"{name}.yaml")
     if target.exists() and not force:
-        raise refusal(f"{target} would be overwritten; name another --out, or say --force")
+        raise refusal(f"{target} would be overwritten; name another --out, or pass --force")
     text = new_suite(name, find_suite(Path(like)))
     make_directory_of(target)
     target.write_text(text, encoding="utf-8")

@@ -50,16 +50,14 @@ def verify(
     study: StudyArgument,
     hours: Annotated[
         float,
-        typer.Option(min=0.0, help="The most that the jobs that are run again took together, when certified."),
+        typer.Option(min=0.0, help="Hours that the jobs to be run again may have taken together when they were certified."),
     ] = 1.0,
-    share: Annotated[float, typer.Option(min=0.0, max=1.0, help="Of the jobs that fit, how many are drawn; one at least.")] = 0.1,
-    seed: Annotated[int, typer.Option(min=0, help="Of the draw.")] = 0,
+    share: Annotated[float, typer.Option(min=0.0, max=1.0, help="Share of the jobs that fit to be drawn; one at least.")] = 0.1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the draw.")] = 0,
     workers: Annotated[int | None, typer.Option(min=1, help="Cores to use at once; all of this machine's if not given.")] = None,
     into: Annotated[
         Path | None,
-        typer.Option(
-            metavar="DIR", file_okay=False, help="Keep what is computed in this directory, which must not be there yet."
-        ),
+        typer.Option(metavar="DIR", file_okay=False, help="Keep what is computed in this new directory."),
     ] = None,
 ) -> None:
     """Draw some of a certified study's jobs, run them again with all that they stand on, and compare every byte and every score.
@@ -74,7 +72,7 @@ def verify(
     from xtra.store.store import Store
 
     if into is not None and into.exists():
-        raise refusal(f"--into {into}: is there already, and its results would be believed")
+        raise refusal(f"--into {into}: already exists, and its results would be taken for new ones; name a new directory")
     try:
         certificate = read_certificate(study)
         scores = certified_scores(study)

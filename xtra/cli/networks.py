@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 def export_network(
     source: Annotated[str, typer.Argument(metavar="SUITE|KEY", help="A suite file; or a job, by key or its beginning.")],
-    cell: Annotated[str | None, typer.Argument(metavar="METHOD/GAME/SEED", help="With a suite: whose network.")] = None,
+    cell: Annotated[
+        str | None, typer.Argument(metavar="METHOD/GAME/SEED", help="With a suite: the cell whose network it is.")
+    ] = None,
     pretrained: Annotated[
         bool, typer.Option("--pretrained", help="With a suite: the network that the cell's training started from.")
     ] = False,
@@ -95,7 +97,7 @@ def _write(store: Store, key: str, target: Path, origin: str | None, force: bool
     card = target.with_suffix(".md")
     existing = [str(path) for path in (target, card) if path.exists()]
     if existing and not force:
-        raise refusal(f"{' and '.join(existing)} would be overwritten; name another --out, or say --force")
+        raise refusal(f"{' and '.join(existing)} would be overwritten; name another --out, or pass --force")
     try:
         data = export.export_network(store, key)
     except StoreError as error:

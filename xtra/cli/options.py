@@ -22,7 +22,9 @@ def _suite_file(named: Path | None) -> Path | None:
 SuiteArgument = Annotated[
     Path,
     typer.Argument(
-        metavar="SUITE", callback=_suite_file, help="A suite file, or a name such as quick: of suites/ here, or of the package."
+        metavar="SUITE",
+        callback=_suite_file,
+        help="A suite file, or a name such as quick: in suites/ here, or in the package.",
     ),
 ]
 OptionalSuiteArgument = Annotated[
@@ -37,7 +39,7 @@ SetOption = Annotated[
         "--set",
         metavar="PATH=VALUE",
         help="Change one setting, such as agent.search.num_simulations=16, or one field of the suite, such as protocol=catch."
-        " May be given again.",
+        " Can be repeated.",
     ),
 ]
 SeedsOption = Annotated[
@@ -59,19 +61,19 @@ PluginOption = Annotated[
         "--plugin",
         metavar="FILE|MODULE",
         callback=_load_plugins,
-        help="Run this code of yours first: what it brings, such as games and agents, can then be named. May be given again.",
+        help="Load this code of yours first, so that its games, agents and methods can be named. Can be repeated.",
     ),
 ]
 TrustOption = Annotated[
     bool,
-    typer.Option("--trust-plugins", help="Run the code that the suite names under `plugins`, now and as long as it is the same."),
+    typer.Option("--trust-plugins", help="Allow the code that the suite names under `plugins` to run, now and until it changes."),
 ]
 OnlyOption = Annotated[
     list[str] | None,
     typer.Option(
         "--only",
         metavar="GLOB",
-        help="Only the cells whose method/game/seed this matches, such as 'EfficientZero/Pong' or '*/*/0'. May be given again.",
+        help="Only the cells whose method/game/seed this matches, such as 'EfficientZero/Pong' or '*/*/0'. Can be repeated.",
     ),
 ]
 
@@ -124,5 +126,5 @@ def refuse_unused_options(options: Mapping[str, object], required_option: str) -
     """Exits with 2 when one of these options was given, by name, which without `required_option` would change nothing."""
     for name, value in options.items():
         if value not in (None, False, []):
-            typer.echo(f"error: {name} means nothing without {required_option}", err=True)
+            typer.echo(f"error: {name} requires {required_option}", err=True)
             raise typer.Exit(2)

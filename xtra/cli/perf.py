@@ -14,7 +14,7 @@ import typer
 from xtra.cli.options import SetOption
 
 if TYPE_CHECKING:
-    from xtra.perf.plan import Duration, Measured
+    from xtra.perf.plan import Duration, PlanningTimes
     from xtra.stages.config import TrainConfig
     from xtra.suite.plan import Plan
 
@@ -49,9 +49,9 @@ def measure_planning(
 def measure_resuming(
     kills: Annotated[int, typer.Option(min=1, help="Attempts to kill or stop, each at a random moment.")] = 100,
     kills_per_run: Annotated[
-        int | None, typer.Option(min=1, help="The most that one run has to bear; any number if not given.")
+        int | None, typer.Option(min=1, help="Most of them that one run gets; any number if not given.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the moments.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random moments.")] = 0,
     as_json: AsJson = False,
 ) -> None:
     """Kill (kill -9) or stop (SIGTERM) small training runs at random moments, start them again, and compare their outputs bit for
@@ -70,7 +70,7 @@ def measure_resuming(
         raise typer.Exit(1)
 
 
-def render_planning(measured: Measured) -> str:
+def render_planning(measured: PlanningTimes) -> str:
     """Writes the measurement as text."""
     num_left = measured.num_jobs - measured.submitted
     arrays = f"{measured.sbatch_calls} calls of sbatch, at most {measured.max_array_size:,} elements each"
@@ -91,7 +91,7 @@ def _duration(duration: Duration) -> str:
 
 @app.command("search")
 def measure_search(
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything that was measured as JSON.")] = False,
+    as_json: AsJson = False,
     rounds: Annotated[int, typer.Option(min=1, help="Turns that every engine gets at every size.")] = 9,
     engine: Annotated[list[str] | None, typer.Option(help="Engines to take part; all by default. Repeat for several.")] = None,
     preset: Annotated[list[str] | None, typer.Option(help="Presets whose network to search with; none by default.")] = None,
@@ -216,9 +216,9 @@ def measure_training(
     crossed: Annotated[
         int, typer.Option("--cross-tasks", metavar="N", min=0, help="Finetune with N offline tasks in every update.")
     ] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything that was measured as JSON.")] = False,
+    as_json: AsJson = False,
     updates: Annotated[int, typer.Option(min=1, help="Updates of each stretch that is measured.")] = 30,
-    warm_up: Annotated[int, typer.Option(min=1, help="Updates before them.")] = 5,
+    warm_up: Annotated[int, typer.Option(min=1, help="Updates made before the measurement.")] = 5,
     transitions: Annotated[
         int, typer.Option(min=1, max=90_000, help="In the replay before the first update, of random play.")
     ] = 2_000,
@@ -277,7 +277,7 @@ def _preset_plan(preset: str, agent: str, crossed: bool, overrides: list[str]) -
 
     protocol, game, sources = GAMES.get(preset, ATARI)
     suite = {"suite": "perf", "version": 1, "question": "How fast?", "protocol": protocol, "preset": preset, "seeds": [0]}
-    method: dict[str, Any] = {"name": "Measured", "agent": agent}
+    method: dict[str, Any] = {"name": "PlanningTimes", "agent": agent}
     methods: dict[str, Any] = {"targets": [game], "methods": [method]}
     if crossed:
         method["set"] = {"transfer.cross_tasks.enabled": True}

@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 
-from xtra.execute.local import OVER, LocalQueue, QueueState
+from xtra.execute.local import END_STATES, LocalQueue, QueueState
 from xtra.telemetry import Progress, read_progress
 
 BAR_WIDTH = 28
@@ -62,7 +62,7 @@ class LiveView:
 
     def _render(self, queue: LocalQueue) -> RenderableType:
         table = Table.grid(padding=(0, 2))
-        over = sum(state in OVER for state in queue.states.values())
+        over = sum(state in END_STATES for state in queue.states.values())
         bar = ProgressBar(len(queue.jobs), over, width=BAR_WIDTH)
         table.add_row("all jobs", bar, f"{over}/{len(queue.jobs)}{_troubles(queue)}", _clock(time.monotonic() - self._began))
         for key in (*queue.keys_in(QueueState.RUNNING), *queue.keys_in(QueueState.STARTING)):
@@ -99,9 +99,9 @@ class PlainView:
         pass
 
     def update(self, queue: LocalQueue) -> None:
-        over = sum(state in OVER for state in queue.states.values())
+        over = sum(state in END_STATES for state in queue.states.values())
         for key, state in queue.states.items():
-            before = self._states.get(key, QueueState.WAITING if state not in OVER else state)
+            before = self._states.get(key, QueueState.WAITING if state not in END_STATES else state)
             if state is QueueState.STARTING:
                 continue
             if state is not before:

@@ -59,7 +59,7 @@ class Executor(StrEnum):
 ExecutorOption = Annotated[Executor, typer.Option(help="Where jobs run.")]
 ProfileOption = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", dir_okay=False, help="What this site wants of SLURM jobs; XTRA_SLURM_PROFILE if not given."),
+    typer.Option(metavar="FILE", dir_okay=False, help="This site's SLURM settings, as YAML; $XTRA_SLURM_PROFILE if not given."),
 ]
 WaitOption = Annotated[bool, typer.Option("--wait", help="With slurm: stay until the jobs are over, then report.")]
 WorkersOption = Annotated[int | None, typer.Option(min=1, help="Cores to use at once; all of this machine's if not given.")]
@@ -80,7 +80,7 @@ RerunOption = Annotated[
     typer.Option(
         metavar="GLOB",
         help="Run again, from their start, the jobs of cells that this matches, or jobs by key such as 'pretrain-*': also "
-        "diverged ones, and whatever depends on them. May be given again.",
+        "diverged ones, and whatever depends on them. Can be repeated.",
     ),
 ]
 NoReportOption = Annotated[bool, typer.Option("--no-report", help="Collect the rows, but make no report.")]

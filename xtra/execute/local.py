@@ -97,7 +97,7 @@ class QueueState(StrEnum):
     LEFT = "left"
 
 
-OVER = frozenset({QueueState.COMPLETE, QueueState.DIVERGED, QueueState.FAILED, QueueState.BLOCKED, QueueState.LEFT})
+END_STATES = frozenset({QueueState.COMPLETE, QueueState.DIVERGED, QueueState.FAILED, QueueState.BLOCKED, QueueState.LEFT})
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,7 @@ class LocalQueue:
         """Runs jobs until nothing is left to do, or the budget is spent. `observe` is called at every tick. An exception stops
         the workers first."""
         try:
-            while not OVER.issuperset(self.states.values()) and not (self._budget and self._budget.spent):
+            while not END_STATES.issuperset(self.states.values()) and not (self._budget and self._budget.spent):
                 self._reap()
                 self._look_at_claims()
                 self._look_elsewhere()
@@ -167,7 +167,7 @@ class LocalQueue:
             if self.states[key] is not QueueState.WAITING:
                 continue
             inputs = {self.states.get(input_key, QueueState.COMPLETE) for input_key in self.jobs[key].input_keys}
-            if inputs & (OVER - {QueueState.COMPLETE, QueueState.LEFT}):
+            if inputs & (END_STATES - {QueueState.COMPLETE, QueueState.LEFT}):
                 self.states[key] = QueueState.BLOCKED
             elif QueueState.LEFT in inputs:
                 self.states[key] = QueueState.LEFT
@@ -184,7 +184,7 @@ class LocalQueue:
             if self.states[key] is QueueState.LEFT:
                 self.interrupted.append(key)
         for key, state in self.states.items():
-            if state not in OVER:
+            if state not in END_STATES:
                 self.states[key] = self._finished_state(key) or QueueState.LEFT
 
     def _start(self, key: str) -> None:
@@ -297,9 +297,9 @@ class LocalQueue:
 
 def _how_it_ended(status: int) -> str:
     if status >= 0:
-        return f"the worker ended with status {status} and no message; its log has its last words"
+        return f"the worker exited with status {status} and no error message; see the end of its log"
     name = signal.Signals(-status).name
-    hint = " (out of memory? `dmesg` would say)" if name == "SIGKILL" else ""
+    hint = " (out of memory? `dmesg` tells)" if name == "SIGKILL" else ""
     return f"the worker was killed by {name}{hint}; run again to go on from its last checkpoint"
 
 

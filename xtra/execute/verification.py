@@ -138,7 +138,7 @@ def _why_not(key: str, jobs: Mapping[str, Job], certified: Mapping[str, Certifie
             return "it starts from a network that was trained elsewhere"
         if job.stage not in STAGES or STAGES[job.stage].version != job.version:
             here = STAGES[job.stage].version if job.stage in STAGES else "none"
-            return f"{job.key} was made by version {job.version} of stage {job.stage}, this code has {here}"
+            return f"{job.key} was made by version {job.version} of stage {job.stage}, but this code has {here}"
         if dict(job.plugins) != plugins_of(job.config):
             return f"{job.key} runs on plugin {', '.join(job.plugins) or 'none'}, which is not the one that is here"
     price = sum(certified[job.key].seconds for job in ancestors)

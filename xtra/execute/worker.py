@@ -97,7 +97,7 @@ def run_job(store_root: str, key: str, stages: str = STAGES, stop: StopRequest |
 
 
 def _attempt(store: Store, attempt: Attempt, stage: Stage, config: Config, inputs: Inputs, stop: StopRequest) -> None:
-    stopwatch = _Stopwatch(attempt.work / SECONDS)
+    stopwatch = _JobClock(attempt.work / SECONDS)
     started = datetime.now(UTC)
     checkpoint_seconds = attempt.job.resources.checkpoint_minutes * 60
     context = StageContext(attempt.work, attempt.out, inputs, Telemetry(attempt.work), stop, checkpoint_seconds)
@@ -123,7 +123,9 @@ def _resolve(job: Job, stages: str, store_root: Path) -> tuple[Stage, Config]:
     if stage is None:
         raise UnusableJobError(f"{job.key}: no stage {job.stage!r} in this version of xtra-bench; there are {', '.join(table)}")
     if stage.version != job.version:
-        reason = f"{job.key} was planned for version {job.version} of stage {job.stage}, this code has version {stage.version}"
+        reason = (
+            f"{job.key} was planned for version {job.version} of stage {job.stage}, but this code has version {stage.version}"
+        )
         raise UnusableJobError(f"{reason}; run the suite again to plan it anew")
     try:
         load_kept(store_root, job.plugins)
@@ -133,7 +135,7 @@ def _resolve(job: Job, stages: str, store_root: Path) -> tuple[Stage, Config]:
     for name in sorted(job.plugins.keys() | installed.keys()):
         planned, here = (plugins.get(name, "none") for plugins in (job.plugins, installed))
         if planned != here:
-            reason = f"{job.key} was planned with plugin {name} of {planned}, here is {here}"
+            reason = f"{job.key} was planned with plugin {name} ({planned}), but here is {here}"
             raise UnusableJobError(f"{reason}; install that one, or run the suite again to plan it anew")
     try:
         return stage, stage.config.model_validate_json(json.dumps(job.config))
@@ -180,7 +182,7 @@ def _die_as_zombie() -> NoReturn:
     os._exit(Exit.CLAIM_LOST)
 
 
-class _Stopwatch:
+class _JobClock:
     """Measures the seconds spent on a job over all attempts; a kill loses less than one heartbeat."""
 
     def __init__(self, path: Path) -> None:

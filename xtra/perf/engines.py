@@ -198,8 +198,8 @@ class LightZeroSearch:
         for name, module in _stand_ins(tree, transforms.InverseScalarTransform).items():
             sys.modules.setdefault(name, module)
         own = load_file("lzero_search", "mcts/tree_search/mcts_ctree.py")
-        model = Settings(support_scale=300, categorical_distribution=False)
-        settings = Settings(
+        model = AttributeDict(support_scale=300, categorical_distribution=False)
+        settings = AttributeDict(
             model=model,
             device="cpu",
             discount_factor=DISCOUNT,
@@ -216,7 +216,7 @@ class LightZeroSearch:
         return SearchOutput(np.asarray(roots.get_distributions()), np.asarray(roots.get_values()))
 
 
-class Settings(dict[str, Any]):
+class AttributeDict(dict[str, Any]):
     """A dictionary whose entries are attributes too: EasyDict."""
 
     __getattr__ = dict.__getitem__
@@ -234,7 +234,7 @@ def _stand_ins(tree: Any, inverse: Any) -> dict[str, Any]:
 
     trees = {"efficientzero": module(ez_tree=tree), "gumbel_muzero": module(gmz_tree=None), "muzero": module(mz_tree=None)}
     return {
-        "easydict": module(EasyDict=Settings),
+        "easydict": module(EasyDict=AttributeDict),
         "lzero": module(),
         "lzero.mcts": module(),
         "lzero.mcts.ctree": module(),

@@ -40,7 +40,7 @@ class Duration:
 
 
 @dataclass(frozen=True)
-class Measured:
+class PlanningTimes:
     """`submit`: deciding what goes into which array; what sbatch itself takes depends on the controller.
 
     submitted: jobs of the first launch; what exceeds the submit limit is left to later ones.  complete: jobs that `status` saw.
@@ -61,7 +61,7 @@ class Measured:
         return json.dumps(asdict(self), indent=2)
 
 
-def measure(num_jobs: int, max_array_size: int = DEFAULT_MAX_ARRAY_SIZE, max_queued: int | None = None) -> Measured:
+def measure(num_jobs: int, max_array_size: int = DEFAULT_MAX_ARRAY_SIZE, max_queued: int | None = None) -> PlanningTimes:
     """Plans at least `num_jobs` jobs, decides how they would be submitted, and looks at their status once all are complete."""
     with tempfile.TemporaryDirectory() as directory:
         suite, store = Path(directory) / "simulated.yaml", Store(Path(directory) / "store")
@@ -72,7 +72,7 @@ def measure(num_jobs: int, max_array_size: int = DEFAULT_MAX_ARRAY_SIZE, max_que
         submitted, submission = _timed(lambda: launcher.simulate(planned.jobs))
         _complete(planned, store)
         counts, looking = _timed(lambda: by_stage(job_statuses(store, store.keys())))
-        return Measured(
+        return PlanningTimes(
             num_jobs=len(planned.jobs),
             num_cells=len(planned.cells),
             plan=planning,

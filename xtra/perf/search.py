@@ -16,7 +16,7 @@ import torch
 from xtra.perf.engines import ENGINES
 from xtra.perf.problem import SearchSize
 from xtra.perf.split import measure_on_cuda, split_network, split_tree_only
-from xtra.perf.turns import Samples, Worker, measure, take_turns
+from xtra.perf.turns import EngineProcess, Samples, measure, take_turns
 from xtra.search import _native
 from xtra.search.cuda import cuda_is_usable
 
@@ -132,7 +132,9 @@ def thread_scaling(size: SearchSize, num_rounds: int) -> dict[str, float]:
     """Measures how many times faster two threads are than one, turn by turn, for the whole call; and for the tree alone."""
     cores = sorted(os.sched_getaffinity(0))
     each = {count: size._replace(num_threads=count) for count in (1, 2)}
-    samples = take_turns({str(count): Worker("xtra", with_threads, cores) for count, with_threads in each.items()}, num_rounds)
+    samples = take_turns(
+        {str(count): EngineProcess("xtra", with_threads, cores) for count, with_threads in each.items()}, num_rounds
+    )
     whole = [one / two for one, two in zip(samples["1"].seconds, samples["2"].seconds, strict=True)]
     trees = [split_tree_only(with_threads, num_rounds)["tree_us"] for with_threads in each.values()]
     return {"whole": median(whole), "whole_best": max(whole), "tree": trees[0] / trees[1]}

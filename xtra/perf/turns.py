@@ -42,10 +42,10 @@ class Samples:
 
 def measure(size: SearchSize, names: list[str], num_rounds: int, cores: list[int]) -> dict[str, Samples]:
     """Runs the engines `names` in turns on `cores`; each round gives one sample of each."""
-    return take_turns({name: Worker(name, size, cores) for name in names}, num_rounds)
+    return take_turns({name: EngineProcess(name, size, cores) for name in names}, num_rounds)
 
 
-def take_turns(workers: dict[str, Worker], num_rounds: int) -> dict[str, Samples]:
+def take_turns(workers: dict[str, EngineProcess], num_rounds: int) -> dict[str, Samples]:
     """Takes samples in turns, by the workers' names; closes the workers."""
     try:
         samples = {name: worker.prepare() for name, worker in workers.items()}
@@ -59,7 +59,7 @@ def take_turns(workers: dict[str, Worker], num_rounds: int) -> dict[str, Samples
             worker.close()
 
 
-class Worker:
+class EngineProcess:
     """The parent's end of one engine's process."""
 
     def __init__(self, name: str, size: SearchSize, cores: list[int]) -> None:

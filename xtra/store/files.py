@@ -27,7 +27,7 @@ class DamagedError(StoreError):
     """A file of the store is missing, truncated or altered."""
 
     def __init__(self, path: Path, fault: str) -> None:
-        super().__init__(f"{path}: {fault}; `xtra-bench run` makes it again")
+        super().__init__(f"{path}: {fault}; `xtra-bench run` computes it again")
         self.path = path
         self.fault = fault
 
@@ -46,7 +46,7 @@ class OtherReleaseError(StoreError):
 
     def __init__(self, path: Path, version: object, own_version: int) -> None:
         there = f"has schema version {version}, and this release of xtra-bench reads {own_version}"
-        super().__init__(f"{path}: {there}; use the release that wrote it, or other results (--results)")
+        super().__init__(f"{path}: {there}; use the release that wrote it, or another results directory (--results)")
 
 
 def write_durably(path: Path, write: Callable[[BinaryIO], object]) -> None:

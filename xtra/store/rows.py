@@ -282,7 +282,7 @@ def read_csv(table: CsvTable, path: Path) -> list[dict[str, Any]]:
                 raise ValueError(f"columns {reader.fieldnames} instead of {list(table.columns)}")
             return [_row(table, cells, reader.line_num) for cells in reader]
         except csv.Error as error:
-            raise ValueError(f"is no CSV file: {error}") from error
+            raise ValueError(f"is not a CSV file: {error}") from error
 
 
 def _row(table: CsvTable, cells: dict[str | None, Any], line: int) -> dict[str, Any]:

@@ -40,7 +40,7 @@ SECONDS = "seconds.txt"
 REPLAY = "replay"
 """The part of a training's `out/` that only datasets read."""
 
-RESUMPTION = ("checkpoints", "checkpoints-refused", "replay", "random-play")
+RESUME_DIRECTORIES = ("checkpoints", "checkpoints-refused", "replay", "random-play")
 """Directories of `work/` that only an interrupted job needs, and that are as large as its result. Log and metrics stay."""
 
 
@@ -233,7 +233,7 @@ class Store:
         write_json(self._manifest_path(job.key), manifest.to_record())
         with suppress(OSError):  # the job is complete: a file server that is away from now on does not make it a failed one
             if attempt.claim.held():
-                for name in RESUMPTION:
+                for name in RESUME_DIRECTORIES:
                     shutil.rmtree(attempt.work / name, ignore_errors=True)
         return manifest
 
@@ -290,7 +290,7 @@ class Store:
                     self._unfinish(key, "manifest.rerun.json")
                 self.error_file(key).unlink(missing_ok=True)
                 (self.work(key) / SECONDS).unlink(missing_ok=True)
-                for name in RESUMPTION:
+                for name in RESUME_DIRECTORIES:
                     shutil.rmtree(self.work(key) / name, ignore_errors=True)
             return mine is not None
 

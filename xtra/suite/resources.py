@@ -18,7 +18,7 @@ _BESIDE = "the key `{}` beside `sbatch`"
 _ONE_TASK = "nothing: a job is one task on one node"
 _OURS = "nothing: {}"
 
-INSTEAD = {
+REPLACEMENTS = {
     "array": _BESIDE.format("max_running") + ", which says how many elements of an array run at once",
     "dependency": _OURS.format("a job waits for the jobs that it reads"),
     "time": _RESOURCES.format("hours"),
@@ -57,8 +57,8 @@ def _free_option(name: str) -> str:
     plain = name.replace("_", "-").strip()
     if plain.startswith("-") or len(plain) < 2:
         raise ValueError(f"{name!r} is not the long name of an option, without dashes, such as mail-type")
-    if plain in INSTEAD:
-        raise ValueError(f"sbatch's {plain} is set by xtra-bench; in its place write {INSTEAD[plain]}")
+    if plain in REPLACEMENTS:
+        raise ValueError(f"sbatch's {plain} is set by xtra-bench; in its place write {REPLACEMENTS[plain]}")
     return name
 
 
@@ -87,7 +87,7 @@ class SlurmSettings(Config):
     @model_validator(mode="after")
     def _gpus_are_asked_for_once(self) -> Self:
         if str(self.sbatch.get("gres", "")).startswith("gpu"):
-            raise ValueError(f"sbatch's gres asks for GPUs; in its place write {INSTEAD['gpus']}")
+            raise ValueError(f"sbatch's gres asks for GPUs; in its place write {REPLACEMENTS['gpus']}")
         return self
 
 

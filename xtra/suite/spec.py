@@ -25,7 +25,7 @@ def _one_of(names: Iterable[str]) -> Callable[[dict[str, Any]], None]:
 
 def _games(*others: str) -> Callable[[dict[str, Any]], None]:
     """Restricts a field to names of games, in the same way."""
-    return lambda schema: schema.update(anyOf=[{"enum": sorted([*GAMES, *others])}, FLAVOUR, MADE])
+    return lambda schema: schema.update(anyOf=[{"enum": sorted([*GAMES, *others])}, FLAVOUR, MADE_GAME])
 
 
 SUITE_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
@@ -35,7 +35,7 @@ MAX_SEED = 2**31 - 1
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 FLAVOUR = {"pattern": "^[A-Za-z0-9]+@[a-z]+=[0-9]+(,[a-z]+=[0-9]+)*$"}
 """Flavours of games are too many to list."""
-MADE = {"pattern": "^[a-z_0-9]+:.+$"}
+MADE_GAME = {"pattern": "^[a-z_0-9]+:.+$"}
 """Games of families that do not list them."""
 GameName = Annotated[str, Field(json_schema_extra=_games())]
 OTHER_TARGETS = "other_targets"

@@ -15,8 +15,8 @@ from typing import Any
 from xtra.store.files import write_json
 
 NAME_PREFIX = "xtra-"
-GONE = frozenset({"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE"})
-NEVER = "DependencyNeverSatisfied"
+ENDED_STATES = frozenset({"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE"})
+NEVER_SATISFIED = "DependencyNeverSatisfied"
 DEFAULT_MAX_ARRAY_SIZE = 1001
 RECORDS = "*/submission.json"
 DOUBTFUL = "withdrawn"
@@ -24,7 +24,7 @@ DOUBTFUL = "withdrawn"
 
 
 NO_CLUSTER = "Could not establish a configuration source"
-SILENCES = {
+KNOWN_FAULTS = {
     NO_CLUSTER: "this machine belongs to no SLURM cluster",
     "Unable to process configuration file": "SLURM's configuration on this machine cannot be read",
     "Unable to contact slurm controller": "SLURM's controller does not answer",
@@ -107,7 +107,7 @@ class Submissions:
         for slurm_id, name, state, reason in _squeue():
             elements = elements_of(name)
             index = int(slurm_id.partition("_")[2] or 0)
-            if elements is None or state in GONE or reason == NEVER:
+            if elements is None or state in ENDED_STATES or reason == NEVER_SATISFIED:
                 continue
             keys = elements[index] if index < len(elements) else []
             entries += [(key, QueueEntry(slurm_id, state, reason)) for key in keys or [""]]
@@ -116,7 +116,7 @@ class Submissions:
     def reports(self) -> set[str]:
         """Returns the ids of the plans whose job that reports SLURM has pending or running. Raises SlurmError when the controller
         does not answer."""
-        live = {name for _, name, state, reason in _squeue() if state not in GONE and reason != NEVER}
+        live = {name for _, name, state, reason in _squeue() if state not in ENDED_STATES and reason != NEVER_SATISFIED}
         return {str(record["report"]) for record in map(self._record, live) if "report" in record}
 
     def logs(self, key: str) -> list[Path]:
@@ -182,7 +182,7 @@ def run_slurm(command: Sequence[str], otherwise: str) -> str:
 
 def _reason(program: str, output: str) -> str:
     last = (output.strip().splitlines() or ["it said nothing"])[-1].removeprefix(f"{program}: ").removeprefix("fatal: ")
-    meanings = [meaning for silence, meaning in SILENCES.items() if silence in last]
+    meanings = [meaning for fault_text, meaning in KNOWN_FAULTS.items() if fault_text in last]
     return f"{meanings[0]} ({program}: {last})" if meanings else f"{program} failed: {last}"
 
 
