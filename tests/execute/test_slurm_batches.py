@@ -24,7 +24,7 @@ from xtra.store.job import Job, Resources
 from xtra.store.store import State, Store
 from xtra.suite.diagnostics.errors import SuiteError
 from xtra.suite.load import load_suite
-from xtra.suite.resources import INSTEAD, SlurmSettings
+from xtra.suite.resources import REPLACEMENTS, SlurmSettings
 
 from .pretended_slurm import put_program
 
@@ -251,7 +251,7 @@ def test_who_runs_a_suite_wins_over_who_wrote_it_and_both_over_the_default(tmp_p
     assert load_profile(None).of("train", Resources()) == SlurmSettings()
 
 
-@pytest.mark.parametrize("option", sorted(INSTEAD))
+@pytest.mark.parametrize("option", sorted(REPLACEMENTS))
 def test_every_option_that_is_made_here_is_refused_in_a_suite_too_with_the_key_to_use(option: str, tmp_path: Path) -> None:
     suite = (Path(__file__).resolve().parents[2] / "suites" / "catch.yaml").read_text()
     path = tmp_path / "suite.yaml"
@@ -261,14 +261,14 @@ def test_every_option_that_is_made_here_is_refused_in_a_suite_too_with_the_key_t
     (problem,) = caught.value.problems
     assert problem.location.text == f"        {option}: 1"
     assert problem.location.column == 9
-    assert problem.message == f"sbatch's {option} is set by xtra-bench; in its place write {INSTEAD[option]}"
+    assert problem.message == f"sbatch's {option} is set by xtra-bench; in its place write {REPLACEMENTS[option]}"
 
 
 def test_every_option_that_a_script_gets_from_us_is_one_that_a_profile_cannot_set(tmp_path: Path) -> None:
     site = SlurmSettings(partition="p", account="a", qos="q", constraint="c", gpu_type="a100")
     script = sbatch_script(parameters(Resources(gpus=2), 1, site, "afterok:1"), 3, tmp_path, "name")
     options = {line.removeprefix("#SBATCH --").partition("=")[0] for line in script.splitlines() if line.startswith("#SBATCH")}
-    assert options - {"wckey"} <= INSTEAD.keys()
+    assert options - {"wckey"} <= REPLACEMENTS.keys()
     assert "#SBATCH --gpus-per-node=a100:2" in script.splitlines()
 
 
