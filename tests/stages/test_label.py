@@ -10,11 +10,15 @@ import numpy as np
 import pytest
 import torch
 
+from xtra.agents.efficientzero import planning
 from xtra.agents.efficientzero.agent import make_network
 from xtra.agents.efficientzero.config import EfficientZeroConfig
+from xtra.agents.efficientzero.network import EfficientZeroNetwork
 from xtra.agents.observation import to_observations
 from xtra.replay.config import ReplayConfig
 from xtra.replay.offline import OfflineData
+from xtra.search import SearchResult, search
+from xtra.search.config import SearchConfig
 from xtra.stages import label
 from xtra.stages.config import LabelConfig
 from xtra.store.files import DamagedError
@@ -84,6 +88,39 @@ def test_the_visits_of_a_search_are_labels_too_and_leave_the_values_as_they_are(
     assert (search.teacher_policies[:, OTHERS] == 0).all()
     assert (search.teacher_policies != network.teacher_policies).any()
     np.testing.assert_allclose(search.teacher_values, network.teacher_values, atol=1e-5)
+
+
+def test_searches_on_a_gpu_have_one_shape_wherever_a_job_goes_on(
+    inputs: dict[str, tuple[Path, ...]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Last bits depend on the shape there; here the planner is told that it captures its searches."""
+    shapes: list[int] = []
+
+    class PlainSearch:
+        def __init__(self, network: EfficientZeroNetwork, config: SearchConfig) -> None:
+            self._network, self._config = network, config
+
+        def __call__(self, observations: torch.Tensor, *, fetch: bool, **arguments: Any) -> SearchResult:
+            shapes.append(len(observations))
+            return search(self._network, observations, self._config, **arguments)
+
+    works: list[label.Labelling] = []
+    monkeypatch.setattr(label, "complete", lambda work, context: works.append(work))
+    monkeypatch.setattr(label, "BATCH_SIZE", 32)
+    monkeypatch.setattr(planning.Planner, "_captures", lambda planner, observations: True)
+    monkeypatch.setattr(planning, "GraphedSearch", PlainSearch)
+    settings = {"environment": view("Catch"), "agent": AGENT, "policy": "search", "num_threads": 1, "seed": 0}
+    for _ in range(2):
+        label.run(LabelConfig.model_validate(settings), context(tmp_path, **inputs))
+    whole, resumed = works
+    for _ in range(ENV_STEPS // 32):
+        whole.move()
+    resumed.restore(whole.state())
+    whole.move()
+    resumed.move()
+    assert shapes == [32] * len(shapes)
+    for labelled, other in zip(whole.state().values(), resumed.state().values(), strict=True):
+        assert len(labelled) == ENV_STEPS and np.array_equal(labelled, other)
 
 
 def test_entropy_is_that_of_the_policies() -> None:

@@ -77,7 +77,13 @@ class Evaluation:
         return np.array(self._actions, np.uint8).reshape(-1, len(self._running))
 
     def restore(self, actions: NDArray[np.uint8]) -> None:
-        """Brings a new evaluation to where another was, by its `actions` `[env_step, num_episodes]`."""
+        """Brings a new evaluation to where another was, by its `actions` `[env_step, num_episodes]`.
+
+        Like that one, it asks the player about all games first: a search on a GPU keeps the shape of the largest batch that it
+        was asked about, and last bits depend on the shape. The answer is not used, and changes no other (`Player.play`).
+        """
+        if len(actions):
+            self._player.play(self._stacks.stacks, 0)
         for row in actions:
             self._take(row.astype(np.int64))
 

@@ -34,8 +34,12 @@ def run(config: LabelConfig, context: StageContext) -> None:
     (dataset,), (teacher,) = context.inputs["dataset"], context.inputs["teacher"]
     network = make_network(config.agent.network, config.environment.frame_size, config.seed, device)
     network.load_state_dict(load_weights(teacher, device))
-    planner = Planner(config.agent.search, ActionSpace.of("ale18", config.environment.game), config.seed, config.num_threads)
-    complete(Labelling(network, planner, OfflineData.open(dataset), config, context), context)
+    data = OfflineData.open(dataset)
+    # Where a job goes on with the last batch, its search on a GPU has the shape of the others all the same.
+    most_rows = min(BATCH_SIZE, data.num_transitions)
+    space = ActionSpace.of("ale18", config.environment.game)
+    planner = Planner(config.agent.search, space, config.seed, config.num_threads, most_rows)
+    complete(Labelling(network, planner, data, config, context), context)
 
 
 class Labelling:

@@ -30,16 +30,19 @@ class Exploration(NamedTuple):
 
 
 class Planner:
-    """Searches for one game, in the `space` of its actions. Streams derive from `seed` and the caller's names."""
+    """Searches for one game, in the `space` of its actions. Streams derive from `seed` and the caller's names.
 
-    def __init__(self, config: SearchConfig, space: ActionSpace, seed: int, num_threads: int) -> None:
+    most_rows: of the batches that `exploit` will be asked about, if the first is not the largest.
+    """
+
+    def __init__(self, config: SearchConfig, space: ActionSpace, seed: int, num_threads: int, most_rows: int = 0) -> None:
         self._config, self._seed, self._num_threads = config, seed, num_threads
         self.space = space
         self._valid = np.zeros(space.size, np.bool_)
         self._valid[list(space.valid)] = True
         # On CUDA one graph per network and shape; the copies of a network are changed in place, which a graph sees.
         self._graphs: dict[tuple[EfficientZeroNetwork, torch.Size, bool], GraphedSearch] = {}
-        self._most_rows = 0
+        self._most_rows = most_rows
 
     def draw_exploration(self, num_rows: int, *name: str | int) -> Exploration:
         """Draws root noise and seeds for a batch of so many searches, on the host, from the stream `name`."""
@@ -65,7 +68,7 @@ class Planner:
         """Searches without noise, ties to the lowest action, for evaluation. observations: `[R, ...]`."""
         num_rows = len(observations)
         if self._captures(observations):
-            # Games end and the batch shrinks: rows that nobody asked for keep the shape of the first, largest one.
+            # Games end and the batch shrinks: rows that nobody asked for keep the shape of the largest one.
             self._most_rows = max(self._most_rows, num_rows)
             filling = observations[:1].expand(self._most_rows - num_rows, -1, -1, -1)
             observations = torch.cat([observations, filling])
