@@ -43,8 +43,7 @@ class TrainingRun:
 
 @dataclass(frozen=True)
 class Decision:
-    """An agent's actions in N environments. actions: `[N]` ids of the 18. policies `[N, A]`, root_values `[N]`: kept in the
-    replay."""
+    """An agent's actions in N environments. actions: `[N]` ids. policies `[N, A]`, root_values `[N]`: kept in the replay."""
 
     actions: NDArray[np.int64]
     policies: NDArray[np.float32]
@@ -57,7 +56,11 @@ class Player(Protocol):
     frame_stack: int
 
     def play(self, stacks: NDArray[np.uint8], env_step: int) -> NDArray[np.int64]:
-        """Returns action ids `[N]`. stacks: `[N, frame_stack, H, W, 3]` uint8, oldest frame first."""
+        """Returns action ids `[N]`. stacks: `[N, frame_stack, H, W, C]` uint8, oldest frame first.
+
+        They follow from the network and the arguments alone, however often it is called: draws come from streams that the env
+        step names.
+        """
         ...
 
 
@@ -83,7 +86,8 @@ class Learner(Player, Protocol):
         ...
 
     def finish(self) -> None:
-        """Makes it act with the final network. Called after the last update."""
+        """Makes it play with the final network. Called after the last update, before the curve's last evaluation, and again where
+        that is resumed; never without a curve, so what `network_state` returns must not depend on it."""
         ...
 
     def state(self) -> dict[str, Any]:

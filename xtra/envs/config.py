@@ -18,7 +18,8 @@ CELLS = 10
 
 
 class EnvironmentConfig(Config):
-    """One game's environment. The defaults are EfficientZero's Atari preprocessing (its released code)."""
+    """One game's environment. The defaults are EfficientZero's Atari preprocessing (its released code); the cap on training
+    episodes is XTRA's."""
 
     game: str = ""
     """The game's name, as `xtra.protocol.games` lists it; the planner fills it in for each run."""
@@ -30,7 +31,7 @@ class EnvironmentConfig(Config):
     frame_skip: int = Field(4, ge=1, le=16)
     """Atari only: emulator frames per env step, the last two max-pooled. EfficientZero: 4."""
     noop_max: int = Field(30, ge=0, le=255)
-    """Atari only: up to this many random no-ops start each episode. EfficientZero: 30."""
+    """Atari only: each episode starts with 0 to this minus 1 no-ops, as ale-py draws their number. EfficientZero: 30."""
     repeat_action_probability: float = Field(0.0, ge=0.0, lt=1.0)
     """Sticky actions: the chance per emulator frame that the previous action is repeated. Atari 100k: 0; its sticky variant:
     0.25; MinAtar: 0.1; Catch has none."""

@@ -30,8 +30,11 @@ LUMINANCE = np.array([299, 587, 114])
 
 @dataclass(frozen=True)
 class EmulatorStep:
-    """frames: `[N, H, W, C]`, C = 3 or, for gray, 1; where a game is over, its last. rewards: `[N]`, raw. life_lost, game_over:
-    `[N]`."""
+    """The results of N actions, as a family's emulators return them.
+
+    frames: `[N, H, W, C]`, C = 3 or, for gray, 1; where a game is over, its last. rewards: `[N]`, raw. life_lost, game_over:
+    `[N]`.
+    """
 
     frames: Frames
     rewards: NDArray[np.float32]
@@ -53,8 +56,8 @@ class Emulators(Protocol):
         ...
 
     def step(self, action_ids: NDArray[np.int64]) -> EmulatorStep:
-        """Takes one action, an id of ALE's 18 (`[N]`), in each copy. A finished copy may be stepped: until it is reset its
-        results mean nothing."""
+        """Takes one action in each copy: ids `[N]`, of ALE's 18 or, where the family has actions of its own, of these. A finished
+        copy may be stepped: until it is reset its results mean nothing."""
         ...
 
 
@@ -187,7 +190,7 @@ def make_emulators(config: EnvironmentConfig, num_envs: int) -> Emulators:
 
 
 def make_training_environment(config: EnvironmentConfig, num_envs: int, seed: int) -> VectorEnvironment:
-    """Makes an environment for training: an own seed for every episode of every copy; lost lives end trajectories if the
+    """Makes an environment for training: a seed of its own for every episode of every copy; lost lives end trajectories if the
     configuration says so."""
     return VectorEnvironment(
         make_emulators(config, num_envs),

@@ -1,7 +1,8 @@
 """Replay: every transition once, in lock-step rows of N environments, sampled by priority.
 
 Row t holds what the N environments saw and did at their t-th step, so a trajectory is a run of rows in one column and a window is
-a slice. The table is a ring of rows: the oldest rows are overwritten once `capacity` is reached.
+a slice. The table is a ring of slots, one per row: the oldest rows are dropped once `capacity` is reached, and the slot of the
+row dropped last is written next.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ class Sample:
 
 
 def table_rows(config: ReplayConfig, num_envs: int, expected_transitions: int) -> int:
-    """Returns the number of rows of the table: one more than needed, for the frames that follow the newest transition."""
+    """Returns the number of slots of the table: one for each row held, and one that keeps the row dropped last."""
     return -(-min(config.capacity, expected_transitions) // num_envs) + 1
 
 
@@ -107,10 +108,10 @@ class ReplayBuffer:
         expected_transitions: int,
         frames: FrameStore | None = None,
     ) -> None:
-        self._capacity = table_rows(config, num_envs, expected_transitions)
+        self._num_slots = table_rows(config, num_envs, expected_transitions)
         self._config, self._window = config, window
         self.num_envs, self.frame_shape, self.num_rows = num_envs, frame_shape, 0
-        table = (self._capacity, num_envs)
+        table = (self._num_slots, num_envs)
         self.frames = frames or make_frame_store(*table, frame_shape, config.frame_memory_gb)
         self.final_frames = FinalFrames(frame_shape)
         self.actions = np.zeros(table, np.int64)
@@ -130,12 +131,13 @@ class ReplayBuffer:
 
     @property
     def max_rows(self) -> int:
-        """Rows held before the oldest is overwritten."""
-        return self._capacity - 1
+        """The number of rows that are held at most."""
+        return self._num_slots - 1
 
     @property
     def oldest_row(self) -> int:
-        """Rows before this one are overwritten."""
+        """The oldest row held. Those before it are dropped; of these the last is still in its slot, the others are
+        overwritten."""
         return max(0, self.num_rows - self.max_rows)
 
     def append(
@@ -150,19 +152,19 @@ class ReplayBuffer:
     ) -> None:
         """Adds one row: the frames `[N, H, W, C]` seen, the ids `[N]` of what was done, what followed, and the search's `[N, A]`,
         `[N]` statistics. final_frames: `[N, H, W, C]`, read where a trajectory ended with the action: what was seen then."""
-        row, slot = self.num_rows, self.num_rows % self._capacity
+        row, slot = self.num_rows, self.num_rows % self._num_slots
         self.frames.write(slot, frames)
         self.final_frames.forget(slot, self.num_envs)
         self.actions[slot], self.rewards[slot] = actions, rewards
         self.policies[slot], self.root_values[slot] = policies, root_values
         self.first[slot], self.last[slot] = self._start, OPEN
-        # New transitions are as urgent as the most urgent one held (EfficientZero).
-        held = self.priorities[: min(row, self._capacity)]
-        self.priorities[slot] = held.max() if held.size else 1.0
+        # New transitions are as urgent as the most urgent one in the table (EfficientZero); the row dropped last counts, too.
+        in_table = self.priorities[: min(row, self._num_slots)]
+        self.priorities[slot] = in_table.max() if in_table.size else 1.0
         self.num_rows += 1
         # This row, the one that it pushes out and the one whose window it fills.
         for changed in (row, self.oldest_row - 1, row - self._window):
-            self._refresh_masses(np.full(self.num_envs, changed % self._capacity), np.arange(self.num_envs))
+            self._refresh_masses(np.full(self.num_envs, changed % self._num_slots), np.arange(self.num_envs))
         for env in np.flatnonzero(terminal):
             slots = self.slots(np.arange(max(self._start[env], self.oldest_row), row + 1))
             self.last[slots, env] = row
@@ -172,14 +174,14 @@ class ReplayBuffer:
             self._refresh_masses(slots, np.full(len(slots), env))
 
     def slots(self, rows: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Returns the places `[...]` of rows `[...]` in the arrays of this buffer."""
-        return rows % self._capacity
+        """Returns the slots `[...]` of rows `[...]`: their indices in the arrays of this buffer."""
+        return rows % self._num_slots
 
     def sample(self, batch_size: int, rng: np.random.Generator, correction: float) -> Sample:
         """Draws places with probability ∝ priority^alpha, with replacement; `correction` is beta. Raises ValueError if none is
         ready. Whatever alpha is, a place of priority 0 is never drawn."""
         if self._masses is None:
-            slots, envs = np.indices((self._capacity, self.num_envs)).reshape(2, -1)
+            slots, envs = np.indices((self._num_slots, self.num_envs)).reshape(2, -1)
             self._masses = SumTree(self._mass(slots, envs))
         if self._masses.total <= 0.0:
             raise ValueError("the replay holds no transition whose window is complete")
@@ -197,7 +199,7 @@ class ReplayBuffer:
         self._refresh_masses(slots, sample.envs)
 
     def stacks(self, rows: NDArray[np.int64], envs: NDArray[np.int64], frame_stack: int) -> NDArray[np.uint8]:
-        """Reads observations `[..., frame_stack, H, W, 3]`, oldest frame first; at a trajectory's start its first frame is
+        """Reads observations `[..., frame_stack, H, W, C]`, oldest frame first; at a trajectory's start its first frame is
         repeated.
 
         rows, envs: `[...]`. Rows past the newest one, or past the trajectory's end, must be clipped by the caller.
@@ -209,7 +211,7 @@ class ReplayBuffer:
 
     def state(self) -> dict[str, Any]:
         """Returns what changes after a row is written; the rest is in segments (recording.py)."""
-        used = min(self.num_rows, self._capacity)
+        used = min(self.num_rows, self._num_slots)
         return {
             "num_rows": self.num_rows,
             "start": self._start.copy(),
@@ -228,7 +230,7 @@ class ReplayBuffer:
     def _rows(self, slots: NDArray[np.int64]) -> NDArray[np.int64]:
         """Returns the newest row that may stand in each slot; negative if none ever did."""
         newest = self.num_rows - 1
-        return newest - (newest - slots) % self._capacity
+        return newest - (newest - slots) % self._num_slots
 
     def _mass(self, slots: NDArray[np.int64], envs: NDArray[np.int64]) -> NDArray[np.float64]:
         """Returns the masses that places are drawn in proportion to: priority^alpha, or 0 while they cannot be drawn."""

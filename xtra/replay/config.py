@@ -11,7 +11,8 @@ class ReplayConfig(Config):
     """Prioritised experience replay (Schaul et al., 2016) as EfficientZero uses it."""
 
     capacity: int = Field(1_000_000, ge=1)
-    """Transitions kept; the oldest trajectories go first. EfficientZero: 1e6, so Atari 100k never drops one."""
+    """Transitions kept. The oldest go first, one of each environment at a time, so a trajectory may lose its beginning.
+    EfficientZero: 1e6, so Atari 100k never drops one."""
     priority_exponent: float = Field(0.6, ge=0.0)
     """Alpha: 0 samples uniformly. EfficientZero: 0.6."""
     importance_exponent_start: float = Field(0.4, ge=0.0, le=1.0)

@@ -35,14 +35,14 @@ def decompress_frames(block: bytes, frame_shape: tuple[int, int, int]) -> NDArra
 
 
 class FrameStore(Protocol):
-    """A table of `rows` x `num_envs` frames, each `[H, W, 3]` uint8."""
+    """A table of `rows` x `num_envs` frames, each `[H, W, C]` uint8."""
 
     def write(self, row: int, frames: NDArray[np.uint8]) -> None:
-        """Sets a row: frames `[N, H, W, 3]`."""
+        """Sets a row: frames `[N, H, W, C]`."""
         ...
 
     def read(self, rows: NDArray[np.int64], envs: NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Reads the frames `[..., H, W, 3]` at places `[...]`: rows and environments."""
+        """Reads the frames `[..., H, W, C]` at places `[...]`: rows and environments."""
         ...
 
 

@@ -11,7 +11,11 @@ from xtra.config import Config
 
 
 class SearchConfig(Config):
-    """EfficientZero's search. Every default is EfficientZero's; the alternatives are named after where they come from."""
+    """EfficientZero's search.
+
+    Defaults are EfficientZero's, but for two. Where its released code departs from its own definitions (`min_max`, `root_value`)
+    the default is the correct form, and `released` what the code does. Other alternatives are named after where they come from.
+    """
 
     num_simulations: int = Field(50, ge=1, le=10_000)
     """Simulations per search, each one network inference per root. EfficientZero: 50 everywhere."""

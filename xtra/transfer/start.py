@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from xtra.transfer.config import StartConfig
 
 HEADS = ("prediction.policy_head.", "prediction.value_head.", "dynamics.head.")
-"""Policy, value and value prefix: what follows each head's convolution."""
+"""The layers that `reset_heads` draws anew: of the policy, the value and the value prefix the last two linear layers and the
+batch norm between them. What comes before is kept: each head's convolution and, of the value prefix, the LSTM and its batch
+norm."""
 
 STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 
