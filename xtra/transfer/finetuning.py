@@ -97,9 +97,9 @@ class FinetuningLearner(EfficientZeroLearner):
         """Loads and freezes components; a penalty on forgetting, if there is one, measures the distance from these weights."""
         super().start_from(weights, components, frozen)
         if self._finetuning.retention is not None:
-            action_ids = self._space.valid
+            valid_actions = self._space.valid
             self._retention = make_retention(
-                self._finetuning.retention, self._network, components, action_ids, self.tasks, self._seed
+                self._finetuning.retention, self._network, components, valid_actions, self.tasks, self._seed
             )
 
     def update(self, replay: ReplayBuffer, update: int) -> dict[str, float]:

@@ -56,12 +56,15 @@ class WeightPenalty:
 
 
 class Kickstarting:
-    """The divergence of today's policy from the first one. Its own forward passes read the batch that the update reads."""
+    """The divergence of today's policy from the first one. Its own forward passes read the batch that the update reads.
 
-    def __init__(self, network: EfficientZeroNetwork, action_ids: Sequence[int]) -> None:
+    valid_actions: the indices, among the network's outputs, of the target's actions.
+    """
+
+    def __init__(self, network: EfficientZeroNetwork, valid_actions: Sequence[int]) -> None:
         self._pretrained = copy.deepcopy(network).eval().requires_grad_(False)
         # On the device: a list of indices could not be captured.
-        self._action_ids = torch.tensor(list(action_ids), device=next(network.parameters()).device)
+        self._valid_actions = torch.tensor(list(valid_actions), device=next(network.parameters()).device)
 
     def penalty(self, network: EfficientZeroNetwork, observations: Tensor) -> Tensor:
         """Computes the mean KL(pretrained || current) `[]` over the game's own actions, on observations `[B, 3 F, H, W]`.
@@ -81,19 +84,19 @@ class Kickstarting:
     def _log_policies(self, network: EfficientZeroNetwork, observations: Tensor) -> Tensor:
         """Returns `[B, A]`, over the game's A actions."""
         logits: Tensor = network.prediction(network.representation(observations))[0]
-        return logits.index_select(1, self._action_ids).float().log_softmax(-1)
+        return logits.index_select(1, self._valid_actions).float().log_softmax(-1)
 
 
 def make_retention(
     config: RetentionConfig,
     network: EfficientZeroNetwork,
     components: Collection[str],
-    action_ids: Sequence[int],
+    valid_actions: Sequence[int],
     sources: Sequence[Task],
     seed: int,
 ) -> Retention | None:
     """Makes the penalty on departing from `network` as it is now; None for method `none`. components: those that were loaded;
-    action_ids: the target's; sources: read by `ewc` alone."""
+    valid_actions: the indices of the target's actions in the network's outputs; sources: read by `ewc` alone."""
     match config.method:
         case "none":
             return None
@@ -102,7 +105,7 @@ def make_retention(
         case "ewc":
             return WeightPenalty(network, components, diagonal_fisher(network, sources, config.fisher_samples, seed))
         case "kickstarting":
-            return Kickstarting(network, action_ids)
+            return Kickstarting(network, valid_actions)
 
 
 def diagonal_fisher(network: EfficientZeroNetwork, tasks: Sequence[Task], num_samples: int, seed: int) -> dict[str, Tensor]:
