@@ -147,8 +147,8 @@ def test_another_draw_of_noise_still_asks_the_target_network_of_its_update(searc
     maker, network = TargetMaker(config, planner, 0), learner._target.network
     sample = replay.sample(6, np.random.default_rng(0), 1.0)
 
-    def policies(update: int, noise: int) -> Batch:
-        return maker.make(replay, sample, network, update, noise=noise)
+    def policies(update: int, stream_number: int) -> Batch:
+        return maker.make(replay, sample, network, update, stream_number=stream_number)
 
     before = policies(4, 43).policies
     assert len(searched) == 1

@@ -149,7 +149,7 @@ def test_what_is_kept_survives_a_restart(counted: dict[str, int]) -> None:
 def test_a_row_that_took_an_older_ones_place_has_no_answer_yet() -> None:
     memo = Memo((4, 1), (2,))
     here = np.array([3]), np.array([0])
-    assert memo.promise(here, 7).tolist() == [3]
+    assert memo.mark_answered(here, 7).tolist() == [3]
     assert memo.lacks(here, 7).tolist() == [False]
     assert memo.lacks(here, 8).tolist() == [True]
     assert memo.lacks((here[0] + 4, here[1]), 7).tolist() == [True]
@@ -160,40 +160,40 @@ def test_a_question_says_what_to_compute_where_to_put_it_and_where_to_read_it() 
     memo = Memo((4, 2))
     places = np.array([[1, 2, 3], [3, 4, 5]]), np.array([[0, 0, 1], [1, 1, 1]])
     alive = np.array([[True, False, True], [True, True, True]])
-    memo.promise((np.array([4]), np.array([1])), 0)
+    memo.mark_answered((np.array([4]), np.array([1])), 0)
     question = memo.ask(places, alive, 0, CPU)
     assert (question.samples.tolist(), question.steps.tolist()) == ([0, 0, 1], [0, 2, 2])
-    assert question.kept.tolist() == [2, 7, 3]
-    assert question.read.tolist() == [[2, 4, 7], [7, 1, 3]]
+    assert question.write_slots.tolist() == [2, 7, 3]
+    assert question.read_slots.tolist() == [[2, 4, 7], [7, 1, 3]]
     assert not len(memo.ask(places, alive, 0, CPU).samples)
     on_gpu = Memo((4, 2)).ask(places, alive, 0, torch.device("cuda"))
     assert (on_gpu.samples.tolist(), on_gpu.steps.tolist()) == ([0, 0, 1, 1], [0, 2, 1, 2])
-    assert on_gpu.kept.tolist() == [2, 7, 1, 3]
+    assert on_gpu.write_slots.tolist() == [2, 7, 1, 3]
 
 
 def test_what_is_asked_on_a_gpu_comes_in_whole_batches_of_which_the_rest_is_not_kept() -> None:
     places, alive = (np.array([[1], [2]]), np.array([[0], [0]])), np.array([[True], [False]])
     question = Memo((4, 1)).ask(places, alive, 0, torch.device("cuda"))
-    assert (question.samples.tolist(), question.kept.tolist()) == ([0, 0], [1])
+    assert (question.samples.tolist(), question.write_slots.tolist()) == ([0, 0], [1])
     table = torch.zeros(4)
-    put(table, torch.from_numpy(question.kept), torch.tensor([5.0, 6.0]))
+    put(table, torch.from_numpy(question.write_slots), torch.tensor([5.0, 6.0]))
     assert table.tolist() == [0, 5, 0, 0]
 
 
 def test_each_draw_asks_for_what_is_alive_and_on_a_gpu_for_all() -> None:
     alive = np.array([[True, False], [True, True]])
     question, on_gpu = ask_all(alive, CPU), ask_all(alive, torch.device("cuda"))
-    assert question.kept.tolist() == [0, 2, 3] and question.read.tolist() == [[0, 1], [2, 3]]
+    assert question.write_slots.tolist() == [0, 2, 3] and question.read_slots.tolist() == [[0, 1], [2, 3]]
     assert (question.samples.tolist(), question.steps.tolist()) == ([0, 1, 1], [0, 0, 1])
-    assert on_gpu.kept.tolist() == [0, 1, 2, 3]
-    assert not len(ask_all(alive[:0], CPU).kept)
+    assert on_gpu.write_slots.tolist() == [0, 1, 2, 3]
+    assert not len(ask_all(alive[:0], CPU).write_slots)
 
 
 def test_a_search_answers_for_its_roots_value_too() -> None:
     memos = Memos((4, 1), 2)
     here, alive = (np.array([[1, 2]]), np.array([[0, 0]])), np.array([[True, True]])
     policies, values = memos.ask(here, alive, here, alive, 3, CPU)
-    assert len(policies.kept) == 2 and not len(values.kept)
+    assert len(policies.write_slots) == 2 and not len(values.write_slots)
 
 
 def test_a_memo_takes_8_bytes_a_position_beside_the_answers() -> None:

@@ -95,8 +95,8 @@ class TargetBatches:
             return []
         exponent = self._replay_config.importance_exponent(update, self._run.num_updates)
         sample = replay.sample(size, stream(self._run.seed, "mixed-replay", update), exponent)
-        # Noise by a number of no update: the search is not to repeat that of the target's own batch.
-        batch = self._maker.make(replay, sample, self._delayed.network, update, noise=2 * self._run.num_updates + update)
+        # A number that no update has, so that searches and padding do not repeat the draws of the target's own batch.
+        batch = self._maker.make(replay, sample, self._delayed.network, update, stream_number=2 * self._run.num_updates + update)
         return [TaskBatch(0, sample, batch)]
 
     def set_priorities(self, batches: Sequence[TaskBatch], priorities: NDArray[np.float64], replay: ReplayBuffer) -> None:

@@ -95,25 +95,26 @@ def assemble(
     space: ActionSpace,
     padding: np.random.Generator,
 ) -> Batch:
-    """Makes a batch of what happened and of targets `values` `[B, K + 1]` and `policies` `[B, K + 1, A]`.
+    """Makes a batch of what the replay recorded and of targets `values` `[B, K + 1]` and `policies` `[B, K + 1, A]`.
 
-    padding: draws the actions past the end.
+    padding: draws the actions past a trajectory's end.
     """
-    happened = what_happened(config, window, weights, space, padding)
+    replay_fields = make_replay_fields(config, window, weights, space, padding)
     return Batch(
         frames=window.frames(config.network.frame_stack, config.targets.num_unroll_steps),
-        values=np.where(happened["alive"], values, np.float32(0)),
+        values=np.where(replay_fields["alive"], values, np.float32(0)),
         policies=policies,
-        **happened,
+        **replay_fields,
     )
 
 
-def what_happened(
+def make_replay_fields(
     config: EfficientZeroConfig, window: Window, weights: Float, space: ActionSpace, padding: np.random.Generator
 ) -> dict[str, NDArray[Any]]:
-    """Returns those fields of a `Batch` that no network has a say in, but for its frames; `actions` `[B, K]`, for example.
+    """Returns the fields of a `Batch` that are made of the replay alone, by name, without its frames; `actions` `[B, K]`, for
+    example.
 
-    weights: `[B]`. padding: draws the actions past the end.
+    weights: `[B]`, importance weights. padding: draws the actions past a trajectory's end.
     """
     unroll = config.targets.num_unroll_steps
     rewards = window.rewards(config.targets.clip_rewards)[:, :unroll]
@@ -127,30 +128,34 @@ def what_happened(
 
 
 class BatchPlan(NamedTuple, Generic[Array]):
-    """All that the host knows of a batch of B samples before a network is asked, so that it goes to a GPU in one copy."""
+    """Everything about a batch of B samples that the host can work out before the target network is asked, put together so that
+    it goes to a GPU in one copy."""
 
     frames: tuple[Array, ...]
-    """All frames `[B, L, H, W, C]` uint8; of frames that lie on the device, what `TargetMaker._frames` reads them by."""
-    searched: Question[Array]
-    """About the positions `[n, K + 1]` of the first n samples."""
-    searches: Exploration | None
-    """One for each of the R entries of `searched`; None if there are none."""
-    bootstrapped: Question[Array]
-    """About the positions `[B, K + 1]` that values are bootstrapped from; its steps count from the sampled one."""
-    bootstraps: Exploration | None
-    """One for each of the R entries of `bootstrapped`, if searches find their values; else, or if there are none, None."""
+    """All frames `[B, L, H, W, C]` uint8. Where the replay keeps them on the device, in their stead what
+    `TargetMaker._plan_frames` returns."""
+    policy_question: Question[Array]
+    """Which of the positions `[n, K + 1]` of the first n samples, those that are reanalysed, are searched for a policy."""
+    policy_searches: Exploration | None
+    """What each of the R searches of `policy_question` explores by; None if R is 0."""
+    value_question: Question[Array]
+    """Which of the positions `[B, K + 1]` whose values end the n-step returns are asked about. Its steps are counted from the
+    sampled transition, not from the first of these positions."""
+    value_searches: Exploration | None
+    """What each of the R searches of `value_question` explores by; None if the network's own values are taken
+    (`targets.value_source`), or if R is 0."""
     bootstrap_inside: Array
-    """`[B, K + 1]`: those of them within the trajectory."""
+    """`[B, K + 1]` bool: which of the positions that values are bootstrapped from are within the trajectory."""
     stored_policies: Array
-    """`[B - n, K + 1, A]`: of the other samples, as the replay has them."""
+    """`[B - n, K + 1, A]`: policies of the samples that are not reanalysed, as the replay has them."""
     rewards: Array
     """As `discounted_rewards` returns them."""
     discounts: Array
     """As `bootstrap_discounts` returns them."""
     takes_n_step: Array
-    """`[B, 1]`, see there."""
-    happened: dict[str, Array]
-    """As `what_happened` returns it."""
+    """`[B, 1]` bool: as the function `takes_n_step` returns it, with an axis for the steps."""
+    replay_fields: dict[str, Array]
+    """As `make_replay_fields` returns it."""
 
 
 class TargetMaker:
@@ -168,30 +173,32 @@ class TargetMaker:
 
     @torch.no_grad()
     def make(
-        self, replay: ReplayBuffer, sample: Sample, target: EfficientZeroNetwork, update: int, noise: int | None = None
+        self, replay: ReplayBuffer, sample: Sample, target: EfficientZeroNetwork, update: int, stream_number: int | None = None
     ) -> Batch:
-        """Makes the batch of update number `update`, on the target network's device. noise: number of the searches' random
-        streams, if not the update's.
+        """Makes the batch of update number `update`, on the target network's device.
 
-        After an exception this maker counts on answers that it has not got, and is of no use.
+        stream_number: numbers the random streams of the searches and of the padding actions, if `update` is not to.
+
+        An exception leaves this maker unusable: with `targets.reanalysis: per_period` positions are noted as answered before they
+        are.
         """
         config, device = self._config.targets, next(target.parameters()).device
-        noise = update if noise is None else noise
+        stream_number = update if stream_number is None else stream_number
         if config.reanalysis == "per_period" and self._memos is None:
             self._memos = Memos(replay.priorities.shape, self._planner.space.size, device)
-        plan: BatchPlan[Tensor] = tree_to_device(device, self._plan(replay, sample, update, noise, device))
+        plan: BatchPlan[Tensor] = tree_to_device(device, self._plan(replay, sample, update, stream_number, device))
         # Every observation that is needed is a run of these, so each frame is read once.
-        frames = self._frames(replay, plan)
+        frames = self._read_frames(replay, plan)
         policies, bootstrap, root_values = self._ask(plan, frames, target)
         values = value_targets(bootstrap, plan.discounts, plan.rewards)
         if config.value_target == "mixed":
             values = torch.where(plan.takes_n_step, values, root_values)
-        alive = plan.happened["alive"]
+        alive = plan.replay_fields["alive"]
         return Batch(
             frames=frames[:, : self._frame_stack + config.num_unroll_steps],
             values=torch.where(alive, values, 0.0),
             policies=torch.where(alive[..., None], torch.cat([policies, plan.stored_policies]), 0.0),
-            **plan.happened,
+            **plan.replay_fields,
         )
 
     def with_targets(self, replay: ReplayBuffer, sample: Sample, values: Float, policies: Float, update: int) -> Batch:
@@ -201,7 +208,7 @@ class TargetMaker:
         return assemble(self._config, window, sample.weights, values, policies, self._planner.space, padding)
 
     def state(self) -> dict[str, Any]:
-        """Returns what is kept of the target network's answers; nothing with `each_draw`."""
+        """Returns the target network's answers that are kept; nothing with `targets.reanalysis: each_draw`."""
         return {} if self._memos is None else self._memos.state()
 
     def restore(self, state: Mapping[str, Any], device: torch.device) -> None:
@@ -209,9 +216,9 @@ class TargetMaker:
         self._memos = Memos.restored(state, device) if state else None
 
     def _plan(
-        self, replay: ReplayBuffer, sample: Sample, update: int, noise: int, device: torch.device
+        self, replay: ReplayBuffer, sample: Sample, update: int, stream_number: int, device: torch.device
     ) -> BatchPlan[NDArray[Any]]:
-        """Works out what to ask of the target network, and all of a batch that does not depend on its answers."""
+        """Works out what the target network is asked, and everything in a batch that does not depend on its answers."""
         config, num_steps = self._config.targets, self._num_steps
         window, period = Window(replay, sample, num_steps + config.td_steps), update // config.target_update_interval
         age = (replay.num_rows - 1 - sample.rows) * replay.num_envs
@@ -219,41 +226,48 @@ class TargetMaker:
         num_searched = round(config.reanalyze_fraction * len(sample.rows))
         now, later = np.arange(num_steps), horizon[:, None] + np.arange(num_steps)
         bootstrap_inside = np.take_along_axis(window.inside, later, axis=1)
-        alive, places = window.inside[:num_searched, now], (window.rows[:num_searched, now], window.envs[:num_searched, now])
-        later_places = np.take_along_axis(window.rows, later, axis=1), np.take_along_axis(window.envs, later, axis=1)
+        alive = window.inside[:num_searched, now]
+        positions = window.rows[:num_searched, now], window.envs[:num_searched, now]
+        later_positions = np.take_along_axis(window.rows, later, axis=1), np.take_along_axis(window.envs, later, axis=1)
         if self._memos is None:
-            searched, bootstrapped = ask_all(alive, device), ask_all(bootstrap_inside, device)
+            policy_question, value_question = ask_all(alive, device), ask_all(bootstrap_inside, device)
         else:
-            searched, bootstrapped = self._memos.ask(places, alive, later_places, bootstrap_inside, period, device)
-        searches = self._draw_exploration(searched, "reanalyze", noise)
-        bootstraps = self._draw_exploration(bootstrapped, "bootstrap", noise) if config.value_source == "search" else None
-        padding = stream(self._seed, "padding-actions", noise)
+            memos = self._memos
+            policy_question, value_question = memos.ask(positions, alive, later_positions, bootstrap_inside, period, device)
+        policy_searches = self._draw_exploration(policy_question, "reanalyze", stream_number)
+        value_searches = None
+        if config.value_source == "search":
+            value_searches = self._draw_exploration(value_question, "bootstrap", stream_number)
+        padding = stream(self._seed, "padding-actions", stream_number)
         return BatchPlan(
-            frames=self._frames_of(replay, window),
-            searched=searched,
-            searches=searches,
-            bootstrapped=bootstrapped._replace(steps=later[bootstrapped.samples, bootstrapped.steps]),
-            bootstraps=bootstraps,
+            frames=self._plan_frames(replay, window),
+            policy_question=policy_question,
+            policy_searches=policy_searches,
+            value_question=value_question._replace(steps=later[value_question.samples, value_question.steps]),
+            value_searches=value_searches,
             bootstrap_inside=bootstrap_inside,
             stored_policies=replay.policies[window.slots[num_searched:, now], window.envs[num_searched:, now]],
             rewards=discounted_rewards(window.rewards(config.clip_rewards), horizon, self._config.search.discount, num_steps),
             discounts=bootstrap_discounts(horizon, self._config.search.discount),
             takes_n_step=takes_n_step(age, update, config)[:, None],
-            happened=what_happened(self._config, window, sample.weights, self._planner.space, padding),
+            replay_fields=make_replay_fields(self._config, window, sample.weights, self._planner.space, padding),
         )
 
-    def _draw_exploration(self, question: Question[NDArray[Any]], name: str, noise: int) -> Exploration | None:
-        """Draws what the searches of a question explore by; None if it asks nothing. An entry draws the same whichever others are
-        asked for."""
+    def _draw_exploration(self, question: Question[NDArray[Any]], name: str, stream_number: int) -> Exploration | None:
+        """Draws what the R searches of a question explore by; None if R is 0. Draws are made for all of its positions `[B, K]`,
+        so what a search gets does not depend on which others are asked for."""
         if not len(question.samples):
             return None
-        drawn = self._planner.draw_exploration(question.read.size, name, noise)
-        rows = np.ravel_multi_index((question.samples, question.steps), question.read.shape)
+        drawn = self._planner.draw_exploration(question.read_slots.size, name, stream_number)
+        rows = np.ravel_multi_index((question.samples, question.steps), question.read_slots.shape)
         return Exploration(*(tensor[rows] for tensor in drawn))
 
-    def _frames_of(self, replay: ReplayBuffer, window: Window) -> tuple[NDArray[Any], ...]:
-        """Reads all frames of a window `[B, L, H, W, C]` uint8: step k's observation begins at k. Where they lie on the
-        device, returns what `_frames` reads them by: places, those of final frames among them, and these."""
+    def _plan_frames(self, replay: ReplayBuffer, window: Window) -> tuple[NDArray[Any], ...]:
+        """Returns all frames of a window, `[B, L, H, W, C]` uint8; the observation of step k begins at frame k.
+
+        Where the replay keeps frames on the device, returns what `_read_frames` needs to read them there: their places `[B, L]`,
+        the indices `[P]` into these, flattened, at which a final frame belongs, and the final frames `[P, H, W, C]`.
+        """
         num_steps = window.rows.shape[1] - 1
         if not isinstance(replay.frames, DeviceFrames):
             return (window.frames(self._frame_stack, num_steps),)
@@ -261,8 +275,8 @@ class TargetMaker:
         ends, final_frames = window.final_frames(self._frame_stack, num_steps)
         return places, np.ravel_multi_index(ends, places.shape), final_frames
 
-    def _frames(self, replay: ReplayBuffer, plan: BatchPlan[Tensor]) -> Tensor:
-        """Returns all frames of a plan `[B, L, H, W, C]`, on the device."""
+    def _read_frames(self, replay: ReplayBuffer, plan: BatchPlan[Tensor]) -> Tensor:
+        """Returns all frames of a plan, `[B, L, H, W, C]` uint8, on the device."""
         if not isinstance(replay.frames, DeviceFrames):
             return plan.frames[0]
         places, ends, final_frames = plan.frames
@@ -271,35 +285,37 @@ class TargetMaker:
         return frames
 
     def _ask(self, plan: BatchPlan[Tensor], frames: Tensor, target: EfficientZeroNetwork) -> tuple[Tensor, Tensor, Tensor]:
-        """Asks the target network. Returns its searches' policies `[n, K + 1, A]`, the values `[B, K + 1]` that targets are
-        bootstrapped from, 0 past the end, and, for mixed values alone, the searches' root values `[n, K + 1]`.
+        """Asks the target network. Returns the policies `[n, K + 1, A]` that its searches found, the values `[B, K + 1]` that
+        n-step returns end in, 0 past the trajectory's end, and the searches' root values `[n, K + 1]`, which are filled for mixed
+        value targets alone.
 
-        Of a step outside the trajectory the first and the last may be anything.
+        Policies and root values of steps past the trajectory's end are arbitrary.
         """
-        searched, bootstrapped, memos = plan.searched, plan.bootstrapped, self._memos
+        policy_question, value_question, memos = plan.policy_question, plan.value_question, self._memos
         if memos is None:
-            policies = frames.new_zeros(searched.read.numel(), self._planner.space.size, dtype=torch.float32)
-            values = frames.new_zeros(bootstrapped.read.numel(), dtype=torch.float32)
+            policies = frames.new_zeros(policy_question.read_slots.numel(), self._planner.space.size, dtype=torch.float32)
+            values = frames.new_zeros(value_question.read_slots.numel(), dtype=torch.float32)
         else:
             policies, values = memos.policies.answers, memos.values.answers
-        root_values = values.new_zeros(searched.read.shape)
-        if plan.searches is not None:
-            observations = observations_at(frames, searched.samples, searched.steps, self._frame_stack)
-            result = self._planner.explore(target, observations, plan.searches, fetch=False)
-            put(policies, searched.kept, result.action_weights)
+        root_values = values.new_zeros(policy_question.read_slots.shape)
+        if plan.policy_searches is not None:
+            observations = observations_at(frames, policy_question.samples, policy_question.steps, self._frame_stack)
+            result = self._planner.explore(target, observations, plan.policy_searches, fetch=False)
+            put(policies, policy_question.write_slots, result.action_weights)
             if self._config.targets.value_target == "mixed":
-                put(root_values.view(-1), searched.kept, result.root_values)
+                put(root_values.view(-1), policy_question.write_slots, result.root_values)
             if memos is not None:
                 of_search = self._config.targets.value_source == "search"
-                put(values, searched.kept, result.root_values if of_search else result.root_output.value)
-        if len(bootstrapped.samples):
-            observations = observations_at(frames, bootstrapped.samples, bootstrapped.steps, self._frame_stack)
-            put(values, bootstrapped.kept, self._infer_values(observations, target, plan.bootstraps))
-        return policies[searched.read], torch.where(plan.bootstrap_inside, values[bootstrapped.read], 0.0), root_values
+                put(values, policy_question.write_slots, result.root_values if of_search else result.root_output.value)
+        if len(value_question.samples):
+            observations = observations_at(frames, value_question.samples, value_question.steps, self._frame_stack)
+            put(values, value_question.write_slots, self._infer_values(observations, target, plan.value_searches))
+        bootstrap = torch.where(plan.bootstrap_inside, values[value_question.read_slots], 0.0)
+        return policies[policy_question.read_slots], bootstrap, root_values
 
     def _infer_values(self, observations: Tensor, target: EfficientZeroNetwork, searches: Exploration | None) -> Tensor:
-        """Infers the values `[R]` of observations `[R, ...]`; searches: what searches for them explore by, if they are to be
-        searched for."""
+        """Returns the values `[R]` of observations `[R, ...]`: the network's own, or, if `searches` says what searches explore
+        by, the root values that these find."""
         if searches is None:
             return target.initial_inference(observations).value
         return self._planner.explore(target, observations, searches, fetch=False).root_values
