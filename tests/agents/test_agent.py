@@ -274,7 +274,7 @@ def test_batch_norm_over_the_episode_ignores_what_did_not_happen_even_if_one_row
     for count in (4, 1, 0):
         mask = torch.arange(4) < count
         garbage = torch.where(mask[:, None], real, torch.full_like(real, 1e6))
-        out = UnrolledModules(episode_only=True).once(module, mask, garbage)
+        out = UnrolledModules(episode_only=True).apply_step(module, mask, garbage)
         assert (out[count:] == 0).all()
         assert torch.isfinite(out).all()
         if count == 4:

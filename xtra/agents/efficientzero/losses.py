@@ -105,18 +105,22 @@ def step_losses(network: EfficientZeroNetwork, batch: TensorBatch, config: Effic
 
 @dataclass(frozen=True)
 class UnrolledModules:
-    """Applies modules along the unroll, and decides over which samples their batch norm takes its statistics.
+    """Applies modules along the unroll, in one of two modes, which differ in what batch norm takes its statistics over.
 
-    episode_only: over what happened alone: heads over all unroll steps together, the dynamics over each step's living samples.
-    Otherwise over each step by itself, past an episode's end too, as released: harmless where episodes are long, but a game of 9
-    steps is then normalized by steps that never happened.
+    With `episode_only` these are the steps within an episode alone. The dynamics and the representation are applied step by step,
+    to the samples whose episode has that step; heads are applied once, to such steps of all samples and unroll steps together.
+
+    Without it, as in the released code, batch norm normalizes each unroll step by that step's statistics over all samples, those
+    past their episode's end among them. Where episodes are long this is harmless, but in a game of 9 steps much of what it is
+    normalized by never happened.
     """
 
     episode_only: bool
     joined: JoinedSteps = field(default_factory=JoinedSteps)
 
-    def once(self, module: Callable[..., Tensor], mask: Tensor, *inputs: Tensor) -> Tensor:
-        """Applies the module to inputs `[B, ...]`; with `episode_only` to the rows of mask `[B]` alone, with 0 elsewhere."""
+    def apply_step(self, module: Callable[..., Tensor], mask: Tensor, *inputs: Tensor) -> Tensor:
+        """Applies the module to inputs `[B, ...]` of one unroll step. With `episode_only` it is applied only to the samples that
+        are set in `mask` `[B]`, and the outputs of the others are 0."""
         if not self.episode_only:
             return module(*inputs)
         rows = mask.nonzero().squeeze(1)
@@ -131,16 +135,19 @@ class UnrolledModules:
         whole = outputs.new_empty_strided((len(mask), *outputs.shape[1:]), outputs.stride()).zero_()
         return whole.index_copy_(0, rows, outputs)
 
-    def over(self, module: Callable[[Tensor], Tensor], steps: Sequence[Tensor], mask: Tensor, *, real: bool = False) -> Tensor:
+    def apply_steps(
+        self, module: Callable[[Tensor], Tensor], steps: Sequence[Tensor], mask: Tensor, *, real: bool = False
+    ) -> Tensor:
         """Applies the module to K inputs `[B, ...]`, those of the unroll's last K steps. Returns `[B, K, X]`.
 
-        mask: `[B, K]`, the inputs that count with `episode_only`. real: whether they were seen rather than imagined. Without
-        `episode_only` running statistics see root, imagined 1, real 1, imagined 2, real 2 and so on, as in EfficientZero's
-        released code.
+        With `episode_only` it is applied once to all inputs that are set in `mask` `[B, K]`; the outputs of the others are 0.
+        Without it every input counts and each step is normalized by itself. The running statistics then move step by step in the
+        order of EfficientZero's released code: root, imagined step 1, real step 1, imagined step 2, real step 2 and so on. real:
+        whether the inputs come from observations, not from the model.
         """
         if not self.episode_only:
             return self.joined.apply(module, steps, [2 * step + real for step in range(-len(steps), 0)])
-        outputs = self.once(module, mask.t().flatten(), torch.cat(list(steps)))
+        outputs = self.apply_step(module, mask.t().flatten(), torch.cat(list(steps)))
         return outputs.view(len(steps), len(mask), -1).transpose(0, 1)
 
 
@@ -148,7 +155,7 @@ def unroll(network: EfficientZeroNetwork, batch: TensorBatch, masks: Masks, modu
     """K + 1 latents `[B, C, H, H]`: of the first observation, and after each action."""
     latents: list[Tensor] = [network.representation(batch.observation)]
     for k, actions in enumerate(batch.actions.unbind(1)):
-        latents.append(modules.once(network.dynamics.transition, masks.after[:, k], latents[-1], actions))
+        latents.append(modules.apply_step(network.dynamics.transition, masks.after[:, k], latents[-1], actions))
         if latents[-1].requires_grad:
             latents[-1].register_hook(halve)
     return latents
@@ -158,7 +165,7 @@ def unroll(network: EfficientZeroNetwork, batch: TensorBatch, masks: Masks, modu
 def represent_next(network: EfficientZeroNetwork, batch: TensorBatch, masks: Masks, modules: UnrolledModules) -> list[Tensor]:
     """Encodes the K observations that really followed: latents `[B, C, H, H]`, which no gradient reaches."""
     steps = zip(masks.consistency.unbind(1), batch.next_observations, strict=True)
-    return [modules.once(network.representation, mask, observation) for mask, observation in steps]
+    return [modules.apply_step(network.representation, mask, observation) for mask, observation in steps]
 
 
 def predict(
@@ -178,17 +185,17 @@ def predict(
 
     if real_latents is not None and not modules.episode_only:
         with torch.no_grad():
-            modules.over(heads, real_latents, masks.consistency, real=True)
-    return modules.over(heads, latents, masks.value)
+            modules.apply_steps(heads, real_latents, masks.consistency, real=True)
+    return modules.apply_steps(heads, latents, masks.value)
 
 
 def unroll_value_prefixes(
     network: EfficientZeroNetwork, latents: list[Tensor], masks: Masks, modules: UnrolledModules, lstm_horizon: int
 ) -> Tensor:
     """Returns logits `[B, K, S]`; the LSTM starts from zero every `lstm_horizon` steps, as it does in the search."""
-    features = modules.over(network.dynamics.stem, latents, masks.after).transpose(0, 1)
+    features = modules.apply_steps(network.dynamics.stem, latents, masks.after).transpose(0, 1)
     outputs = torch.cat([network.dynamics.unroll_lstm(chunk) for chunk in features.split(lstm_horizon)])
-    return modules.over(network.dynamics.value_prefix, outputs.unbind(0), masks.after)
+    return modules.apply_steps(network.dynamics.value_prefix, outputs.unbind(0), masks.after)
 
 
 def consistency_loss(
@@ -199,9 +206,9 @@ def consistency_loss(
     modules: UnrolledModules,
 ) -> Tensor:
     """Returns `[B, K]`: minus the cosine between the projections of K imagined latents `[B, C, H, H]` and of the real ones."""
-    projected = modules.over(network.projection, latents, masks.consistency)
+    projected = modules.apply_steps(network.projection, latents, masks.consistency)
     with torch.no_grad():
-        targets = modules.over(network.projection.projector, real_latents, masks.consistency, real=True)
+        targets = modules.apply_steps(network.projection.projector, real_latents, masks.consistency, real=True)
     return -(functional.cosine_similarity(projected.float(), targets.float(), dim=-1, eps=1e-5) * masks.consistency)
 
 
