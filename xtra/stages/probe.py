@@ -37,10 +37,10 @@ from xtra.transfer.transferability import (
     picture_similarity,
     regression_probe,
 )
-from xtra.transfer.zero_shot import facts, gradient_cosines, model_fit
+from xtra.transfer.zero_shot import gradient_cosines, model_fit, recorded_batches
 
-Measured = Iterator[tuple[str, float, float]]
-"""Predictors, their values (NaN where one is not defined) and the seconds that each takes alone, shared parts included."""
+Measurements = Iterator[tuple[str, float, float]]
+"""Predictors by name, their values (NaN where one is undefined) and the seconds that each takes alone, shared parts included."""
 
 
 def run(config: ProbeConfig, context: StageContext) -> None:
@@ -62,7 +62,7 @@ class Pair:
         (self._target,) = load_tasks([config.environment.game], inputs["target"], agent.replay, agent.window)
         self._device = device
 
-    def zero_shot_return(self) -> Measured:
+    def zero_shot_return(self) -> Measurements:
         """Yields the mean return of the network's own play on the target, by search as in evaluation."""
         started, probes = time.monotonic(), self._config.probes
         episodes = play_episodes(
@@ -80,7 +80,7 @@ class Pair:
         )
         yield "zero_shot_return", mean_episode_return(episodes), time.monotonic() - started
 
-    def model_fit(self) -> Measured:
+    def model_fit(self) -> Measurements:
         """Yields how well the unrolled model predicts the target's value prefixes and latents, step by step."""
         started = time.monotonic()
         fit = model_fit(self._network, self._target, self._rows(self._target), self._config.agent)
@@ -89,7 +89,7 @@ class Pair:
             for step, value in enumerate(values.tolist(), start=1):
                 yield f"{name}.{step}", value, seconds
 
-    def gradient_cosine(self) -> Measured:
+    def gradient_cosine(self) -> Measurements:
         """Yields the cosine of the gradients of the target's loss and the source's, by component."""
         started, config = time.monotonic(), self._config
         cosines = gradient_cosines(
@@ -99,11 +99,12 @@ class Pair:
         for component, value in cosines.items():
             yield f"gradient_cosine.{component}", value, seconds
 
-    def features(self) -> Measured:
+    def features(self) -> Measurements:
         """Yields how well linear models of the target's latents predict the reward and the action of a step, and the return after
         it; and how well latents separate what pictures separate."""
         started = time.monotonic()
-        steps = joined(list(facts(self._target, rows := self._rows(self._target), self._plain_agent, self._device)))
+        rows = self._rows(self._target)
+        steps = joined(list(recorded_batches(self._target, rows, self._plain_agent, self._device)))
         with torch.no_grad():
             latents, following = (
                 torch.cat([self._network.eval().representation(part) for part in observations.split(128)]).flatten(1)
@@ -126,13 +127,13 @@ class Pair:
             value = measure()
             yield name, value, shared + time.monotonic() - begun
 
-    def pictures(self) -> Measured:
+    def pictures(self) -> Measurements:
         """Yields how alike the two games look on average."""
         started = time.monotonic()
         of_target, of_source = (self._frames(game) for game in (self._target, self._source))
         yield "picture_similarity", picture_similarity(of_target, of_source), time.monotonic() - started
 
-    def actions(self) -> Measured:
+    def actions(self) -> Measurements:
         """Yields the share of actions that both games have."""
         started = time.monotonic()
         yield "action_overlap", action_overlap(self._target.action_ids, self._source.action_ids), time.monotonic() - started
@@ -161,7 +162,7 @@ class Pair:
         return returns
 
 
-FAMILIES: dict[Callable[[Pair], Measured], tuple[str, ...]] = {
+PREDICTORS_OF_METHOD: dict[Callable[[Pair], Measurements], tuple[str, ...]] = {
     Pair.zero_shot_return: ("zero_shot_return",),
     Pair.model_fit: ("value_prefix_fit", "consistency_fit"),
     Pair.gradient_cosine: ("gradient_cosine",),
@@ -169,13 +170,13 @@ FAMILIES: dict[Callable[[Pair], Measured], tuple[str, ...]] = {
     Pair.pictures: ("picture_similarity",),
     Pair.actions: ("action_overlap",),
 }
-"""Predictors that are measured together, by what their names begin with."""
+"""The methods that measure, and what the names of the predictors that each yields begin with."""
 
 
-def families_of(predictors: Sequence[str]) -> list[Callable[[Pair], Measured]]:
+def methods_measuring(predictors: Sequence[str]) -> list[Callable[[Pair], Measurements]]:
     """Returns the methods of `Pair` that measure these predictors."""
     begins = {name.partition(".")[0] for name in predictors}
-    return [family for family, names in FAMILIES.items() if begins.intersection(names)]
+    return [method for method, names in PREDICTORS_OF_METHOD.items() if begins.intersection(names)]
 
 
 class Probing:
@@ -184,7 +185,7 @@ class Probing:
     def __init__(self, config: ProbeConfig, pair: Pair, context: StageContext) -> None:
         self._pair, self._context = pair, context
         self._predictors = config.probes.predictors
-        self._families = families_of(self._predictors)
+        self._methods = methods_measuring(self._predictors)
         self._rows: list[dict[str, Any]] = []
         self._seconds: dict[str, float] = {}
         (self._source,) = config.games
@@ -192,9 +193,9 @@ class Probing:
 
     def move(self) -> bool:
         """Makes the next measurement; False when nothing is left."""
-        if self._done == len(self._families):
+        if self._done == len(self._methods):
             return False
-        for name, value, seconds in self._families[self._done](self._pair):
+        for name, value, seconds in self._methods[self._done](self._pair):
             if name in self._predictors:
                 defined = value if np.isfinite(value) else None
                 self._rows.append({"source_game": self._source, "predictor": name, "value": defined})
@@ -228,4 +229,4 @@ class Probing:
         self._progress(force=True)
 
     def _progress(self, *, force: bool = False) -> None:
-        self._context.telemetry.progress(self._done, len(self._families), "measurements", force=force)
+        self._context.telemetry.progress(self._done, len(self._methods), "measurements", force=force)

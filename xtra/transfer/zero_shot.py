@@ -55,7 +55,7 @@ def model_fit(network: EfficientZeroNetwork, game: Task, rows: NDArray[np.int64]
     )
     network = copy.deepcopy(network).eval()
     sums, counts = torch.zeros(2, config.targets.num_unroll_steps), torch.zeros(2, config.targets.num_unroll_steps)
-    for batch in facts(game, rows, judge, next(network.parameters()).device):
+    for batch in recorded_batches(game, rows, judge, next(network.parameters()).device):
         losses = step_losses(network, batch, judge)
         masks = batch.alive[:, :-1].float(), batch.observed.float()
         for place, (loss, mask) in enumerate(zip((losses.value_prefix, losses.consistency), masks, strict=True)):
@@ -65,7 +65,9 @@ def model_fit(network: EfficientZeroNetwork, game: Task, rows: NDArray[np.int64]
     return ModelFit(means[0], means[1])
 
 
-def facts(game: Task, rows: NDArray[np.int64], config: EfficientZeroConfig, device: torch.device) -> Iterator[TensorBatch]:
+def recorded_batches(
+    game: Task, rows: NDArray[np.int64], config: EfficientZeroConfig, device: torch.device
+) -> Iterator[TensorBatch]:
     """Yields batches of CHUNK transitions: the observations, actions and rewards that follow each of `rows` `[N]`, with policies
     and values of 0, which only a teacher or a search could tell."""
     num_steps = config.targets.num_unroll_steps + 1
