@@ -64,13 +64,13 @@ def write_video(path: Path, played: Iterator[Scene], game: str, frames_per_secon
     scenes_shown = list(played)
     first = draw(scenes_shown[0], 0, find_game(game))
     duration = max(20, round(1000 / frames_per_second))  # viewers slow down what is faster
-    rest = Following(scenes_shown, find_game(game))
+    rest = LaterPictures(scenes_shown, find_game(game))
     first.save(path, format=path.suffix[1:].upper(), save_all=True, append_images=rest, duration=duration, loop=0)
     return len(scenes_shown)
 
 
-class Following:
-    """All pictures but the first, drawn each time they are iterated over: Pillow writes a PNG in two passes."""
+class LaterPictures:
+    """All pictures after the first, drawn each time they are iterated over: Pillow writes a PNG in two passes."""
 
     def __init__(self, scenes_shown: Sequence[Scene], game: Game) -> None:
         self._shown, self._game = scenes_shown, game

@@ -53,7 +53,7 @@ class Student(ABC):
     def update(self, update: int) -> dict[str, float]:
         """Makes one joint optimiser step, then sets new priorities in every game's replay. Returns metrics."""
         batches = self.take(update)
-        batch = joined([to_tensors(b.batch, self._config, self._run.device, self._augmentation(b, update)) for b in batches])
+        batch = joined([to_tensors(b.batch, self._config, self._run.device, self._augmentation_seed(b, update)) for b in batches])
         self._network.ensure_training()
         self._optimizer.set_learning_rate(update)
         loss_and_norm, value_errors, terms = to_host(*self._learn(batch))  # on CUDA `learn` as one captured graph
@@ -85,7 +85,7 @@ class Student(ABC):
         """Returns the network's weights and batch-norm statistics."""
         return self._network.state_dict()
 
-    def _augmentation(self, sample: TaskSample, update: int) -> int:
+    def _augmentation_seed(self, sample: TaskSample, update: int) -> int:
         return derive_seed(self._run.seed, "augment", self._games[sample.task], update)
 
     def _losses_by_game(self, samples: Sequence[TaskSample], terms: Tensor) -> dict[str, float]:

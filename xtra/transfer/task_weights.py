@@ -18,7 +18,7 @@ from xtra.registry import load_object
 from xtra.transfer.config import TaskWeightConfig
 from xtra.transfer.registry import TASK_WEIGHTS
 
-Float = NDArray[np.float64]
+Float64 = NDArray[np.float64]
 
 
 class TaskWeights:
@@ -29,7 +29,7 @@ class TaskWeights:
 
     def __init__(self, config: TaskWeightConfig, games: Sequence[str]) -> None:
         self._config, self._games = config, tuple(games)
-        self.values: Float = np.full(len(games), config.initial)
+        self.values: Float64 = np.full(len(games), config.initial)
         self.rows: list[dict[str, Any]] = []
         self._trials, self._hits, self._sums = (np.zeros(len(games)) for _ in range(3))
 
@@ -39,12 +39,12 @@ class TaskWeights:
         since = update - config.start
         return since >= 0 and since % config.interval < config.window
 
-    def weigh(self, trials: Float, hits: Float, sums: Float) -> Float:
+    def weigh(self, trials: Float64, hits: Float64, sums: Float64) -> Float64:
         """Returns the tasks' weights `[T]` after a window. trials: updates in which a task was measured, at least 1; hits: those
         whose cosine was above the threshold; sums: of the cosines; each `[T]`. A task never drawn in the window keeps its own."""
         raise NotImplementedError
 
-    def record(self, update: int, similarities: Float) -> None:
+    def record(self, update: int, similarities: Float64) -> None:
         """Counts this update's cosines `[T]`, NaN for a task without a sample. The window's last update sets the weights, which
         hold from the next update on."""
         is_measured = ~np.isnan(similarities)
@@ -86,19 +86,19 @@ def make_task_weights(config: TaskWeightConfig, games: Sequence[str]) -> TaskWei
 class PeriodicSimilarity(TaskWeights):
     """The share of a window's updates in which a task's gradient pointed with the target's (Xu et al., 2023)."""
 
-    def weigh(self, trials: Float, hits: Float, sums: Float) -> Float:
+    def weigh(self, trials: Float64, hits: Float64, sums: Float64) -> Float64:
         """Returns hits by trials, `[T]` each. With smoothing both counters start at 1, as in the released code, so that a task
         without a hit keeps a little weight."""
-        share: Float = np.round((1 + hits) / (1 + trials), 2) if self._config.smoothing else hits / trials
+        share: Float64 = np.round((1 + hits) / (1 + trials), 2) if self._config.smoothing else hits / trials
         return share
 
 
 class MeanSimilarity(TaskWeights):
     """The mean cosine, a negative one as 0."""
 
-    def weigh(self, trials: Float, hits: Float, sums: Float) -> Float:
+    def weigh(self, trials: Float64, hits: Float64, sums: Float64) -> Float64:
         """Returns the mean of each task's cosines `[T]`, or 0 where it is negative."""
-        mean: Float = np.maximum(sums / trials, 0.0)
+        mean: Float64 = np.maximum(sums / trials, 0.0)
         return mean
 
 

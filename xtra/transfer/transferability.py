@@ -11,7 +11,7 @@ from collections.abc import Collection
 import numpy as np
 from numpy.typing import NDArray
 
-Float = NDArray[np.float64]
+Float64 = NDArray[np.float64]
 
 RIDGE = 0.1
 """Penalty of the linear probes, for features scaled so that an observation's squares sum to 1 on average. [ours]"""
@@ -20,7 +20,7 @@ EVIDENCE_STEPS = 200
 """Fixed-point steps of LogME at most; it stops as soon as nothing changes any more."""
 
 
-def log_evidence(features: Float, labels: Float) -> float:
+def log_evidence(features: Float64, labels: Float64) -> float:
     """Returns LogME (You et al., 2021): the log evidence per observation of a Bayesian linear model of `labels` `[N]` on
     `features` `[N, D]`, at the prior and noise precisions that make it largest.
 
@@ -51,7 +51,7 @@ def log_evidence(features: Float, labels: Float) -> float:
     return float(evidence / (2 * count))
 
 
-def linear_cka(features: Float, others: Float) -> float:
+def linear_cka(features: Float64, others: Float64) -> float:
     """Returns linear centred kernel alignment (Kornblith et al., 2019), in [0, 1], of two descriptions `[N, D]` and `[N, E]` of
     the same observations; 0 where one of them tells no observations apart.
 
@@ -62,7 +62,7 @@ def linear_cka(features: Float, others: Float) -> float:
     return float((one * other).sum() / scale) if scale > 0.0 else 0.0
 
 
-def regression_probe(features: Float, labels: Float) -> float:
+def regression_probe(features: Float64, labels: Float64) -> float:
     """Returns the share of the variance of `labels` `[N]` that a linear model of `features` `[N, D]` explains.
 
     Fitted to the first half of the observations, judged on the second: at most 1, 0 for what is no better than the first half's
@@ -74,7 +74,7 @@ def regression_probe(features: Float, labels: Float) -> float:
     return 1.0 - float(errors.sum() / spread.sum()) if np.ptp(labels[half:]) > 0.0 else 0.0
 
 
-def classification_probe(features: Float, classes: NDArray[np.int64]) -> float:
+def classification_probe(features: Float64, classes: NDArray[np.int64]) -> float:
     """Returns how often a linear model of `features` `[N, D]` names the right one of `classes` `[N]`, in [0, 1].
 
     Fitted by least squares on one-hot classes to the first half of the observations, judged on the second.
@@ -96,12 +96,12 @@ def action_overlap(actions: Collection[int], others: Collection[int]) -> float:
     return len(set(actions) & set(others)) / len(set(actions) | set(others))
 
 
-def _ridge(features: Float, labels: Float, unseen: Float) -> Float:
+def _ridge(features: Float64, labels: Float64, unseen: Float64) -> Float64:
     """Returns predictions `[M, L]` for `unseen` `[M, D]` by ridge regression of labels `[N, L]` on features `[N, D]`, both
     centred; in its dual form, for there are more features than observations."""
     centre, middle = features.mean(0), labels.mean(0)
     known, new = features - centre, unseen - centre
     scale = max(float((known**2).sum(1).mean()), 1e-12)
     gram = known @ known.T / scale + RIDGE * np.eye(len(known))
-    predictions: Float = new @ known.T / scale @ np.linalg.solve(gram, labels - middle) + middle
+    predictions: Float64 = new @ known.T / scale @ np.linalg.solve(gram, labels - middle) + middle
     return predictions

@@ -17,8 +17,6 @@ from xtra.agents.observation import augment
 from xtra.device_copies import to_device
 from xtra.replay.window import Float, Int, Mask
 
-Frames = NDArray[np.uint8] | Tensor
-
 
 @dataclass(frozen=True)
 class Batch:
@@ -29,7 +27,7 @@ class Batch:
     step k is within the trajectory. observed: `[B, K]`, the observation after action k is known. weights: `[B]` importance
     weights."""
 
-    frames: Frames
+    frames: NDArray[np.uint8] | Tensor
     actions: Int | Tensor
     value_prefixes: Float | Tensor
     values: Float | Tensor
@@ -39,8 +37,8 @@ class Batch:
     weights: Float | Tensor
 
 
-def every(batch: Batch, start: int, step: int) -> Batch:
-    """Returns samples `start`, `start + step`, ... of a batch, as views."""
+def take_every(batch: Batch, start: int, step: int) -> Batch:
+    """Takes every `step`-th sample of a batch from `start` on, as views."""
     return Batch(**{name: array[start::step] for name, array in vars(batch).items()})
 
 
@@ -72,33 +70,13 @@ def to_tensors(batch: Batch, config: EfficientZeroConfig, device: torch.device, 
     """Puts the batch on the device, its observations augmented. seed: of the augmentation alone."""
     generator = torch.Generator(device).manual_seed(seed % 2**63)
     # Of a batch whose targets were made on a GPU, nothing is on the host.
-    frames, actions, value_prefixes, values, policies, alive, observed, weights = to_device(
-        device,
-        batch.frames,
-        batch.actions,
-        batch.value_prefixes,
-        batch.values,
-        batch.policies,
-        batch.alive,
-        batch.observed,
-        batch.weights,
-    )
-    stack = config.network.frame_stack
+    fields = dict(zip(vars(batch), to_device(device, *vars(batch).values()), strict=True))
+    frames, stack = fields.pop("frames"), config.network.frame_stack
     # One draw for the first observation and one for all that follow: they share their frames' shift.
     (first,) = augment(frames[:, :stack], stack, config.optimizer, generator)
     following = augment(frames[:, 1:], stack, config.optimizer, generator)
 
-    return TensorBatch(
-        observation=first,
-        next_observations=following,
-        actions=actions,
-        value_prefixes=value_prefixes,
-        values=values,
-        policies=policies,
-        alive=alive,
-        observed=observed,
-        weights=weights,
-    )
+    return TensorBatch(first, following, **fields)
 
 
 def joined(batches: Sequence[TensorBatch]) -> TensorBatch:

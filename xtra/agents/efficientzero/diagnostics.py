@@ -25,7 +25,7 @@ from xtra.agents.observation import to_observations
 from xtra.replay.buffer import ReplayBuffer
 from xtra.search import ModelOutput, SearchModel, SearchResult
 
-Row = dict[str, Any]
+DiagnosticRow = dict[str, Any]
 """`quantity`, `unroll_step` and `value`: a row of diagnostics.csv without its cell and counters."""
 
 TERMS = ("value_prefix", "policy", "value", "consistency")
@@ -42,13 +42,13 @@ NUM_OBSERVATIONS = 256
 RECTIFIERS = (torch.relu, torch.relu_, Tensor.relu, Tensor.relu_, functional.relu)
 
 
-def loss_rows(network: EfficientZeroNetwork, batch: TensorBatch, config: EfficientZeroConfig) -> list[Row]:
+def loss_rows(network: EfficientZeroNetwork, batch: TensorBatch, config: EfficientZeroConfig) -> list[DiagnosticRow]:
     """Returns the mean of each term at each unroll step, with batch norm by the batch (`..._loss.training`) and by its running
     statistics (`..._loss.evaluation`), which searches use. Steps that follow an action are numbered from 1.
 
     Where the second is much the larger, the network does not act by what it has learned.
     """
-    rows: list[Row] = []
+    rows: list[DiagnosticRow] = []
     for mode in ("training", "evaluation"):
         measured = copy.deepcopy(network).train(mode == "training")
         with torch.no_grad():
@@ -69,7 +69,7 @@ def policy_rows(
     planner: Planner,
     discount: float,
     update: int,
-) -> list[Row]:
+) -> list[DiagnosticRow]:
     """Measures policies at the batch's first observations `[B, ...]`.
 
     network: the acting one.  discount: per env step. The rows:
@@ -130,7 +130,7 @@ def one_step_q(network: SearchModel, root: ModelOutput, planner: Planner, discou
     return torch.stack([child.value_prefix + discount * child.value for child in children], dim=1)
 
 
-def _row(quantity: str, value: float, unroll_step: int = 0) -> Row:
+def _row(quantity: str, value: float, unroll_step: int = 0) -> DiagnosticRow:
     return {"quantity": quantity, "unroll_step": unroll_step, "value": value}
 
 
@@ -160,12 +160,12 @@ class _Rectified(TorchFunctionMode):
 def plasticity(network: EfficientZeroNetwork, observations: Tensor) -> dict[str, float]:
     """Measures a network on observations `[B, 3 F, H, W]`. Returns `dormant_fraction`, of the units of all rectified layers that
     representation and prediction have, and `effective_rank`, of the latents. Leaves the network as it was."""
-    copy_of_modes = {module: module.training for module in network.modules()}
+    modes = {module: module.training for module in network.modules()}
     network.eval()
     with _Rectified() as rectified:
         latents = network.representation(observations)
         network.prediction(latents)
-    for module, training in copy_of_modes.items():
+    for module, training in modes.items():
         module.training = training
     return {
         "dormant_fraction": dormant_fraction(rectified.outputs),

@@ -1,8 +1,9 @@
 """The batches of the updates to come, drawn and reanalysed some at a time.
 
-With `targets.batches_at_once` above 1, the samples of that many updates are drawn together and handed to reanalysis as one, so
-that a search has that many times more roots. Nothing is drawn ahead across a row of env steps or across a change of the target
-network: only the priorities that later ones of these updates are drawn by are older, by as many updates.
+With `targets.batches_at_once` above 1, the samples of that many updates are drawn together and reanalysed as one batch, so that a
+search has that many times more roots. No draw reaches across a change of the target network, and what is left of one is dropped
+when a row of env steps is added. So every sample is drawn from the rows, and gets its targets from the network, that it would
+have if it were drawn for its update alone; but it is drawn by the priorities from before the first update of its draw.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from xtra.agents.efficientzero.batch import Batch, every
+from xtra.agents.efficientzero.batch import Batch, take_every
 from xtra.agents.efficientzero.config import EfficientZeroConfig
 from xtra.agents.efficientzero.copies import DelayedTarget
 from xtra.agents.efficientzero.targets import TargetMaker
@@ -58,7 +59,7 @@ class BatchDraws:
             draw.batch = self._maker.with_targets(replay, interleaved(draw.samples), *draw.targets, draw.first)
         place, count = update - draw.first, len(draw.samples)
         self._draw = draw if place + 1 < count else None
-        return draw.samples[place], every(draw.batch, place, count)
+        return draw.samples[place], take_every(draw.batch, place, count)
 
     def state(self) -> dict[str, Any]:
         """Returns the draw that batches are left of, without its frames; nothing if there is none."""
