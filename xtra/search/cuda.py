@@ -140,7 +140,11 @@ class CudaEngine:
         return self.memory.read_nodes()
 
     def _weights(self, output: ModelOutput) -> Tensor:
-        """One kernel more than exponentials would take is saved by the whole softmax; its sum of 1 is divided by once more."""
+        """Returns the weights `[B, A]` that priors are in proportion to: the softmax over the valid actions.
+
+        The tree, which divides weights by their sum, needs no more than exp(logits - maximum). But that would take three kernels,
+        where the whole softmax is one; its sum, by which the tree then divides again, is 1 up to rounding.
+        """
         return output.policy_logits.masked_fill(self._masked, -torch.inf).softmax(-1)
 
     def _stream(self) -> int:

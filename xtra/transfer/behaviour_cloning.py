@@ -24,7 +24,7 @@ from xtra.agents.observation import augment, to_observations
 from xtra.cuda_graphs import graphed
 from xtra.device_copies import to_device, to_host
 from xtra.envs.config import EnvironmentConfig
-from xtra.protocol.games import NUM_ACTIONS, ActionSpace, find_game
+from xtra.protocol.games import NUM_ACTIONS, find_game
 from xtra.replay.config import ReplayConfig
 from xtra.rng import derive_seed
 from xtra.transfer.offline_batches import TaskSample, TaskSampler
@@ -130,9 +130,8 @@ def make_player(
     config: CloningConfig, environment: EnvironmentConfig, weights: Mapping[str, Tensor], *, seed: int, num_threads: int
 ) -> CloningPlayer:
     """Makes a player with the network weights `weights` (a `state_dict`), on the device that they are on."""
-    space = ActionSpace.of(config.network.action_space, environment.game)
     device = next(iter(weights.values())).device
-    network = make_network(config.network, environment.frame_size, seed, device, space.size)
+    network = make_network(config.network, environment.frame_size, seed, device)
     network.load_state_dict(weights)
     return CloningPlayer(config, environment, network)
 

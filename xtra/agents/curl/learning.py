@@ -23,8 +23,11 @@ from xtra.agents.curl.network import CurlNetwork
 
 @dataclass(frozen=True)
 class CurlLosses:
-    """value: `[B]`, cross-entropy with the target distribution. contrastive: `[B]`, of recognising the observation in its view;
-    accuracy: `[]`, the share that were recognised. Both are 0 without views."""
+    """The two terms of CURL's loss for each of B samples, unweighted.
+
+    value: `[B]`, cross-entropy with the target distribution. contrastive: `[B]`, of recognising the observation in its view;
+    accuracy: `[]`, the share that were recognised. Both are 0 without views.
+    """
 
     value: Tensor
     contrastive: Tensor

@@ -109,8 +109,8 @@ class EfficientZeroLearner:
         return self._network
 
     def randomize_heads(self) -> None:
-        """Makes a random network say something, in all copies: the heads' last layers, which start at zero, are drawn as other
-        layers."""
+        """Gives an untrained network varied policies and values, in all copies: draws the last layers of the policy and value
+        heads, which start at zero, as other layers are drawn. The value prefix stays 0."""
         with torch.random.fork_rng(devices=[self._device] if self._device.type == "cuda" else []):
             torch.manual_seed(derive_seed(self._seed, "heads") % 2**63)
             for layer in self._network.prediction.modules():

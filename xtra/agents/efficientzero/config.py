@@ -64,7 +64,8 @@ class ActingConfig(LockStepConfig):
     added_later = (("gumbel_action", "winner"), ("evaluation_action", "greedy"))
 
     num_envs: int = Field(4, ge=1)
-    """Environments stepped together; after their N steps come N updates. [E]: 4; [C]: 8."""
+    """Environments stepped together: N env steps, then the updates that these are due, `training.updates_per_env_step` for each.
+    [E]: 4; [C]: 8."""
     network_update_interval: int = Field(100, ge=1)
     """Self-play acts with a copy of the network this many updates old at most. [E]: 100."""
     random_until_training: Literal["from_scratch", "always", "never"] = "from_scratch"

@@ -19,7 +19,7 @@ from xtra.protocol.games import NUM_ACTIONS
 from xtra.search import ModelOutput
 
 SLICE_BYTES = 2**24
-"""Observations that an initial inference encodes at once on CPU: 37 of the published size in float32. [ours]"""
+"""Bytes of observations that an initial inference encodes at once on CPU: 37 of the published size in float32. [ours]"""
 
 
 class ResidualBlock(nn.Module):

@@ -15,7 +15,8 @@ from xtra.agents.efficientzero.config import OptimizerConfig
 
 
 def learning_rate(update: int, config: OptimizerConfig) -> float:
-    """Linear warm-up from 0, then a factor of `decay_rate` every `decay_interval` updates."""
+    """Returns the learning rate of update number `update`: it grows linearly from 0 for `warmup_updates`, and is then multiplied
+    by `decay_rate` after every `decay_interval` updates."""
     if update < config.warmup_updates:
         return config.learning_rate * update / config.warmup_updates
     decays = (update - config.warmup_updates) // config.decay_interval
@@ -30,7 +31,7 @@ class Optimizer:
     """
 
     def __init__(self, network: nn.Module, config: OptimizerConfig, multiples: Mapping[str, float] | None = None) -> None:
-        """multiples: of the learning rate, by the network's children; None for one rate."""
+        """multiples: for each child module of the network the factor of its learning rate; None for one rate throughout."""
         self._network, self._config = network, config
         self._multiples = [1.0] if multiples is None else [multiples[name] for name, _ in network.named_children()]
         device = next(network.parameters()).device
@@ -74,10 +75,8 @@ class Optimizer:
         return self._optimizer.state_dict()
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Sets what `state` returned.
-
-        How the optimiser runs follows from the device, not from the state; these flags decide where Adam's counters lie, too.
-        """
+        """Sets what `state` returned, except for the flags by which the optimiser suits its device: these stay this one's own.
+        They also decide on which device Adam's step counters lie."""
         flags = ("lr", "fused", "capturable")
         own = [{name: group[name] for name in flags if name in group} for group in self._optimizer.param_groups]
         tensors_in_place = {parameter: dict(tensors) for parameter, tensors in self._optimizer.state.items()}
@@ -88,7 +87,8 @@ class Optimizer:
         self._keep_in_place(tensors_in_place)
 
     def _keep_in_place(self, tensors_in_place: dict[Any, dict[str, Any]]) -> None:
-        """A graph remembers where the optimiser's tensors lay, so what is restored goes there; 0 is where they all begin."""
+        """Copies the restored tensors into those that the optimiser had before, since a captured graph reads and writes these.
+        One that the state lacks is set to 0, with which all of them begin."""
         for parameter, tensors in tensors_in_place.items():
             restored = self._optimizer.state[parameter]
             for name, tensor in tensors.items():
@@ -112,8 +112,8 @@ def steps_on_device(device: torch.device) -> bool:
 
 
 def _make_optimizer(parts: Sequence[Sequence[Tensor]], config: OptimizerConfig, on_device: bool) -> torch.optim.Optimizer:
-    """Makes one group of parameters per part, whose weights one kernel changes; on a device it reads their learning rate
-    there."""
+    """Makes an optimiser with a group of parameters, which has a learning rate of its own, for each of `parts`. A fused kernel
+    updates the weights; with `on_device` it reads the learning rate from a tensor."""
     groups: list[dict[str, Any]] = [{"params": list(part)} for part in parts]
     for group, part in zip(groups, parts, strict=True):
         group["lr"] = torch.zeros((), device=part[0].device) if on_device else config.learning_rate
