@@ -54,10 +54,10 @@ def test_a_restored_evaluation_asks_in_the_shapes_of_one_that_was_not_interrupte
 
 
 @pytest.mark.parametrize("num_steps", [0, 1])
-def test_nothing_is_asked_to_restore_an_evaluation_that_has_not_begun(num_steps: int) -> None:
+def test_restoring_asks_nothing_while_all_games_run(num_steps: int) -> None:
     player, again = Asked(), Asked()
     whole = evaluation(player)
     for _ in range(num_steps):
         whole.step()
     evaluation(again).restore(whole.actions())
-    assert len(again.questions) == num_steps
+    assert not again.questions

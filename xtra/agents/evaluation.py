@@ -79,13 +79,14 @@ class Evaluation:
     def restore(self, actions: NDArray[np.uint8]) -> None:
         """Brings a new evaluation to where another was, by its `actions` `[env_step, num_episodes]`.
 
-        Like that one, it asks the player about all games first: a search on a GPU keeps the shape of the largest batch that it
-        was asked about, and last bits depend on the shape. The answer is not used, and changes no other (`Player.play`).
+        If some games are over, the player is asked about all of them once, as it was there: a search on a GPU keeps the shape of
+        the largest batch that it was asked about, and last bits depend on the shape. The answer is not used, and changes no other
+        (`Player.play`).
         """
-        if len(actions):
-            self._player.play(self._stacks.stacks, 0)
         for row in actions:
             self._take(row.astype(np.int64))
+        if self._episodes and not self.done:
+            self._player.play(self._stacks.stacks, self.env_step)
 
     def _take(self, actions: NDArray[np.int64]) -> None:
         step = self._games.step(actions)
