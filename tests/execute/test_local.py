@@ -48,7 +48,7 @@ def test_a_failure_stops_what_needs_it_and_nothing_else(bench: Any) -> None:
         "z": QueueState.COMPLETE,
     }
     assert "SIGKILL" in bench.error(killed)
-    assert "ended with status 5" in bench.error(exits)
+    assert "exited with status 5" in bench.error(exits)
     assert "the ball went through the floor" in bench.store.log_file(bad.key).read_text()
 
 
@@ -67,13 +67,13 @@ def test_no_more_cores_are_used_than_there_are(bench: Any) -> None:
 
 
 def test_a_job_runs_from_the_moment_its_worker_has_claimed_it(bench: Any) -> None:
-    job = bench.job("a", steps=20, seconds=0.03)
+    job = bench.job("a", steps=60, seconds=0.03)
     seen: list[tuple[QueueState, State]] = []
     queue = bench.queue(job)
     queue.run(lambda queue: seen.append((queue.states[job.key], bench.state(job))))
     assert (QueueState.RUNNING, State.RUNNING) in seen
     assert [state for state, _ in seen] == sorted((state for state, _ in seen), key=list(QueueState).index)
-    assert not {state for state, state in seen if state is QueueState.RUNNING} & {State.WAITING, State.INTERRUPTED}
+    assert not {state for queued, state in seen if queued is QueueState.RUNNING} & {State.WAITING, State.INTERRUPTED}
 
 
 def test_what_most_depends_on_is_started_first(bench: Any) -> None:
@@ -96,7 +96,7 @@ def test_two_launchers_at_once_compute_each_job_once(bench: Any) -> None:
 
 
 def test_ctrl_c_stops_the_workers_and_the_next_run_goes_on(bench: Any, wait_until: WaitUntil) -> None:
-    jobs = [bench.job(name, steps=20, seconds=0.03) for name in "ab"]
+    jobs = [bench.job(name, steps=60, seconds=0.03) for name in "ab"]
     launcher = bench.launcher(*jobs)
     wait_until(lambda: len({name.split()[0] for name in bench.computed()}) == 2)
     launcher.send_signal(signal.SIGINT)
@@ -104,7 +104,7 @@ def test_ctrl_c_stops_the_workers_and_the_next_run_goes_on(bench: Any, wait_unti
     assert not workers_of(bench)
     assert all(bench.state(job) is State.INTERRUPTED for job in jobs)
     assert set(bench.run(*jobs).values()) == {QueueState.COMPLETE}
-    assert sum(bench.computed().values()) <= 40 + 2
+    assert sum(bench.computed().values()) <= 120 + 2
 
 
 def test_a_launcher_killed_outright_leaves_nothing_running_and_nothing_lost(bench: Any, wait_until: WaitUntil) -> None:
@@ -198,10 +198,10 @@ def test_a_failure_that_another_run_removes_meanwhile_is_waited_out(bench: Any, 
 
 
 def test_progress_is_read_as_the_job_published_it(bench: Any) -> None:
-    job = bench.job("watched", steps=20, seconds=0.03)
+    job = bench.job("watched", steps=60, seconds=0.03)
     seen: set[str] = set()
     bench.queue(job).run(lambda _: seen.add(str(read_progress(bench.store.work(job.key)))))
-    assert seen & {f"{step}/20 steps  loss {1 / step:.4g}" for step in range(1, 20)}
+    assert seen & {f"{step}/60 steps  loss {1 / step:.4g}" for step in range(1, 60)}
 
 
 @pytest.mark.parametrize("content", ["", "{", "[1]", '{"done": 1}'])
