@@ -154,7 +154,8 @@ class CrossTaskConfig(Config):
     """L(target) + mean of weight x L(task), the target counting as it does from scratch; the mean over all samples, whose divisor
     stays whatever the weights ([C]); or L(target) + sum of weight x L(task) ([P])."""
     forward: Literal["joint", "separate"] = "joint"
-    """One pass over the mixed batch, whose statistics batch norm sees ([C]); or one per task."""
+    """One pass over the mixed batch, whose statistics batch norm sees ([C]); or one per task, whose statistics differ from the
+    running ones that play uses, averaged over tasks: far worse in suite `catch_harm`."""
 
     @property
     def batch_sizes(self) -> set[int]:
