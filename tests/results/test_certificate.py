@@ -171,7 +171,7 @@ def test_an_altered_score_is_found_and_what_is_too_dear_is_named(study: Path, tm
     assert len(excluded) == len(read_certificate(study).jobs) - 1
     assert any("(pretrain" in line and "with its ancestors it takes 4 hours" in line for line in excluded)
     again = command("verify", study, "--into", tmp_path / "kept")
-    assert (again.exit_code, "is there already" in again.output) == (2, True)
+    assert (again.exit_code, "already exists" in again.output) == (2, True)
 
 
 def test_other_bits_of_another_processor_are_told_from_a_forgery_and_scores_compared(study: Path) -> None:
