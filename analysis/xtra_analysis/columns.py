@@ -35,12 +35,18 @@ def sample_text(rows: pd.DataFrame) -> str:
 
 def looks_note(study: Study) -> str:
     """Tells which seeds were looked at before, and how that changes p-values."""
-    before = "; then ".join(", ".join(map(str, seeds)) for seeds in study.earlier_seeds)
-    bound = LEVEL * sum(1 / look for look in range(1, study.looks + 1))
+    seen: set[int] = set()
+    earlier = []
+    for seeds in study.earlier_seeds:
+        seen.update(seeds)
+        if not seen.issuperset(study.record.seeds):
+            earlier.append(", ".join(map(str, seeds)))
+    before = "; then ".join(earlier)
+    at_most = math.ceil(1_000 * LEVEL * sum(1 / look for look in range(1, study.looks + 1)) - 1e-9) / 10
     return (
         f"Results were seen before all seeds had been run (earlier runs had seeds {before}), so this is look {study.looks}, and "
         f"corrected p-values are multiplied by {study.looks}. Earlier looks were tested less strictly: the chance of a false "
-        f"finding in any look is at most {100 * bound:.2g} %, not {100 * LEVEL:g} %. Intervals are not corrected."
+        f"finding in any look is at most {at_most:g} %, not {100 * LEVEL:g} %. Intervals are not corrected."
     )
 
 
@@ -61,16 +67,17 @@ def spoken(rows: pd.DataFrame) -> str:
     return "; ".join(f"{row.method} {number(row.estimate)}" for row in last.itertuples()) + "."
 
 
-def in_most_games(row: Any, value: float) -> float:
-    """Returns the value that a row competes with for the best of its column; NaN if other rows are over more games, since scores
-    over different games are not to be ranked."""
-    return value if row.num_games == row.most_games else math.nan
+def in_most_games(value: float, num_games: float, most_games: float) -> float:
+    """Returns the value that a row competes with for the best of its column; NaN if other rows are over more games, since means
+    over fewer are not to be ranked beside them."""
+    return value if num_games == most_games else math.nan
 
 
 def wide_estimates(table: pd.DataFrame) -> pd.DataFrame:
     """Turns rows (method, statistic) into one row per method, with `<statistic>_estimate`, `_low`, `_high`, `_num_games`.
 
-    Methods keep their order; `num_games` is the smallest of the statistics, `most_games` that of the method with most.
+    Methods keep their order; `num_games` is the smallest of the statistics; `<statistic>_most_games`, that of the
+    method with most.
     """
     counts = table.groupby("method", sort=False).agg(
         num_games=("num_games", "min"), min_runs=("min_runs", "min"), max_runs=("max_runs", "max")
@@ -78,7 +85,8 @@ def wide_estimates(table: pd.DataFrame) -> pd.DataFrame:
     for statistic, part in table.groupby("statistic", sort=False):
         renamed = part.set_index("method")[["estimate", "low", "high", "num_games"]].add_prefix(f"{statistic}_")
         counts = counts.join(renamed)
-    return counts.assign(most_games=counts["num_games"].max()).reset_index()
+        counts[f"{statistic}_most_games"] = part["num_games"].max()
+    return counts.reset_index()
 
 
 def estimate_columns(statistic: str, heading: str) -> list[Column]:
@@ -92,6 +100,7 @@ def estimate_columns(statistic: str, heading: str) -> list[Column]:
 
     def value(row: Any) -> float:
         sign = -1.0 if statistic == LOWER_IS_BETTER else 1.0
-        return in_most_games(row, sign * float(getattr(row, f"{statistic}_estimate")))
+        num_games, most_games = getattr(row, f"{statistic}_num_games"), getattr(row, f"{statistic}_most_games")
+        return in_most_games(sign * float(getattr(row, f"{statistic}_estimate")), num_games, most_games)
 
     return [Column(heading, estimate, value=value), Column("95 % interval", interval)]

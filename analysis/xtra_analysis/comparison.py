@@ -299,7 +299,11 @@ def ablations_section(findings: Findings) -> Section | None:
     frame["most_games"] = frame["num_games"].max()
     columns = [
         METHOD,
-        Column("Change", lambda row: percent(row.estimate - 1), value=lambda row: in_most_games(row, row.estimate)),
+        Column(
+            "Change",
+            lambda row: percent(row.estimate - 1),
+            value=lambda row: in_most_games(row.estimate, row.num_games, row.most_games),
+        ),
         Column("95 % interval", lambda row: f"{percent(row.low - 1)} to {percent(row.high - 1)}"),
         Column("p, corrected", lambda row: probability(row.p_holm)),
         SEEDS,

@@ -216,11 +216,12 @@ def verdict_sentence(findings: Findings) -> str | None:
         return None
     row = rows.iloc[0]
     p_value = row["p_equivalence" if row["verdict"] == "equivalent" else "p_difference"]
+    few = f", as fewer than {FEWEST_SEEDS} seeds always are" if row["num_seeds"] < FEWEST_SEEDS else ""
     side = "above" if row["estimate"] >= 0 else "below"
     return (
         f"By the area under the learning curve {row['method']} is {number(abs(row['estimate']))} {side} {row['reference']} in "
         f"normalized score (95 % interval {span(row['low'], row['high'])}), over {counted(row['num_games'], 'game')} and "
-        f"{counted(row['num_seeds'], 'seed')}: {row['verdict']} (p {p_sign(p_value)}{corrected(len(tests), study.looks)})."
+        f"{counted(row['num_seeds'], 'seed')}: {row['verdict']}{few} (p {p_sign(p_value)}{corrected(len(tests), study.looks)})."
     )
 
 

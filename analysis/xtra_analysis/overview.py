@@ -88,7 +88,9 @@ def _table(findings: Findings) -> Table:
     ratios = findings.comparison[findings.comparison["statistic"] == "mean_ratio"]
     games = _raw_games(findings)
     frame = pd.DataFrame({"method": findings.study.methods}).merge(iqm, on="method", how="left")
-    frame = frame.merge(ratios[["method", "estimate", "low", "high"]], on="method", how="left", suffixes=("", "_ratio"))
+    ratios = ratios.assign(most_games=ratios["num_games"].max()).set_index("method")
+    columns_of_ratios = ["estimate", "low", "high", "num_games", "most_games"]
+    frame = frame.merge(ratios[columns_of_ratios].add_suffix("_ratio"), on="method", how="left")
     runs = findings.study.complete.groupby(["method", "game"]).size().groupby("method").agg(["min", "max"])
     for column, raw in (("min_runs", frame["method"].map(runs["min"])), ("max_runs", frame["method"].map(runs["max"]))):
         frame[column] = frame[column].astype("float64").fillna(raw).fillna(0).astype(int)
@@ -101,7 +103,11 @@ def _table(findings: Findings) -> Table:
         columns += _ratio_columns(str(findings.study.baseline))
     if len(iqm):
         columns += [
-            Column("IQM", lambda row: number(row.estimate), value=lambda row: in_most_games(row, row.estimate)),
+            Column(
+                "IQM",
+                lambda row: number(row.estimate),
+                value=lambda row: in_most_games(row.estimate, row.num_games, row.most_games),
+            ),
             Column("95 % interval", lambda row: span(row.low, row.high)),
         ]
     columns += [_raw_column(scores[scores["game"] == game], f"Raw score, {game}") for game in games]
@@ -126,7 +132,9 @@ def _ratio_columns(baseline: str) -> list[Column]:
         Column(
             f"×\u00a0{baseline}",
             lambda row: "1" if row.method == baseline else number(row.estimate_ratio),
-            value=lambda row: in_most_games(row, 1.0 if row.method == baseline else row.estimate_ratio),
+            value=lambda row: (
+                1.0 if row.method == baseline else in_most_games(row.estimate_ratio, row.num_games_ratio, row.most_games_ratio)
+            ),
         ),
         Column("95 % interval", lambda row: "" if row.method == baseline else span(row.low_ratio, row.high_ratio)),
     ]

@@ -75,8 +75,11 @@ def _methods_table(study: Study) -> list[Table]:
 def _difference(primary: MethodRecord | None, method: MethodRecord) -> str:
     if primary is None or primary.identity is None or method.identity is None:
         return ""
-    changed = primary.identity.differences(method.identity)
-    facts = [f"{name}: {setting(value)}" for name, _, value in changed if not name.startswith("version of stage")]
+    facts = [
+        f"{name}: {setting(value)}" if value is not None else f"{name} at its default, not {setting(own)}"
+        for name, own, value in primary.identity.differences(method.identity)
+        if not name.startswith("version of stage")
+    ]
     return f"{primary.name} with {'; '.join(facts)}" if 0 < len(facts) <= MOST_DIFFERENCES else ""
 
 

@@ -53,7 +53,7 @@ def env_steps_to_threshold(curves: pd.DataFrame, score: float) -> pd.DataFrame:
 
     Between two evaluations the curve is taken to be straight. Curves of a game are read over the env steps that all of them span,
     so that two methods evaluated at 512 and at 500 are not told apart by that: a run that is there before counts with the start
-    of this span, and one that is not there by its end with the end. A run of a single evaluation spans nothing, and is not asked.
+    of this span, and one that is not there by its end with the end. A run of a single evaluation does not narrow that span.
     """
     spans = _common_spans(curves)
     rows = []
@@ -62,7 +62,8 @@ def env_steps_to_threshold(curves: pd.DataFrame, score: float) -> pd.DataFrame:
         times, scores = (points[name].to_numpy(dtype=np.float64) for name in ("env_steps", "score"))
         steps, reached = _first_crossing(times, scores, score)
         first, last = spans.loc[game]
-        rows.append((method, game, seed, min(max(steps, first), last), reached and steps <= last))
+        got_there = reached and steps <= last
+        rows.append((method, game, seed, min(max(steps, first), last) if got_there else last, got_there))
     return pd.DataFrame(rows, columns=TIME_COLUMNS)
 
 
@@ -192,7 +193,8 @@ def _bounds(row: pd.Series) -> str:
 LEAD = (
     "The env step at which a run's learning curve is first that high: straight between evaluations, and not before the first of "
     "them. A run that never is counts with the whole budget, so these are mean env steps until the score was reached or the "
-    "budget spent. Curves of a game are read over the env steps that all of them span."
+    "budget spent. Curves of a game are read over the env steps that all of them span; a run that gets there later counts as one "
+    "that never does."
 )
 
 

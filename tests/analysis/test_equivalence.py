@@ -149,6 +149,12 @@ def test_a_method_that_helps_in_one_game_and_harms_in_another_is_seen_to_do_both
     assert [cell.text.rpartition(", ")[2] for cell in row.cells[1:]] == ["better", "worse"]
 
 
+def test_the_answer_says_why_fewer_than_five_seeds_are_undecided(make_run: MakeRun) -> None:
+    for num_seeds in (FEWEST_SEEDS - 1, FEWEST_SEEDS):
+        study = read_study([make_run(f"{num_seeds}", seeds=range(num_seeds), equivalence_margin=0.05)])
+        assert ("undecided, as fewer than 5 seeds always are (p" in answer(analyse(study))) == (num_seeds < FEWEST_SEEDS)
+
+
 def test_each_table_is_corrected_for_the_tests_that_it_shows(make_run: MakeRun) -> None:
     study = read_study([make_run("run", methods=METHODS[:3], seeds=range(6), equivalence_margin=0.5)])
     table = judge_equivalence(study)

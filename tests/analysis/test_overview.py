@@ -208,7 +208,7 @@ def test_a_method_is_described_in_the_words_of_its_suite_or_by_what_sets_it_apar
     record = study.record.model_copy(update={"methods": (first, known, other)})
     section = method_section(replace(analyse(study), study=replace(study, records=(record,))))
     (table,) = (block for block in section.blocks if isinstance(block, Table))
-    difference = f"{known.name} with transfer.cross_tasks.enabled: the default"
+    difference = f"{known.name} with transfer.cross_tasks.enabled at its default, not True"
     assert [row[1] for row in table.texts] == [first.description, "–", difference]
 
 

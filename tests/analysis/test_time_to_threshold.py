@@ -60,6 +60,13 @@ def test_methods_evaluated_at_other_env_steps_are_not_told_apart_by_that() -> No
         assert runs["env_steps"].nunique() == 1
 
 
+def test_a_single_evaluation_does_not_narrow_the_span_and_one_that_is_too_low_counts_with_its_end() -> None:
+    curves = pd.concat([curve("several", 0, {100: 0.0, 200: 1.0}), curve("single", 0, {0: 0.0})])
+    runs = env_steps_to_threshold(curves, 0.5).set_index("method")
+    assert runs.loc["several", ["env_steps", "reached"]].tolist() == [150.0, True]
+    assert runs.loc["single", ["env_steps", "reached"]].tolist() == [200.0, False]
+
+
 def test_a_run_that_arrives_after_the_last_evaluation_of_others_counts_with_the_end() -> None:
     curves = pd.concat([curve("short", 0, {0: 0.0, 100: 0.0}), curve("long", 0, {0: 0.0, 100: 0.0, 200: 1.0})])
     runs = env_steps_to_threshold(curves, 0.8)
