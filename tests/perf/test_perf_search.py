@@ -111,7 +111,7 @@ def test_a_search_is_measured_on_a_cuda_device() -> None:
 
 def test_two_threads_are_timed_in_turn_with_one(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    monkeypatch.setattr(perf_search, "Worker", lambda name, size, cores: (name, size.num_threads))
+    monkeypatch.setattr(perf_search, "EngineProcess", lambda name, size, cores: (name, size.num_threads))
     monkeypatch.setattr(perf_search, "split_tree_only", lambda size, rounds: {"tree_us": 6.0 / size.num_threads})
 
     def turns(workers: dict[str, object], num_rounds: int) -> dict[str, Samples]:

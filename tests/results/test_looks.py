@@ -112,7 +112,8 @@ def test_a_report_of_added_seeds_corrects_its_tests_for_the_looks_taken(make: Ca
     section = comparison_section(findings)
     assert section is not None
     notes = [note for block in section.blocks for note in getattr(block, "notes", ())]
-    assert any("seeds 0, 1, 2): this is look 2, and corrected p-values are multiplied by 2." in note for note in notes)
+    told = "(earlier runs had seeds 0, 1, 2), so this is look 2, and corrected p-values are multiplied by 2."
+    assert any(told in note and "at most 7.5 %, not 5 %" in note for note in notes)
 
 
 def test_one_run_with_all_seeds_counts_the_look_at_the_first_of_them(make: Callable[..., Path]) -> None:
