@@ -233,7 +233,7 @@ def game_verdicts_sentence(findings: Findings) -> str | None:
     if not set(verdicts.index) - {"undecided"}:
         return None
     parts = [f"{verdict} on {listed_or_counted(verdicts[verdict], 'game')}" for verdict in VERDICTS if verdict in verdicts]
-    return f"Game by game it is {listed(parts)}."
+    return f"Game by game {findings.primary} is {listed(parts)}."
 
 
 def _nothing_to_judge(study: Study, margin: float) -> str:
