@@ -94,8 +94,8 @@ class Holder:
         return now - self.modified > self.owner.lease_seconds or self.owner.known_dead()
 
 
-def _nothing() -> None:
-    """What is called where nobody asked to be."""
+def _ignore() -> None:
+    """Does nothing: for a heartbeat that nobody wants to hear of."""
 
 
 class Claim:
@@ -121,7 +121,7 @@ class Claim:
             raise ClaimLostError(f"{self.directory.name}: the claim {self.owner.token[:8]} was taken over by another process")
 
     @contextmanager
-    def kept_alive(self, beat: Callable[[], None] = _nothing, lost: Callable[[], None] = _nothing) -> Iterator[None]:
+    def kept_alive(self, beat: Callable[[], None] = _ignore, lost: Callable[[], None] = _ignore) -> Iterator[None]:
         """Refreshes the lease from a thread and calls `beat` each time; calls `lost` there, once, when the job was taken over.
 
         A process can stand still for longer than its lease all the same: `check` right before what only the holder may do.

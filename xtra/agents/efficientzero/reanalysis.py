@@ -29,8 +29,8 @@ Array = TypeVar("Array", NDArray[Any], Tensor)
 
 
 class Question(NamedTuple, Generic[Array]):
-    """What a network is asked about a batch of positions `[B, K]` (B samples, K steps), and in which slots of a table its answers
-    are kept.
+    """A question to a network about a batch of positions `[B, K]` (B samples, K steps), and the slots of a table in which its
+    answers are kept.
 
     The network looks at R observations. The first U are asked about, and their answers are kept. The other R - U repeat these
     from the first on, so that on CUDA few values of R occur, for each of which a search is captured as a graph; their answers are
